@@ -1,0 +1,29 @@
+"""The two ways a command can fail, and the exit code of each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The call or its input was wrong (exit code 2).
+
+    The message is one line: it names the file, row or key, what was found and what was expected.
+    """
+
+
+class WorkError(RuntimeError):
+    """The input was right but the work failed, as with a full disk (exit code 1)."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name closest to ``name``, or the list of all when none is close.
+
+    Example:
+        >>> nearest("heda.epochs", ["head.epochs", "seed"])
+        "did you mean 'head.epochs'?"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
