@@ -1,0 +1,46 @@
+"""Inverse propensities: how much a hit on a rare label counts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.errors import InputError
+from ramen.metrics.ranking import binary_csr
+
+
+def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.ndarray:
+    """1 / propensity of every label, from how often it occurs in training (Jain et al., KDD 2016, eq. 2).
+
+    ``1 + (ln N - 1) (B + 1)^A (n_l + B)^-A`` with N training rows, n_l of which carry label l. Usual constants:
+    A 0.5, B 0.4 for Wikipedia; A 0.6, B 2.6 for Amazon; A 0.55, B 1.5 otherwise.
+
+    Args:
+        train_targets: sparse N x L of the **training** split; N is at least 3, below which the formula gives
+            propensities above 1.
+        A: exponent, at least 0.
+        B: offset, above 0.
+
+    Returns:
+        float64 (L,), each above 1, larger for rarer labels.
+
+    Raises:
+        InputError: fewer than 3 rows, or constants out of range.
+
+    Example:
+        >>> targets = sp.csr_matrix([[1, 0], [1, 0], [1, 1], [1, 0]])
+        >>> inverse_propensity(targets, A=0.55, B=1.5).round(3)
+        array([1.25 , 1.386])
+    """
+    if not (math.isfinite(A) and A >= 0):
+        raise InputError(f"propensity constant A is {A}, expected a number of at least 0")
+    if not (math.isfinite(B) and B > 0):
+        raise InputError(f"propensity constant B is {B}, expected a number above 0")
+    binary = binary_csr(train_targets, "train_targets")
+    n_rows, n_labels = binary.shape
+    if n_rows < 3:
+        raise InputError(f"train_targets: {n_rows} rows, expected at least 3 for propensities")
+    frequency = np.bincount(binary.indices, minlength=n_labels)
+    return 1.0 + (math.log(n_rows) - 1.0) * (B + 1.0) ** A * (frequency + B) ** -A

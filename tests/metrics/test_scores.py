@@ -1,0 +1,252 @@
+"""The metrics against a plain reference, an example worked by hand and values stored from pyxclib's conventions."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramen import metrics
+from ramen.errors import InputError
+
+PLAIN = ["precision", "ndcg", "recall"]
+WEIGHTED = ["psprecision", "psndcg"]
+
+
+def compute(name, pred, truth, weights, k):
+    function = getattr(metrics, name)
+    return function(pred, truth, weights, k) if name in WEIGHTED else function(pred, truth, k)
+
+
+# --- a plain reference: one loop per definition ---------------------------------------------------------------
+
+
+def reference(name, ranked, truth_sets, weights, k):
+    """Fractions at k, from lists of ranked labels and sets of true labels."""
+
+    def gain(labels, true, weighted, discounted):
+        total, seen = 0.0, set()
+        for place, label in enumerate(labels[:k]):
+            if label in true and label not in seen:
+                total += (weights[label] if weighted else 1.0) / (math.log2(place + 2) if discounted else 1.0)
+            seen.add(label)
+        return total
+
+    def mean(rows, weighted, discounted):
+        values = []
+        for labels, true in zip(rows, truth_sets, strict=True):
+            value = gain(labels, true, weighted, discounted)
+            if discounted:
+                value /= sum(1 / math.log2(place + 2) for place in range(max(1, min(k, len(true)))))
+            elif name == "recall":
+                value /= max(1, len(true))
+            else:
+                value /= k
+            values.append(value)
+        return sum(values) / len(values)
+
+    weighted, discounted = name in WEIGHTED, name.endswith("ndcg")
+    if not weighted:
+        return mean(ranked, False, discounted)
+    best = mean([sorted(true, key=lambda label: -weights[label]) for true in truth_sets], True, discounted)
+    return mean(ranked, True, discounted) / best if best else 0.0
+
+
+@st.composite
+def cases(draw):
+    """Ranked ints with padding and repeats, truth with empty rows, weights with ties; also a single label."""
+    n_rows, n_labels = draw(st.integers(1, 6)), draw(st.integers(1, 7))
+    columns = draw(st.integers(1, 8))
+    ranked = draw(
+        st.lists(
+            st.lists(st.integers(-1, n_labels - 1), min_size=columns, max_size=columns),
+            min_size=n_rows,
+            max_size=n_rows,
+        )
+    )
+    truth = draw(st.lists(st.sets(st.integers(0, n_labels - 1)), min_size=n_rows, max_size=n_rows))
+    weights = draw(st.lists(st.sampled_from([1.0, 1.5, 4.0]), min_size=n_labels, max_size=n_labels))
+    return ranked, truth, weights, n_labels
+
+
+def truth_matrix(truth_sets, n_labels):
+    dense = np.zeros((len(truth_sets), n_labels), dtype=np.float32)
+    for row, labels in enumerate(truth_sets):
+        dense[row, sorted(labels)] = 1
+    return sp.csr_matrix(dense)
+
+
+@settings(deadline=None)
+@given(cases())
+def test_ranked_ints_agree_with_the_reference(case):
+    ranked, truth, weights, n_labels = case
+    columns = len(ranked[0])
+    for name in PLAIN + WEIGHTED:
+        got = compute(name, np.array(ranked), truth_matrix(truth, n_labels), np.array(weights), columns)
+        expected = [reference(name, ranked, truth, weights, k) for k in range(1, columns + 1)]
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_sparse_scores_agree_with_the_reference(data):
+    n_rows, n_labels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
+    score = st.sampled_from([None, -1.0, 0.0, 0.5, 0.5, 2.0])  # None is not stored; equal scores are common
+    table = [[data.draw(score) for _ in range(n_labels)] for _ in range(n_rows)]
+    truth = [data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)]
+    weights = np.linspace(1, 2, n_labels)
+    stored = [(row, label, s) for row, scores in enumerate(table) for label, s in enumerate(scores) if s is not None]
+    rows, labels, values = zip(*stored, strict=True) if stored else ((), (), ())
+    pred = sp.csr_matrix((np.array(values, dtype=np.float32), (rows, labels)), shape=(n_rows, n_labels))
+    ranked = [
+        sorted((label for label, s in enumerate(scores) if s is not None), key=lambda label: (-scores[label], label))
+        for scores in table
+    ]
+    for name in PLAIN + WEIGHTED:
+        got = compute(name, pred, truth_matrix(truth, n_labels), weights, n_labels)
+        expected = [reference(name, ranked, truth, weights, k) for k in range(1, n_labels + 1)]
+        np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
+
+
+# --- worked by hand, from the definitions of Jain et al. (KDD 2016) --------------------------------------------
+
+
+def test_example_worked_by_hand():
+    """Two points, four labels with 1/p = 1, 2, 4, 8.
+
+    Point 0 has {0, 2} and is ranked 2, 1, 0: right, wrong, right. Point 1 has {3} and is ranked 0, 3, 1: only second.
+    Gains 4, 0, 1 and 0, 8, 0; the best that is attainable 4, 1, 0 and 8, 0, 0.
+    """
+    truth = sp.csr_matrix([[1, 0, 1, 0], [0, 0, 0, 1]])
+    pred = np.array([[2, 1, 0], [0, 3, 1]])
+    weights = np.array([1.0, 2.0, 4.0, 8.0])
+    d2, d3 = 1 / math.log2(3), 0.5
+    expected = {
+        "precision": [1 / 2, 2 / 4, 3 / 6],
+        "recall": [1 / 4, (1 / 2 + 1) / 2, 2 / 2],
+        "ndcg": [1 / 2, (1 / (1 + d2) + d2) / 2, ((1 + d3) / (1 + d2) + d2) / 2],
+        "psprecision": [4 / 12, 12 / 13, 13 / 13],
+        "psndcg": [
+            4 / 12,
+            (4 / (1 + d2) + 8 * d2) / ((4 + d2) / (1 + d2) + 8),
+            ((4 + d3) / (1 + d2) + 8 * d2) / ((4 + d2) / (1 + d2) + 8),
+        ],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(compute(name, pred, truth, weights, 3), values, atol=1e-12, err_msg=name)
+
+
+# --- stored values ---------------------------------------------------------------------------------------------
+
+# Computed once with pyxclib's formulas on the tie-free case below; the last digit is rounded.
+STORED = {
+    "precision": [0.25, 0.2916666667, 0.3055555556, 0.2916666667, 0.3],
+    "ndcg": [0.25, 0.2822377339, 0.2942267728, 0.3003458685, 0.3211715828],
+    "recall": [0.0513888889, 0.1263888889, 0.2125, 0.2708333333, 0.3388888889],
+    "psprecision": [0.4838607481, 0.5720069477, 0.6064184977, 0.6300724651, 0.7200800344],
+    "psndcg": [0.4838607481, 0.5518925112, 0.5805500965, 0.5920277726, 0.6369607714],
+}
+
+
+@pytest.fixture
+def stored_case():
+    truth, scores = np.zeros((12, 9)), np.zeros((12, 9))
+    for i in range(12):
+        for j in range(9):
+            truth[i, j] = (i * i + 3 * j * j + i * j) % 7 in (1, 3) and i % 4 != 3
+            scores[i, j] = ((i * 37 + j * 53) % 101 + 1) / 102 if (i + 2 * j) % 3 else 0
+    return sp.csr_matrix(truth), sp.csr_matrix(scores)
+
+
+@pytest.mark.parametrize("name", PLAIN + WEIGHTED)
+def test_values_of_pyxclibs_conventions(stored_case, name):
+    truth, scores = stored_case
+    weights = metrics.inverse_propensity(truth, A=0.6, B=2.6)
+    np.testing.assert_allclose(compute(name, scores, truth, weights, 5), STORED[name], atol=1e-9)
+
+
+# --- choices of our own, each once by itself -------------------------------------------------------------------
+
+
+def test_rows_without_truth_stay_in_the_mean():
+    truth = sp.csr_matrix([[1, 0], [0, 0]])
+    pred = np.array([[0, 1], [0, 1]])
+    for name in PLAIN:
+        assert compute(name, pred, truth, None, 1)[0] == 0.5
+    for name in WEIGHTED:
+        assert compute(name, pred, truth, np.ones(2), 1)[0] == 1.0
+
+
+def test_truth_is_binarised_and_left_as_it_was():
+    stored = sp.csr_matrix((np.array([2.0, 0.0, 3.0]), ([0, 0, 1], [0, 1, 1])), shape=(2, 2))
+    pred = np.array([[0, 1], [0, 1]])
+    np.testing.assert_allclose(metrics.precision(pred, stored, 2), [0.5, 0.5])
+    assert stored.nnz == 3
+    np.testing.assert_array_equal(stored.data, [2.0, 0.0, 3.0])
+
+
+def test_all_zero_truth_gives_zero_not_nan():
+    truth = sp.csr_matrix((3, 4))
+    for name in PLAIN + WEIGHTED:
+        np.testing.assert_array_equal(compute(name, np.zeros((3, 2), dtype=int), truth, np.ones(4), 2), [0, 0])
+
+
+def test_unsorted_scores_with_duplicate_entries_are_summed():
+    pred = sp.csr_matrix((np.array([0.4, 0.5, 0.4]), np.array([2, 0, 2]), np.array([0, 3])), shape=(1, 3))
+    assert metrics.precision(pred, sp.csr_matrix([[0, 0, 1]]), 1)[0] == 1.0
+    np.testing.assert_array_equal(pred.indices, [2, 0, 2])
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+TRUTH = sp.csr_matrix([[1, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("pred", "k", "message"),
+    [
+        (np.array([[0, 1]]), 1, "predictions: 1 rows, expected 2"),
+        (np.array([[0, 1], [1, 3]]), 1, r"row 1, column 1: label 3, expected 0 to 2 or -1"),
+        (np.array([[0, -2], [1, 2]]), 1, r"row 0, column 1: label -2"),
+        (np.array([[0, 1], [1, 2]]), 3, "k is 3, expected 1 to 2"),
+        (np.array([[0, 1], [1, 2]]), 0, "k is 0, expected 1 to 2"),
+        (np.array([0, 1]), 1, r"predictions: int64 \(2,\)"),
+        (np.array([[0.1, 0.9], [0.2, 0.3]]), 1, "predictions: float64"),
+        ([[0, 1], [1, 2]], 1, "predictions: list"),
+        (sp.csr_matrix((2, 4)), 1, r"scores of shape \(2, 4\), expected \(2, 3\)"),
+        (sp.csr_matrix((2, 3)), 4, "k is 4, expected 1 to 3"),
+        (sp.csr_matrix([[0.5, 0, 0], [0, np.nan, 0]]), 1, "row 1: a score is NaN"),
+    ],
+)
+def test_bad_predictions(pred, k, message):
+    with pytest.raises(InputError, match=message):
+        metrics.precision(pred, TRUTH, k)
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        (np.eye(2), "truth: ndarray, expected a scipy sparse matrix"),
+        (sp.csr_matrix((0, 3)), r"truth: shape \(0, 3\)"),
+        (sp.csr_matrix((2, 0)), r"truth: shape \(2, 0\)"),
+    ],
+)
+def test_bad_truth(truth, message):
+    with pytest.raises(InputError, match=message):
+        metrics.recall(np.zeros((2, 1), dtype=int), truth, 1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(4), r"shape \(4,\), expected \(3,\)"),
+        (np.array([1.0, np.nan, 1.0]), "label 1: nan"),
+        (np.array([1.0, 1.0, 0.0]), "label 2: 0.0"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(InputError, match=message):
+        metrics.psprecision(np.array([[0], [1]]), TRUTH, weights, 1)
