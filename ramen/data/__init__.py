@@ -1,0 +1,9 @@
+"""Data sets: read, check and write them."""
+
+from ramen.data.cards import load_card
+from ramen.data.check import check
+from ramen.data.dataset import Card, Dataset, Graph, Texts
+from ramen.data.layouts import load_dataset
+from ramen.data.write import write_dataset
+
+__all__ = ["Card", "Dataset", "Graph", "Texts", "check", "load_card", "load_dataset", "write_dataset"]

@@ -1,0 +1,123 @@
+"""Data set cards: the facts no data file states, above all the propensity constants A and B."""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ramen.data.dataset import Card
+from ramen.data.files import Problem, Reading, strict
+from ramen.errors import WorkError, nearest
+
+DEFAULT_SOURCE = "default: no card for this set"
+
+_TEXT = ("name", "title", "licence", "source", "origin", "split")
+_NUMBERS = ("A", "B")
+_COUNTS = ("train", "test", "labels")
+KEYS = (*_TEXT, *_NUMBERS, *_COUNTS, "graphs")
+
+
+def load_card(path: str | Path) -> Card:
+    """The card of the data set in a folder: its ``card.yaml``, else the shipped card of its name, else the default.
+
+    The default is A 0.55 and B 1.5, with a ``source`` that says so.
+
+    Raises:
+        InputError: a broken card, an unknown key, A without B.
+
+    Example:
+        >>> load_card("somewhere/LF-WordNet").A
+        0.55
+    """
+    return strict(read_card(Path(path)))[0]
+
+
+def read_card(folder: Path) -> Reading[tuple[Card, dict[str, Any]]]:
+    """The card, and the facts of its file (``KEYS``), for those who check them."""
+    name = folder.resolve().name
+    own = folder / "card.yaml"
+    shipped = card_folder() / f"{name}.yaml"
+    if own.is_file():
+        facts = yield from _read_facts(own, own)
+        origin = str(own)
+    elif shipped.is_file():
+        facts = yield from _read_facts(shipped, Path(str(shipped)))
+        origin = f"shipped card {name}"
+    else:
+        return Card(name, source=DEFAULT_SOURCE), {}
+    card = Card(name=facts.get("name", name), title=facts.get("title", ""), licence=facts.get("licence", ""))
+    if "A" in facts:
+        card.A, card.B = float(facts["A"]), float(facts["B"])
+        card.source = facts.get("source", origin)
+    else:
+        card.source = f"default: {origin} gives no A and B"
+    return card, facts
+
+
+def card_folder() -> Traversable:
+    """Where the shipped cards are: the package of an installed ramen, or ``datasets/cards`` of a clone.
+
+    Raises:
+        WorkError: neither is there.
+    """
+    try:
+        return resources.files("ramen.data.card_files")
+    except ModuleNotFoundError:
+        folder = Path(__file__).resolve().parents[2] / "datasets" / "cards"
+    if not folder.is_dir():
+        raise WorkError(f"no data set cards: neither package ramen.data.card_files nor {folder}; install ramen again")
+    return folder
+
+
+def shipped_cards() -> list[str]:
+    """Names of the shipped cards."""
+    return sorted(file.name.removesuffix(".yaml") for file in card_folder().iterdir() if file.name.endswith(".yaml"))
+
+
+def card_yaml(card: Card) -> str:
+    """The text of a card file that reads back as ``card``."""
+    facts = {key: getattr(card, key) for key in ("name", "title", "licence", "A", "B", "source")}
+    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+
+
+def _read_facts(file: Traversable, path: Path) -> Reading[dict[str, Any]]:
+    """The mapping of one card file; {} after a problem."""
+    try:
+        facts = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "bad character"
+        yield Problem(path, f"broken yaml ({reason})", line=mark.line + 1 if mark else None)
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem(path, f"cannot be read ({error})")
+        return {}
+    if not isinstance(facts, dict):
+        yield Problem(path, f"found {type(facts).__name__}, expected keys and values")
+        return {}
+    faults = [fault for key, value in facts.items() if (fault := _fault(key, value))]
+    if ("A" in facts) != ("B" in facts):
+        faults.append("A and B belong together, found one of the two")
+    for fault in faults:
+        yield Problem(path, fault)
+    return {} if faults else facts
+
+
+def _fault(key: object, value: object) -> str:
+    """What is wrong with one key and its value, or ""."""
+    if key not in KEYS:
+        return f"unknown key {key!r}: {nearest(str(key), KEYS)}"
+    if key in _TEXT:
+        return "" if isinstance(value, str) else f"{key} is {value!r}, expected text"
+    if key in _COUNTS:
+        return "" if type(value) is int and value >= 0 else f"{key} is {value!r}, expected a count"
+    if key in _NUMBERS:
+        sound = type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
+        return "" if sound else f"{key} is {value!r}, expected a number of 0 or above"
+    sound = isinstance(value, list) and all(isinstance(kind, str) for kind in value)
+    return "" if sound else f"graphs is {value!r}, expected a list of names"

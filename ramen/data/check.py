@@ -1,0 +1,177 @@
+"""Checks a data set folder: every problem at once, what is odd but allowed, and its statistics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.data.cards import read_card
+from ramen.data.dataset import Dataset, Texts
+from ramen.data.files import Problem, collect, strict
+from ramen.data.layouts import read_folder
+from ramen.data.read import graph_files
+
+SHOWN = 20  # problems listed per file; the rest is counted
+TAIL = 2  # a tail label has at most this many training points
+
+
+@dataclass
+class Report:
+    """What ``check`` found.
+
+    Attributes:
+        path: the folder.
+        problems: one line each, with file and line; ``load_dataset`` refuses the folder when there is one.
+        warnings: odd but allowed.
+        statistics: counts and means by name, graphs by kind; empty when there are problems.
+    """
+
+    path: Path
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The report for a terminal."""
+        out = [f"problem: {problem}" for problem in self.problems]
+        out += [f"warning: {warning}" for warning in self.warnings]
+        for name, value in self.statistics.items():
+            if name == "graphs":
+                for kind, facts in value.items():
+                    out.append(f"graph {kind}: " + ", ".join(f"{n.replace('_', ' ')} {v:,}" for n, v in facts.items()))
+            else:
+                out.append(f"{name.replace('_', ' ')}: {value:,}")
+        n_problems, n_warnings = len(self.problems), len(self.warnings)
+        out.append(f"{self.path}: {n_problems or 'no'} problems, {n_warnings or 'no'} warnings")
+        return out
+
+
+def check(path: str | Path) -> Report:
+    """Reads a whole folder and reports on it; never raises for what is wrong with the data.
+
+    Example:
+        >>> check("no/such/folder").problems
+        ['no/such/folder: no such folder']
+    """
+    folder = Path(path)
+    dataset, problems = collect(read_folder(folder))
+    if problems:
+        return Report(folder, problems=_listed(problems))
+    assert dataset is not None, "a reader that finds no problem returns a data set"
+    return Report(folder, warnings=_warnings(dataset), statistics=statistics(dataset))
+
+
+def statistics(dataset: Dataset) -> dict[str, Any]:
+    """Sizes, means and shares of a data set; shares are between 0 and 1."""
+    per_label = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
+    tail = int((per_label <= TAIL).sum())
+    numbers: dict[str, Any] = {
+        "n_train": len(dataset.train),
+        "n_test": len(dataset.test),
+        "n_labels": dataset.n_labels,
+        "avg_labels_per_train_point": round(dataset.train_targets.nnz / len(dataset.train), 3),
+        "avg_labels_per_test_point": round(dataset.test_targets.nnz / max(1, len(dataset.test)), 3),
+        "avg_train_points_per_label": round(dataset.train_targets.nnz / dataset.n_labels, 3),
+        f"labels_with_at_most_{TAIL}_train_points": tail,
+        "tail_share": round(tail / dataset.n_labels, 3),
+        "filter_train_pairs": len(dataset.train_filter),
+        "filter_test_pairs": len(dataset.test_filter),
+        "graphs": {},
+    }
+    for kind, graph in dataset.graphs.items():
+        numbers["graphs"][kind] = {
+            "nodes": len(graph.anchors),
+            "train_edges": _edges(graph.points),
+            "label_edges": _edges(graph.labels),
+            "train_points_covered": _covered(graph.points),
+            "train_share": round(_covered(graph.points) / len(dataset.train), 3),
+            "labels_covered": _covered(graph.labels),
+            "label_share": round(_covered(graph.labels) / dataset.n_labels, 3),
+        }
+    return numbers
+
+
+def _warnings(dataset: Dataset) -> list[str]:
+    """One line for each kind of oddity, with its count."""
+    per_label = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
+    splits = (("training", dataset.train, dataset.train_targets), ("test", dataset.test, dataset.test_targets))
+    counts = [("labels have no training point", int((per_label == 0).sum()))]
+    for name, texts, targets in splits:
+        counts.append((f"{name} points have no label", int((np.diff(targets.indptr) == 0).sum())))
+        counts.append((f"{name} points have no text", _blank(texts)))
+    counts.append(("labels have no text", _blank(dataset.labels)))
+    for name, pairs in (("training", _self_pairs(dataset, 0)), ("test", _self_pairs(dataset, 1))):
+        counts.append((f"{name} pairs name the point itself as its label and are in no filter file", pairs))
+    mirrored = "test pairs are the reverse of a training pair and not in filter_labels_test.txt"
+    counts.append((mirrored, _mirrored(dataset)))
+    found = [f"{count:,} {text}" for text, count in counts if count]
+    found += [f"{path}: not a graph file, ignored" for path in graph_files(dataset.path / "graphs")[1]]
+    return found + _card_warnings(dataset)
+
+
+def _card_warnings(dataset: Dataset) -> list[str]:
+    """Where the card states other sizes than the folder has: it may be the card of another data set."""
+    _, facts = strict(read_card(dataset.path))
+    own = {
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "labels": dataset.n_labels,
+        "graphs": sorted(dataset.graphs),
+    }
+    stated = {key: sorted(facts[key]) if key == "graphs" else facts[key] for key in own if key in facts}
+    return [
+        f"card of {dataset.card.name}: {key} is {value}, found {own[key]}: is it the card of this set?"
+        for key, value in stated.items()
+        if value != own[key]
+    ]
+
+
+def _pairs(dataset: Dataset, split: int) -> np.ndarray:
+    """int64 (P, 2) target pairs (row, label) of one split, 0 training, 1 test, without those in its filter file."""
+    matrix = (dataset.train_targets, dataset.test_targets)[split]
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    pairs = np.stack([rows, matrix.indices.astype(np.int64)], axis=1)
+    filtered = (dataset.train_filter, dataset.test_filter)[split]
+    return pairs[~np.isin(pairs @ [dataset.n_labels, 1], filtered @ [dataset.n_labels, 1])]
+
+
+def _self_pairs(dataset: Dataset, split: int) -> int:
+    pairs = _pairs(dataset, split)
+    uids = (dataset.train, dataset.test)[split].uids
+    return sum(uids[row] == dataset.labels.uids[label] for row, label in pairs.tolist())
+
+
+def _mirrored(dataset: Dataset) -> int:
+    """Test pairs (t, l) where training point l has label t: their answer was seen in training."""
+    names = dataset.train.uids, dataset.labels.uids
+    seen = {(names[0][row], names[1][label]) for row, label in _pairs(dataset, 0).tolist()}
+    return sum((names[1][label], dataset.test.uids[row]) in seen for row, label in _pairs(dataset, 1).tolist())
+
+
+def _blank(texts: Texts) -> int:
+    return sum(not title and not content for title, content in zip(texts.titles, texts.contents, strict=True))
+
+
+def _edges(matrix: sp.csr_matrix | None) -> int:
+    return 0 if matrix is None else int(matrix.nnz)
+
+
+def _covered(matrix: sp.csr_matrix | None) -> int:
+    """Rows with an entry."""
+    return 0 if matrix is None else int((np.diff(matrix.indptr) > 0).sum())
+
+
+def _listed(problems: list[Problem]) -> list[str]:
+    """The problems as lines, at most ``SHOWN`` of one file and then how many more it has."""
+    seen: Counter[Path] = Counter()
+    out = []
+    for problem in problems:
+        seen[problem.path] += 1
+        if seen[problem.path] <= SHOWN:
+            out.append(str(problem))
+    return out + [f"{path}: and {count - SHOWN:,} more problems" for path, count in seen.items() if count > SHOWN]

@@ -1,0 +1,79 @@
+"""The folder layouts that ``load_dataset`` knows, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ramen.data.dataset import Dataset
+from ramen.data.files import Problem, Reading, strict
+from ramen.data.read import read_label_features
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to lay a data set out in a folder.
+
+    Attributes:
+        name: as messages call it.
+        needs: files without which a folder is not of this layout; each may be gzipped (``.gz``).
+        read: reads a folder that has them.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    read: Callable[[Path], Reading[Dataset | None]]
+
+    def lacks(self, folder: Path) -> list[str]:
+        """The needed files that ``folder`` has neither plain nor gzipped."""
+        return [name for name in self.needs if not any((folder / f"{name}{end}").is_file() for end in ("", ".gz"))]
+
+
+# Tried in this order; the first that lacks nothing reads the folder.
+LAYOUTS = (Layout("label-feature", needs=("trn.json", "lbl.json"), read=read_label_features),)
+
+
+def load_dataset(path: str | Path) -> Dataset:
+    """Reads a data set folder.
+
+    Args:
+        path: a folder in one of ``LAYOUTS``; docs/data-format.md describes its files.
+
+    Returns:
+        The data set, every part of it checked against the others.
+
+    Raises:
+        InputError: the first problem, by file and line. ``ramen.data.check`` lists all of them.
+
+    Example:
+        >>> load_dataset("data/LF-WordNet").n_labels  # doctest: +SKIP
+        80554
+    """
+    dataset = strict(read_folder(Path(path)))
+    assert dataset is not None, "a reader that finds no problem returns a data set"
+    return dataset
+
+
+def read_folder(folder: Path) -> Reading[Dataset | None]:
+    """Reads a folder in the first layout that fits; the value is not to be used after a problem."""
+    if not folder.exists():
+        yield Problem(folder, "no such folder")
+        return None
+    if not folder.is_dir():
+        yield Problem(folder, "is a file, expected the folder of a data set")
+        return None
+    try:
+        empty = next(folder.iterdir(), None) is None
+    except OSError as error:
+        yield Problem(folder, f"cannot be read ({error.strerror})")
+        return None
+    if empty:
+        yield Problem(folder, "the folder is empty, expected a data set")
+        return None
+    for layout in LAYOUTS:
+        if not layout.lacks(folder):
+            return (yield from layout.read(folder))
+    tried = "; ".join(f"{layout.name} lacks {', '.join(layout.lacks(folder))}" for layout in LAYOUTS)
+    yield Problem(folder, f"no known layout fits (each file may end in .gz): {tried}")
+    return None
