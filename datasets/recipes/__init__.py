@@ -1,0 +1,1 @@
+"""Recipes that build a data set folder: one module each, with one function ``prepare``."""

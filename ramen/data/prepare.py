@@ -1,0 +1,91 @@
+"""Build a data set folder from a recipe of ``datasets/recipes``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from ramen.errors import InputError, WorkError, nearest
+
+RECIPES: dict[str, str] = {
+    "debian": "ramen.data.recipes.debian",
+    "planted": "ramen.data.recipes.planted",
+}
+"""Name of a recipe -> the module with its ``prepare`` function."""
+
+
+class NoIndex(WorkError):
+    """This machine gives no package index; the message is one line that says why."""
+
+
+def prepare(
+    name: str,
+    out: str | Path,
+    *,
+    report: Callable[[str], None] | None = None,
+    **options: object,
+) -> Path:
+    """Build the data set of one recipe into a new folder.
+
+    Args:
+        name: a key of ``RECIPES``.
+        out: folder to write; it must not exist, or be empty.
+        report: called with one line per step of the work.
+        **options: of the recipe, as its ``prepare`` function names them; values may be text, as in ``points="300"``.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        InputError: unknown recipe or option, a value of the wrong type, or ``out`` is not empty.
+        NoIndex: the recipe needs this machine's package index and there is none.
+
+    Example:
+        >>> prepare("planted", "data/planted", points=300, labels=120)  # doctest: +SKIP
+        PosixPath('data/planted')
+    """
+    if name not in RECIPES:
+        raise InputError(f"recipe {name!r} is unknown: {nearest(name, RECIPES)}")
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: already exists, expected a new or empty folder")
+    recipe = importlib.import_module(RECIPES[name]).prepare
+    recipe(out, report=report or _silent, **_checked(name, recipe, options))
+    return out
+
+
+def recipe_options(name: str) -> dict[str, object]:
+    """The options of a recipe and their defaults.
+
+    Example:
+        >>> recipe_options("planted")["seed"]
+        0
+    """
+    recipe = importlib.import_module(RECIPES[name]).prepare
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(recipe).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def _checked(name: str, recipe: Callable[..., None], options: dict[str, object]) -> dict[str, object]:
+    known = recipe_options(name)
+    types = typing.get_type_hints(recipe)
+    checked: dict[str, object] = {}
+    for key, value in options.items():
+        if key not in known:
+            raise InputError(f"recipe {name!r} has no option {key!r}: {nearest(key, known)}")
+        try:
+            checked[key] = types[key](str(value))
+        except ValueError:
+            expected = types[key].__name__
+            raise InputError(f"recipe {name!r}, option {key!r}: found {value!r}, expected {expected}") from None
+    return checked
+
+
+def _silent(line: str) -> None:
+    pass
