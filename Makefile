@@ -1,0 +1,36 @@
+# make setup | test | lint | demo. Everything goes into .venv; a second call of setup costs nothing.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check
+STAMP := $(VENV)/.ramen-installed
+
+.PHONY: setup test lint demo
+
+setup: $(STAMP)
+
+# torch goes first: the rest then takes what is there instead of a build of its own choice.
+$(STAMP): setup.py pyproject.toml constraints.txt ramen/_version.py | $(PYTHON)
+	$(PIP) install -q "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install -q -c constraints.txt -e '.[dev,minilm]'
+	touch $@
+
+$(PYTHON):
+	@for python in python3.11 python3; do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  $$python -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "make: $$python cannot make environments: install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
+	  exec $$python -m venv $(VENV); \
+	done; \
+	echo "make: no Python of 3.11 or later: install python3.11 and its venv package" >&2; exit 1
+
+test: setup
+	$(PYTHON) -m pytest -q
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+demo: setup
+	$(PYTHON) examples/demo.py
