@@ -57,20 +57,21 @@ def load_dataset(path: str | Path) -> Dataset:
 
 def read_folder(folder: Path) -> Reading[Dataset | None]:
     """Reads a folder in the first layout that fits; the value is not to be used after a problem."""
-    if not folder.exists():
-        yield Problem(folder, "no such folder")
-        return None
-    if not folder.is_dir():
-        yield Problem(folder, "is a file, expected the folder of a data set")
-        return None
     try:
-        empty = next(folder.iterdir(), None) is None
-    except OSError as error:
-        yield Problem(folder, f"cannot be read ({error.strerror})")
-        return None
-    if empty:
-        yield Problem(folder, "the folder is empty, expected a data set")
-        return None
+        if not folder.exists():
+            yield Problem(folder, "no such folder")
+        elif not folder.is_dir():
+            yield Problem(folder, "is a file, expected the folder of a data set")
+        elif next(folder.iterdir(), None) is None:
+            yield Problem(folder, "the folder is empty, expected a data set")
+        else:
+            return (yield from _read_known(folder))
+    except OSError as error:  # a folder that may not be listed or entered; what its files raise is told by file
+        yield Problem(Path(error.filename or folder), f"cannot be read ({error.strerror})")
+    return None
+
+
+def _read_known(folder: Path) -> Reading[Dataset | None]:
     for layout in LAYOUTS:
         if not layout.lacks(folder):
             return (yield from layout.read(folder))

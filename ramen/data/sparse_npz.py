@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +27,17 @@ def read_sparse_npz(path: Path) -> Reading[sp.csr_matrix | None]:
         float32 CSR with sorted columns, or None after a problem.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [part for part in _PARTS if part not in archive.files]
-            if missing:
-                yield Problem(path, f"no array {missing[0]!r}, expected a scipy sparse matrix (scipy.sparse.save_npz)")
-                return None
-            form, shape, data, indices, indptr = (archive[part] for part in _PARTS)
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        # AttributeError: a lone .npy comes back as an array, which has no ``files``
+        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
+            arrays = {part: archive[part] for part in _PARTS if part in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy's header parser raise a dozen kinds on broken bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         yield Problem(path, f"not a readable scipy sparse matrix ({reason})")
         return None
+    missing = [part for part in _PARTS if part not in arrays]
+    if missing:
+        yield Problem(path, f"no array {missing[0]!r}, expected a scipy sparse matrix (scipy.sparse.save_npz)")
+        return None
+    form, shape, data, indices, indptr = (arrays[part] for part in _PARTS)
     name = form.item() if form.ndim == 0 else form
     name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
     if name != "csr":

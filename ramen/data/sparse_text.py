@@ -140,6 +140,8 @@ def _parse(block: bytes, n_columns: int) -> tuple[np.ndarray, np.ndarray, np.nda
     token_of_sign = np.searchsorted(starts, np.flatnonzero(kind == _SIGN), side="right") - 1
     if not np.all(token_of_sign % 2):
         return None
+    if not len(starts):
+        return np.zeros(block.count(b"\n"), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # how numpy before 2.3 reports text it cannot read

@@ -44,10 +44,10 @@ def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | Non
         >>> write_dataset(ds, Path("data/mine"), extra={"SOURCE.txt": "made by hand"})  # doctest: +SKIP
     """
     out = Path(os.path.abspath(out))
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file, expected a folder to write to")
     beside = out.with_name(f"{out.name}.tmp-{os.getpid()}")
     try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out}: is a file, expected a folder to write to")
         if out.is_dir() and next(out.iterdir(), None) is not None:
             raise InputError(f"{out}: is not empty, expected a new or empty folder")
         shutil.rmtree(beside, ignore_errors=True)  # left by a killed process that had our number

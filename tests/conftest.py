@@ -1,0 +1,83 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+TRAIN = [
+    {"uid": "p0", "title": "red apple", "content": "a fruit", "target_ind": [0, 2], "target_rel": [1.0, 1.0]},
+    {"uid": "p1", "title": "green pear", "content": "", "target_ind": [1], "target_rel": [1.0]},
+    {"uid": "p2", "title": "blue plum", "content": "line one\nline two", "target_ind": [], "target_rel": []},
+]
+TEST = [{"uid": "q0", "title": "yellow apple", "content": "", "target_ind": [0], "target_rel": [1.0]}]
+LABELS = [
+    {"uid": f"l{i}", "title": title, "content": ""} for i, title in enumerate(["apple", "pear", "fruit", "stone"])
+]
+
+
+def json_lines(records: list[dict]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+@pytest.fixture
+def small_set(tmp_path: Path) -> Path:
+    """A sound label-feature folder: 3 training points, 1 test point, 4 labels, one graph of 2 anchors."""
+    folder = tmp_path / "small"
+    (folder / "graphs").mkdir(parents=True)
+    files = {
+        "trn.json": json_lines(TRAIN),
+        "tst.json": json_lines(TEST),
+        "lbl.json": json_lines(LABELS),
+        "trn_X_Y.txt": "3 4\n0:1 2:1\n1:1\n\n",
+        "tst_X_Y.txt": "1 4\n0:1\n",
+        "filter_labels_train.txt": "0 3\n",
+        "filter_labels_test.txt": "0 1\n0 2\n",
+        "graphs/colour.raw.txt": "warm\ncold\n",
+        "graphs/colour_trn_X_Y.txt": "3 2\n0:1\n1:1\n1:1\n",
+        "graphs/colour_lbl_X_Y.txt": "4 2\n0:1\n\n0:1 1:1\n\n",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
+    """A context without root's right to read and write everything; one that does nothing for other users."""
+
+    @contextmanager
+    def drop() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)  # pytest's own folders are closed to others
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return drop
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """Path of a real data set by its folder's name; skips where RAMEN_DATA does not have it."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("RAMEN_DATA")
+        if not root:
+            pytest.skip("RAMEN_DATA is not set")
+        folder = Path(root) / name
+        if not folder.is_dir():
+            pytest.skip(f"RAMEN_DATA has no {name}")
+        return folder
+
+    return find

@@ -1,0 +1,77 @@
+"""Cards: own before shipped before default, and every shipped one sound."""
+
+from __future__ import annotations
+
+import pytest
+
+from ramen.data import Card, load_card
+from ramen.data.cards import card_yaml, shipped_cards
+from ramen.errors import InputError
+
+
+def test_without_a_card_the_default_says_so(tmp_path):
+    assert load_card(tmp_path) == Card(tmp_path.name, A=0.55, B=1.5, source="default: no card for this set")
+
+
+def test_a_shipped_card_goes_by_the_exact_name_of_the_folder(tmp_path):
+    for name, found in [("LF-WordNet", True), ("lf-wordnet", False), ("LF-WordNet-2", False)]:
+        (tmp_path / name).mkdir()
+        assert load_card(tmp_path / name).title.startswith("Synsets") is found
+
+
+def test_the_card_in_the_folder_wins(tmp_path):
+    folder = tmp_path / "LF-WordNet"
+    folder.mkdir()
+    (folder / "card.yaml").write_text("title: mine\nA: 0.6\nB: 2.6\nsource: the paper\n")
+    assert load_card(folder) == Card("LF-WordNet", A=0.6, B=2.6, source="the paper", title="mine")
+    (folder / "card.yaml").write_text("A: 0.6\nB: 2.6\n")
+    assert load_card(folder).source == str(folder / "card.yaml")
+    (folder / "card.yaml").write_text("title: mine\n")
+    assert load_card(folder).source.startswith("default: ")
+
+
+def test_a_dot_is_named_after_the_folder_it_stands_for(tmp_path, monkeypatch):
+    (tmp_path / "LF-WordNet").mkdir()
+    monkeypatch.chdir(tmp_path / "LF-WordNet")
+    assert load_card(".").name == "LF-WordNet"
+
+
+@pytest.mark.parametrize("name", shipped_cards())
+def test_every_shipped_card_is_sound(tmp_path, name):
+    (tmp_path / name).mkdir()
+    card = load_card(tmp_path / name)
+    assert card.name == name and card.title and card.licence
+    assert not card.source.startswith("default: ")
+
+
+def test_the_cards_of_the_real_sets_are_shipped():
+    assert {"LF-DebianMini", "LF-DebianRelated", "LF-ManSeeAlso", "LF-WordNet"} <= set(shipped_cards())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("licens: x\n", r"card\.yaml: unknown key 'licens': did you mean 'licence'\?"),
+        ("A: 0.5\n", r"card\.yaml: A and B belong together"),
+        ("A: high\nB: 1\n", r"card\.yaml: A is 'high', expected a number"),
+        ("A: .nan\nB: 1\n", r"card\.yaml: A is nan, expected a number"),
+        ("A: 1\nB: true\n", r"card\.yaml: B is True, expected a number"),
+        ("title: [x]\n", r"card\.yaml: title is \['x'\], expected text"),
+        ("train: -1\n", r"card\.yaml: train is -1, expected a count"),
+        ("graphs: x\n", r"card\.yaml: graphs is 'x', expected a list of names"),
+        ("- x\n", r"card\.yaml: found list, expected keys and values"),
+        ("", r"card\.yaml: found NoneType, expected keys and values"),
+        ("title: x\nA: [\n", r"card\.yaml, line 3: broken yaml"),
+        ("!!python/object/apply:os.getcwd []\n", r"card\.yaml, line 1: broken yaml"),
+    ],
+)
+def test_a_broken_card_is_named(tmp_path, text, message):
+    (tmp_path / "card.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_card(tmp_path)
+
+
+def test_a_written_card_reads_back(tmp_path):
+    card = Card("näme: x", A=0.5, B=0.4, source="table 2, 'as is'", title="yes", licence="1.0")
+    (tmp_path / "card.yaml").write_text(card_yaml(card))
+    assert load_card(tmp_path) == card
