@@ -1,0 +1,1 @@
+"""The command line ``ramen``: one file per verb."""

@@ -1,0 +1,78 @@
+"""What the command line shares: printing, quiet libraries, whole files, ``key=value`` arguments."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ramen.errors import InputError
+
+
+class Stopped(Exception):
+    """Ctrl-C in work that can go on later; the message says how (exit code 130)."""
+
+
+def show(line: str) -> None:
+    """One line of a result, on stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def say(line: str) -> None:
+    """One line about the work, on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def say_next(*command: str | Path) -> None:
+    """The next command to type, on stderr."""
+    say("next: " + shlex.join(map(str, command)))
+
+
+def quiet_libraries() -> None:
+    """Keep warnings and progress bars of third-party libraries off the terminal; call before they are imported."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("transformers", "sentence_transformers", "huggingface_hub", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` beside ``path``, then rename: the file is whole or as it was."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def assignments(arguments: Iterable[str]) -> dict[str, str]:
+    """``key=value`` arguments as a dict of text.
+
+    Raises:
+        InputError: no "=", no key, or a key that occurs twice.
+
+    Example:
+        >>> assignments(["points=300", "note=a=b"])
+        {'points': '300', 'note': 'a=b'}
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key or not equals:
+            raise InputError(f"argument {argument!r}: expected key=value")
+        if key in found:
+            raise InputError(f"argument {argument!r}: {key} was given before as {found[key]!r}")
+        found[key] = value
+    return found

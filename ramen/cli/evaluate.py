@@ -1,0 +1,63 @@
+"""``ramen eval``: the metrics of a run on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ramen.cli.console import say_next, show, write_json
+from ramen.errors import InputError
+
+EXAMPLES = """\b
+Examples:
+  ramen eval runs/planted --data data/planted
+  ramen eval runs/planted --data data/planted --json planted.json
+"""
+
+METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+) -> None:
+    """Measure a run on the test split.
+
+    Prints P, nDCG, R, PSP and PSnDCG in percent, and writes them into the run folder.
+    """
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"--json {json}: folder {json.parent} is missing")
+    import ramen
+
+    figures = ramen.evaluate(run, data, save=True)
+    for line in table(figures["test"], figures["propensity"]):
+        show(line)
+    if json is not None:
+        write_json(json, figures)
+    say_next("ramen", "tag", run, "a text to tag")
+
+
+def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]:
+    """Figures in percent, a metric per line; the PSP line says which constants it was made with.
+
+    Args:
+        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric.
+        propensity: ``{"A": ..., "B": ..., "source": ...}``.
+
+    Example:
+        >>> figures = {f"{metric}@1": 50.0 for metric in METRICS}
+        >>> table(figures, {"A": 0.5, "B": 0.4, "source": "card"})[4]
+        'PSP      50.00   A 0.5, B 0.4 (card)'
+    """
+    cut_offs = [key.removeprefix("P@") for key in test if key.startswith("P@")]
+    lines = ["      " + "".join(f"{'@' + cut_off:>8}" for cut_off in cut_offs)]
+    for metric in METRICS:
+        line = f"{metric:<6}" + "".join(f"{test[f'{metric}@{cut_off}']:8.2f}" for cut_off in cut_offs)
+        if metric == "PSP":
+            line += f"   A {propensity['A']}, B {propensity['B']} ({propensity['source']})"
+        lines.append(line)
+    return lines

@@ -1,0 +1,44 @@
+"""``ramen train``: a data set in, a run folder out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ramen.cli.console import Stopped, assignments, say_next
+
+EXAMPLES = """\b
+Examples:
+  ramen train data/planted --preset static --out runs/planted
+  ramen train data/planted --out runs/plain --graphs none --seed 1
+"""
+
+
+def train(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a data set.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    preset: Annotated[str, typer.Option(help="Settings to start from.")] = "static",
+    graphs: Annotated[
+        str, typer.Option(help="Graphs that regularise training: none, all, or names as in a,b.")
+    ] = "all",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the preset's.")
+    ] = None,
+) -> None:
+    """Train an encoder and a head."""
+    overrides = overrides or []
+    assignments(overrides)  # a stray word is caught before the training code loads
+    try:
+        import ramen
+
+        run = ramen.train(data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume)
+    except KeyboardInterrupt:
+        typed = ["ramen", *sys.argv[1:], *([] if resume else ["--resume"])]
+        raise Stopped(f"stopped; to go on: {shlex.join(typed)}") from None
+    say_next("ramen", "eval", run, "--data", data)

@@ -1,0 +1,143 @@
+"""Help pages, wrong calls, and what every kind of error looks like."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ramen._version import __version__
+
+VERBS = [("data", "prepare"), ("data", "check"), ("train",), ("eval",), ("tag",)]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_ends_with_two_examples_of_the_verb(ramen, verb):
+    done = ramen(*verb, "--help")
+    assert done.returncode == 0
+    *_, title, first, second = done.stdout.rstrip().split("\n")
+    assert title.strip() == "Examples:"
+    for example in (first, second):
+        assert example.strip().startswith(" ".join(["ramen", *verb]))
+
+
+def test_version_comes_from_the_installed_command():
+    command = shutil.which("ramen", path=str(Path(sys.executable).parent))
+    assert command, "the console script is not installed"
+    done = subprocess.run([command, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"ramen {__version__}\n")
+
+
+def test_help_loads_no_training_code(ramen):
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules))))\n"
+    )
+    done = ramen("--help", code=code)
+    assert done.returncode == 0
+    assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command (see ramen --help)"),
+        (["tarin"], "No such command 'tarin'"),
+        (["train"], "Missing argument"),
+        (["train", "d"], "Missing option '--out'"),
+        (["train", "d", "--out", "r", "--sed", "1"], "No such option: --sed"),
+        (["train", "d", "--out", "r", "--seed", "x"], "Invalid value for '--seed'"),
+        (["train", "d", "--out", "r", "epochs"], "argument 'epochs': expected key=value"),
+        (["train", "d", "--out", "r", "a=1", "a=2"], "argument 'a=2': a was given before as '1'"),
+        (["tag", "r", "--k", "0"], "Invalid value for '--k'"),
+        (["eval", "r", "--data", "d", "--json", "no/such.json"], "--json no/such.json: folder no is missing"),
+        (["data", "prepare", "planted", "--out", "o", "=3"], "argument '=3': expected key=value"),
+    ],
+)
+def test_wrong_call_is_one_line_and_exit_code_2(ramen, arguments, message):
+    done = ramen(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("ramen: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+FAILING = """
+import errno, ramen
+from ramen.errors import InputError, WorkError
+def train(*arguments, **options):
+    raise {error}
+ramen.train = train
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("InputError('trn.json: row 3: no uid')", 2, "ramen: trn.json: row 3: no uid"),
+        ("WorkError('loss is NaN')", 1, "ramen: loss is NaN"),
+        (
+            "OSError(errno.ENOSPC, 'No space left on device', 'r/head')",
+            1,
+            "ramen: No space left on device: r/head",
+        ),
+        ("PermissionError(errno.EACCES, 'Permission denied', 'r')", 1, "ramen: Permission denied: r"),
+        (
+            "KeyboardInterrupt",
+            130,
+            "ramen: stopped; to go on: ramen train 'my data' --out r head.epochs=2 --resume",
+        ),
+    ],
+)
+def test_expected_errors_are_one_line(ramen, error, code, line):
+    done = ramen("train", "my data", "--out", "r", "head.epochs=2", code=FAILING.format(error=error))
+    assert (done.returncode, done.stderr, done.stdout) == (code, line + "\n", "")
+
+
+def test_a_bug_keeps_its_traceback(ramen):
+    done = ramen("train", "d", "--out", "r", code=FAILING.format(error="IndexError('oops')"))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "IndexError: oops" in done.stderr
+
+
+RECORDING = """
+import ramen
+from pathlib import Path
+def train(data, **options):
+    print(data, sorted(options.items()))
+    return Path(options["out"])
+ramen.train = train
+"""
+
+
+def test_train_passes_its_options_on_and_names_the_next_command(ramen):
+    done = ramen("train", "d", "--out", "r", "--graphs", "a,b", "--seed", 7, "x.y=1", code=RECORDING)
+    assert done.returncode == 0
+    assert done.stdout.strip() == (
+        "d [('graphs', 'a,b'), ('out', PosixPath('r')), ('overrides', ['x.y=1']), ('preset', 'static'), "
+        "('resume', False), ('seed', 7)]"
+    )
+    assert done.stderr == "next: ramen eval r --data d\n"
+
+
+EVALUATING = """
+import ramen
+def evaluate(run, data, save):
+    test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG") for k in (1, 3, 5, 10)}
+    return {"test": test, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
+ramen.evaluate = evaluate
+"""
+
+
+def test_eval_prints_a_table_and_writes_json(ramen, tmp_path):
+    (tmp_path / "f.json").write_text("older")
+    done = ramen("eval", "r", "--data", "d", "--json", "f.json", code=EVALUATING)
+    assert done.returncode == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["@1", "@3", "@5", "@10"]
+    assert [row.split()[0] for row in rows] == ["P", "nDCG", "R", "PSP", "PSnDCG"]
+    assert rows[0].split()[1:] == ["12.25"] * 4
+    assert rows[3].endswith("A 0.55, B 1.5 (card of x)")
+    assert '"source": "card of x"' in (tmp_path / "f.json").read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["f.json"]
