@@ -78,7 +78,11 @@ class _Target:
     component: str
     codename: str
     meta_key: str
-    file: Path
+    path: str
+
+    @property
+    def file(self) -> Path:
+        return Path(self.path)
 
 
 def fetch(folder: Path, report: Callable[[str], None]) -> Index:
@@ -100,6 +104,9 @@ def fetch(folder: Path, report: Callable[[str], None]) -> Index:
     config.write_text(_CONFIG.format(folder=folder), encoding="utf-8")
     report("fetch the package index of this machine's apt sources")
     said = _run([apt, "-c", str(config), "-q", "update"])
+    errors = [line for line in said.stderr.splitlines() if line.startswith(("E:", "W:"))]
+    for line in errors:
+        report(line)
     targets = _targets([apt, "-c", str(config), "indextargets"])
     releases: dict[tuple[str, str, str], list[_Target]] = {}
     for target in targets:
@@ -109,7 +116,6 @@ def fetch(folder: Path, report: Callable[[str], None]) -> Index:
     # Ties cannot be told apart by size; the names make the choice the same every time.
     best = max(sorted(counts), key=lambda key: counts[key], default=None)
     if best is None or counts[best] < _FEWEST:
-        errors = [line for line in said.stderr.splitlines() if line.startswith(("E:", "W:"))]
         why = errors[0] if errors else "the sources of apt list no release with main or universe"
         raise NoIndex(f"no package index: {why}")
     chosen = sorted(releases[best], key=lambda target: target.meta_key)
@@ -126,11 +132,7 @@ def _targets(command: list[str]) -> list[_Target]:
     """The fetched files of base releases, in the components main and universe."""
     names = ["IDENTIFIER", "SITE", "RELEASE", "ARCHITECTURE", "COMPONENT", "CODENAME", "METAKEY", "FILENAME"]
     listing = _run([*command, "--format", "\t".join(f"$({name})" for name in names)]).stdout
-    targets = [
-        _Target(*fields[:7], file=Path(fields[7]))
-        for line in listing.splitlines()
-        if len(fields := line.split("\t")) == len(names)
-    ]
+    targets = [_Target(*fields) for line in listing.splitlines() if len(fields := line.split("\t")) == len(names)]
     return [t for t in targets if t.file.is_file() and t.component in _COMPONENTS and not _POCKET.search(t.release)]
 
 

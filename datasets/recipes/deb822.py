@@ -39,7 +39,7 @@ def read_index(path: Path) -> bytes:
     except subprocess.CalledProcessError as error:
         why = error.stderr.decode(errors="replace").strip()
         raise InputError(f"{path}: apt-helper cannot read it ({why})") from None
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as a package index ({error})") from None
 
 

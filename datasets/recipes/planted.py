@@ -96,8 +96,11 @@ class World:
         self.points: list[Item] = []
         self.targets: set[tuple[str, str]] = set()
         self.twins: set[tuple[str, str]] = set()
-        for i in range(n_points):
-            self._add_point(i)
+        # Shuffled, so that no group falls on the held-out points alone.
+        groups = [i % self._n_groups for i in range(n_points)]
+        rng.shuffle(groups)
+        for i, group in enumerate(groups):
+            self._add_point(i, group)
         self._teach_every_label()
 
     def dataset(self, out: Path) -> Dataset:
@@ -135,9 +138,9 @@ class World:
         content = [*self._rng.sample(own, 3), *self._rng.sample(about, 3), *self._rng.sample(self._fillers, 5)]
         return Item(f"label-{i:05d}", self._line(title), self._line(content), (group,), topic)
 
-    def _add_point(self, i: int) -> None:
+    def _add_point(self, i: int, group: int) -> None:
         rng = self._rng
-        group, topic = i % self._n_groups, rng.randrange(_TOPICS)
+        topic = rng.randrange(_TOPICS)
         groups = (group, rng.randrange(self._n_groups)) if rng.random() < _SECOND_GROUP else (group,)
         # The texts say a noisy part of the truth: of a second group a single word, and some words of no group at all.
         own = rng.sample(self._point_words[group], 4) + [rng.choice(self._point_words[g]) for g in groups[1:]]
