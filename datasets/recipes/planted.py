@@ -20,9 +20,10 @@ from ramen.data.write import write_dataset
 from ramen.errors import InputError
 
 _FEWEST_POINTS, _FEWEST_LABELS = 50, 20
-_LABELS_PER_GROUP = 8
+_LABELS_PER_GROUP = 4
 _TOPICS = 8
-_VOCABULARY = 8
+_VOCABULARY = 30  # words per group and side, and per topic
+_GROUP_SKEW = 0.9  # group g is drawn as 1 / (1 + g) ** skew: of the rare ones training texts say little, links much
 _ANCHORS_PER_GROUP = 3
 _LINKS = 2  # per point and per label, in each graph
 _TEST_EVERY = 5
@@ -97,7 +98,9 @@ class World:
         self.targets: set[tuple[str, str]] = set()
         self.twins: set[tuple[str, str]] = set()
         # Shuffled, so that no group falls on the held-out points alone.
-        groups = [i % self._n_groups for i in range(n_points)]
+        every = range(self._n_groups)
+        frequency = [1.0 / (1 + g) ** _GROUP_SKEW for g in every]
+        groups = [*every, *rng.choices(every, frequency, k=n_points)][:n_points]
         rng.shuffle(groups)
         for i, group in enumerate(groups):
             self._add_point(i, group)

@@ -89,12 +89,16 @@ def test_only_anchors_use_both_vocabularies_of_a_group(planted: Dataset, folder:
             if row not in twins:  # a twin has the title of a label
                 main[name].setdefault(truth[side][uid]["groups"][0], set()).update(text.split())
     n_groups = len(main["label"])
-    both = 0
+    both = seen = 0
     for anchor, text in enumerate(planted.graphs["links"].anchors):
         group, words = anchor % n_groups, set(text.split())
+        if group not in main["point"]:  # a rare group, of test points only
+            continue
+        seen += 1
         own = main["point"][group] - main["label"][group], main["label"][group] - main["point"][group]
         both += bool(words & own[0]) and bool(words & own[1])
-    assert both > 0.9 * len(planted.graphs["links"].anchors)
+    assert seen > 0.8 * len(planted.graphs["links"].anchors)
+    assert both > 0.9 * seen
 
 
 def test_truth_names_every_point_and_label_and_explains_the_targets(planted: Dataset, folder: Path) -> None:
