@@ -42,9 +42,16 @@ def quiet_libraries() -> None:
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for name in ("transformers", "sentence_transformers", "huggingface_hub", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def show_log() -> None:
+    """Let the library's log lines through to stderr."""
+    logger = logging.getLogger("ramen")
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(logging.INFO)
 
 
 def write_json(path: Path, value: Any) -> None:

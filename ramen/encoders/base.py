@@ -1,0 +1,81 @@
+"""The contract of an encoder in training: texts to token ids once, then rows of them to unit vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass
+class Tokens:
+    """Token ids of many texts, end to end.
+
+    Attributes:
+        ids: int32, all texts' ids.
+        offsets: int64 (n + 1); text i has ``ids[offsets[i]:offsets[i + 1]]``.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def from_lists(cls, lists: list[list[int]]) -> Tokens:
+        """Tokens from one list of ids per text."""
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists])]).astype(np.int64)
+        ids = np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(offsets[-1]))
+        return cls(ids, offsets)
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the given texts end to end (int64), and where each text starts (int64)."""
+        counts = self.offsets[rows + 1] - self.offsets[rows]
+        starts = np.cumsum(counts) - counts
+        at = np.arange(int(counts.sum())) + np.repeat(self.offsets[rows] - starts, counts)
+        return self.ids[at].astype(np.int64), starts
+
+
+class Encoder(nn.Module, ABC):
+    """Texts to unit vectors; trained by :mod:`ramen.training`, saved as a sentence-transformers folder."""
+
+    dim: int
+    max_tokens: int
+
+    @abstractmethod
+    def tokenize(self, texts: list[str]) -> Tokens:
+        """Token ids of texts (``title\\ncontent``), at most ``max_tokens`` each."""
+
+    @abstractmethod
+    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+        """Unit vectors of some rows, float32 (len(rows), dim), on the encoder's device."""
+
+    @abstractmethod
+    def parameter_groups(self, lr: float) -> list[dict]:
+        """Optimiser groups: each with ``params`` and ``lr``."""
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write a folder of stock modules that ``SentenceTransformer(folder)`` loads without ramen."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def encode(self, tokens: Tokens, batch_size: int = 2048) -> torch.Tensor:
+        """Unit vectors of all texts without gradients, float32 (n, dim), on the CPU."""
+        was_training = self.training
+        self.eval()
+        out = torch.empty(len(tokens), self.dim)
+        with torch.no_grad():
+            for start in range(0, len(tokens), batch_size):
+                rows = np.arange(start, min(start + batch_size, len(tokens)))
+                out[start : start + len(rows)] = self(tokens, rows).cpu()
+        self.train(was_training)
+        return out

@@ -1,0 +1,126 @@
+"""Static encoder: token vectors x learned token weights, summed, a residual projection, unit norm.
+
+Every part is linear up to the norm, so all of it folds into one vector per token id when saved: the folder holds a
+sentence-transformers ``StaticEmbedding`` and a ``Normalize``, nothing of ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ramen.config import EncoderConfig
+from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
+
+
+class StaticEncoder(Encoder):
+    """v(text) = norm((I + P) Σ_t f(field of t) w(t) E(t)) over the text's tokens t.
+
+    Args:
+        vocabulary: tokenizer and entries.
+        vectors: float32 (entries, d), where E starts.
+        weights: float32 (entries,), where w starts; above 0.
+        title_weight: where f(title) / f(content) starts.
+        max_tokens: a text is cut there.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, vectors: np.ndarray, weights: np.ndarray, title_weight: float, max_tokens: int
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.dim = vectors.shape[1]
+        self.max_tokens = max_tokens
+        vocabulary.tokenizer.no_padding()
+        vocabulary.tokenizer.enable_truncation(max_tokens)
+        self.vectors = nn.Parameter(torch.tensor(vectors, dtype=torch.float32))
+        # softplus keeps weights above 0
+        self.raw_weights = nn.Parameter(torch.from_numpy(np.log(np.expm1(weights)).astype(np.float32)))
+        self.raw_field = nn.Parameter(torch.tensor([0.0, float(np.log(title_weight))]))
+        self.projection = nn.Linear(self.dim, self.dim, bias=False)
+        nn.init.zeros_(self.projection.weight)
+        self.register_buffer("plain_of", torch.from_numpy(vocabulary.plain_of), persistent=False)
+
+    def tokenize(self, texts: list[str]) -> Tokens:
+        """See :class:`Encoder`."""
+        return tokenize(self.vocabulary, texts)
+
+    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+        """See :class:`Encoder`. A text without tokens gets the zero vector."""
+        ids_array, starts_array = tokens.take(rows)
+        ids = torch.from_numpy(ids_array).to(self.device)
+        plain = self.plain_of[ids]
+        weights = F.softplus(self.raw_weights)[plain] * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
+        starts = torch.from_numpy(starts_array).to(self.device)
+        bags = F.embedding_bag(plain, self.vectors, starts, mode="sum", per_sample_weights=weights)
+        return F.normalize(bags + self.projection(bags), dim=1)
+
+    def parameter_groups(self, lr: float) -> list[dict]:
+        """See :class:`Encoder`; the few weights learn ten times faster than the vectors."""
+        return [
+            {"params": [self.vectors], "lr": lr},
+            {"params": [self.raw_weights, self.raw_field], "lr": 10 * lr},
+            {"params": [self.projection.weight], "lr": lr / 2},
+        ]
+
+    def folded(self) -> torch.Tensor:
+        """One vector per token id, float32 (ids, d), whose plain sum gives the text's direction."""
+        with torch.no_grad():
+            table = self.vectors + self.projection(self.vectors)
+            table = table * F.softplus(self.raw_weights)[:, None]
+            plain_of = self.plain_of
+            field = torch.exp(self.raw_field)[(torch.arange(len(plain_of)) >= self.vocabulary.size).long()]
+            return (table[plain_of] * field[:, None]).cpu().contiguous()
+
+    def export(self, folder: Path) -> None:
+        """See :class:`Encoder`."""
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+
+        module = StaticEmbedding(self.vocabulary.tokenizer, embedding_weights=self.folded())
+        model = SentenceTransformer(modules=[module, Normalize()], device="cpu")
+        model.save(str(folder), create_model_card=False)
+
+
+def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEncoder:
+    """A static encoder for a corpus, started from a transformer's token vectors and the corpus's idf.
+
+    Args:
+        texts: the corpus, ``title\\ncontent`` each.
+        settings: backbone, vocabulary and cut-off.
+
+    Raises:
+        InputError: the backbone cannot be found or loaded.
+    """
+    from ramen.encoders.contextual import contextual_vectors, load_backbone, word_pieces
+
+    model, tokenizer = load_backbone(settings.backbone)
+    vocabulary = build_vocabulary(texts, word_pieces(tokenizer), settings.min_count, settings.max_words)
+    vectors = contextual_vectors(model, tokenizer, vocabulary.words)
+    vocabulary.tokenizer.enable_truncation(settings.max_tokens)
+    weights = _idf(vocabulary, texts)
+    return StaticEncoder(vocabulary, vectors, weights, settings.title_weight, settings.max_tokens)
+
+
+def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
+    """Token ids of texts, as the vocabulary's tokenizer cuts them."""
+    lists: list[list[int]] = []
+    for start in range(0, len(texts), 8192):  # bounds the memory of the Rust encodings
+        block = vocabulary.tokenizer.encode_batch_fast(texts[start : start + 8192], add_special_tokens=False)
+        lists.extend(encoding.ids for encoding in block)
+    return Tokens.from_lists(lists)
+
+
+def _idf(vocabulary: Vocabulary, texts: list[str]) -> np.ndarray:
+    """log(n / (1 + document frequency)), scaled to mean 1; float32 (entries,), at least 0.1 of the mean."""
+    tokens = tokenize(vocabulary, texts)
+    rows = np.repeat(np.arange(len(tokens), dtype=np.int64), np.diff(tokens.offsets))
+    pairs = np.unique(rows * vocabulary.size + vocabulary.plain_of[tokens.ids])
+    frequency = np.bincount(pairs % vocabulary.size, minlength=vocabulary.size)
+    weights = np.log((2.0 + len(tokens)) / (1.0 + frequency))
+    return (np.maximum(weights, 0.1) / weights.mean()).astype(np.float32)

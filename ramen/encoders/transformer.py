@@ -1,0 +1,110 @@
+"""Any Hugging Face encoder or decoder, pooled to a unit vector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import AutoTokenizer
+
+from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.contextual import load_backbone
+
+
+class TransformerEncoder(Encoder):
+    """Token states of a transformer, pooled and normalised.
+
+    Args:
+        backbone: see :func:`ramen.encoders.backbone.find_backbone`.
+        pooling: ``mean``, ``cls`` or ``last`` (the last token, for decoders).
+        max_tokens: a text is cut there.
+
+    Raises:
+        InputError: the backbone cannot be found or loaded.
+    """
+
+    def __init__(self, backbone: str, pooling: str, max_tokens: int) -> None:
+        super().__init__()
+        model, tokenizer = load_backbone(backbone)
+        self.model = model
+        self.tokenizer: AutoTokenizer = tokenizer
+        self.pooling = pooling
+        self.dim = int(model.config.hidden_size)
+        longest = getattr(model.config, "max_position_embeddings", max_tokens)
+        self.max_tokens = min(max_tokens, longest)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    def __deepcopy__(self, memo: dict) -> TransformerEncoder:
+        """A copy of the weights; the tokenizer, which holds no state, is shared."""
+        memo[id(self.tokenizer)] = self.tokenizer
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        import copy
+
+        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return copied
+
+    def tokenize(self, texts: list[str]) -> Tokens:
+        """See :class:`Encoder`."""
+        if not texts:
+            return Tokens.from_lists([])
+        return Tokens.from_lists(self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"])
+
+    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+        """See :class:`Encoder`."""
+        counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
+        ids, starts = tokens.take(rows)
+        width = max(1, int(counts.max(initial=1)))
+        mask = np.arange(width) < counts[:, None]
+        batch = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        batch[mask] = ids
+        attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
+        states = self.model(
+            input_ids=torch.from_numpy(batch).to(self.device), attention_mask=attention
+        ).last_hidden_state
+        return F.normalize(self._pool(states, attention), dim=1)
+
+    def _pool(self, states: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        if self.pooling == "last":
+            return states[torch.arange(len(states), device=states.device), attention.sum(1).clamp(min=1) - 1]
+        weights = attention[:, :, None].to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+    def encode(self, tokens: Tokens, batch_size: int = 64) -> torch.Tensor:
+        """See :class:`Encoder`; texts of like length share a batch, which saves padding."""
+        was_training = self.training
+        self.eval()
+        out = torch.empty(len(tokens), self.dim)
+        order = np.argsort(np.diff(tokens.offsets), kind="stable")
+        with torch.no_grad():
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                out[torch.from_numpy(rows)] = self(tokens, rows).float().cpu()
+        self.train(was_training)
+        return out
+
+    def parameter_groups(self, lr: float) -> list[dict]:
+        """See :class:`Encoder`."""
+        return [{"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr}]
+
+    def export(self, folder: Path) -> None:
+        """See :class:`Encoder`."""
+        import tempfile
+
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+        with tempfile.TemporaryDirectory(dir=folder.parent) as staging:
+            self.model.save_pretrained(staging)
+            self.tokenizer.save_pretrained(staging)
+            transformer = Transformer(staging, max_seq_length=self.max_tokens)
+            mode = {"mean": "mean", "cls": "cls", "last": "lasttoken"}[self.pooling]
+            model = SentenceTransformer(
+                modules=[transformer, Pooling(self.dim, pooling_mode=mode), Normalize()], device="cpu"
+            )
+            model.save(str(folder), create_model_card=False)

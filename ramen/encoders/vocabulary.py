@@ -1,0 +1,99 @@
+"""The static encoder's tokenizer: a backbone's word pieces plus the corpus's own frequent words, title words apart.
+
+Word pieces lose exact names (``libghc`` becomes ``lib ##gh ##c``), so words that the corpus repeats get an entry of
+their own. A word in the title gets an id of its own too (``ːbattery`` beside ``battery``), so that one bag of ids can
+weigh the two fields differently. The rule lives in the tokenizer's normaliser and travels with the saved encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.trainers import WordLevelTrainer
+
+MARK = "\u02d0"  # a letter, so that no pre-tokenizer splits it off, and one that texts do not use
+_MAX_WORD = 40  # characters; longer "words" are hashes and keys
+# A character before a word of the first field: one that a newline follows within 400 characters (bounded, so that a
+# long text costs linear time). The character itself (a space, a hyphen, a bracket) is dropped.
+_TITLE_WORD = Regex(r"[^\p{L}\p{N}\n](?=[\p{L}\p{N}][^\n]{0,400}\n)")
+
+
+@dataclass
+class Vocabulary:
+    """A tokenizer and what each of its ids stands for.
+
+    Attributes:
+        tokenizer: gives ids below ``size`` for plain words, and title ids from ``size`` on.
+        words: the plain entries, in id order (length ``size``); continuation pieces start with ``##``.
+        title_of: int64, for each title id minus ``size`` the plain id of the same word.
+    """
+
+    tokenizer: Tokenizer
+    words: list[str]
+    title_of: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of plain entries."""
+        return len(self.words)
+
+    @property
+    def plain_of(self) -> np.ndarray:
+        """int64 (size + title words): the plain id of every id."""
+        return np.concatenate([np.arange(self.size, dtype=np.int64), self.title_of])
+
+
+def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, max_words: int) -> Vocabulary:
+    """Word pieces of a backbone and the corpus's frequent words, as one WordPiece tokenizer.
+
+    Args:
+        texts: the corpus, ``title\\ncontent`` each.
+        pieces: a backbone's word pieces (``##`` continues a word); may be empty.
+        min_count: a corpus word needs as many occurrences.
+        max_words: at most so many corpus words, the most frequent ones.
+    """
+    counter = Tokenizer(WordLevel(unk_token="[UNK]"))
+    counter.normalizer = _normalizer(mark_titles=False)
+    counter.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = WordLevelTrainer(vocab_size=10**7, min_frequency=min_count, show_progress=False)
+    counter.train_from_iterator(texts, trainer)
+    counted = sorted(counter.get_vocab().items(), key=lambda item: item[1])  # ids are in order of frequency
+    words = ["[PAD]", "[UNK]", *(piece for piece in pieces if not _special(piece))]
+    known = set(words)
+    frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in known][:max_words]
+    # Every character as a start and as a continuation: then no word is unknown for its rare spelling.
+    letters = sorted({c for word, _ in counted for c in word} | {c for piece in pieces for c in piece})
+    known.update(frequent)
+    words += frequent + [c for c in letters if c not in known]
+    known.update(words)
+    words += [f"##{c}" for c in letters if f"##{c}" not in known]
+    return assemble(words)
+
+
+def assemble(words: list[str]) -> Vocabulary:
+    """The vocabulary whose plain entries are ``words``."""
+    starts = [i for i, word in enumerate(words) if i > 1 and not word.startswith("##") and any(map(str.isalnum, word))]
+    entries = {word: i for i, word in enumerate(words)}
+    for offset, i in enumerate(starts):
+        entries[MARK + words[i]] = len(words) + offset
+    tokenizer = Tokenizer(WordPiece(entries, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = _normalizer(mark_titles=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return Vocabulary(tokenizer, words, np.array(starts, dtype=np.int64))
+
+
+def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
+    # clean_text would turn the newline, which ends the title, into a space.
+    lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=True, lowercase=True)
+    if not mark_titles:
+        return lower
+    mark = normalizers.Replace(_TITLE_WORD, " " + MARK)
+    return normalizers.Sequence([normalizers.Replace(MARK, " "), lower, normalizers.Prepend(" "), mark])
+
+
+def _special(piece: str) -> bool:
+    return (piece.startswith("[") and piece.endswith("]") and len(piece) > 2) or MARK in piece

@@ -1,0 +1,42 @@
+"""Writing files so that a reader sees the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ramen.errors import InputError, WorkError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write; renamed to it when the block ends well, removed when it does not.
+
+    Raises:
+        WorkError: the disk is full, and what was at ``path`` is still there.
+        InputError: writing is not permitted.
+    """
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    try:
+        yield part
+        os.replace(part, path)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        raise_clearly(error, path)
+        raise
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def raise_clearly(error: Exception, path: Path) -> None:
+    """Turn a full disk or a missing permission into one clear error; do nothing for any other."""
+    code = getattr(error, "errno", None)
+    text = str(error)
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        raise WorkError(f"{path}: no space left on the disk; what was saved before is untouched") from error
+    if isinstance(error, PermissionError) or code == errno.EROFS or "Permission denied" in text:
+        raise InputError(f"{path}: no permission to write there") from error

@@ -1,0 +1,1 @@
+"""Graph metadata as a regulariser of the encoder."""

@@ -1,0 +1,1 @@
+"""One-vs-all heads over the labels."""

@@ -1,0 +1,99 @@
+"""Dense one-vs-all head: one fp32 vector per label, trained on every label, chunked so that memory stays bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+
+_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
+
+
+class DenseHead:
+    """Scores q·w_l with a vector w_l per label, started from the label's embedding.
+
+    The loss is the decoupled softmax over all labels (DEXML, ICLR 2024, eq. 4): each true label competes with every
+    label that is neither true nor filtered. Gradients are written out, so no L x d gradient and no B x L matrix
+    beyond one chunk is ever whole in memory; Adam runs chunk by chunk.
+
+    Args:
+        start: float32 (L, d), copied.
+        temperature: of the scores in the loss.
+        chunk: labels scored at once.
+
+    Example:
+        >>> head = DenseHead(torch.eye(3), temperature=0.1)
+        >>> head.scores(torch.tensor([[1.0, 0.0, 0.0]])).argmax().item()
+        0
+    """
+
+    def __init__(self, start: torch.Tensor, temperature: float = 0.05, chunk: int = 100_000) -> None:
+        self.weights = start.clone()
+        self.temperature = temperature
+        self.chunk = chunk
+        self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._steps = 0
+
+    @staticmethod
+    def memory(labels: int, dim: int, batch_size: int, chunk: int) -> int:
+        """Bytes that training takes: weights, two moments, and three matrices of a chunk."""
+        return 4 * (3 * labels * dim + min(labels, chunk) * (3 * batch_size + dim))
+
+    def scores(self, queries: torch.Tensor) -> torch.Tensor:
+        """float32 (B, L)."""
+        return queries @ self.weights.T
+
+    def fit_step(
+        self, queries: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix | None, lr: float
+    ) -> float:
+        """One Adam step on a batch; returns the mean loss per true pair.
+
+        Args:
+            queries: float32 (B, d).
+            targets: CSR (B, L), rows' true labels.
+            filtered: CSR (B, L) of labels that are neither right nor wrong, or None.
+            lr: learning rate.
+        """
+        pairs = targets.tocoo()
+        if not pairs.nnz:
+            return 0.0
+        rows, columns = torch.from_numpy(pairs.row.astype(np.int64)), torch.from_numpy(pairs.col.astype(np.int64))
+        known = targets if filtered is None else (targets + filtered).tocsr()
+        bounds = list(range(0, len(self.weights), self.chunk))
+        true_scores = (queries[rows] * self.weights[columns]).sum(1) / self.temperature
+        logsum = torch.full((len(queries),), -torch.inf)
+        masked = torch.empty(0)
+        for start in bounds:
+            masked = self._masked_scores(queries, known, start)
+            logsum = torch.logaddexp(logsum, torch.logsumexp(masked, 1))
+        margins = logsum[rows] - true_scores
+        pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
+        push = torch.zeros(len(queries)).index_add_(0, rows, pull)
+        self._steps += 1
+        for start in bounds:
+            if len(bounds) > 1:
+                masked = self._masked_scores(queries, known, start)
+            gradient = masked.sub_(logsum[:, None]).exp_().mul_(push[:, None])
+            inside = (columns >= start) & (columns < start + self.chunk)
+            gradient[rows[inside], columns[inside] - start] = -pull[inside]
+            self._adam(start, gradient.T @ queries / (self.temperature * len(queries)), lr)
+        return float(F.softplus(margins).mean())
+
+    def _masked_scores(self, queries: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
+        scores = queries @ self.weights[start : start + self.chunk].T / self.temperature
+        inside = (known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]).tocoo()
+        scores[torch.from_numpy(inside.row.astype(np.int64)), torch.from_numpy(inside.col.astype(np.int64))] = -1e9
+        return scores
+
+    def _adam(self, start: int, gradient: torch.Tensor, lr: float) -> None:
+        if self._moments is None:
+            self._moments = (torch.zeros_like(self.weights), torch.zeros_like(self.weights))
+        part = slice(start, start + len(gradient))
+        first, second = self._moments[0][part], self._moments[1][part]
+        first.mul_(_BETA1).add_(gradient, alpha=1 - _BETA1)
+        second.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+        scale = lr / (1 - _BETA1**self._steps)
+        # gradient's memory takes the denominator
+        denominator = torch.sqrt(second, out=gradient).mul_((1 - _BETA2**self._steps) ** -0.5).add_(_EPS)
+        self.weights[part].addcdiv_(first, denominator, value=-scale)

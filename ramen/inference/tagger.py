@@ -1,0 +1,91 @@
+"""Tag texts with a run: the library's and the command line's way in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ramen.errors import InputError
+from ramen.inference.artefact import Run, check_run, load_run
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MAX_CHARACTERS = 1_000_000
+
+
+def load_encoder(run: str | Path) -> SentenceTransformer:
+    """The run's encoder, a SentenceTransformer; text in, unit vector out.
+
+    Raises:
+        InputError: no finished run there, or one of its files is missing or altered.
+    """
+    check_run(Path(run))
+    return _sentence_transformer(Path(run))
+
+
+def _sentence_transformer(run: Path) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Tagger:
+    """Texts to labels with scores.
+
+    Example:
+        ``Tagger.load("runs/a").tag(["lead acid battery charger"], k=5)[0][0]["uid"]``
+    """
+
+    def __init__(self, run: Run, encoder: SentenceTransformer) -> None:
+        self.run, self.encoder = run, encoder
+
+    @classmethod
+    def load(cls, run: str | Path) -> Tagger:
+        """Read a run folder.
+
+        Raises:
+            InputError: no finished run there, or one of its files is missing or altered.
+        """
+        return cls(load_run(run), _sentence_transformer(Path(run)))
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
+        return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
+
+    def tag(self, texts: list[str], k: int = 5) -> list[list[dict[str, Any]]]:
+        r"""The best labels of each text, best first.
+
+        Args:
+            texts: one string each; a title and a longer text go as ``title\ncontent``.
+            k: labels a text; fewer come back when the run has fewer labels.
+
+        Returns:
+            For each text a list of ``{"uid": str, "text": str, "score": float}``. Scores order the labels of one text;
+            they are no probabilities.
+
+        Raises:
+            InputError: k below 1, a text that is empty, or one of more than a million characters.
+        """
+        if isinstance(texts, str):
+            raise InputError("texts: expected a list of texts, found one string")
+        if k < 1:
+            raise InputError(f"k={k}: expected at least 1")
+        for number, text in enumerate(texts, 1):
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"text {number}: expected words, found an empty text")
+            if len(text) > MAX_CHARACTERS:
+                raise InputError(f"text {number}: expected at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
+        if not texts:
+            return []
+        indices, scores = self.run.ranker.rank(torch.from_numpy(self.encode(texts)), k)
+        return [
+            [
+                {"uid": self.run.uids[label], "text": self.run.texts[label], "score": float(score)}
+                for label, score in zip(row_indices, row_scores, strict=True)
+            ]
+            for row_indices, row_scores in zip(indices, scores, strict=True)
+        ]

@@ -1,0 +1,58 @@
+"""Losses over a batch of queries and a shared set of candidates, with other true candidates masked out."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+_MASKED = -1e9
+_HARDEST = 10  # negatives a row in the triplet loss
+_HARDNESS = 0.1  # temperature of their weights
+
+
+def masked_softmax(
+    scores: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Decoupled softmax: each target competes with the negatives only, not with the other targets.
+
+    loss(i, p) = -log( e^{s_ip/τ} / (e^{s_ip/τ} + Σ_{n negative} e^{s_in/τ}) ), the mean over all pairs (i, p).
+    Source: DEXML (Gupta et al., ICLR 2024), eq. 4.
+
+    Args:
+        scores: float (B, C), cosines.
+        targets: bool (B, C), the pairs to pull together.
+        known: bool (B, C), pairs that are no negatives: targets, other true pairs, filtered pairs.
+        temperature: τ.
+
+    Returns:
+        Scalar; 0 without a target.
+
+    Example:
+        >>> eye = torch.eye(2)
+        >>> masked_softmax(eye, eye > 0, eye > 0, 1.0).item()  # log(1 + e^-1)
+        0.31326165795326233
+    """
+    scaled = scores / temperature
+    negatives = torch.logsumexp(scaled.masked_fill(known, _MASKED), 1, keepdim=True)
+    losses = F.softplus(negatives - scaled)
+    return (losses * targets).sum() / targets.sum().clamp(min=1)
+
+
+def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, margin: float) -> torch.Tensor:
+    """Triplet hinge of a row's mean target against its hardest negatives, these weighted by hardness.
+
+    loss(i) = Σ_n w_n [ s_in - s_ip + γ ]_+ over the ten highest negatives, w = softmax(s_in / 0.1).
+    Source: RAMEN (WWW 2025), section 3, for the hinge; NGAME's public training code for weights and the ten.
+
+    Args:
+        scores, targets, known: as for :func:`masked_softmax`.
+        margin: γ.
+    """
+    has_target = targets.any(1)
+    if not bool(has_target.any()):
+        return scores.sum() * 0.0
+    scores, targets, known = scores[has_target], targets[has_target], known[has_target]
+    positive = (scores * targets).sum(1, keepdim=True) / targets.sum(1, keepdim=True)
+    hardest = scores.masked_fill(known, _MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
+    hinge = F.relu(hardest - positive + margin)
+    return (hinge * torch.softmax(hardest / _HARDNESS, 1)).sum(1).mean()

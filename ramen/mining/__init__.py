@@ -1,0 +1,1 @@
+"""Who is a hard negative: numba kernels."""

@@ -1,0 +1,98 @@
+"""The validation split: cut from training so that it is as hard as a test split, never easier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from ramen.data import Dataset
+from ramen.mining.clusters import balanced_clusters
+
+_ALIKE = 0.8  # cosine above which two training points count as near duplicates
+_BUCKET = 64  # points among which near duplicates are sought
+
+
+@dataclass
+class Split:
+    """Rows to train on and rows to choose by.
+
+    Attributes:
+        rows: int64, training rows to fit on.
+        held_out: int64, validation rows.
+        targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
+    """
+
+    rows: np.ndarray
+    held_out: np.ndarray
+    targets: sp.csr_matrix
+
+
+def whole(dataset: Dataset) -> Split:
+    """Everything to train on, nothing held out."""
+    n = len(dataset.train)
+    return Split(np.arange(n, dtype=np.int64), np.empty(0, dtype=np.int64), dataset.train_targets)
+
+
+def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int) -> Split:
+    """Hold out a share of the training points, near duplicates together.
+
+    Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
+    training and so overrate memory (neighbours, many epochs of the head). For a held-out pair (point, label) whose
+    mirror (the label as a training point, with the point as its label) is in training, the mirror is dropped.
+
+    Args:
+        dataset: its training part is cut.
+        vectors: float32 (N, d), unit vectors of the training points before any training.
+        share: of the training points to hold out, in (0, 1).
+        max_points: hold out at most so many.
+        seed: of the draw.
+    """
+    n = len(dataset.train)
+    wanted = min(max_points, round(share * n))
+    groups = near_duplicates(vectors, seed)
+    rng = np.random.default_rng([seed, 1])
+    sizes = np.bincount(groups)
+    order = rng.permutation(len(sizes))
+    order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
+    chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
+    is_held = np.isin(groups, chosen) & (np.diff(dataset.train_targets.indptr) > 0)
+    held_out = np.flatnonzero(is_held)
+    return Split(np.flatnonzero(~is_held), held_out, _without_mirrors(dataset, held_out))
+
+
+def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters."""
+    clusters = balanced_clusters(vectors, _BUCKET, seed)
+    order = np.argsort(clusters, kind="stable")
+    pairs = []
+    for members in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
+        near = np.argwhere(np.triu(vectors[members] @ vectors[members].T, 1) > _ALIKE)
+        pairs.append(members[near])
+    left, right = np.concatenate([np.empty((0, 2), np.int64), *pairs]).T
+    n = len(vectors)
+    graph = sp.coo_matrix((np.ones(len(left)), (left, right)), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
+
+
+def _without_mirrors(dataset: Dataset, held_out: np.ndarray) -> sp.csr_matrix:
+    row_of = {uid: row for row, uid in enumerate(dataset.train.uids)}
+    label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
+    targets = dataset.train_targets
+    rows, columns = [], []
+    for row in held_out:
+        own_label = label_of.get(dataset.train.uids[row])
+        if own_label is None:
+            continue
+        for label in targets.indices[targets.indptr[row] : targets.indptr[row + 1]]:
+            mirror = row_of.get(dataset.labels.uids[label])
+            if mirror is not None:
+                rows.append(mirror)
+                columns.append(own_label)
+    dropped = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=targets.shape)
+    kept = targets - targets.multiply(dropped > 0)
+    kept = sp.csr_matrix(kept, dtype=np.float32)
+    kept.eliminate_zeros()
+    return kept

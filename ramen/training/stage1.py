@@ -1,0 +1,114 @@
+"""Stage 1: the encoder, on in-batch negatives of clustered batches, regularised by every graph given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from tqdm import tqdm
+
+from ramen.config import Config
+from ramen.data import Dataset
+from ramen.encoders.base import Encoder, Tokens
+from ramen.graph.regulariser import GraphRegulariser, Loss, block, both_ways, sample_column
+from ramen.losses import masked_softmax, masked_triplet
+from ramen.mining.clusters import balanced_clusters, cluster_batches
+from ramen.training.checkpoint import Checkpoint
+from ramen.training.split import Split
+
+_WARMUP_STEPS = 20
+_LAST_LR = 0.02  # share of the learning rate at the end of the linear decay
+
+
+def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """0/1 CSR of (row, column) pairs."""
+    return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
+
+
+def make_loss(config: Config) -> Loss:
+    """The loss that the settings name, of (scores, targets, known)."""
+    if config.stage1.loss == "triplet":
+        return partial(masked_triplet, margin=config.stage1.margin)
+    return partial(masked_softmax, temperature=config.stage1.temperature)
+
+
+def train_encoder(
+    encoder: Encoder,
+    dataset: Dataset,
+    tokens: dict[str, Tokens],
+    split: Split,
+    config: Config,
+    checkpoint: Checkpoint,
+    log: Callable[..., None],
+) -> None:
+    """Train in place for ``config.stage1.epochs``, going on from ``checkpoint`` where it has an epoch.
+
+    Every epoch draws from its own generator (seed, epoch), so a resumed run sees the same batches.
+
+    Args:
+        encoder: trained in place.
+        dataset: targets' texts, filters and graphs.
+        tokens: by ``"points"``, ``"labels"`` and graph kind.
+        split: rows and targets to train on.
+        config: settings.
+        checkpoint: where the state is kept.
+        log: called with the figures of each epoch.
+    """
+    settings, loss = config.stage1, make_loss(config)
+    graphs = [
+        GraphRegulariser(
+            tokens[kind], dataset.graphs[kind].points, dataset.graphs[kind].labels,
+            config.graph.lambda_x, config.graph.lambda_z, loss,
+        )
+        for kind in config.graphs
+    ]  # fmt: skip
+    known = (split.targets + pair_matrix(dataset.train_filter, split.targets.shape)).tocsr()
+    optimiser = torch.optim.AdamW(encoder.parameter_groups(settings.lr), weight_decay=0.0, fused=True)
+    steps = settings.epochs * -(-len(split.rows) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - step / max(1, steps))
+    )
+    first_epoch = checkpoint.restore(encoder, optimiser, schedule)
+    clusters: np.ndarray | None = None
+    encoder.train()
+    for epoch in range(first_epoch, settings.epochs):
+        start, rng = time.perf_counter(), np.random.default_rng([config.seed, epoch])
+        torch.manual_seed(config.seed * 100_003 + epoch)
+        refresh = (epoch - settings.cluster_from) % settings.cluster_every == 0
+        if settings.cluster_size and epoch >= settings.cluster_from and (clusters is None or refresh):
+            vectors = encoder.encode(tokens["points"]).numpy()[split.rows]
+            clusters = balanced_clusters(vectors, settings.cluster_size, config.seed + epoch)
+        total, texts = 0.0, 0
+        batches = _batches(len(split.rows), clusters, settings.batch_size, rng)
+        for batch in tqdm(
+            batches, desc=f"encoder {epoch + 1}/{settings.epochs}", unit="batch", disable=None, leave=False
+        ):
+            rows = np.sort(split.rows[batch])
+            columns = np.unique(sample_column(split.targets, rows, rng)[1])
+            if not len(columns):
+                continue
+            queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
+            value = both_ways(loss, queries, keys, block(split.targets, rows, columns), block(known, rows, columns))
+            for graph in graphs:
+                value = value + graph(encoder, (rows, columns), (queries, keys), rng)
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            schedule.step()
+            total += value.item()
+            texts += len(rows) + len(columns)
+        seconds = time.perf_counter() - start
+        log(stage="encoder", epoch=epoch + 1, loss=total / len(batches), seconds=seconds, texts_per_s=texts / seconds)
+        checkpoint.save(epoch + 1, encoder, optimiser, schedule, last=epoch + 1 == settings.epochs)
+    encoder.eval()
+
+
+def _batches(n: int, clusters: np.ndarray | None, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    if clusters is not None:
+        return cluster_batches(clusters, size, rng)
+    order = rng.permutation(n)
+    return [order[start : start + size] for start in range(0, n, size)]
