@@ -33,7 +33,8 @@ class Stage1Config:
     """Training of the encoder."""
 
     epochs: int = 10
-    batch_size: int = 1024
+    min_steps: int = 200  # more epochs where these make fewer steps, as with a small set
+    batch_size: int = 1024  # points; less with fewer than twelve batches
     lr: float = 2e-3
     loss: str = "softmax"  # softmax | triplet
     temperature: float = 0.05  # of the softmax loss

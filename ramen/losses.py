@@ -45,7 +45,9 @@ def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Ten
     Source: RAMEN (WWW 2025), section 3, for the hinge; NGAME's public training code for weights and the ten.
 
     Args:
-        scores, targets, known: as for :func:`masked_softmax`.
+        scores: float (B, C), cosines.
+        targets: bool (B, C), as for :func:`masked_softmax`.
+        known: bool (B, C), likewise.
         margin: γ.
     """
     has_target = targets.any(1)

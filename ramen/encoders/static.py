@@ -34,6 +34,7 @@ class StaticEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
+        self.plain_of: torch.Tensor
         self.dim = vectors.shape[1]
         self.max_tokens = max_tokens
         vocabulary.tokenizer.no_padding()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer
 
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
@@ -28,8 +30,8 @@ class TransformerEncoder(Encoder):
     def __init__(self, backbone: str, pooling: str, max_tokens: int) -> None:
         super().__init__()
         model, tokenizer = load_backbone(backbone)
-        self.model = model
-        self.tokenizer: AutoTokenizer = tokenizer
+        self.model: Any = model
+        self.tokenizer: Any = tokenizer
         self.pooling = pooling
         self.dim = int(model.config.hidden_size)
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
@@ -42,8 +44,6 @@ class TransformerEncoder(Encoder):
         memo[id(self.tokenizer)] = self.tokenizer
         copied = self.__class__.__new__(self.__class__)
         memo[id(self)] = copied
-        import copy
-
         copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
         return copied
 
@@ -94,8 +94,6 @@ class TransformerEncoder(Encoder):
 
     def export(self, folder: Path) -> None:
         """See :class:`Encoder`."""
-        import tempfile
-
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import scipy.sparse as sp
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
@@ -35,8 +35,8 @@ _HEAD, _FUSION, _INDEX, _LABELS = (
 def save_run(
     out: Path,
     encoder: Encoder,
-    head: torch.Tensor,
-    label_vectors: torch.Tensor,
+    head: np.ndarray,
+    label_vectors: np.ndarray,
     neighbours: Neighbours,
     labels: Texts,
     fusion: Fusion,
@@ -47,7 +47,8 @@ def save_run(
     Args:
         out: the run folder.
         encoder: exported as a sentence-transformers folder.
-        head, label_vectors: float32 (L, d).
+        head: float32 (L, d), the head's vectors.
+        label_vectors: float32 (L, d), the encoder's.
         neighbours: training points that vote.
         labels: uids and titles.
         fusion: the chosen weights.
@@ -65,8 +66,8 @@ def save_run(
         out / _INDEX,
         {
             "vectors": neighbours.vectors,
-            "indptr": torch.from_numpy(targets.indptr.astype("int64")),
-            "indices": torch.from_numpy(targets.indices.astype("int32")),
+            "indptr": targets.indptr.astype(np.int64),
+            "indices": targets.indices.astype(np.int32),
         },
     )
     with replacing(out / _FUSION) as part:
@@ -122,9 +123,9 @@ def load_run(path: str | Path) -> Run:
     tensors, index = load_file(path / _HEAD), load_file(path / _INDEX)
     stored = json.loads((path / _FUSION).read_text())
     k = stored.pop("k")
-    indptr, indices = index["indptr"].numpy(), index["indices"].numpy()
+    indptr, indices = index["indptr"], index["indices"]
     shape = (len(index["vectors"]), len(tensors["head"]))
-    targets = sp.csr_matrix((torch.ones(len(indices)).numpy(), indices, indptr), shape=shape)
+    targets = sp.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)
     neighbours = Neighbours(index["vectors"], targets, k)
     with gzip.open(path / _LABELS, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
@@ -158,6 +159,6 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+def _save_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     with replacing(path) as part:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, part)

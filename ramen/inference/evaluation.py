@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
 from ramen.data import Dataset, load_dataset
 from ramen.errors import InputError
 from ramen.inference.artefact import write_metrics
 from ramen.inference.tagger import Tagger
-from ramen.metrics import inverse_propensity, report
 
 CUT_OFFS = (1, 3, 5, 10)
 
@@ -32,6 +30,8 @@ def evaluate(run: str | Path, data: Dataset | str | Path, save: bool = False) ->
     Raises:
         InputError: no finished run, no test split, or labels that are not the run's.
     """
+    from ramen.metrics import inverse_propensity, report  # numba: not for those who only tag
+
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
@@ -42,7 +42,7 @@ def evaluate(run: str | Path, data: Dataset | str | Path, save: bool = False) ->
         )
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    queries = torch.from_numpy(tagger.encode(dataset.test.joined()))
+    queries = tagger.encode(dataset.test.joined())
     ranked, scores = tagger.run.ranker.rank(queries, max(CUT_OFFS), filtered)
     ranked[np.isneginf(scores)] = -1
     if ranked.shape[1] < max(CUT_OFFS):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ramen.errors import InputError
 from ramen.inference.artefact import Run, check_run, load_run
+from ramen.inference.static_folder import StaticFolder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,6 +28,7 @@ def load_encoder(run: str | Path) -> SentenceTransformer:
 
 
 def _sentence_transformer(run: Path) -> SentenceTransformer:
+    import torch
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
@@ -40,7 +41,7 @@ class Tagger:
         ``Tagger.load("runs/a").tag(["lead acid battery charger"], k=5)[0][0]["uid"]``
     """
 
-    def __init__(self, run: Run, encoder: SentenceTransformer) -> None:
+    def __init__(self, run: Run, encoder: StaticFolder | SentenceTransformer) -> None:
         self.run, self.encoder = run, encoder
 
     @classmethod
@@ -50,10 +51,14 @@ class Tagger:
         Raises:
             InputError: no finished run there, or one of its files is missing or altered.
         """
-        return cls(load_run(run), _sentence_transformer(Path(run)))
+        loaded = load_run(run)
+        static = StaticFolder.open(loaded.path / "encoder")
+        return cls(loaded, static or _sentence_transformer(loaded.path))
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
+        if isinstance(self.encoder, StaticFolder):
+            return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
 
     def tag(self, texts: list[str], k: int = 5) -> list[list[dict[str, Any]]]:
@@ -81,7 +86,7 @@ class Tagger:
                 raise InputError(f"text {number}: expected at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
         if not texts:
             return []
-        indices, scores = self.run.ranker.rank(torch.from_numpy(self.encode(texts)), k)
+        indices, scores = self.run.ranker.rank(self.encode(texts), k)
         return [
             [
                 {"uid": self.run.uids[label], "text": self.run.texts[label], "score": float(score)}

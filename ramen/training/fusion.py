@@ -7,9 +7,8 @@ from itertools import product
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
-from ramen.inference.ranking import Fusion, Neighbours
+from ramen.inference.ranking import Fusion, Neighbours, blocks, top
 from ramen.metrics import inverse_propensity, report
 
 _CANDIDATES = 100  # labels that each of the three proposes per point
@@ -32,8 +31,8 @@ class Validation:
         inverse_propensity: float64 (L,), of the rows trained on.
     """
 
-    queries: torch.Tensor
-    labels: torch.Tensor
+    queries: np.ndarray
+    labels: np.ndarray
     neighbours: Neighbours
     truth: sp.csr_matrix
     filtered: sp.csr_matrix
@@ -43,7 +42,7 @@ class Validation:
         nearest = self.neighbours.nearest(self.queries)
         self.votes = [self.neighbours.votes(*nearest, temperature) for temperature in _TEMPERATURES]
 
-    def best(self, head: torch.Tensor) -> tuple[float, Fusion, dict[str, float]]:
+    def best(self, head: np.ndarray) -> tuple[float, Fusion, dict[str, float]]:
         """The fusion weights that rank the validation points best with these head vectors.
 
         Weights are compared by the geometric mean of P@1, P@5, PSP@5 and R@10, which no metric's scale decides.
@@ -68,7 +67,7 @@ class Validation:
         assert found is not None
         return found
 
-    def _candidates(self, head: torch.Tensor) -> np.ndarray:
+    def _candidates(self, head: np.ndarray) -> np.ndarray:
         """Distinct labels per row, int64 (V, C), -1 where a row has fewer."""
         width = min(_CANDIDATES, len(head))
         proposals = [self._top(head, width), self._top(self.labels, width)]
@@ -82,16 +81,16 @@ class Validation:
         joined[:, 1:][joined[:, 1:] == joined[:, :-1]] = -1
         return joined
 
-    def _top(self, matrix: torch.Tensor, k: int) -> np.ndarray:
-        blocks = self.queries.split(max(1, (1 << 24) // len(matrix)))
-        return torch.cat([(block @ matrix.T).topk(k, dim=1).indices for block in blocks]).numpy()
+    def _top(self, matrix: np.ndarray, k: int) -> np.ndarray:
+        parts = blocks(len(self.queries), len(matrix))
+        return np.concatenate([top(self.queries[part] @ matrix.T, k)[0] for part in parts])
 
-    def _gather(self, matrix: torch.Tensor, candidates: np.ndarray) -> np.ndarray:
+    def _gather(self, matrix: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         out = np.empty(candidates.shape, dtype=np.float32)
         for start in range(0, len(candidates), 64):
             part = slice(start, start + 64)
-            vectors = matrix[torch.from_numpy(np.maximum(candidates[part], 0))]
-            out[part] = torch.einsum("bcd,bd->bc", vectors, self.queries[part]).numpy()
+            vectors = matrix[np.maximum(candidates[part], 0)]
+            out[part] = (vectors @ self.queries[part][:, :, None])[:, :, 0]
         return out
 
     def _figures(self, candidates: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -114,8 +113,8 @@ def _pick(matrix: sp.csr_matrix, columns: np.ndarray) -> np.ndarray:
 
 
 def make_validation(
-    queries: torch.Tensor,
-    labels: torch.Tensor,
+    queries: np.ndarray,
+    labels: np.ndarray,
     neighbours: Neighbours,
     truth: sp.csr_matrix,
     filtered: sp.csr_matrix,

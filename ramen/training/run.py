@@ -97,9 +97,18 @@ def _train(dataset: Dataset, config: Config, out: Path) -> None:
     points, labels = encoder.encode(tokens["points"]), encoder.encode(tokens["labels"])
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     head = fit(fit_epochs(points, labels, dataset.train_targets, filtered, config), epochs, log)
-    neighbours = Neighbours(points, dataset.train_targets, config.neighbours.k)
+    neighbours = Neighbours(points.numpy(), dataset.train_targets, config.neighbours.k)
     chosen = {"head_epochs": epochs, **fusion.as_dict()}
-    save_run(out, encoder, head, labels, neighbours, dataset.labels, fusion, {"chosen": chosen, "validation": figures})
+    save_run(
+        out,
+        encoder,
+        head.numpy(),
+        labels.numpy(),
+        neighbours,
+        dataset.labels,
+        fusion,
+        {"chosen": chosen, "validation": figures},
+    )
     shutil.rmtree(out / _CHECKPOINTS)
     if len(dataset.test):
         del encoder, head, labels, points, tokens
@@ -125,14 +134,12 @@ def _choose(
     del trial
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     targets = split.targets[split.rows]
-    rows, held_out = torch.from_numpy(split.rows), torch.from_numpy(split.held_out)
+    fitted = points[torch.from_numpy(split.rows)]
     validation = make_validation(
-        points[held_out], labels, Neighbours(points[rows], targets, config.neighbours.k),
+        points.numpy()[split.held_out], labels.numpy(), Neighbours(fitted.numpy(), targets, config.neighbours.k),
         dataset.train_targets[split.held_out], filtered[split.held_out], (dataset.card.A, dataset.card.B),
     )  # fmt: skip
-    epochs, fusion, figures = choose(
-        fit_epochs(points[rows], labels, targets, filtered[split.rows], config), validation, log
-    )
+    epochs, fusion, figures = choose(fit_epochs(fitted, labels, targets, filtered[split.rows], config), validation, log)
     with replacing(stored) as part:
         part.write_text(json.dumps({"fusion": fusion.as_dict(), "epochs": epochs, "figures": figures}))
     (out / _CHECKPOINTS / "choose.safetensors").unlink(missing_ok=True)

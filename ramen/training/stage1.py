@@ -21,6 +21,7 @@ from ramen.training.checkpoint import Checkpoint
 from ramen.training.split import Split
 
 _WARMUP_STEPS = 20
+_SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
 _LAST_LR = 0.02  # share of the learning rate at the end of the linear decay
 
 
@@ -45,7 +46,7 @@ def train_encoder(
     checkpoint: Checkpoint,
     log: Callable[..., None],
 ) -> None:
-    """Train in place for ``config.stage1.epochs``, going on from ``checkpoint`` where it has an epoch.
+    """Train in place, going on from ``checkpoint`` where it has an epoch.
 
     Every epoch draws from its own generator (seed, epoch), so a resumed run sees the same batches.
 
@@ -68,14 +69,17 @@ def train_encoder(
     ]  # fmt: skip
     known = (split.targets + pair_matrix(dataset.train_filter, split.targets.shape)).tocsr()
     optimiser = torch.optim.AdamW(encoder.parameter_groups(settings.lr), weight_decay=0.0, fused=True)
-    steps = settings.epochs * -(-len(split.rows) // settings.batch_size)
+    batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+    per_epoch = -(-len(split.rows) // batch_size)
+    epochs = max(settings.epochs, -(-settings.min_steps // per_epoch))
+    steps = epochs * per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - step / max(1, steps))
+        optimiser, lambda step: min(1.0, (step + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - step / steps)
     )
     first_epoch = checkpoint.restore(encoder, optimiser, schedule)
     clusters: np.ndarray | None = None
     encoder.train()
-    for epoch in range(first_epoch, settings.epochs):
+    for epoch in range(first_epoch, epochs):
         start, rng = time.perf_counter(), np.random.default_rng([config.seed, epoch])
         torch.manual_seed(config.seed * 100_003 + epoch)
         refresh = (epoch - settings.cluster_from) % settings.cluster_every == 0
@@ -83,10 +87,9 @@ def train_encoder(
             vectors = encoder.encode(tokens["points"]).numpy()[split.rows]
             clusters = balanced_clusters(vectors, settings.cluster_size, config.seed + epoch)
         total, texts = 0.0, 0
-        batches = _batches(len(split.rows), clusters, settings.batch_size, rng)
-        for batch in tqdm(
-            batches, desc=f"encoder {epoch + 1}/{settings.epochs}", unit="batch", disable=None, leave=False
-        ):
+        batches = _batches(len(split.rows), clusters, batch_size, rng)
+        name = f"encoder {epoch + 1}/{epochs}"
+        for batch in tqdm(batches, desc=name, unit="batch", disable=None, leave=False):
             rows = np.sort(split.rows[batch])
             columns = np.unique(sample_column(split.targets, rows, rng)[1])
             if not len(columns):
@@ -103,7 +106,7 @@ def train_encoder(
             texts += len(rows) + len(columns)
         seconds = time.perf_counter() - start
         log(stage="encoder", epoch=epoch + 1, loss=total / len(batches), seconds=seconds, texts_per_s=texts / seconds)
-        checkpoint.save(epoch + 1, encoder, optimiser, schedule, last=epoch + 1 == settings.epochs)
+        checkpoint.save(epoch + 1, encoder, optimiser, schedule, last=epoch + 1 == epochs)
     encoder.eval()
 
 

@@ -26,7 +26,8 @@ def fit_epochs(
     Args:
         points: float32 (N, d), vectors of the training points.
         labels: float32 (L, d), where the head starts.
-        targets, filtered: CSR (N, L).
+        targets: CSR (N, L).
+        filtered: CSR (N, L), pairs that are neither right nor wrong.
         config: settings.
     """
     settings = config.head
@@ -50,7 +51,7 @@ def choose(
     best: tuple[float, int, Fusion, dict[str, float]] | None = None
     start = time.perf_counter()
     for epoch, head, loss in epochs:
-        value, fusion, figures = validation.best(head.weights)
+        value, fusion, figures = validation.best(head.weights.numpy())
         log(stage="choose", epoch=epoch, loss=loss, seconds=time.perf_counter() - start, **figures, **fusion.as_dict())
         start = time.perf_counter()
         if best is not None and value < best[0]:
