@@ -84,7 +84,7 @@ def balanced_clusters(vectors: np.ndarray, size: int, seed: int = 0) -> np.ndarr
     level = 0
     while n and np.diff(bounds).max() > size:
         _split_level(vectors, order, bounds, seed, level)
-        bounds = np.sort(np.concatenate([bounds, bounds[:-1] + np.diff(bounds) // 2]))
+        bounds = np.unique(np.concatenate([bounds, bounds[:-1] + np.diff(bounds) // 2]))  # a lone row stays one
         level += 1
     clusters = np.empty(n, dtype=np.int64)
     clusters[order] = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
