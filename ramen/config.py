@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,12 +127,13 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     changes = yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}
     for key, value in _flat(changes):
         _assign(config, key, value)
+    texts = {key for key, value in _flat(dataclasses.asdict(config)) if isinstance(value, str)}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise InputError(f"argument {override!r}: expected key=value")
         try:
-            value = yaml.safe_load(text)
+            value = text if key in texts else yaml.safe_load(text)  # a folder may be named 2024 or yes
         except yaml.YAMLError:
             value = text
         _assign(config, key, value)
@@ -185,13 +187,11 @@ def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
             pass
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if wanted is str and isinstance(value, int | float):
-        value = str(value)
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise InputError(f"{key}={value!r}: expected {wanted.__name__}")
     if key in _CHOICES and value not in _CHOICES[key]:
         raise InputError(f"{key}={value!r}: expected one of {', '.join(_CHOICES[key])}")
-    if wanted is not str and (not value == value or value < 0 or (key in _ABOVE_ZERO and value == 0)):
+    if wanted is not str and (not math.isfinite(value) or value < 0 or (key in _ABOVE_ZERO and value == 0)):
         raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
     if key == "validation.share" and value >= 1:
         raise InputError(f"{key}={value!r}: expected a share below 1")
