@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import string
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+
+import ramen
+from ramen.data.prepare import prepare
 
 TRAIN = [
     {"uid": "p0", "title": "red apple", "content": "a fruit", "target_ind": [0, 2], "target_rel": [1.0, 1.0]},
@@ -81,3 +85,49 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real BERT of one layer with random weights and about 200 word pieces."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("backbone") / "tiny-bert"
+    folder.mkdir()
+    starts = [*string.ascii_lowercase, *string.digits, *".,-()[]/:+"]
+    syllables = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
+    pieces = [
+        *starts,
+        *(f"##{start}" for start in starts),
+        *syllables[:40],
+        *(f"##{syllable}" for syllable in syllables),
+    ]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    BertTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted data set, small."""
+    return prepare("planted", tmp_path_factory.mktemp("data") / "planted", points=300, labels=120)
+
+
+@pytest.fixture(scope="session")
+def quick(tiny_backbone: Path) -> list[str]:
+    """Settings for a training run of about a second."""
+    return [f"encoder.backbone={tiny_backbone}", "stage1.epochs=3", "stage1.min_steps=12", "head.epochs=2"]
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, planted: Path, quick: list[str]) -> Path:
+    """A static run on ``planted``. Read only: copy it before you change a file."""
+    return ramen.train(planted, out=tmp_path_factory.mktemp("runs") / "static", overrides=quick)

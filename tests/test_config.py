@@ -1,0 +1,111 @@
+"""Presets, overrides, and what is refused."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from ramen.config import PRESETS, Config, config_yaml, load_config, read_config
+from ramen.errors import InputError
+
+SHIPPED = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def test_the_two_presets_are_shipped():
+    assert {"static", "transformer"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("preset", SHIPPED)
+def test_every_preset_loads_and_applies_each_of_its_keys(preset):
+    config = dataclasses.asdict(load_config(preset))
+    assert config["preset"] == preset
+    for section, changes in yaml.safe_load((PRESETS / f"{preset}.yaml").read_text()).items():
+        for key, value in changes.items():
+            assert config[section][key] == value
+
+
+def test_overrides_win_over_the_preset():
+    config = load_config("transformer", ["encoder.max_tokens=7", "stage1.lr=1e-3", "stage1.temperature=1"])
+    assert config.encoder.max_tokens == 7
+    assert config.stage1.lr == 0.001
+    assert config.stage1.temperature == 1.0 and isinstance(config.stage1.temperature, float)
+
+
+def test_text_settings_may_look_like_numbers_and_hold_an_equals_sign():
+    for text in ("2024", "2024-01-01", "007", "yes", "a=b", "a: {b", "a: b", "a #b"):
+        assert load_config("static", [f"encoder.backbone={text}"]).encoder.backbone == text
+
+
+def test_presets_do_not_share_state():
+    load_config("static", ["stage1.epochs=99"]).graphs.append("links")
+    assert load_config("static") == Config(preset="static")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage1.epoch=3", "unknown key 'stage1.epoch': did you mean 'stage1.epochs'?"),
+        ("stage1=3", "unknown key 'stage1'"),
+        ("seed=3", "unknown key 'seed'"),
+        ("stage1.epochs", "argument 'stage1.epochs': expected key=value"),
+        ("stage1.epochs=many", "stage1.epochs='many': expected int"),
+        ("stage1.epochs=2.5", "stage1.epochs=2.5: expected int"),
+        ("stage1.epochs=true", "stage1.epochs=True: expected int"),
+        ("stage1.epochs=", "stage1.epochs=None: expected int"),
+        ("stage1.epochs=-1", "stage1.epochs=-1: expected a number of at least 0"),
+        ("stage1.batch_size=0", "stage1.batch_size=0: expected a number above 0"),
+        ("stage1.lr=0", "stage1.lr=0.0: expected a number above 0"),
+        ("stage1.lr=[1]", "stage1.lr=[1]: expected float"),
+        ("stage1.lr=.nan", "stage1.lr=nan: expected a number above 0"),
+        ("stage1.lr=nan", "stage1.lr=nan: expected a number above 0"),
+        ("stage1.lr=.inf", "stage1.lr=inf: expected a number above 0"),
+        ("stage1.lr=1e999", "stage1.lr=inf: expected a number above 0"),
+        ("graph.lambda_x=-0.1", "graph.lambda_x=-0.1: expected a number of at least 0"),
+        ("encoder.kind=statc", "encoder.kind='statc': expected one of static, transformer"),
+        ("encoder.pooling=max", "encoder.pooling='max': expected one of mean, cls, last"),
+        ("stage1.loss=hinge", "stage1.loss='hinge': expected one of softmax, triplet"),
+        ("validation.share=1", "validation.share=1.0: expected a share below 1"),
+    ],
+)
+def test_bad_overrides_name_key_value_and_what_was_expected(override, message):
+    with pytest.raises(InputError) as caught:
+        load_config("static", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(InputError, match="unknown preset 'statik': did you mean 'static'"):
+        load_config("statik")
+
+
+def test_every_key_can_be_overridden_by_its_own_value():
+    config = load_config("transformer")
+    for section in (field.name for field in dataclasses.fields(config)):
+        values = getattr(config, section)
+        if dataclasses.is_dataclass(values):
+            overrides = [f"{section}.{key}={value}" for key, value in dataclasses.asdict(values).items()]
+            assert load_config("transformer", overrides) == config
+
+
+@pytest.mark.parametrize("preset", SHIPPED)
+def test_round_trip(tmp_path, preset):
+    config = load_config(preset, ["stage1.lr=3e-7", "encoder.backbone=a b: 'c'", "validation.share=0"])
+    config.graphs, config.seed = ["links", "größe"], 12
+    (tmp_path / "config.yaml").write_text(config_yaml(config), encoding="utf-8")
+    assert read_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "just words"])
+def test_damaged_settings_of_a_run(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="config.yaml: not the settings of a run"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_settings_of_a_run_that_are_missing_or_unknown(tmp_path):
+    with pytest.raises(InputError, match="not the settings of a run"):
+        read_config(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("stage1: {epochs: 3, rounds: 4}\n")
+    with pytest.raises(InputError, match="unknown key 'stage1.rounds'"):
+        read_config(tmp_path / "config.yaml")
