@@ -137,7 +137,7 @@ def _choose(
     fitted = points[torch.from_numpy(split.rows)]
     validation = make_validation(
         points.numpy()[split.held_out], labels.numpy(), Neighbours(fitted.numpy(), targets, config.neighbours.k),
-        dataset.train_targets[split.held_out], filtered[split.held_out], (dataset.card.A, dataset.card.B),
+        split.truth, filtered[split.held_out], (dataset.card.A, dataset.card.B),
     )  # fmt: skip
     epochs, fusion, figures = choose(fit_epochs(fitted, labels, targets, filtered[split.rows], config), validation, log)
     with replacing(stored) as part:

@@ -23,17 +23,20 @@ class Split:
         rows: int64, training rows to fit on.
         held_out: int64, validation rows.
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
+        truth: float32 CSR (V, L), what the held-out rows are measured by.
     """
 
     rows: np.ndarray
     held_out: np.ndarray
     targets: sp.csr_matrix
+    truth: sp.csr_matrix
 
 
 def whole(dataset: Dataset) -> Split:
     """Everything to train on, nothing held out."""
     n = len(dataset.train)
-    return Split(np.arange(n, dtype=np.int64), np.empty(0, dtype=np.int64), dataset.train_targets)
+    none = np.empty(0, dtype=np.int64)
+    return Split(np.arange(n, dtype=np.int64), none, dataset.train_targets, dataset.train_targets[none])
 
 
 def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int) -> Split:
@@ -41,7 +44,8 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
 
     Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
     training and so overrate memory (neighbours, many epochs of the head). For a held-out pair (point, label) whose
-    mirror (the label as a training point, with the point as its label) is in training, the mirror is dropped.
+    mirror (the label as a training point, with the point as its label) is in training, the mirror is dropped. As every
+    label of a test split has a training point, so has every label of the truth; points left without any are not used.
 
     Args:
         dataset: its training part is cut.
@@ -58,9 +62,14 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
     order = rng.permutation(len(sizes))
     order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
-    is_held = np.isin(groups, chosen) & (np.diff(dataset.train_targets.indptr) > 0)
-    held_out = np.flatnonzero(is_held)
-    return Split(np.flatnonzero(~is_held), held_out, _without_mirrors(dataset, held_out))
+    is_held = np.isin(groups, chosen)
+    rows, held_out = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    targets = _without_mirrors(dataset, held_out)
+    is_trained = np.asarray(targets[rows].sum(0)).ravel() > 0
+    truth = sp.csr_matrix(dataset.train_targets[held_out] @ sp.diags(is_trained.astype(np.float32)), dtype=np.float32)
+    truth.eliminate_zeros()
+    usable = np.diff(truth.indptr) > 0
+    return Split(rows, held_out[usable], targets, truth[usable])
 
 
 def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:

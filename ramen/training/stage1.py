@@ -84,16 +84,18 @@ def train_encoder(
         torch.manual_seed(config.seed * 100_003 + epoch)
         refresh = (epoch - settings.cluster_from) % settings.cluster_every == 0
         if settings.cluster_size and epoch >= settings.cluster_from and (clusters is None or refresh):
-            vectors = encoder.encode(tokens["points"]).numpy()[split.rows]
-            clusters = balanced_clusters(vectors, settings.cluster_size, config.seed + epoch)
+            points = encoder.encode(tokens["points"]).numpy()[split.rows]
+            together = np.concatenate([points, encoder.encode(tokens["labels"]).numpy()])
+            clusters = balanced_clusters(together, settings.cluster_size, config.seed + epoch)
         total, texts = 0.0, 0
         batches = _batches(len(split.rows), clusters, batch_size, rng)
         name = f"encoder {epoch + 1}/{epochs}"
         for batch in tqdm(batches, desc=name, unit="batch", disable=None, leave=False):
             rows = np.sort(split.rows[batch])
-            columns = np.unique(sample_column(split.targets, rows, rng)[1])
+            columns = sample_column(split.targets, rows, rng)[1]
             if not len(columns):
                 continue
+            columns = np.unique(np.concatenate([columns, _labels_of_clusters(clusters, batch, len(split.rows))]))
             queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
             value = both_ways(loss, queries, keys, block(split.targets, rows, columns), block(known, rows, columns))
             for graph in graphs:
@@ -110,8 +112,15 @@ def train_encoder(
     encoder.eval()
 
 
+def _labels_of_clusters(clusters: np.ndarray | None, batch: np.ndarray, n: int) -> np.ndarray:
+    """Labels that share a cluster with a point of the batch: hard negatives that no point of it may have drawn."""
+    if clusters is None:
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(np.isin(clusters[n:], clusters[batch]))
+
+
 def _batches(n: int, clusters: np.ndarray | None, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     if clusters is not None:
-        return cluster_batches(clusters, size, rng)
+        return cluster_batches(clusters[:n], size, rng)
     order = rng.permutation(n)
     return [order[start : start + size] for start in range(0, n, size)]
