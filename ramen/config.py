@@ -34,7 +34,7 @@ class Stage1Config:
     """Training of the encoder."""
 
     epochs: int = 10
-    min_steps: int = 200  # more epochs where these make fewer steps, as with a small set
+    min_steps: int = 120  # more epochs where these make fewer steps, as with a small set
     batch_size: int = 1024  # points; less with fewer than twelve batches
     lr: float = 2e-3
     loss: str = "softmax"  # softmax | triplet
@@ -57,7 +57,7 @@ class GraphConfig:
 class HeadConfig:
     """Training of the one-vs-all head."""
 
-    epochs: int = 4  # at most; validation chooses
+    epochs: int = 3  # at most; validation chooses
     batch_size: int = 512
     lr: float = 2e-3
     temperature: float = 0.05

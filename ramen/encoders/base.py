@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -46,6 +47,26 @@ class Encoder(nn.Module, ABC):
 
     dim: int
     max_tokens: int
+    label_map: nn.Linear
+
+    def add_label_map(self) -> None:
+        """Give the encoder its map from a text's vector to the vector of the label with that text, at first equal.
+
+        Points and labels share the encoder, so without it a point's likeliest label is one worded like itself. The map
+        makes the score bilinear: related need not be alike. Only label vectors pass through it, and those are computed
+        once, so that nothing of it is left to do at inference.
+        """
+        self.label_map = nn.Linear(self.dim, self.dim, bias=False)
+        nn.init.zeros_(self.label_map.weight)
+
+    def as_labels(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Label vectors of label texts' vectors, both float32 (n, dim) of unit length."""
+        return F.normalize(vectors + self.label_map(vectors), dim=1)
+
+    def encode_labels(self, tokens: Tokens) -> torch.Tensor:
+        """Label vectors of label texts without gradients, float32 (n, dim), on the CPU."""
+        with torch.no_grad():
+            return self.as_labels(self.encode(tokens).to(self.device)).cpu()
 
     @abstractmethod
     def tokenize(self, texts: list[str]) -> Tokens:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer, logging
 
@@ -31,7 +32,7 @@ def load_backbone(name: str) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     try:
         return AutoModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"encoder.backbone={name!r}: {path} does not load as a transformer: {reason}") from error
 

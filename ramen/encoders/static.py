@@ -45,6 +45,7 @@ class StaticEncoder(Encoder):
         self.raw_field = nn.Parameter(torch.tensor([0.0, float(np.log(title_weight))]))
         self.projection = nn.Linear(self.dim, self.dim, bias=False)
         nn.init.zeros_(self.projection.weight)
+        self.add_label_map()
         self.register_buffer("plain_of", torch.from_numpy(vocabulary.plain_of), persistent=False)
 
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -66,7 +67,7 @@ class StaticEncoder(Encoder):
         return [
             {"params": [self.vectors], "lr": lr},
             {"params": [self.raw_weights, self.raw_field], "lr": 10 * lr},
-            {"params": [self.projection.weight], "lr": lr / 2},
+            {"params": [self.projection.weight, self.label_map.weight], "lr": lr / 2},
         ]
 
     def folded(self) -> torch.Tensor:

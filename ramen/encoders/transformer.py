@@ -34,6 +34,7 @@ class TransformerEncoder(Encoder):
         self.tokenizer: Any = tokenizer
         self.pooling = pooling
         self.dim = int(model.config.hidden_size)
+        self.add_label_map()
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         self.max_tokens = min(max_tokens, longest)
         if tokenizer.pad_token_id is None:
@@ -90,7 +91,10 @@ class TransformerEncoder(Encoder):
 
     def parameter_groups(self, lr: float) -> list[dict]:
         """See :class:`Encoder`."""
-        return [{"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr}]
+        return [
+            {"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr},
+            {"params": [self.label_map.weight], "lr": 10 * lr},
+        ]
 
     def export(self, folder: Path) -> None:
         """See :class:`Encoder`."""

@@ -66,7 +66,7 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
     known = set(words)
     frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in known][:max_words]
     # Every character as a start and as a continuation: then no word is unknown for its rare spelling.
-    letters = sorted({c for word, _ in counted for c in word} | {c for piece in pieces for c in piece})
+    letters = sorted({c for word in [*(word for word, _ in counted), *pieces] for c in word} - {MARK})
     known.update(frequent)
     words += frequent + [c for c in letters if c not in known]
     known.update(words)
@@ -89,10 +89,11 @@ def assemble(words: list[str]) -> Vocabulary:
 def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
     # clean_text would turn the newline, which ends the title, into a space.
     lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=True, lowercase=True)
+    unmarked = normalizers.Replace(MARK, " ")
     if not mark_titles:
-        return lower
+        return normalizers.Sequence([unmarked, lower])
     mark = normalizers.Replace(_TITLE_WORD, " " + MARK)
-    return normalizers.Sequence([normalizers.Replace(MARK, " "), lower, normalizers.Prepend(" "), mark])
+    return normalizers.Sequence([unmarked, lower, normalizers.Prepend(" "), mark])
 
 
 def _special(piece: str) -> bool:

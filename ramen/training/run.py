@@ -94,7 +94,7 @@ def _train(dataset: Dataset, config: Config, out: Path) -> None:
     fusion, epochs, figures = _choose(encoder, dataset, tokens, config, out, log)
     everything = whole(dataset)
     _train_stage1(encoder, dataset, tokens, everything, config, out / _CHECKPOINTS / "final.safetensors", log)
-    points, labels = encoder.encode(tokens["points"]), encoder.encode(tokens["labels"])
+    points, labels = encoder.encode(tokens["points"]), encoder.encode_labels(tokens["labels"])
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     head = fit(fit_epochs(points, labels, dataset.train_targets, filtered, config), epochs, log)
     neighbours = Neighbours(points.numpy(), dataset.train_targets, config.neighbours.k)
@@ -130,7 +130,7 @@ def _choose(
         return Fusion(0.5, 0.5, 0.5, 0.1), min(1, config.head.epochs), {}
     trial = copy.deepcopy(encoder)
     _train_stage1(trial, dataset, tokens, split, config, out / _CHECKPOINTS / "choose.safetensors", log)
-    points, labels = trial.encode(tokens["points"]), trial.encode(tokens["labels"])
+    points, labels = trial.encode(tokens["points"]), trial.encode_labels(tokens["labels"])
     del trial
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     targets = split.targets[split.rows]

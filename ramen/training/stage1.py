@@ -85,7 +85,7 @@ def train_encoder(
         refresh = (epoch - settings.cluster_from) % settings.cluster_every == 0
         if settings.cluster_size and epoch >= settings.cluster_from and (clusters is None or refresh):
             points = encoder.encode(tokens["points"]).numpy()[split.rows]
-            together = np.concatenate([points, encoder.encode(tokens["labels"]).numpy()])
+            together = np.concatenate([points, encoder.encode_labels(tokens["labels"]).numpy()])
             clusters = balanced_clusters(together, settings.cluster_size, config.seed + epoch)
         total, texts = 0.0, 0
         batches = _batches(len(split.rows), clusters, batch_size, rng)
@@ -97,7 +97,8 @@ def train_encoder(
                 continue
             columns = np.unique(np.concatenate([columns, _labels_of_clusters(clusters, batch, len(split.rows))]))
             queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
-            value = both_ways(loss, queries, keys, block(split.targets, rows, columns), block(known, rows, columns))
+            targets, not_negative = block(split.targets, rows, columns), block(known, rows, columns)
+            value = both_ways(loss, queries, encoder.as_labels(keys), targets, not_negative)
             for graph in graphs:
                 value = value + graph(encoder, (rows, columns), (queries, keys), rng)
             optimiser.zero_grad()
