@@ -81,7 +81,7 @@ class ValidationConfig:
 
 @dataclass
 class Config:
-    """All settings of a run; see docs/settings in the README for what each does."""
+    """All settings of a run; docs/settings.md says what each does."""
 
     preset: str = "static"
     seed: int = 0
