@@ -41,7 +41,7 @@ def reference(vectors, size, seed):
                     rows = rows[np.argsort(-(vectors[rows] @ axis), kind="stable")]
                     axis = vectors[rows[:half]].mean(0) - vectors[rows[half:]].mean(0)
             halves += [rows[:half], rows[half:]]
-        groups, level = [h for h in halves], level + 1
+        groups, level = halves, level + 1
     clusters = np.empty(len(vectors), dtype=np.int64)
     for number, rows in enumerate(groups):
         clusters[rows] = number

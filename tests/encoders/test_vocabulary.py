@@ -1,0 +1,130 @@
+"""The static encoder's tokenizer: title ids, corpus words, odd characters, long texts."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramen.encoders.vocabulary import MARK, assemble, build_vocabulary
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "bat", "##tery", "##s", "lead", "acid", "char", "##ger", "-", ",", "a", "##a"]
+CORPUS = ["libghc acid\nlead libghc tools", "café tools\nlead", "电池 charger\n电池", "Lead BATTERY"]
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return build_vocabulary(CORPUS, PIECES, min_count=2, max_words=100)
+
+
+def read(vocabulary, text):
+    """The entries of a text's ids: title entries with a leading ``^``."""
+    ids = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
+    return [("^" if i >= vocabulary.size else "") + vocabulary.words[vocabulary.plain_of[i]] for i in ids]
+
+
+def test_words_of_the_first_line_get_title_ids(vocabulary):
+    assert read(vocabulary, "lead battery, acid\nlead battery, acid") == [
+        "^lead", "^bat", "##tery", ",", "^acid", "lead", "bat", "##tery", ",", "acid",
+    ]  # fmt: skip
+
+
+def test_a_one_line_text_gets_no_title_id(vocabulary):
+    assert read(vocabulary, "Lead-acid battery") == ["lead", "-", "acid", "bat", "##tery"]
+
+
+def test_words_that_the_corpus_repeats_stay_whole(vocabulary):
+    assert read(vocabulary, "libghc\ntools libghc") == ["^libghc", "tools", "libghc"]
+    assert read(vocabulary, "libghc-tools\nx")[:2] == ["^libghc", "^tools"]  # a mark takes the hyphen's place
+
+
+def test_words_below_min_count_are_spelled_and_max_words_keeps_the_most_frequent():
+    texts = ["zero zero zero\none one"]
+    known = build_vocabulary(texts, [], min_count=2, max_words=100).words
+    assert "zero" in known and "one" in known
+    known = build_vocabulary(texts, [], min_count=2, max_words=1).words
+    assert "zero" in known and "one" not in known
+    known = build_vocabulary(texts, [], min_count=3, max_words=100).words
+    assert "zero" in known and "one" not in known
+
+
+def test_words_longer_than_forty_characters_get_no_entry():
+    words = build_vocabulary(["a" * 41 + " " + "b" * 40] * 3, [], min_count=1, max_words=10).words
+    assert "b" * 40 in words and "a" * 41 not in words
+
+
+def test_rare_spellings_fall_into_letters_not_the_unknown(vocabulary):
+    assert "[UNK]" not in read(vocabulary, "gchbil sloot")
+    assert read(vocabulary, "ჯ") == ["[UNK]"]
+
+
+def test_case_and_accents_are_dropped(vocabulary):
+    assert read(vocabulary, "LEAD ÁCID\nx")[:2] == ["^lead", "^acid"]
+    assert read(vocabulary, "le\u0301ad") == ["lead"]
+
+
+def test_chinese_characters_stand_alone(vocabulary):
+    assert read(vocabulary, "电池 lead\n电池") == ["^电", "^池", "^lead", "电", "池"]
+
+
+def test_newlines_end_the_title_and_are_no_token(vocabulary):
+    assert read(vocabulary, "lead\nacid") == ["^lead", "acid"]
+    assert read(vocabulary, "\nlead") == ["lead"]
+    assert read(vocabulary, "lead\tacid\nlead") == ["^lead", "^acid", "lead"]
+
+
+def test_the_mark_inside_a_text_marks_nothing(vocabulary):
+    assert read(vocabulary, f"{MARK}lead aci{MARK}d") == read(vocabulary, "lead aci d")
+    assert not any(entry.startswith("^") for entry in read(vocabulary, f"{MARK}{MARK}lead {MARK}acid"))
+    assert not any(MARK in word for word in build_vocabulary([f"x{MARK}y a"] * 3, [MARK + "q"], 1, 9).words)
+
+
+def test_empty_and_blank_texts_have_no_tokens(vocabulary):
+    for text in ("", " ", "\n", " \n ", "\u200b \t"):
+        assert [entry for entry in read(vocabulary, text) if entry != "[UNK]"] == []
+    assert read(vocabulary, "") == read(vocabulary, "\n") == []
+
+
+def test_title_ids_follow_the_plain_ids(vocabulary):
+    ids = vocabulary.tokenizer.get_vocab()
+    assert sorted(ids.values()) == list(range(len(vocabulary.plain_of)))
+    for word, i in ids.items():
+        assert vocabulary.words[vocabulary.plain_of[i]] == word.removeprefix(MARK)
+        assert (i >= vocabulary.size) == word.startswith(MARK)
+    assert vocabulary.words[:2] == ["[PAD]", "[UNK]"] and "[CLS]" not in vocabulary.words
+    assert len(set(vocabulary.words)) == vocabulary.size
+
+
+def test_without_pieces_of_a_backbone():
+    vocabulary = build_vocabulary(["lead acid"] * 2, [], min_count=2, max_words=9)
+    assert read(vocabulary, "acid\nlead dial") == ["^acid", "lead", "d", "##i", "##a", "##l"]
+
+
+def test_order_of_the_corpus_does_not_matter():
+    one = build_vocabulary(CORPUS, PIECES, 1, 100)
+    two = build_vocabulary(CORPUS[::-1], PIECES, 1, 100)
+    assert one.words == two.words
+    np.testing.assert_array_equal(one.title_of, two.title_of)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(max_size=80))
+def test_any_text_is_read_and_title_ids_need_a_newline(text):
+    vocabulary = assemble(["[PAD]", "[UNK]", *"abcdefghij", *(f"##{c}" for c in "abcdefghij")])
+    ids = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
+    assert all(0 <= i < len(vocabulary.plain_of) for i in ids)
+    if "\n" not in text:
+        assert all(i < vocabulary.size for i in ids)
+
+
+@pytest.mark.parametrize("unit", ["lead ", "lead", "lead\n", "- ", " ", "电", "\n"], ids=repr)
+def test_a_million_characters_take_linear_time(vocabulary, unit):
+    def seconds(length):
+        text = (unit * length)[:length]
+        start = time.perf_counter()
+        vocabulary.tokenizer.encode(text, add_special_tokens=False)
+        return time.perf_counter() - start
+
+    short, long = min(seconds(50_000) for _ in range(2)), seconds(1_000_000)
+    assert long < 20 * 4 * short + 0.2  # twenty times the text; quadratic would be 400 times
