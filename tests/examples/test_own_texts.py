@@ -9,8 +9,8 @@ from ramen.data import check
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "own_texts.py"
 
 
-def test_writes_a_sound_data_set_trains_and_tags(tiny_bert, tmp_path):
-    command = [sys.executable, str(SCRIPT), "--backbone", str(tiny_bert), "--out", "own"]
+def test_writes_a_sound_data_set_trains_and_tags(tiny_backbone, tmp_path):
+    command = [sys.executable, str(SCRIPT), "--backbone", str(tiny_backbone), "--out", "own"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert check(tmp_path / "own/data").problems == []
