@@ -1,0 +1,118 @@
+"""The dense head: its written-out gradient and Adam against torch's own."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+
+from ramen.heads.dense import DenseHead
+
+LABELS, DIM, ROWS, LR = 23, 6, 9, 0.01
+
+
+def problem(seed):
+    """Queries, true pairs (one row has none), filtered pairs and starting vectors."""
+    rng = np.random.default_rng(seed)
+    targets = rng.random((ROWS, LABELS)) < 0.12
+    targets[0] = False
+    filtered = (rng.random((ROWS, LABELS)) < 0.1) & ~targets
+    queries = F.normalize(torch.tensor(rng.normal(size=(ROWS, DIM)), dtype=torch.float32), dim=1)
+    start = F.normalize(torch.tensor(rng.normal(size=(LABELS, DIM)), dtype=torch.float32), dim=1)
+    return queries, sp.csr_matrix(targets, dtype=np.float32), sp.csr_matrix(filtered, dtype=np.float32), start
+
+
+def loss_by_loops(weights, queries, targets, filtered, temperature):
+    """The losses of all true pairs."""
+    losses = []
+    for row, column in zip(*targets.nonzero(), strict=True):
+        scores = weights @ queries[row] / temperature
+        wrong = [j for j in range(LABELS) if not targets[row, j] and not filtered[row, j]]
+        losses.append(torch.logsumexp(torch.cat([scores[column][None], scores[wrong]]), 0) - scores[column])
+    return torch.stack(losses)
+
+
+@pytest.mark.parametrize("chunk", [7, 22, 23, 10**6])
+@pytest.mark.parametrize("temperature", [1.0, 0.05])
+def test_steps_equal_torchs_adam_on_the_same_loss(chunk, temperature):
+    *_, start = problem(0)
+    head = DenseHead(start, temperature, chunk)
+    weights = torch.nn.Parameter(start.clone())
+    optimiser = torch.optim.Adam([weights], lr=LR)
+    for seed in range(4):
+        queries, targets, filtered, _ = problem(seed)
+        losses = loss_by_loops(weights, queries, targets, filtered, temperature)
+        found = head.fit_step(queries, targets, filtered, LR)
+        assert found == pytest.approx(losses.mean().item(), rel=1e-4)
+        optimiser.zero_grad()
+        (losses.sum() / ROWS).backward()
+        optimiser.step()
+        # Adam divides by the gradient's size: a gradient of rounding errors alone still moves a weight
+        torch.testing.assert_close(head.weights, weights.detach(), atol=2e-4, rtol=0)
+
+
+def test_the_chunk_changes_nothing():
+    queries, targets, filtered, start = problem(3)
+    one, many = DenseHead(start, chunk=7), DenseHead(start, chunk=10**6)
+    losses = [(one.fit_step(queries, targets, filtered, LR), many.fit_step(queries, targets, filtered, LR))]
+    assert losses[0][0] == pytest.approx(losses[0][1], rel=1e-5)
+    torch.testing.assert_close(one.weights, many.weights, atol=2e-4, rtol=0)
+    assert not torch.equal(one.weights, start)
+
+
+def test_filtered_labels_are_not_pushed():
+    query = torch.tensor([[1.0, 0.0]])
+    start = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    head = DenseHead(start, temperature=0.1)
+    head.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]]), LR)
+    moved = (head.weights - start)[:, 0]
+    assert moved[0] > 0 and moved[1] == 0 and moved[2] < 0
+    head = DenseHead(start, temperature=0.1)
+    head.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), None, LR)
+    assert (head.weights - start)[1, 0] < 0
+
+
+def test_a_row_whose_every_label_is_known_moves_nothing():
+    start = torch.eye(3)
+    head = DenseHead(start, chunk=2)
+    loss = head.fit_step(torch.ones(1, 3), sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 1.0]]), LR)
+    assert loss == 0.0
+    torch.testing.assert_close(head.weights, start)
+
+
+def test_a_batch_without_targets_is_no_step():
+    queries, targets, filtered, start = problem(1)
+    head, other = DenseHead(start), DenseHead(start)
+    assert head.fit_step(queries, sp.csr_matrix((ROWS, LABELS), dtype=np.float32), filtered, LR) == 0.0
+    assert torch.equal(head.weights, start)
+    head.fit_step(queries, targets, filtered, LR)
+    other.fit_step(queries, targets, filtered, LR)
+    assert torch.equal(head.weights, other.weights)  # the empty batch did not count for Adam either
+
+
+def test_the_start_is_copied_and_scores_are_products():
+    queries, targets, _, start = problem(2)
+    before = start.clone()
+    head = DenseHead(start)
+    torch.testing.assert_close(head.scores(queries), queries @ start.T)
+    head.fit_step(queries, targets, None, LR)
+    assert torch.equal(start, before)
+
+
+def test_steps_learn_the_training_pairs():
+    rng = np.random.default_rng(0)
+    queries = F.normalize(torch.tensor(rng.normal(size=(LABELS, 16)), dtype=torch.float32), dim=1)
+    head = DenseHead(torch.zeros(LABELS, 16), chunk=10)
+    targets = sp.identity(LABELS, dtype=np.float32, format="csr")
+    losses = [head.fit_step(queries, targets, None, 0.02) for _ in range(40)]
+    assert losses[-1] < 0.1 * losses[0]
+    assert (head.scores(queries).argmax(1) == torch.arange(LABELS)).all()
+
+
+def test_memory_counts_weights_moments_and_one_chunk():
+    labels, dim, batch, chunk = 1000, 64, 32, 100
+    whole = DenseHead.memory(labels, dim, batch, labels)
+    chunked = DenseHead.memory(labels, dim, batch, chunk)
+    assert 4 * 3 * labels * dim < chunked < whole
+    assert whole - chunked == 4 * (labels - chunk) * (3 * batch + dim)
+    assert DenseHead.memory(labels, dim, batch, 10**9) == whole
