@@ -1,0 +1,152 @@
+"""The validation split: groups stay together, mirrors go, nothing overlaps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from ramen.data import Dataset
+from ramen.data.dataset import Texts
+from ramen.training.split import cut, near_duplicates, whole
+
+
+def texts(uids):
+    return Texts(list(uids), list(uids), [""] * len(uids))
+
+
+def dataset(targets, points=None, labels=None):
+    targets = sp.csr_matrix(targets, dtype=np.float32)
+    points = points or [f"p{i}" for i in range(targets.shape[0])]
+    labels = labels or [f"l{i}" for i in range(targets.shape[1])]
+    empty = sp.csr_matrix((0, targets.shape[1]), dtype=np.float32)
+    return Dataset(Path("d"), texts(points), texts([]), texts(labels), targets, empty)
+
+
+def vectors_of(groups, seed=0):
+    """Unit vectors: rows of one group nearly alike, rows of two groups far apart."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(max(groups) + 1, 64))
+    rows = centres[groups] / np.linalg.norm(centres[groups], axis=1, keepdims=True)
+    rows += 0.01 * rng.normal(size=rows.shape)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def many():
+    """400 points, in twos and threes of near duplicates; every label has some ten points."""
+    rng = np.random.default_rng(1)
+    groups = np.sort(np.concatenate([np.arange(160), np.arange(160), np.arange(80)]))
+    return dataset(np.eye(40)[rng.integers(0, 40, 400)]), groups, vectors_of(groups)
+
+
+def test_near_duplicates_are_found_and_others_left_apart():
+    groups = np.repeat(np.arange(10), 3)
+    found = near_duplicates(vectors_of(groups), seed=0)
+    assert len(set(zip(found, groups, strict=True))) == len(set(found)) == 10
+
+
+def test_a_chain_of_duplicates_is_one_group():
+    angles = np.deg2rad([0, 30, 60, 90, 180])
+    rows = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    found = near_duplicates(rows, seed=0)
+    assert len(set(found[:4])) == 1 and found[4] != found[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_points_of_one_cluster_keep_every_group_together(seed):
+    groups = np.repeat(np.arange(20), 3)
+    split = cut(dataset(np.ones((60, 2))), vectors_of(groups), 0.5, 2000, seed)
+    assert 25 <= len(split.held_out) <= 30
+    assert not set(groups[split.held_out]) & set(groups[split.rows])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_share_no_overlap_and_groups_together(many, seed):
+    data, groups, vectors = many
+    split = cut(data, vectors, 0.2, 2000, seed)
+    assert not set(split.rows) & set(split.held_out)
+    assert 70 <= len(split.held_out) <= 80
+    # duplicates are sought within clusters of 64, whose borders cut through some groups
+    held = set(groups[split.held_out])
+    torn = held & set(groups[split.rows])
+    assert len(torn) <= 0.2 * len(held)
+    np.testing.assert_array_equal(split.rows, np.sort(split.rows))
+
+
+def test_seed_decides(many):
+    data, _, vectors = many
+    one, again, other = (cut(data, vectors, 0.2, 2000, seed).held_out for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert set(one) != set(other)
+
+
+def test_max_points_and_share_zero(many):
+    data, _, vectors = many
+    assert len(cut(data, vectors, 0.2, 25, 0).held_out) <= 25
+    split = cut(data, vectors, 0.0, 2000, 0)
+    assert not len(split.held_out) and len(split.rows) == 400 and split.truth.shape == (0, 40)
+
+
+def test_a_giant_group_is_never_held_out():
+    groups = np.concatenate([np.zeros(150, int), np.arange(1, 151)])
+    data = dataset(np.ones((300, 2)))
+    # sought within small clusters, so the giant comes in parts of some thirty; each is above a tenth of the share
+    for seed in range(3):
+        assert (groups[cut(data, vectors_of(groups), 0.2, 2000, seed).held_out] != 0).all()
+
+
+def test_mirrors_of_held_out_pairs_are_dropped():
+    # points and labels are the same things: i -> j mostly comes with j -> i
+    n = 100
+    targets = np.zeros((n, n))
+    for i in range(0, n, 2):
+        targets[i, i + 1] = targets[i + 1, i] = 1
+    targets[:, 0] = 1  # each has a label that is no mirror
+    names = [f"x{i}" for i in range(n)]
+    data = dataset(targets, names, names)
+    split = cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0)
+    assert len(split.held_out)
+    kept = split.targets.toarray()
+    held = set(split.held_out)
+    for i in range(1, n - 1):
+        mate = i + 1 if i % 2 == 0 else i - 1
+        assert kept[i, mate] == (0 if mate in held else 1), "the mirror of a held-out pair stays only if not held out"
+    assert (split.targets.data == 1).all()
+    np.testing.assert_array_equal(data.train_targets.toarray(), targets)  # the data set itself is left alone
+
+
+def test_every_label_of_the_truth_is_trained_and_every_row_has_truth(many):
+    data, _, vectors = many
+    rare = sp.csr_matrix((np.ones(400, np.float32), (range(400), range(400))), shape=(400, 400))  # one point a label
+    data.train_targets = sp.hstack([data.train_targets, rare]).tocsr()
+    data.labels = texts([f"l{i}" for i in range(440)])
+    split = cut(data, vectors, 0.2, 2000, 0)
+    assert split.truth.shape == (len(split.held_out), 440)
+    assert (np.diff(split.truth.indptr) > 0).all()
+    trained = np.asarray(split.targets[split.rows].sum(0)).ravel() > 0
+    assert trained[split.truth.indices].all()
+    full = data.train_targets[split.held_out]
+    assert (full.toarray() * trained == split.truth.toarray()).all()
+
+
+def test_points_without_labels_are_not_measured_by(many):
+    data, _, vectors = many
+    even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
+    data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
+    split = cut(data, vectors, 0.2, 2000, 0)
+    assert len(split.held_out) and (split.held_out % 2 == 0).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_few_points_leave_some_to_train_on(n, share):
+    split = cut(dataset(np.ones((n, 2))), vectors_of(np.arange(n)), share, 2000, 0)
+    assert len(split.rows) >= 1
+
+
+def test_whole_holds_nothing_out(many):
+    data, _, _ = many
+    split = whole(data)
+    assert split.rows.tolist() == list(range(400)) and not len(split.held_out)
+    assert (split.targets != data.train_targets).nnz == 0
