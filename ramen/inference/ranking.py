@@ -21,7 +21,9 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Columns and values of each row's k highest scores, highest first; of equal ones the smaller column first."""
     columns = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < scores.shape[1] else _all_columns(scores)
     lowest = np.take_along_axis(scores, columns, axis=1).min(axis=1, keepdims=True)
-    for row in np.flatnonzero(np.count_nonzero(scores >= lowest, axis=1) > k):  # argpartition takes any of the equal ones
+    for row in np.flatnonzero(
+        np.count_nonzero(scores >= lowest, axis=1) > k
+    ):  # argpartition takes any of the equal ones
         above, level = np.flatnonzero(scores[row] > lowest[row]), np.flatnonzero(scores[row] == lowest[row])
         columns[row] = np.concatenate([above, level[: k - len(above)]])
     columns.sort(axis=1)

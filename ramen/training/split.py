@@ -55,7 +55,7 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
         seed: of the draw.
     """
     n = len(dataset.train)
-    wanted = min(max_points, round(share * n))
+    wanted = min(max_points, round(share * n), n - 1)
     groups = near_duplicates(vectors, seed)
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)

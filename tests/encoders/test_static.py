@@ -147,3 +147,15 @@ def test_title_and_content_learn_apart(encoder):
             continue
         assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().sum() > 0
     encoder.zero_grad()
+
+
+def test_label_vectors_start_as_the_texts_own_and_are_mapped_apart(tiny_backbone):
+    built = build_static_encoder(TEXTS, EncoderConfig(backbone=str(tiny_backbone)))
+    tokens = built.tokenize(TEXTS)
+    vectors = built.encode(tokens)
+    torch.testing.assert_close(built.encode_labels(tokens), vectors)
+    with torch.no_grad():
+        built.label_map.weight.copy_(torch.randn(built.dim, built.dim, generator=torch.Generator().manual_seed(1)))
+        expected = F.normalize(vectors @ (torch.eye(built.dim) + built.label_map.weight).T, dim=1)
+    torch.testing.assert_close(built.encode_labels(tokens), expected)
+    torch.testing.assert_close(built.encode(tokens), vectors)
