@@ -142,12 +142,12 @@ def check_run(path: Path) -> None:
         raise InputError(f"{path}: expected a finished run with {MANIFEST}, found {state}")
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-        found, hashes = manifest["format"], manifest["blake2b"]
-    except (ValueError, KeyError) as error:
+        found, hashes = manifest["format"], manifest["blake2b"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest of a run") from error
     if found != FORMAT:
         raise InputError(f"{path}: run of format {found}, this version reads {FORMAT}: update ramen")
-    for name, wanted in hashes.items():
+    for name, wanted in hashes:
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")
         if _digest(path / name) != wanted:
