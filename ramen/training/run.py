@@ -17,6 +17,7 @@ import torch
 
 from ramen.config import Config, config_yaml, load_config, read_config
 from ramen.data import Dataset, load_dataset
+from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.build import build_encoder
 from ramen.errors import InputError, nearest
@@ -73,6 +74,7 @@ def train(
     config.graphs = _chosen_graphs(graphs, dataset)
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
+    find_backbone(config.encoder.backbone)  # a misspelt one leaves no run folder behind
     try:
         _open(out, config, dataset)
         _train(dataset, config, out)
