@@ -1,0 +1,163 @@
+"""Tagging with a finished run, and what is said of a damaged one."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+import ramen
+from ramen.errors import InputError
+
+TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
+
+
+@pytest.fixture(scope="module")
+def tagger(finished_run):
+    return ramen.Tagger.load(finished_run)
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of the finished run, to be damaged."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def test_labels_of_the_run_best_first(tagger, planted):
+    labels = ramen.load_dataset(planted).labels
+    titles = dict(zip(labels.uids, labels.titles, strict=True))
+    tagged = tagger.tag(TEXTS, k=7)
+    assert len(tagged) == len(TEXTS)
+    for found in tagged:
+        assert len({label["uid"] for label in found}) == 7
+        assert all(set(label) == {"uid", "text", "score"} and titles[label["uid"]] == label["text"] for label in found)
+        scores = [label["score"] for label in found]
+        assert all(type(score) is float for score in scores) and scores == sorted(scores, reverse=True)
+    json.dumps(tagged)
+
+
+def test_no_texts_and_more_labels_than_there_are(tagger):
+    assert tagger.tag([]) == []
+    assert len(tagger.tag(["x"], k=10_000)[0]) == 120
+    assert len(tagger.tag(["x"])[0]) == 5
+
+
+def test_texts_are_tagged_each_for_itself(tagger):
+    for text, together in zip(TEXTS, tagger.tag(TEXTS), strict=True):
+        alone = tagger.tag([text])[0]
+        np.testing.assert_allclose([x["score"] for x in alone], [x["score"] for x in together], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "k", "message"),
+    [
+        ("one string", 5, "expected a list of texts, found one string"),
+        (["good", ""], 5, "text 2: expected words, found an empty text"),
+        ([" \n\t"], 5, "text 1: expected words, found an empty text"),
+        (["good", None], 5, "text 2"),
+        ([3], 5, "text 1"),
+        (["x" * 1_000_001], 5, "text 1: expected at most 1,000,000 characters, found 1,000,001"),
+        (["x"], 0, "k=0: expected at least 1"),
+        (["x"], -3, "k=-3: expected at least 1"),
+    ],
+)
+def test_wrong_calls(tagger, texts, k, message):
+    with pytest.raises(InputError) as caught:
+        tagger.tag(texts, k)
+    assert message in str(caught.value)
+
+
+def test_a_million_characters_are_tagged(tagger):
+    text = ("lead acid battery\n" * 60_000)[:1_000_000]
+    assert len(text) == 1_000_000
+    assert len(tagger.tag([text], k=3)[0]) == 3
+
+
+def test_encode_equals_sentence_transformers(tagger, finished_run):
+    expected = SentenceTransformer(str(finished_run / "encoder"), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(tagger.encode(TEXTS), expected, atol=1e-5)
+    encoder = ramen.load_encoder(finished_run)
+    assert isinstance(encoder, SentenceTransformer)
+    np.testing.assert_array_equal(encoder.encode(TEXTS), expected)
+
+
+def test_tagging_loads_no_training_code(finished_run):
+    code = (
+        "import sys, ramen\n"
+        "assert len(ramen.Tagger.load(sys.argv[1]).tag(['x'])[0]) == 5\n"
+        "print([name for name in ('torch', 'ramen.training', 'sentence_transformers', 'numba') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(finished_run)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_evaluate_gives_what_training_wrote(finished_run, planted):
+    stored = json.loads((finished_run / "metrics.json").read_text())
+    assert ramen.evaluate(finished_run, planted)["test"] == pytest.approx(stored["test"])
+
+
+def test_evaluate_refuses_other_labels_and_a_missing_test_split(finished_run, small_set, planted, tmp_path):
+    with pytest.raises(InputError, match=r"was trained on other labels \(120\) than .* has \(4\)"):
+        ramen.evaluate(finished_run, small_set)
+    for name in ("tst.json", "tst_X_Y.txt", "filter_labels_test.txt"):
+        (small_set / name).unlink()
+    with pytest.raises(InputError, match="has no test split to measure on"):
+        ramen.evaluate(finished_run, small_set)
+
+
+def files_of(folder):
+    return sorted(json.loads((folder / "manifest.json").read_text())["blake2b"])
+
+
+def test_the_manifest_covers_everything_that_tagging_reads(finished_run):
+    found = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
+    assert found - set(files_of(finished_run)) == {"manifest.json", "metrics.json", "log.jsonl", "config.yaml"}
+
+
+@pytest.mark.parametrize("load", [ramen.Tagger.load, ramen.load_encoder], ids=["Tagger", "load_encoder"])
+def test_every_missing_or_altered_file_is_named(run, load):
+    for name in files_of(run):
+        path = run / name
+        whole = path.read_bytes()
+        path.unlink()
+        with pytest.raises(InputError, match=f"{name}: missing"):
+            load(run)
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(InputError, match=f"{name}: differs from what training wrote"):
+            load(run)
+        path.write_bytes(whole)
+    load(run)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ('{"format": 2, "blake2b": {}}', "run of format 2, this version reads 1: update ramen"),
+        ("", "not a manifest of a run"),
+        ("[]", "not a manifest of a run"),
+        ("{}", "not a manifest of a run"),
+        ('{"format": 1, "blake2b": []}', "not a manifest of a run"),
+        ('{"format": 1, "blake2b": {}', "not a manifest of a run"),
+    ],
+)
+def test_damaged_manifests(run, manifest, message):
+    (run / "manifest.json").write_text(manifest)
+    with pytest.raises(InputError) as caught:
+        ramen.Tagger.load(run)
+    assert message in str(caught.value) and str(run) in str(caught.value)
+
+
+def test_what_is_no_finished_run(run, tmp_path):
+    (run / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"an unfinished run \(ramen train --resume\)"):
+        ramen.Tagger.load(run)
+    (run / "config.yaml").unlink()
+    with pytest.raises(InputError, match="found no run"):
+        ramen.Tagger.load(run)
+    with pytest.raises(InputError, match="expected a run folder, found a file"):
+        ramen.Tagger.load(run / "metrics.json")
+    with pytest.raises(InputError, match="expected a run folder, found nothing"):
+        ramen.Tagger.load(tmp_path / "none")
