@@ -73,7 +73,10 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
 
 
 def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters."""
+    """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters.
+
+    Pairs that a cluster's border cuts through are missed.
+    """
     clusters = balanced_clusters(vectors, _BUCKET, seed)
     order = np.argsort(clusters, kind="stable")
     pairs = []

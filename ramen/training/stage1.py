@@ -48,7 +48,8 @@ def train_encoder(
 ) -> None:
     """Train in place, going on from ``checkpoint`` where it has an epoch.
 
-    Every epoch draws from its own generator (seed, epoch), so a resumed run sees the same batches.
+    Every epoch draws from its own generator (seed, epoch). Clusters are not kept: a run resumed between two refreshes
+    clusters anew, so its batches differ from those of an uninterrupted run until the next refresh.
 
     Args:
         encoder: trained in place.
