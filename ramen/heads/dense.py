@@ -33,12 +33,13 @@ class DenseHead:
         self.temperature = temperature
         self.chunk = chunk
         self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._buffers: dict[str, torch.Tensor] = {}
         self._steps = 0
 
     @staticmethod
     def memory(labels: int, dim: int, batch_size: int, chunk: int) -> int:
-        """Bytes that training takes: weights, two moments, and three matrices of a chunk."""
-        return 4 * (3 * labels * dim + min(labels, chunk) * (3 * batch_size + dim))
+        """Bytes that training takes: weights, two moments, and a chunk's scores and gradient."""
+        return 4 * (3 * labels * dim + min(labels, chunk) * (batch_size + dim))
 
     def scores(self, queries: torch.Tensor) -> torch.Tensor:
         """float32 (B, L)."""
@@ -61,30 +62,43 @@ class DenseHead:
         rows, columns = torch.from_numpy(pairs.row.astype(np.int64)), torch.from_numpy(pairs.col.astype(np.int64))
         known = targets if filtered is None else (targets + filtered).tocsr()
         bounds = list(range(0, len(self.weights), self.chunk))
-        true_scores = (queries[rows] * self.weights[columns]).sum(1) / self.temperature
+        scaled = queries / self.temperature
+        true_scores = (scaled[rows] * self.weights[columns]).sum(1)
         logsum = torch.full((len(queries),), -torch.inf)
-        masked = torch.empty(0)
+        exponentials, highest, total = torch.empty(0), torch.empty(0), torch.empty(0)
         for start in bounds:
-            masked = self._masked_scores(queries, known, start)
-            logsum = torch.logaddexp(logsum, torch.logsumexp(masked, 1))
+            exponentials = self._masked_scores(scaled, known, start)
+            highest = exponentials.amax(1)
+            total = exponentials.sub_(highest[:, None]).exp_().sum(1)
+            logsum = torch.logaddexp(logsum, highest + total.log())
         margins = logsum[rows] - true_scores
         pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
         push = torch.zeros(len(queries)).index_add_(0, rows, pull)
         self._steps += 1
         for start in bounds:
-            if len(bounds) > 1:
-                masked = self._masked_scores(queries, known, start)
-            gradient = masked.sub_(logsum[:, None]).exp_().mul_(push[:, None])
+            if len(bounds) > 1:  # one chunk's exponentials are still there
+                exponentials = self._masked_scores(scaled, known, start).sub_(logsum[:, None]).exp_()
+                total = torch.ones(len(queries))
+            gradient = exponentials.mul_((push / total)[:, None])
             inside = (columns >= start) & (columns < start + self.chunk)
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
-            self._adam(start, gradient.T @ queries / (self.temperature * len(queries)), lr)
+            step = self._buffer("step", gradient.shape[1], scaled.shape[1])
+            self._adam(start, torch.mm(gradient.T, scaled / len(queries), out=step), lr)
         return float(F.softplus(margins).mean())
 
-    def _masked_scores(self, queries: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
-        scores = queries @ self.weights[start : start + self.chunk].T / self.temperature
+    def _masked_scores(self, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
+        part = self.weights[start : start + self.chunk]
+        scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
         inside = (known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]).tocoo()
         scores[torch.from_numpy(inside.row.astype(np.int64)), torch.from_numpy(inside.col.astype(np.int64))] = -1e9
         return scores
+
+    def _buffer(self, name: str, rows: int, columns: int) -> torch.Tensor:
+        """Memory kept from step to step: to be given hundreds of new megabytes costs as much as to fill them."""
+        kept = self._buffers.get(name)
+        if kept is None or kept.numel() < rows * columns:
+            kept = self._buffers[name] = torch.empty(rows * columns)
+        return kept[: rows * columns].view(rows, columns)
 
     def _adam(self, start: int, gradient: torch.Tensor, lr: float) -> None:
         if self._moments is None:

@@ -114,5 +114,5 @@ def test_memory_counts_weights_moments_and_one_chunk():
     whole = DenseHead.memory(labels, dim, batch, labels)
     chunked = DenseHead.memory(labels, dim, batch, chunk)
     assert 4 * 3 * labels * dim < chunked < whole
-    assert whole - chunked == 4 * (labels - chunk) * (3 * batch + dim)
+    assert whole - chunked == 4 * (labels - chunk) * (batch + dim)
     assert DenseHead.memory(labels, dim, batch, 10**9) == whole
