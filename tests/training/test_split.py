@@ -67,10 +67,10 @@ def test_share_no_overlap_and_groups_together(many, seed):
     split = cut(data, vectors, 0.2, 2000, seed)
     assert not set(split.rows) & set(split.held_out)
     assert 70 <= len(split.held_out) <= 80
-    # duplicates are sought within clusters of 64, whose borders cut through some groups
+    # duplicates are sought within clusters of 64; a group is torn only where the borders of all clusterings cut it
     held = set(groups[split.held_out])
     torn = held & set(groups[split.rows])
-    assert len(torn) <= 0.2 * len(held)
+    assert len(torn) <= 0.03 * len(held)
     np.testing.assert_array_equal(split.rows, np.sort(split.rows))
 
 
