@@ -59,7 +59,10 @@ class StaticEncoder(Encoder):
         plain = self.plain_of[ids]
         weights = F.softplus(self.raw_weights)[plain] * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
         starts = torch.from_numpy(starts_array).to(self.device)
-        bags = F.embedding_bag(plain, self.vectors, starts, mode="sum", per_sample_weights=weights)
+        # Only the rows in use, so that no gradient of the whole table is made: that would cost more than the rest.
+        used, at = torch.unique(plain, return_inverse=True)
+        rows_used = F.embedding(used, self.vectors, sparse=True)
+        bags = F.embedding_bag(at, rows_used, starts, mode="sum", per_sample_weights=weights)
         return F.normalize(bags + self.projection(bags), dim=1)
 
     def parameter_groups(self, lr: float) -> list[dict]:

@@ -73,8 +73,8 @@ class GraphRegulariser:
         rows: tuple[np.ndarray, np.ndarray],
         vectors: tuple[torch.Tensor, torch.Tensor],
         rng: np.random.Generator,
-    ) -> torch.Tensor:
-        """The regulariser for the points and labels of a batch.
+    ) -> tuple[torch.Tensor, int]:
+        """The regulariser for the points and labels of a batch, and the number of anchors that it encoded.
 
         Args:
             encoder: encodes the batch's unique anchors, once for both sides.
@@ -90,11 +90,11 @@ class GraphRegulariser:
         total = vectors[0].sum() * 0.0
         columns = np.unique(np.concatenate([np.empty(0, np.int64), *(picked for _, _, _, picked, _, _ in drawn)]))
         if len(columns) < 2:  # no negative among one anchor
-            return total
+            return total, 0
         keys = encoder(self.anchors, columns)
         for matrix, weight, has, _, side_rows, side_vectors in drawn:
             if has.any():
                 linked = block(matrix, side_rows[has], columns)
                 queries = side_vectors[torch.from_numpy(has).to(side_vectors.device)]
                 total = total + weight * both_ways(self.loss, queries, keys, linked, linked)
-        return total
+        return total, len(columns)

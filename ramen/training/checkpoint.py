@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -33,8 +34,8 @@ class Checkpoint:
         epoch: int,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        last: bool,
+        clusters: np.ndarray | None = None,
+        last: bool = False,
     ) -> None:
         """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last."""
         if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
@@ -43,7 +44,9 @@ class Checkpoint:
         if not last:  # a finished stage is never trained on
             for index, state in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
-        meta = {"epoch": epoch, "step": int(schedule.last_epoch)}
+            if clusters is not None:
+                tensors["clusters"] = torch.from_numpy(clusters)
+        meta = {"epoch": epoch}
         with replacing(self.path) as part:
             save_file(
                 {name: value.contiguous() for name, value in tensors.items()},
@@ -52,16 +55,14 @@ class Checkpoint:
             )
         self._saved_at = time.monotonic()
 
-    def restore(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
-    ) -> int:
-        """Load the kept state into the three; returns the epochs done, 0 where nothing is kept.
+    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, np.ndarray | None]:
+        """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the clusters.
 
         Raises:
             InputError: the file is damaged or of another model.
         """
         if not self.path.exists():
-            return 0
+            return 0, None
         try:
             with safe_open(self.path, framework="pt") as stored:
                 meta = json.loads(stored.metadata()["ramen"])
@@ -77,6 +78,5 @@ class Checkpoint:
                 states.setdefault(int(index), {})[key] = value
         if states:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-        schedule.last_epoch = meta["step"] - 1
-        schedule.step()
-        return int(meta["epoch"])
+        clusters = tensors.get("clusters")
+        return int(meta["epoch"]), None if clusters is None else clusters.numpy()

@@ -48,8 +48,8 @@ def train_encoder(
 ) -> None:
     """Train in place, going on from ``checkpoint`` where it has an epoch.
 
-    Every epoch draws from its own generator (seed, epoch). Clusters are not kept: a run resumed between two refreshes
-    clusters anew, so its batches differ from those of an uninterrupted run until the next refresh.
+    Every epoch draws from its own generator (seed, epoch) and the checkpoint keeps the clusters, so that a resumed
+    run has the batches of one that was never interrupted.
 
     Args:
         encoder: trained in place.
@@ -73,12 +73,10 @@ def train_encoder(
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)
     epochs = max(settings.epochs, -(-settings.min_steps // per_epoch))
-    steps = epochs * per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - step / steps)
-    )
-    first_epoch = checkpoint.restore(encoder, optimiser, schedule)
-    clusters: np.ndarray | None = None
+    rates = [group["lr"] for group in optimiser.param_groups]
+    for parameter in encoder.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # kept, so that sparse gradients are added into dense ones
+    first_epoch, clusters = checkpoint.restore(encoder, optimiser)
     encoder.train()
     for epoch in range(first_epoch, epochs):
         start, rng = time.perf_counter(), np.random.default_rng([config.seed, epoch])
@@ -88,10 +86,10 @@ def train_encoder(
             points = encoder.encode(tokens["points"]).numpy()[split.rows]
             together = np.concatenate([points, encoder.encode_labels(tokens["labels"]).numpy()])
             clusters = balanced_clusters(together, settings.cluster_size, config.seed + epoch)
-        total, texts = 0.0, 0
+        loss_sum, texts = 0.0, 0
         batches = _batches(len(split.rows), clusters, batch_size, rng)
         name = f"encoder {epoch + 1}/{epochs}"
-        for batch in tqdm(batches, desc=name, unit="batch", disable=None, leave=False):
+        for number, batch in enumerate(tqdm(batches, desc=name, unit="batch", disable=None, leave=False)):
             rows = np.sort(split.rows[batch])
             columns = sample_column(split.targets, rows, rng)[1]
             if not len(columns):
@@ -100,19 +98,25 @@ def train_encoder(
             queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
             targets, not_negative = block(split.targets, rows, columns), block(known, rows, columns)
             value = both_ways(loss, queries, encoder.as_labels(keys), targets, not_negative)
+            anchors = 0
             if graphs:
                 # One graph a step, scaled up: the same sum in expectation, at the cost of one.
                 graph = graphs[rng.integers(len(graphs))]
-                value = value + len(graphs) * graph(encoder, (rows, columns), (queries, keys), rng)
-            optimiser.zero_grad()
+                penalty, anchors = graph(encoder, (rows, columns), (queries, keys), rng)
+                value = value + len(graphs) * penalty
+            optimiser.zero_grad(set_to_none=False)
             value.backward()
+            step = epoch * per_epoch + number
+            factor = min(1.0, (step + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - step / (epochs * per_epoch))
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
             optimiser.step()
-            schedule.step()
-            total += value.item()
-            texts += len(rows) + len(columns)
+            loss_sum += value.item()
+            texts += len(rows) + len(columns) + anchors
         seconds = time.perf_counter() - start
-        log(stage="encoder", epoch=epoch + 1, loss=total / len(batches), seconds=seconds, texts_per_s=texts / seconds)
-        checkpoint.save(epoch + 1, encoder, optimiser, schedule, last=epoch + 1 == epochs)
+        loss_mean = loss_sum / len(batches)
+        log(stage="encoder", epoch=epoch + 1, loss=loss_mean, seconds=seconds, texts_per_s=texts / seconds)
+        checkpoint.save(epoch + 1, encoder, optimiser, clusters, last=epoch + 1 == epochs)
     encoder.eval()
 
 

@@ -86,7 +86,7 @@ def test_value_by_hand():
     labels = sp.csr_matrix(np.array([[0, 1]], dtype=np.float32))
     x, z = unit([[1.0, 0.0], [0.6, 0.8]]), unit([[0.8, 0.6]])
     regulariser = GraphRegulariser(anchors(2), points, labels, 0.5, 2.0, partial(masked_triplet, margin=0.3))
-    value = regulariser(encoder, (np.array([0, 1]), np.array([0])), (x, z), np.random.default_rng(0))
+    value, _ = regulariser(encoder, (np.array([0, 1]), np.array([0])), (x, z), np.random.default_rng(0))
     # points to anchors: [0-1+.3]+ = 0 and [.6-.8+.3] = .1; anchors to points: [.6-1+.3]+ = 0 and [0-.8+.3]+ = 0
     points_side = ((0 + 0.1) / 2 + 0) / 2
     # the label to anchors: [.8-.6+.3] = .5; anchors to the label: no negative
@@ -101,9 +101,10 @@ def test_rows_without_an_anchor_drop_out():
     empty = torch.empty(0, 4)
     make = partial(GraphRegulariser, anchors(4), LINKS, None, 1.0, 1.0, SOFTMAX)
     none = np.empty(0, np.int64)
-    whole = make()(encoder, (np.array([0, 1, 2]), none), (vectors[:3], empty), np.random.default_rng(0))
-    part = make()(encoder, (np.array([0, 2]), none), (vectors[[0, 2]], empty), np.random.default_rng(0))
+    whole, whole_anchors = make()(encoder, (np.array([0, 1, 2]), none), (vectors[:3], empty), np.random.default_rng(0))
+    part, part_anchors = make()(encoder, (np.array([0, 2]), none), (vectors[[0, 2]], empty), np.random.default_rng(0))
     assert whole.item() == pytest.approx(part.item()) and whole.item() > 0
+    assert whole_anchors == part_anchors > 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_rows_without_an_anchor_drop_out():
 def test_fewer_than_two_anchors_are_zero(rows):
     vectors = torch.randn(2, 4, requires_grad=True)
     regulariser = GraphRegulariser(anchors(4), LINKS, None, 1.0, 1.0, SOFTMAX)
-    value = regulariser(Table(torch.eye(4)), (rows, rows), (vectors, vectors), np.random.default_rng(0))
+    value, _ = regulariser(Table(torch.eye(4)), (rows, rows), (vectors, vectors), np.random.default_rng(0))
     value.backward()
     assert value.item() == 0.0 and (vectors.grad == 0).all()
 
@@ -123,7 +124,7 @@ def test_a_missing_side_and_a_side_of_weight_zero_are_left_out():
     values = [
         GraphRegulariser(anchors(4), points, labels, *weights, SOFTMAX)(
             Table(torch.eye(4)), (rows, rows), (vectors, vectors), np.random.default_rng(0)
-        ).item()
+        )[0].item()
         for points, labels, weights in [
             (LINKS, None, (1.0, 1.0)),
             (None, LINKS, (1.0, 1.0)),
@@ -153,7 +154,7 @@ def test_steps_bring_linked_nodes_and_anchors_together(loss):
     for _ in range(30):
         vectors = nn.functional.normalize(nodes, dim=1)
         optimiser.zero_grad()
-        regulariser(encoder, (rows, rows), (vectors, vectors), rng).backward()
+        regulariser(encoder, (rows, rows), (vectors, vectors), rng)[0].backward()
         optimiser.step()
     after = cosines()
     assert (np.diag(after) > np.diag(before)).all()

@@ -2,6 +2,7 @@
 
 import errno
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,15 +13,13 @@ from ramen.training.checkpoint import Checkpoint
 def state(seed=0, width=3):
     torch.manual_seed(seed)
     model = torch.nn.Linear(width, 2)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
-    return model, optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 / (1 + step))
+    return model, torch.optim.AdamW(model.parameters(), lr=0.1)
 
 
-def step(model, optimiser, schedule):
+def step(model, optimiser):
     optimiser.zero_grad()
     model(torch.ones(4, 3)).square().sum().backward()
     optimiser.step()
-    schedule.step()
 
 
 @pytest.fixture(autouse=True)
@@ -33,33 +32,35 @@ def test_a_resumed_stage_goes_on_as_if_never_stopped(tmp_path):
     for _ in range(3):
         step(*stopped)
         step(*straight)
-    Checkpoint(tmp_path / "c").save(3, *stopped, last=False)
-    assert Checkpoint(tmp_path / "c").restore(*resumed) == 3
+    clusters = np.array([1, 0, 1])
+    Checkpoint(tmp_path / "c").save(3, *stopped, clusters)
+    epoch, kept = Checkpoint(tmp_path / "c").restore(*resumed)
+    assert epoch == 3
+    np.testing.assert_array_equal(kept, clusters)
     for _ in range(3):
         step(*straight)
         step(*resumed)
-    assert resumed[2].get_last_lr() == straight[2].get_last_lr()
     for one, other in zip(straight[0].parameters(), resumed[0].parameters(), strict=True):
         assert torch.equal(one, other)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_nothing_kept_is_epoch_zero(tmp_path):
-    assert Checkpoint(tmp_path / "none").restore(*state()) == 0
+    assert Checkpoint(tmp_path / "none").restore(*state()) == (0, None)
 
 
 def test_recent_saves_are_skipped_but_the_last_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 1000.0)
     checkpoint = Checkpoint(tmp_path / "c")
-    checkpoint.save(1, *state(), last=False)
+    checkpoint.save(1, *state())
     assert not checkpoint.path.exists()
     checkpoint.save(2, *state(), last=True)
-    assert checkpoint.restore(*state()) == 2
+    assert checkpoint.restore(*state()) == (2, None)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "c")
-    checkpoint.save(1, *state(), last=False)
+    checkpoint.save(1, *state())
     before = checkpoint.path.read_bytes()
 
     def full(tensors, path, metadata):
@@ -68,16 +69,16 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr("ramen.training.checkpoint.save_file", full)
     with pytest.raises(WorkError, match="no space left on the disk; what was saved before is untouched"):
-        checkpoint.save(2, *state(1), last=False)
+        checkpoint.save(2, *state(1))
     assert checkpoint.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
-    assert checkpoint.restore(*state()) == 1
+    assert checkpoint.restore(*state()) == (1, None)
 
 
 @pytest.mark.parametrize("keep", [0, 20, -1])
 def test_a_damaged_checkpoint_is_named(tmp_path, keep):
     checkpoint = Checkpoint(tmp_path / "c")
-    checkpoint.save(1, *state(), last=False)
+    checkpoint.save(1, *state())
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:keep])
     with pytest.raises(InputError, match="c: cannot be resumed from: "):
         checkpoint.restore(*state())
@@ -85,6 +86,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path, keep):
 
 def test_a_checkpoint_of_another_model_is_named(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
-    checkpoint.save(1, *state(), last=False)
+    checkpoint.save(1, *state())
     with pytest.raises(InputError, match="cannot be resumed from"):
         checkpoint.restore(*state(width=5))
