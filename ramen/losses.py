@@ -41,7 +41,7 @@ def masked_softmax(
 def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, margin: float) -> torch.Tensor:
     """Triplet hinge of a row's mean target against its hardest negatives, these weighted by hardness.
 
-    loss(i) = Σ_n w_n [ s_in - s_ip + γ ]_+ over the ten highest negatives, w = softmax(s_in / 0.1).
+    loss(i) = Σ_n w_n [ s_in - s_ip + γ ]_+ over the ten highest negatives, w = softmax(s_in / 0.1), a constant.
     Source: RAMEN (WWW 2025), section 3, for the hinge; NGAME's public training code for weights and the ten.
 
     Args:
@@ -57,4 +57,4 @@ def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Ten
     positive = (scores * targets).sum(1, keepdim=True) / targets.sum(1, keepdim=True)
     hardest = scores.masked_fill(known, _MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
     hinge = F.relu(hardest - positive + margin)
-    return (hinge * torch.softmax(hardest / _HARDNESS, 1)).sum(1).mean()
+    return (hinge * torch.softmax(hardest.detach() / _HARDNESS, 1)).sum(1).mean()

@@ -17,7 +17,7 @@ from ramen.data.prepare import NoIndex
 _POCKET = re.compile(r"-(security|updates|backports|proposed)")
 _COMPONENTS = ("main", "universe")
 _FEWEST = 1000  # packages; a base release has tens of thousands, a vendor's own repository a few
-_SECONDS = 900
+_SECONDS = 180  # an index of sixty thousand packages takes some ten seconds on a usual line
 
 # Read after the machine's own configuration (apt-get -c). The hooks and the further index kinds (sources, icons, file
 # lists) that the machine may have set up are cleared; its sources, keys and proxies stay.

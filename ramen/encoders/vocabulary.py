@@ -17,9 +17,9 @@ from tokenizers.trainers import WordLevelTrainer
 
 MARK = "\u02d0"  # a letter, so that no pre-tokenizer splits it off, and one that texts do not use
 _MAX_WORD = 40  # characters; longer "words" are hashes and keys
-# A character before a word of the first field: one that a newline follows within 400 characters (bounded, so that a
-# long text costs linear time). The character itself (a space, a hyphen, a bracket) is dropped.
-_TITLE_WORD = Regex(r"[^\p{L}\p{N}\n](?=[\p{L}\p{N}][^\n]{0,400}\n)")
+# A character before a word of the first field: one that a newline and more text follow within 400 characters (bounded,
+# so that a long text costs linear time). The character itself (a space, a hyphen, a bracket) is dropped.
+_TITLE_WORD = Regex(r"[^\p{L}\p{M}\p{N}\n](?=[\p{L}\p{N}][^\n]{0,400}\n\s{0,9}\S)")
 
 
 @dataclass

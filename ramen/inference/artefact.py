@@ -91,9 +91,13 @@ def save_run(
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
     """Merge figures into ``metrics.json``."""
     path = out / "metrics.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        merged = {**stored, **metrics}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: not the figures of a run: {error}; remove it to write it anew") from error
     with replacing(path) as part:
-        part.write_text(json.dumps({**stored, **metrics}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass

@@ -73,15 +73,20 @@ class Tagger:
             they are no probabilities.
 
         Raises:
-            InputError: k below 1, a text that is empty, or one of more than a million characters.
+            InputError: k below 1 or no whole number, a text that is empty, no Unicode, or of more than a million
+                characters.
         """
         if isinstance(texts, str):
             raise InputError("texts: expected a list of texts, found one string")
-        if k < 1:
-            raise InputError(f"k={k}: expected at least 1")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise InputError(f"k={k!r}: expected a whole number of at least 1")
         for number, text in enumerate(texts, 1):
-            if not isinstance(text, str) or not text.strip():
+            if not isinstance(text, str):
+                raise InputError(f"text {number}: expected a string, found {type(text).__name__}")
+            if not text.strip():
                 raise InputError(f"text {number}: expected words, found an empty text")
+            if any("\ud800" <= c <= "\udfff" for c in text):
+                raise InputError(f"text {number}: expected Unicode text, found a lone surrogate")
             if len(text) > MAX_CHARACTERS:
                 raise InputError(f"text {number}: expected at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
         if not texts:

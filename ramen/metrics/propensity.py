@@ -21,7 +21,7 @@ def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.n
         train_targets: sparse N x L of the **training** split; N is at least 3, below which the formula gives
             propensities above 1.
         A: exponent, at least 0.
-        B: offset, above 0.
+        B: offset, at least 0; with 0, a label that never occurs in training counts as one that occurs once.
 
     Returns:
         float64 (L,), each above 1, larger for rarer labels.
@@ -36,11 +36,13 @@ def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.n
     """
     if not (math.isfinite(A) and A >= 0):
         raise InputError(f"propensity constant A is {A}, expected a number of at least 0")
-    if not (math.isfinite(B) and B > 0):
-        raise InputError(f"propensity constant B is {B}, expected a number above 0")
+    if not (math.isfinite(B) and B >= 0):
+        raise InputError(f"propensity constant B is {B}, expected a number of at least 0")
     binary = binary_csr(train_targets, "train_targets")
     n_rows, n_labels = binary.shape
     if n_rows < 3:
         raise InputError(f"train_targets: {n_rows} rows, expected at least 3 for propensities")
     frequency = np.bincount(binary.indices, minlength=n_labels)
+    if B == 0:
+        frequency = np.maximum(frequency, 1)  # 0 to a negative power
     return 1.0 + (math.log(n_rows) - 1.0) * (B + 1.0) ** A * (frequency + B) ** -A

@@ -64,6 +64,12 @@ def test_case_and_accents_are_dropped(vocabulary):
     assert read(vocabulary, "le\u0301ad") == ["lead"]
 
 
+def test_vowel_signs_stay_in_their_word(vocabulary):
+    # strip_accents takes signs that take no room; those that do (Mc, as the Devanagari aa) are part of the word
+    whole = read(vocabulary, "\u0928\u093e\u092e\nlead")
+    assert len([entry for entry in whole if entry.startswith("^")]) <= 1
+
+
 def test_chinese_characters_stand_alone(vocabulary):
     assert read(vocabulary, "电池 lead\n电池") == ["^电", "^池", "^lead", "电", "池"]
 
@@ -71,6 +77,7 @@ def test_chinese_characters_stand_alone(vocabulary):
 def test_newlines_end_the_title_and_are_no_token(vocabulary):
     assert read(vocabulary, "lead\nacid") == ["^lead", "acid"]
     assert read(vocabulary, "\nlead") == ["lead"]
+    assert read(vocabulary, "lead\n") == read(vocabulary, "lead \n \n") == ["lead"]  # nothing that it is the title of
     assert read(vocabulary, "lead\tacid\nlead") == ["^lead", "^acid", "lead"]
 
 

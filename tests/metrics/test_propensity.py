@@ -26,10 +26,16 @@ def test_a_label_that_occurs_once_gets_ln_n():
     [
         (2, 0.5, 0.4, "2 rows, expected at least 3"),
         (3, -0.1, 0.4, "A is -0.1"),
-        (3, 0.5, 0.0, "B is 0.0"),
+        (3, 0.5, -0.1, "B is -0.1"),
         (3, float("nan"), 1.5, "A is nan"),
     ],
 )
 def test_bad_input(rows, a, b, message):
     with pytest.raises(InputError, match=message):
         inverse_propensity(sp.csr_matrix(np.eye(rows)), a, b)
+
+
+def test_b_of_zero_leaves_every_label_finite():
+    targets = sp.csr_matrix([[1, 0, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0]])
+    found = inverse_propensity(targets, A=0.5, B=0.0)
+    np.testing.assert_allclose(found, 1 + (math.log(4) - 1) * np.array([4.0, 1.0, 1.0]) ** -0.5)
