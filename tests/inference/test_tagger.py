@@ -58,10 +58,12 @@ def test_texts_are_tagged_each_for_itself(tagger):
         (["good", ""], 5, "text 2: expected words, found an empty text"),
         ([" \n\t"], 5, "text 1: expected words, found an empty text"),
         (["good", None], 5, "text 2"),
-        ([3], 5, "text 1"),
+        ([3], 5, "text 1: expected a string, found int"),
         (["x" * 1_000_001], 5, "text 1: expected at most 1,000,000 characters, found 1,000,001"),
-        (["x"], 0, "k=0: expected at least 1"),
-        (["x"], -3, "k=-3: expected at least 1"),
+        (["x"], 0, "k=0: expected a whole number of at least 1"),
+        (["x"], -3, "k=-3: expected a whole number of at least 1"),
+        (["x"], 1.5, "k=1.5: expected a whole number of at least 1"),
+        (["good", "a\ud800"], 5, "text 2: expected Unicode text, found a lone surrogate"),
     ],
 )
 def test_wrong_calls(tagger, texts, k, message):
