@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 import ramen
 from ramen.errors import InputError
+from ramen.inference.artefact import write_metrics
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
 
@@ -164,3 +165,12 @@ def test_what_is_no_finished_run(run, tmp_path):
         ramen.Tagger.load(run / "metrics.json")
     with pytest.raises(InputError, match="expected a run folder, found nothing"):
         ramen.Tagger.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("stored", ["{", "[1]", "\x00"])
+def test_damaged_figures_are_named_and_left(tmp_path, stored):
+    path = tmp_path / "metrics.json"
+    path.write_text(stored)
+    with pytest.raises(InputError, match=r"metrics\.json: not the figures of a run"):
+        write_metrics(tmp_path, {"test": {}})
+    assert path.read_text() == stored
