@@ -1,0 +1,59 @@
+"""Bounded heaps for kernels: the k best of a stream of (score, row) without sorting all of it."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, inline="always")
+def _worse(score: float, row: int, other_score: float, other_row: int) -> bool:
+    """Whether the first ranks behind the second: a lower score, or the same score and a larger row."""
+    return score < other_score or (score == other_score and row > other_row)
+
+
+@numba.njit(cache=True)
+def _sink(scores: np.ndarray, rows: np.ndarray, size: int, at: int) -> None:
+    score, row = scores[at], rows[at]
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and _worse(scores[child + 1], rows[child + 1], scores[child], rows[child]):
+            child += 1
+        if not _worse(scores[child], rows[child], score, row):
+            break
+        scores[at], rows[at] = scores[child], rows[child]
+        at = child
+    scores[at], rows[at] = score, row
+
+
+@numba.njit(cache=True)
+def push(scores: np.ndarray, rows: np.ndarray, size: int, score: float, row: int) -> int:
+    """Offer (score, row) to a heap whose worst entry is first; returns the new size, at most ``len(scores)``.
+
+    Of equal scores the smaller row is better, in whatever order they come.
+    """
+    if size < len(scores):
+        at = size
+        while at > 0:
+            parent = (at - 1) // 2
+            if not _worse(score, row, scores[parent], rows[parent]):
+                break
+            scores[at], rows[at] = scores[parent], rows[parent]
+            at = parent
+        scores[at], rows[at] = score, row
+        return size + 1
+    if size and _worse(scores[0], rows[0], score, row):
+        scores[0], rows[0] = score, row
+        _sink(scores, rows, size, 0)
+    return size
+
+
+@numba.njit(cache=True)
+def best_first(scores: np.ndarray, rows: np.ndarray, size: int) -> None:
+    """Sort a heap in place, best first."""
+    for end in range(size - 1, 0, -1):
+        scores[0], scores[end] = scores[end], scores[0]
+        rows[0], rows[end] = rows[end], rows[0]
+        _sink(scores, rows, end, 0)

@@ -1,0 +1,143 @@
+"""An inverted index: for each feature the rows that have it, so that a query meets only rows it shares one with."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.mining.heaps import best_first, push
+
+_Arrays = tuple[np.ndarray, ...]
+_FEW = 100  # rows: a feature of so few is never too common
+
+
+class InvertedIndex:
+    """Sparse rows, scored by query · row + bias.
+
+    Args:
+        rows: CSR (n, F), as float32.
+        bias: float32 (n,), or None for none.
+        max_share: features that a larger share of the rows has are left out of the scores: words that all texts have
+            take most of the time and say least.
+    """
+
+    def __init__(self, rows: sp.csr_matrix, bias: np.ndarray | None = None, max_share: float = 1.0) -> None:
+        columns = sp.csc_matrix(rows, dtype=np.float32)
+        if max_share < 1.0:
+            is_rare = np.diff(columns.indptr) <= max(_FEW, max_share * rows.shape[0])
+            columns = (columns @ sp.diags(is_rare.astype(np.float32))).tocsc()
+            columns.eliminate_zeros()
+        self.n_rows = rows.shape[0]
+        self._starts, self._rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
+        self._weights = columns.data
+        self._bias = np.zeros(self.n_rows, dtype=np.float32) if bias is None else bias.astype(np.float32)
+
+    def top(self, queries: sp.csr_matrix, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The best rows among those that share a feature with the query; of equal ones the smaller row first.
+
+        Args:
+            queries: CSR (B, F) float32.
+            k: rows a query.
+            own: int64 (B,), a row that each query is not to find (itself), or None.
+
+        Returns:
+            int64 rows and float32 scores, (B, k) each, best first; -1 and -inf where fewer than k share a feature.
+        """
+        own = np.full(queries.shape[0], -1, dtype=np.int64) if own is None else own
+        room = self._room(queries.shape[0])
+        return _top(_parts(queries), self._index(), own, k, room)
+
+    def scores(self, queries: sp.csr_matrix, rows: np.ndarray) -> np.ndarray:
+        """Scores of some rows for each query, float32 (B, C).
+
+        Args:
+            queries: CSR (B, F) float32.
+            rows: int64 (B, C); the score is 0 where a row is -1.
+        """
+        return _scores(_parts(queries), self._index(), rows, self._room(queries.shape[0]))
+
+    def _index(self) -> _Arrays:
+        return self._starts, self._rows, self._weights, self._bias
+
+    def _room(self, queries: int) -> _Arrays:
+        """A running total of each row for each thread, and which query it is of.
+
+        Zeroed memory that is never touched costs nothing, so this is cheap for one query, too.
+        """
+        shape = max(1, min(queries, numba.get_num_threads())), self.n_rows
+        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int32)
+
+
+def _parts(queries: sp.csr_matrix) -> _Arrays:
+    return queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
+
+
+@numba.njit(cache=True)
+def _accumulate(
+    features: np.ndarray, values: np.ndarray, starts: np.ndarray, rows: np.ndarray, weights: np.ndarray,
+    totals: np.ndarray, stamps: np.ndarray, stamp: int, touched: np.ndarray,
+) -> int:  # fmt: skip
+    """Add up the query's products by row; returns the number of rows met, which go to ``touched``."""
+    count = 0
+    for place in range(len(features)):
+        value = values[place]
+        for at in range(starts[features[place]], starts[features[place] + 1]):
+            row = rows[at]
+            if stamps[row] != stamp:
+                stamps[row] = stamp
+                totals[row] = 0.0
+                touched[count] = row
+                count += 1
+            totals[row] += value * weights[at]
+    return count
+
+
+@numba.njit(cache=True, parallel=True)
+def _top(queries: _Arrays, index: _Arrays, own: np.ndarray, k: int, room: _Arrays) -> tuple[np.ndarray, np.ndarray]:
+    q_starts, q_features, q_values = queries
+    starts, rows, weights, bias = index
+    totals, stamps = room
+    n = len(q_starts) - 1
+    out_rows = np.full((n, k), -1, dtype=np.int64)
+    out_scores = np.full((n, k), -np.inf, dtype=np.float32)
+    threads = len(totals)
+    for thread in numba.prange(threads):
+        touched = np.empty(totals.shape[1], dtype=np.int32)
+        for query in range(thread, n, threads):
+            part = slice(q_starts[query], q_starts[query + 1])
+            count = _accumulate(
+                q_features[part], q_values[part], starts, rows, weights, totals[thread], stamps[thread], query + 1,
+                touched,
+            )  # fmt: skip
+            size = 0
+            for place in range(count):
+                row = touched[place]
+                if row != own[query]:
+                    score = totals[thread, row] + bias[row]
+                    size = push(out_scores[query], out_rows[query], size, score, row)
+            best_first(out_scores[query], out_rows[query], size)
+    return out_rows, out_scores
+
+
+@numba.njit(cache=True, parallel=True)
+def _scores(queries: _Arrays, index: _Arrays, wanted: np.ndarray, room: _Arrays) -> np.ndarray:
+    q_starts, q_features, q_values = queries
+    starts, rows, weights, bias = index
+    totals, stamps = room
+    out = np.zeros(wanted.shape, dtype=np.float32)
+    threads = len(totals)
+    for thread in numba.prange(threads):
+        touched = np.empty(totals.shape[1], dtype=np.int32)
+        for query in range(thread, len(wanted), threads):
+            part = slice(q_starts[query], q_starts[query + 1])
+            _accumulate(
+                q_features[part], q_values[part], starts, rows, weights, totals[thread], stamps[thread], query + 1,
+                touched,
+            )  # fmt: skip
+            for column in range(wanted.shape[1]):
+                row = wanted[query, column]
+                if row >= 0:
+                    met = stamps[thread, row] == query + 1
+                    out[query, column] = bias[row] + (totals[thread, row] if met else np.float32(0.0))
+    return out

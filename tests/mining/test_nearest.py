@@ -1,0 +1,56 @@
+"""Exact search in blocks, and the heap below it, against a full sort."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramen.mining.heaps import best_first, push
+from ramen.mining.nearest import nearest, products
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 12), st.randoms())
+def test_the_heap_keeps_the_best_in_any_order(levels, k, random):
+    offers = list(enumerate(levels))
+    random.shuffle(offers)
+    scores, rows, size = np.empty(k, np.float32), np.empty(k, np.int64), 0
+    for row, level in offers:
+        size = push(scores, rows, size, np.float32(level), row)
+    best_first(scores, rows, size)
+    expected = sorted(enumerate(levels), key=lambda item: (-item[1], item[0]))[:k]
+    assert size == len(expected)
+    assert list(zip(rows[:size].tolist(), scores[:size].tolist(), strict=True)) == expected
+
+
+def by_sorting(queries, matrix, k, own=None):
+    scores = queries @ matrix.T
+    rows = np.full((len(queries), k), -1)
+    for i, row in enumerate(scores):
+        order = [j for j in np.argsort(-row, kind="stable") if own is None or j != own[i]][:k]
+        rows[i, : len(order)] = order
+    return rows
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 7), st.integers(0, 30), st.integers(1, 40), st.booleans(), st.integers(0, 99))
+def test_nearest_equals_a_full_sort(n_queries, n_rows, k, but_itself, seed):
+    rng = np.random.default_rng(seed)  # whole numbers: exact products, many ties
+    queries = rng.integers(-1, 2, (n_queries, 3)).astype(np.float32)
+    matrix = rng.integers(-1, 2, (n_rows, 3)).astype(np.float32)
+    own = rng.integers(0, max(n_rows, 1), n_queries) if but_itself else None
+    rows, scores = nearest(queries, matrix, k, own)
+    np.testing.assert_array_equal(rows, by_sorting(queries, matrix, k, own))
+    assert (np.isneginf(scores) == (rows < 0)).all()
+    np.testing.assert_array_equal(products(queries, matrix, rows)[rows >= 0], scores[rows >= 0])
+    assert (products(queries, matrix, rows)[rows < 0] == 0).all()
+
+
+@pytest.mark.parametrize(("queries_a_block", "rows_a_block"), [(1, 1), (3, 7), (1000, 1000)])
+def test_the_blocks_change_nothing(monkeypatch, queries_a_block, rows_a_block):
+    rng = np.random.default_rng(0)
+    queries, matrix = rng.normal(size=(20, 8)).astype(np.float32), rng.normal(size=(50, 8)).astype(np.float32)
+    monkeypatch.setattr("ramen.mining.nearest._QUERIES", queries_a_block)
+    monkeypatch.setattr("ramen.mining.nearest._ROWS", rows_a_block)
+    rows, scores = nearest(queries, matrix, 9)
+    np.testing.assert_array_equal(rows, by_sorting(queries, matrix, 9))
+    np.testing.assert_allclose(scores, np.take_along_axis(queries @ matrix.T, rows, 1), rtol=1e-5)
