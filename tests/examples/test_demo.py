@@ -14,6 +14,11 @@ from ramen.data.prepare import prepare
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 
 
+def hear_ctrl_c():
+    """In a child: a shell lets its background jobs ignore SIGINT, and they pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def demo(tmp_path, tiny_backbone):
     """The command of the demo as a started process; small set, tiny encoder, no apt-get."""
@@ -24,7 +29,7 @@ def demo(tmp_path, tiny_backbone):
         # Its own process group, as a terminal gives it: Ctrl-C there reaches the demo and its command.
         return subprocess.Popen(
             command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": str(tmp_path)}, start_new_session=True,
+            env={**os.environ, "PATH": str(tmp_path)}, start_new_session=True, preexec_fn=hear_ctrl_c,
         )  # fmt: skip
 
     return start

@@ -45,11 +45,18 @@ def test_the_test_split_chooses_nothing(finished_run: Path, planted: Path, quick
     assert [without[key] for key in CHOSEN] == [with_test[key] for key in CHOSEN]
 
 
+def hear_ctrl_c() -> None:
+    """In a child: a shell lets its background jobs ignore SIGINT, and they pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_then_resume(planted: Path, quick: list[str], tmp_path: Path):
     out = tmp_path / "run"
     slow = [item.replace("stage1.epochs=3", "stage1.epochs=120") for item in quick]
     command = [sys.executable, "-m", "ramen.cli.main", "train", str(planted), "--out", str(out), *slow]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
     deadline = time.monotonic() + 120
     while not (out / "log.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
