@@ -27,31 +27,32 @@ class SparseHead:
     """score_l(x) = w_l · x + b_l.
 
     Attributes:
-        weights: float32 CSR (L, F), columns sorted.
+        weights: float32 sparse (L, F); CSR from :func:`fit_sparse`, CSC from :meth:`load`.
         bias: float32 (L,).
     """
 
-    weights: sp.csr_matrix
+    weights: sp.spmatrix
     bias: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file."""
+        """Write one safetensors file, the weights by feature: as an inverted index takes them."""
+        columns = self.weights.tocsc()
         tensors = {
-            "indptr": self.weights.indptr.astype(np.int64),
-            "indices": self.weights.indices.astype(np.int32),
-            "data": self.weights.data.astype(np.float32),
+            "indptr": columns.indptr.astype(np.int64),
+            "indices": columns.indices.astype(np.int32),
+            "data": columns.data.astype(np.float32),
             "bias": self.bias,
-            "shape": np.array(self.weights.shape, dtype=np.int64),
+            "shape": np.array(columns.shape, dtype=np.int64),
         }
         with replacing(path) as part:
             save_file(tensors, part)
 
     @classmethod
     def load(cls, path: Path) -> SparseHead:
-        """What :meth:`save` wrote."""
+        """What :meth:`save` wrote; the weights come as CSC."""
         stored = load_file(path)
         parts = (stored["data"], stored["indices"], stored["indptr"])
-        return cls(sp.csr_matrix(parts, shape=tuple(stored["shape"])), stored["bias"])
+        return cls(sp.csc_matrix(parts, shape=tuple(stored["shape"])), stored["bias"])
 
 
 def fit_sparse(
@@ -93,7 +94,7 @@ def fit_sparse(
     stamps = np.zeros((threads, features.shape[0]), dtype=np.int32)
     slots = np.full((threads, n_features), -1, dtype=np.int32)
     prior = sp.csr_matrix((n_labels, n_features), dtype=np.float32) if prior is None else prior
-    parts = [_csr(matrix) for matrix in (features, positives, negatives, skipped, prior)]
+    parts = _csr(features), _csr(positives), _csr(negatives), _csr(skipped), _csr(prior)
     width = min(max_weights, n_features)
     bias = np.zeros(n_labels, dtype=np.float32)
     counts, indices, data = [], [], []
@@ -103,7 +104,8 @@ def fit_sparse(
         block_indices = np.empty((last - first, width), dtype=np.int32)
         block_data = np.empty((last - first, width), dtype=np.float32)
         _fit_block(
-            first, last, *parts, C, passes, uniform, min_weight, seed, stamps, slots, kept, block_indices, block_data, bias
+            first, last, parts, C, passes, uniform, min_weight, seed, stamps, slots, kept, block_indices, block_data,
+            bias,
         )  # fmt: skip
         is_kept = np.arange(width) < kept[:, None]
         counts.append(kept)
@@ -222,14 +224,11 @@ def _keep(w: np.ndarray, names: np.ndarray, min_weight: float, indices: np.ndarr
 
 @numba.njit(cache=True, parallel=True)
 def _fit_block(
-    first: int, last: int, features: _Arrays, positive: _Arrays, negative: _Arrays, skipped: _Arrays, prior: _Arrays,
-    C: float, passes: int, uniform: int, min_weight: float, seed: int, stamps: np.ndarray, slots: np.ndarray,
-    kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
+    first: int, last: int, parts: tuple[_Arrays, ...], C: float, passes: int, uniform: int, min_weight: float,
+    seed: int, stamps: np.ndarray, slots: np.ndarray, kept: np.ndarray, indices: np.ndarray, data: np.ndarray,
+    bias: np.ndarray,
 ) -> None:  # fmt: skip
-    x_starts, x_columns, x_values = features
-    p_starts, p_rows, _ = positive
-    n_starts, n_rows, _ = negative
-    s_starts, s_rows, _ = skipped
+    (x_starts, x_columns, x_values), (p_starts, p_rows, _), (n_starts, n_rows, _), (s_starts, s_rows, _), prior = parts
     m_starts, m_columns, m_values = prior
     threads = len(slots)
     for thread in numba.prange(threads):

@@ -1,0 +1,1 @@
+"""Everything that scores labels for a text, behind one contract, and the ranking that joins them."""

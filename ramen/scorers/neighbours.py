@@ -1,0 +1,66 @@
+"""The nearest training points vote for their labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from safetensors.numpy import load_file
+
+from ramen.files import replacing
+from ramen.mining.inverted import InvertedIndex
+from ramen.mining.nearest import nearest
+from ramen.scorers.base import Queries, Scorer, save_tensors
+
+
+class Neighbours(Scorer):
+    """Σ over the k nearest points p with label l of softmax(cosine(q, p) / temperature).
+
+    Args:
+        vectors: float32 (N, d), unit vectors of training points.
+        targets: CSR (N, L).
+        k: points that vote.
+        temperature: of the softmax over the k cosines; it may be changed at any time.
+    """
+
+    def __init__(self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float) -> None:
+        self.vectors, self.targets = np.ascontiguousarray(vectors, dtype=np.float32), targets
+        self.k, self.temperature = min(k, len(vectors)), temperature
+        self.n_labels = targets.shape[1]
+        self._labels_of = InvertedIndex(sp.csr_matrix(targets.T, dtype=np.float32))
+
+    def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Scorer`. Offers labels of the k points only."""
+        return self._labels_of.top(self._shares(queries), k)
+
+    def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
+        """See :class:`Scorer`."""
+        return self._labels_of.scores(self._shares(queries), labels)
+
+    def _shares(self, queries: Queries) -> sp.csr_matrix:
+        """What each near point's vote counts, CSR (B, N)."""
+        if self not in queries.memory:
+            queries.memory[self] = nearest(queries.vectors, self.vectors, self.k)
+        rows, cosines = queries.memory[self]
+        shares = np.exp((cosines - cosines[:, :1]) / self.temperature)
+        shares /= shares.sum(1, keepdims=True)
+        starts = np.arange(0, shares.size + 1, self.k)
+        return sp.csr_matrix((shares.ravel(), rows.ravel(), starts), shape=(len(rows), len(self.vectors)))
+
+    def save(self, folder: Path) -> None:
+        """See :class:`Scorer`."""
+        indptr, indices = self.targets.indptr.astype(np.int64), self.targets.indices.astype(np.int32)
+        tensors = {"vectors": self.vectors, "indptr": indptr, "indices": indices}
+        save_tensors(folder / "points.safetensors", tensors)
+        with replacing(folder / "votes.json") as part:
+            part.write_text(json.dumps({"k": self.k, "temperature": self.temperature, "labels": self.n_labels}) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Neighbours:
+        """See :class:`Scorer`."""
+        stored, votes = load_file(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
+        parts = (np.ones(len(stored["indices"]), dtype=np.float32), stored["indices"], stored["indptr"])
+        targets = sp.csr_matrix(parts, shape=(len(stored["vectors"]), votes["labels"]))
+        return cls(stored["vectors"], targets, votes["k"], votes["temperature"])

@@ -1,0 +1,15 @@
+"""Every kind of scorer by its name in settings and run folders."""
+
+from __future__ import annotations
+
+from ramen.scorers.base import Scorer
+from ramen.scorers.neighbours import Neighbours
+from ramen.scorers.sparse import SparseWords
+from ramen.scorers.vectors import LabelVectors
+
+SCORERS: dict[str, type[Scorer]] = {
+    "encoder": LabelVectors,
+    "head": LabelVectors,
+    "neighbours": Neighbours,
+    "sparse": SparseWords,
+}

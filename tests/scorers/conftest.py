@@ -1,0 +1,59 @@
+"""One scorer of each kind, and queries for them. A new kind adds its maker to MAKE."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from ramen.heads.sparse import SparseHead
+from ramen.scorers.base import Queries
+from ramen.scorers.neighbours import Neighbours
+from ramen.scorers.sparse import SparseWords
+from ramen.scorers.vectors import LabelVectors
+
+DIM, FEATURES, POINTS = 6, 15, 50
+
+
+def unit(rng, n):
+    rows = rng.normal(size=(n, DIM)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def sparse(rng, rows, columns, density):
+    return sp.random(rows, columns, density=density, format="csr", dtype=np.float32, rng=rng)
+
+
+def make_vectors(rng, n_labels):
+    return LabelVectors(unit(rng, n_labels))
+
+
+def make_neighbours(rng, n_labels):
+    targets = sparse(rng, POINTS, n_labels, 0.1)
+    targets.data[:] = 1
+    return Neighbours(unit(rng, POINTS), targets, 7, 0.1)
+
+
+def make_sparse(rng, n_labels):
+    return SparseWords(SparseHead(sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)))
+
+
+MAKE = {"encoder": make_vectors, "head": make_vectors, "neighbours": make_neighbours, "sparse": make_sparse}
+
+
+def ask(rng, n=9):
+    """Queries, the last without words and with a zero vector, as an empty text has."""
+    words = sparse(rng, n, FEATURES, 0.3).tolil()
+    vectors = unit(rng, n)
+    words[-1], vectors[-1] = 0, 0
+    return Queries(vectors, words.tocsr())
+
+
+@pytest.fixture
+def makers():
+    """By name a function of a generator and the number of labels."""
+    return MAKE
+
+
+@pytest.fixture
+def queries():
+    """A function of a generator; see :func:`ask`."""
+    return ask
