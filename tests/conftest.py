@@ -29,6 +29,15 @@ def json_lines(records: list[dict]) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder that only this session's tests and their child processes use."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAMEN_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def small_set(tmp_path: Path) -> Path:
     """A sound label-feature folder: 3 training points, 1 test point, 4 labels, one graph of 2 anchors."""

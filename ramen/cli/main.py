@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from ramen._version import __version__
-from ramen.cli import data, evaluate, tag, train
+from ramen.cli import cache, data, evaluate, tag, train
 from ramen.cli.console import Stopped, quiet_libraries, say, show
 from ramen.errors import InputError, WorkError
 
@@ -38,6 +38,7 @@ app.add_typer(data.app, name="data", epilog=data.PREPARE_EXAMPLES)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
+app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,7 +11,10 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer, logging
 
 from ramen.encoders.backbone import find_backbone
+from ramen.encoders.cache import cached_vectors, is_cached, key_of_folder, key_of_model
 from ramen.errors import InputError
+
+_BATCH = 512
 
 
 def word_pieces(tokenizer: Any) -> list[str]:
@@ -28,40 +31,93 @@ def load_backbone(name: str) -> tuple[Any, Any]:
     Raises:
         InputError: it cannot be found or loaded; the message gives the reason.
     """
-    path = find_backbone(name)
-    logging.disable_progress_bar()
-    try:
-        return AutoModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"encoder.backbone={name!r}: {path} does not load as a transformer: {reason}") from error
+    return _load(name, AutoModel).eval(), _load(name, AutoTokenizer)
 
 
-def contextual_vectors(model: Any, tokenizer: Any, words: list[str]) -> np.ndarray:
+class Backbone:
+    """A transformer for its token vectors: its weights load only when a vector is not in the cache.
+
+    Args:
+        name: see :func:`ramen.encoders.backbone.find_backbone`.
+
+    Attributes:
+        tokenizer: its tokenizer.
+
+    Raises:
+        InputError: it cannot be found or loaded; the message gives the reason.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._model: Any = None
+        key = key_of_folder(find_backbone(name))
+        if key is not None and is_cached(key):  # these very files loaded before
+            self.tokenizer = _load(name, AutoTokenizer)
+        else:  # now, so that a backbone that does not load says so before the work on the corpus
+            self._model, self.tokenizer = load_backbone(name)
+        self._key = key or key_of_model(self._model, self.tokenizer)
+
+    def vectors(self, pieces: np.ndarray) -> np.ndarray:
+        """The mean of the outputs for [start, piece, end], float32 (len(pieces), d).
+
+        Args:
+            pieces: ids, int64, without repeats.
+
+        Raises:
+            InputError: the model has to be loaded and cannot be.
+        """
+        texts = map(str, self.tokenizer.convert_ids_to_tokens(pieces.tolist()))
+        keyed = list(zip(pieces.tolist(), texts, strict=True))
+        return cached_vectors(self._key, keyed, lambda missing: self._compute(pieces[missing]))
+
+    def _compute(self, pieces: np.ndarray) -> np.ndarray:
+        if self._model is None:
+            self._model = _load(self._name, AutoModel).eval()
+        frame = self.tokenizer("a")["input_ids"]
+        plain = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        at = next(i for i in range(len(frame)) if frame[i : i + len(plain)] == plain)
+        before, after = frame[:at], frame[at + len(plain) :]
+        vectors = np.zeros((len(pieces), self._model.config.hidden_size), dtype=np.float32)
+        with torch.inference_mode():
+            starts = range(0, len(pieces), _BATCH)
+            for start in tqdm(starts, desc="token vectors", unit="batch", disable=None, leave=False):
+                block = pieces[start : start + _BATCH]
+                # Always full: a smaller batch rounds otherwise, and a vector must not depend on what else is missing.
+                batch = torch.tensor([[*before, int(piece), *after] for piece in np.resize(block, _BATCH)])
+                outputs = self._model(input_ids=batch).last_hidden_state.float().mean(1).numpy()
+                vectors[start : start + _BATCH] = outputs[: len(block)]
+        return vectors
+
+
+def contextual_vectors(backbone: Backbone, words: list[str]) -> np.ndarray:
     """A vector for each vocabulary entry, float32 (len(words), d), centred and of unit length.
 
     A piece of the backbone gets the mean of the outputs for [start, piece, end]; any other word the mean over its
     pieces; an entry without pieces a zero vector. Source: model2vec's recipe for static embeddings.
+
+    Raises:
+        InputError: the backbone's model has to be loaded and cannot be.
     """
-    ids = _pieces(tokenizer, words)
+    ids = _pieces(backbone.tokenizer, words)
     pieces = np.unique(np.concatenate([*map(np.asarray, ids), [0]]).astype(np.int64))
-    frame = tokenizer("a")["input_ids"]
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    at = next(i for i in range(len(frame)) if frame[i : i + len(plain)] == plain)
-    before, after = frame[:at], frame[at + len(plain) :]
-    vectors = np.zeros((int(pieces.max()) + 1, model.config.hidden_size), dtype=np.float32)
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(pieces), 512), desc="token vectors", unit="batch", disable=None, leave=False):
-            block = pieces[start : start + 512]
-            batch = torch.tensor([[*before, int(piece), *after] for piece in block])
-            vectors[block] = model(input_ids=batch).last_hidden_state.float().mean(1).numpy()
+    vectors = backbone.vectors(pieces)
     table = np.zeros((len(words), vectors.shape[1]), dtype=np.float32)
     for row, word_ids in enumerate(ids):
         if word_ids:
-            table[row] = vectors[word_ids].mean(0)
+            table[row] = vectors[np.searchsorted(pieces, word_ids)].mean(0)
     filled = np.array([bool(word_ids) for word_ids in ids])
     table[filled] -= table[filled].mean(0)
     return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
+
+
+def _load(name: str, kind: Any) -> Any:
+    path = find_backbone(name)
+    logging.disable_progress_bar()
+    try:
+        return kind.from_pretrained(path)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"encoder.backbone={name!r}: {path} does not load as a transformer: {reason}") from error
 
 
 def _pieces(tokenizer: Any, words: list[str]) -> list[list[int]]:

@@ -102,11 +102,11 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
     Raises:
         InputError: the backbone cannot be found or loaded.
     """
-    from ramen.encoders.contextual import contextual_vectors, load_backbone, word_pieces
+    from ramen.encoders.contextual import Backbone, contextual_vectors, word_pieces
 
-    model, tokenizer = load_backbone(settings.backbone)
-    vocabulary = build_vocabulary(texts, word_pieces(tokenizer), settings.min_count, settings.max_words)
-    vectors = contextual_vectors(model, tokenizer, vocabulary.words)
+    backbone = Backbone(settings.backbone)
+    vocabulary = build_vocabulary(texts, word_pieces(backbone.tokenizer), settings.min_count, settings.max_words)
+    vectors = contextual_vectors(backbone, vocabulary.words)
     vocabulary.tokenizer.enable_truncation(settings.max_tokens)
     weights = _idf(vocabulary, texts)
     return StaticEncoder(vocabulary, vectors, weights, settings.title_weight, settings.max_tokens)

@@ -1,0 +1,197 @@
+"""Vectors of word pieces that an earlier run computed: one file per backbone in the user's cache folder.
+
+A cache only saves time: a file that is damaged or missing, or a folder that cannot be written, never fails a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ramen.errors import InputError, WorkError
+from ramen.files import replacing
+
+MAX_BYTES = 1 << 30  # all files together; the least recently used ones go first
+_FORMAT = b"1"  # of the file and of how a vector is computed: another number leaves all older files unused
+_OWN = re.compile(r"vectors-[0-9a-f]{32}\.safetensors(\.part-\d+)?")  # RAMEN_CACHE may name a folder with other files
+_PARTS_OF_A_BACKBONE = {".safetensors", ".bin", ".json", ".txt", ".model"}
+
+logger = logging.getLogger("ramen")
+
+Piece = tuple[int, str]
+_Stored = tuple[list[Piece], np.ndarray]
+
+
+def cache_folder() -> Path:
+    """``$RAMEN_CACHE``, else ``$XDG_CACHE_HOME/ramen``, else ``~/.cache/ramen``; it need not exist.
+
+    Raises:
+        InputError: neither is set and there is no home folder.
+    """
+    named, shared = os.environ.get("RAMEN_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named).expanduser() if named else Path(shared or "~/.cache").expanduser() / "ramen"
+    except RuntimeError as error:
+        raise InputError("no home folder for the cache: set RAMEN_CACHE to a folder") from error
+
+
+def cache_files() -> list[tuple[Path, int]]:
+    """Path and bytes of the files in the cache folder that are ours, the least recently used first.
+
+    Raises:
+        InputError: there is no cache folder to look for.
+        OSError: the folder cannot be read.
+    """
+    found = []
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(cache_folder()):
+            with suppress(FileNotFoundError):  # another process removed it
+                if _OWN.fullmatch(entry.name) and entry.is_file():
+                    found.append((entry.stat().st_mtime_ns, Path(entry.path), entry.stat().st_size))
+    return [(path, size) for _, path, size in sorted(found)]
+
+
+def key_of_folder(folder: str) -> str | None:
+    """A hash of a backbone's weights, configuration and tokenizer; None when ``folder`` holds no weights we know.
+
+    Args:
+        folder: what :func:`ramen.encoders.backbone.find_backbone` gives; None for a hub id, too.
+    """
+    digest = hashlib.blake2b(_FORMAT, digest_size=16)
+    try:
+        files = sorted(path for path in Path(folder).iterdir() if path.suffix in _PARTS_OF_A_BACKBONE)
+        for path in files:
+            with path.open("rb") as stream:
+                content = hashlib.file_digest(stream, "blake2b").digest()
+            digest.update(json.dumps(path.name).encode() + content)
+    except OSError:
+        return None  # loading it will say what is wrong
+    return digest.hexdigest() if any(path.suffix in (".safetensors", ".bin") for path in files) else None
+
+
+def key_of_model(model: Any, tokenizer: Any) -> str:
+    """As :func:`key_of_folder`, for a loaded transformer whose files are not at hand."""
+    import torch
+
+    digest = hashlib.blake2b(_FORMAT, digest_size=16)
+    digest.update(model.config.to_json_string().encode())
+    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+    digest.update(json.dumps(tokenizer("a")["input_ids"]).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def is_cached(key: str) -> bool:
+    """Whether there is a file for a backbone; it may lack pieces, or be damaged."""
+    try:
+        return os.path.isfile(_path(key))
+    except InputError:
+        return False
+
+
+def cached_vectors(key: str, pieces: list[Piece], compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The vector of each piece: stored ones where there are, computed and stored now where there are not.
+
+    Processes may share a cache: a file is only ever replaced as a whole, and when two write at once the pieces of one
+    may be lost and are computed again later.
+
+    Args:
+        key: which backbone.
+        pieces: id and text of each piece, without repeats.
+        compute: vectors float32 (n, d) of the n missing pieces, given their places in ``pieces`` (int64); not called
+            when none is missing.
+
+    Returns:
+        float32 (len(pieces), d), bit for bit what a later call finds.
+    """
+    stored = _read(key)
+    known = set(stored[0])
+    missing = np.array([i for i, piece in enumerate(pieces) if piece not in known], dtype=np.int64)
+    if len(missing):
+        fresh = np.asarray(compute(missing), dtype=np.float32)
+        # Once more: another process may have written meanwhile, and its vectors stay.
+        stored = _merge(_read(key, quiet=True), ([pieces[i] for i in missing], fresh), stored)
+        _write(key, stored)
+    row_of = {piece: row for row, piece in enumerate(stored[0])}
+    return stored[1][[row_of[piece] for piece in pieces]]
+
+
+def _path(key: str) -> Path:
+    return cache_folder() / f"vectors-{key}.safetensors"
+
+
+def _read(key: str, quiet: bool = False) -> _Stored:
+    """What is stored; nothing when the file is missing or damaged."""
+    try:
+        path = _path(key)
+        tensors = load(path.read_bytes())
+    except (OSError, InputError):
+        return [], np.zeros((0, 0), np.float32)  # writing will say what is wrong with the folder
+    except (SafetensorError, KeyError, ValueError):
+        tensors = {}
+    if set(tensors) != {"ids", "texts", "vectors", "digest"} or tensors.pop("digest").tobytes() != _digest(tensors):
+        if not quiet:
+            logger.warning("%s: damaged; its token vectors are computed anew", path)
+        return [], np.zeros((0, 0), np.float32)
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(path)  # "recently used"
+    texts = json.loads(tensors["texts"].tobytes())
+    return list(zip(tensors["ids"].tolist(), texts, strict=True)), tensors["vectors"]
+
+
+def _merge(*parts: _Stored) -> _Stored:
+    """All pieces, each with its vector in the first part that has it."""
+    parts = tuple(part for part in parts if part[0])
+    pieces = [piece for part in parts for piece in part[0]]
+    first: dict[Piece, int] = {}
+    for row, piece in enumerate(pieces):
+        first.setdefault(piece, row)
+    return list(first), np.concatenate([part[1] for part in parts])[list(first.values())]
+
+
+def _write(key: str, stored: _Stored) -> None:
+    tensors: dict[str, np.ndarray] = {
+        "ids": np.array([number for number, _ in stored[0]], dtype=np.int64),
+        "texts": np.frombuffer(json.dumps([text for _, text in stored[0]]).encode(), dtype=np.uint8),
+        "vectors": stored[1],
+    }
+    tensors["digest"] = np.frombuffer(_digest(tensors), dtype=np.uint8)
+    try:
+        path = _path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            part.write_bytes(save(tensors))
+        _trim()
+    except (OSError, InputError, WorkError) as error:
+        logger.warning("token vectors are not kept for the next run: %s; RAMEN_CACHE moves the cache", error)
+
+
+def _digest(tensors: dict[str, np.ndarray]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("ids", "texts", "vectors"):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.digest()
+
+
+def _trim() -> None:
+    files = cache_files()
+    total = sum(size for _, size in files)
+    for path, size in files:
+        if total <= MAX_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
