@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from ramen.cli.console import say
 from ramen.errors import InputError
+
+if TYPE_CHECKING:
+    from ramen import Tagger
 
 EXAMPLES = """\b
 Examples:
@@ -21,6 +24,17 @@ Examples:
 """
 
 BATCH = 256
+MAX_NAMED = 10
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """A text as it came in: where from, and what is wrong with it ("" for nothing)."""
+
+    where: str
+    text: str
+    problem: str
 
 
 def tag(
@@ -32,7 +46,10 @@ def tag(
 ) -> None:
     """Tag texts with a run.
 
-    Prints one JSON object per text: {"text": ..., "labels": [{"uid", "text", "score"}, ...]}.
+    Prints one JSON object per text, in order: {"text": ..., "labels": [{"uid", "text", "score"}, ...]}.
+
+    A text that is blank, not UTF-8 or too long does not stop the others: {"text": ..., "error": ...} stands in its
+    place, stderr names it (the first 10, then a count), and the exit code is 2 at the end.
     """
     from ramen import Tagger
 
@@ -41,51 +58,60 @@ def tag(
         say("reading texts from the terminal, one per line; end with Ctrl-D")
     source = _arguments(texts) if texts else _lines(sys.stdin.buffer)
     out = sys.stdout.buffer
-    first = 1
+    n = n_bad = 0
     for batch in batches(source, BATCH):
-        try:
-            tagged = tagger.tag(batch, k=k)
-        except InputError as error:  # it counts within the batch
-            raise InputError(f"texts {first} to {first + len(batch) - 1}: {error}") from None
-        for text, labels in zip(batch, tagged, strict=True):
-            out.write(json.dumps({"text": text, "labels": labels}, ensure_ascii=False).encode() + b"\n")
+        for entry, answer in zip(batch, _answers(tagger, batch, k), strict=True):
+            if "error" in answer:
+                n_bad += 1
+                if n_bad <= MAX_NAMED:
+                    say(f"ramen: {entry.where}: {answer['error']}")
+            out.write(json.dumps({"text": entry.text, **answer}, ensure_ascii=False).encode() + b"\n")
         out.flush()
-        first += len(batch)
+        n += len(batch)
+    if n_bad > MAX_NAMED:
+        say(f"ramen: {n_bad} of {n} {'texts' if texts else 'lines'} were not tagged")
+    if n_bad:
+        raise typer.Exit(2)
 
 
-def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of up to ``size`` texts; an InputError of ``texts`` is raised after what came before it is given out."""
-    source = iter(texts)
-    while True:
-        batch: list[str] = []
-        try:
-            for text in islice(source, size):
-                batch.append(text)
-        except InputError:
-            if batch:
-                yield batch
-            raise
-        if not batch:
-            return
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to ``size`` items."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
         yield batch
 
 
-def _arguments(texts: Iterable[str]) -> Iterator[str]:
+def _answers(tagger: Tagger, batch: list[Entry], k: int) -> list[dict[str, Any]]:
+    """``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
+    good = [entry.text for entry in batch if not entry.problem]
+    try:
+        tagged = iter([{"labels": labels} for labels in tagger.tag(good, k=k)] if good else [])
+    except InputError:  # one text is refused, and the others with it
+        tagged = iter([_alone(tagger, text, k) for text in good])
+    return [{"error": entry.problem} if entry.problem else next(tagged) for entry in batch]
+
+
+def _alone(tagger: Tagger, text: str, k: int) -> dict[str, Any]:
+    try:
+        return {"labels": tagger.tag([text], k=k)[0]}
+    except InputError as error:
+        return {"error": str(error).removeprefix("text 1: ")}
+
+
+def _arguments(texts: Iterable[str]) -> Iterator[Entry]:
     for number, text in enumerate(texts, start=1):
         # Bytes of an argument that are not UTF-8 arrive as lone surrogates.
-        yield _sound(text.encode("utf-8", "surrogateescape"), f"text {number}")
+        yield _entry(text.encode("utf-8", "surrogateescape"), f"text {number}")
 
 
-def _lines(stream: Iterable[bytes]) -> Iterator[str]:
+def _lines(stream: Iterable[bytes]) -> Iterator[Entry]:
     for number, line in enumerate(stream, start=1):
-        yield _sound(line.rstrip(b"\r\n"), f"stdin, line {number}")
+        yield _entry(line.rstrip(b"\r\n"), f"stdin, line {number}")
 
 
-def _sound(raw: bytes, where: str) -> str:
+def _entry(raw: bytes, where: str) -> Entry:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: byte {error.start + 1} is not UTF-8") from None
-    if not text.strip():
-        raise InputError(f"{where}: blank, expected a text")
-    return text
+        return Entry(where, raw.decode("utf-8", "replace"), f"byte {error.start + 1} is not UTF-8")
+    return Entry(where, text, "" if text.strip() else "blank, expected a text")

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from ramen.cli.tag import batches
-from ramen.errors import InputError
 
 TAGGER = """
 import ramen
@@ -44,26 +43,44 @@ def test_stdin_is_read_line_by_line(ramen):
 
 
 @pytest.mark.parametrize(
-    ("stdin", "message", "n_done"),
+    ("stdin", "number", "text", "error"),
     [
-        (b"one\ntwo\n \nfour\n", "stdin, line 3: blank, expected a text", 2),
-        (b"one\nb\xff\n", "stdin, line 2: byte 2 is not UTF-8", 1),
-        (b"one\nrefused\n", "texts 1 to 2: text 2: refused", 0),
-        (b"a\n" * 256 + b"refused\n", "texts 257 to 257: text 1: refused", 256),
+        (b"one\ntwo\n \nfour\n", 3, " ", "blank, expected a text"),
+        (b"one\n\ntwo", 2, "", "blank, expected a text"),
+        (b"one\nb\xff\nthree\n", 2, "b\ufffd", "byte 2 is not UTF-8"),
+        (b"one\nrefused\nthree\n", 2, "refused", "refused"),
+        (b"a\n" * 256 + b"refused\nlast\n", 257, "refused", "refused"),
     ],
 )
-def test_bad_lines_are_named_and_good_ones_before_are_done(ramen, stdin, message, n_done):
+def test_a_bad_line_is_named_and_the_others_are_done(ramen, stdin, number, text, error):
     done = ramen("tag", "r", stdin=stdin, code=TAGGER)
-    assert (done.returncode, done.stderr) == (2, f"ramen: {message}\n")
-    assert len(done.stdout.splitlines()) == n_done
+    assert (done.returncode, done.stderr) == (2, f"ramen: stdin, line {number}: {error}\n")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines.pop(number - 1) == {"text": text, "error": error}
+    others = stdin.splitlines()
+    del others[number - 1]
+    assert [line["text"].encode() for line in lines] == others
+    assert all(line["labels"][0]["text"] == line["text"][::-1] for line in lines)
+
+
+def test_many_bad_lines_are_counted(ramen):
+    done = ramen("tag", "r", stdin=b"good\n\nrefused\n" * 300, code=TAGGER)
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert said[0] == "ramen: stdin, line 2: blank, expected a text" and len(said) == 11
+    assert said[-1] == "ramen: 600 of 900 lines were not tagged"
+    kinds = ["labels" in json.loads(line) for line in done.stdout.splitlines()]
+    assert kinds == [True, False, False] * 300
 
 
 @pytest.mark.parametrize(("text", "message"), [("  ", "text 2: blank"), (b"a\xff", "text 2: byte 2 is not UTF-8")])
 def test_bad_arguments(text, message):
-    command = [sys.executable, "-c", TAGGER + "from ramen.cli.main import main\nmain()", "tag", "r", "good", text]
+    script = TAGGER + "from ramen.cli.main import main\nmain()"
+    command = [sys.executable, "-c", script, "tag", "r", "good", text, "more"]
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 2
     assert f"ramen: {message}" in done.stderr.decode()
+    assert ["error" in json.loads(line) for line in done.stdout.splitlines()] == [False, True, False]
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback():
@@ -77,13 +94,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     assert process.returncode == 1
 
 
-def test_batches_gives_out_what_came_before_an_error():
-    def source():
-        yield from "abc"
-        raise InputError("d")
-
-    got = []
-    with pytest.raises(InputError, match="d"):
-        got.extend(batches(source(), 2))
-    assert got == [["a", "b"], ["c"]]
+def test_batches():
+    assert list(batches("abc", 2)) == [["a", "b"], ["c"]]
     assert list(batches("abcd", 2)) == [["a", "b"], ["c", "d"]]
+    assert list(batches("", 2)) == []

@@ -82,7 +82,9 @@ def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["text"] for line in lines] == ["one text", "another"]
     assert all(len(line["labels"]) == 3 for line in lines)
-    refused(ramen("tag", "run", " "), "text 1: blank, expected a text")
+    done = ramen("tag", "run", " ", "text", "another")
+    assert (done.returncode, done.stderr) == (2, "ramen: text 1: blank, expected a text\n")
+    assert ["error" in json.loads(line) for line in done.stdout.splitlines()] == [True, False, False]
 
 
 @pytest.mark.parametrize(("flaw", "message"), [flaw[1:] for flaw in FLAW], ids=[flaw[0] for flaw in FLAW])
