@@ -18,7 +18,7 @@ _HOME = {
     "Tagger": "ramen.inference",
     "load_encoder": "ramen.inference",
 }
-_ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "training"}
+_ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "scorers", "training"}
 
 __all__ = ["__version__", *_HOME]
 

@@ -69,11 +69,30 @@ class NeighbourConfig:
     """Voting of the nearest training points."""
 
     k: int = 50
+    temperature: float = 0.1  # where validation starts
+
+
+@dataclass
+class SparseConfig:
+    """The sparse head over exact words."""
+
+    choose: bool = True  # let validation change features, C, prior and anchors, from what they are here
+    features: str = "words"  # words | words+pairs
+    C: float = 0.3  # cost of errors against the pull towards the prior
+    prior: float = 1.0  # λ of the words of a label's own text; 0 switches the prior off
+    anchors: float = 0.5  # of the words of each graph's anchors against those of the text; 0 leaves the graphs out
+    max_degree: int = 200  # anchors with more labels are left out of the prior
+    min_count: int = 2  # texts that a feature needs
+    near: int = 20  # nearest points by words, and as many by vectors, whose labels are mined as negatives
+    uniform: int = 50  # uniform negatives a label
+    passes: int = 10  # over the examples of a label, at most; 0 for no sparse head
+    min_weight: float = 0.02  # smaller weights are dropped
+    max_weights: int = 1000  # kept a label, at most
 
 
 @dataclass
 class ValidationConfig:
-    """The split, cut from training, that chooses head epochs and fusion weights."""
+    """The split, cut from training, that chooses settings of the heads and the scorers' weights."""
 
     share: float = 0.1  # of the training points
     max_points: int = 2000
@@ -91,18 +110,21 @@ class Config:
     graph: GraphConfig = field(default_factory=GraphConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
+    sparse: SparseConfig = field(default_factory=SparseConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
 
 _CHOICES = {
     "encoder.kind": ("static", "transformer"),
     "encoder.pooling": ("mean", "cls", "last"),
+    "sparse.features": ("words", "words+pairs"),
     "stage1.loss": ("softmax", "triplet"),
 }
 _ABOVE_ZERO = {
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
     "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr", "head.temperature", "head.chunk",
-    "neighbours.k", "validation.max_points",
+    "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree", "sparse.min_count", "sparse.max_weights",
+    "validation.max_points",
 }  # fmt: skip
 
 
@@ -187,11 +209,11 @@ def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
             pass
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if not isinstance(value, wanted) or isinstance(value, bool):
+    if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
         raise InputError(f"{key}={value!r}: expected {wanted.__name__}")
     if key in _CHOICES and value not in _CHOICES[key]:
         raise InputError(f"{key}={value!r}: expected one of {', '.join(_CHOICES[key])}")
-    if wanted is not str and (not math.isfinite(value) or value < 0 or (key in _ABOVE_ZERO and value == 0)):
+    if wanted not in (str, bool) and (not math.isfinite(value) or value < 0 or (key in _ABOVE_ZERO and value == 0)):
         raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
     if key == "validation.share" and value >= 1:
         raise InputError(f"{key}={value!r}: expected a share below 1")

@@ -14,7 +14,7 @@ from ramen.errors import InputError
 EXAMPLES = """\b
 Examples:
   ramen eval runs/planted --data data/planted
-  ramen eval runs/planted --data data/planted --json planted.json
+  ramen eval runs/planted --data data/planted --scorer encoder --json encoder.json
 """
 
 METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG")
@@ -23,17 +23,19 @@ METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG")
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    scorer: Annotated[str | None, typer.Option(help="Measure this one alone, such as encoder or sparse.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
     """Measure a run on the test split.
 
-    Prints P, nDCG, R, PSP and PSnDCG in percent, and writes them into the run folder.
+    Prints P, nDCG, R, PSP and PSnDCG in percent. Those of the joint ranking, and of each scorer alone, also go into the
+    run's metrics.json; with --scorer nothing is written there.
     """
     if json is not None and not json.parent.is_dir():
         raise InputError(f"--json {json}: folder {json.parent} is missing")
     import ramen
 
-    figures = ramen.evaluate(run, data, save=True)
+    figures = ramen.evaluate(run, data, save=scorer is None, scorer=scorer)
     for line in table(figures["test"], figures["propensity"]):
         show(line)
     if json is not None:

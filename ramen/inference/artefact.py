@@ -10,68 +10,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.sparse as sp
-from safetensors.numpy import load_file, save_file
-
 from ramen.data.dataset import Texts
-from ramen.errors import InputError
+from ramen.errors import InputError, nearest
 from ramen.files import replacing
-from ramen.inference.ranking import Fusion, Neighbours, Ranker
+from ramen.heads.words import WordFeatures
+from ramen.scorers.base import Scorer
+from ramen.scorers.ranker import Ranker
+from ramen.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
     from ramen.encoders.base import Encoder
 
 MANIFEST = "manifest.json"
-FORMAT = 1
-_HEAD, _FUSION, _INDEX, _LABELS = (
-    "head/head.safetensors",
-    "head/fusion.json",
-    "index/neighbours.safetensors",
-    "labels.jsonl.gz",
-)
+FORMAT = 2
+_PARTS = ("encoder", "words", "scorers")  # folders whose files the manifest vouches for
+_RANKING, _LABELS = "ranking.json", "labels.jsonl.gz"
 
 
 def save_run(
     out: Path,
     encoder: Encoder,
-    head: np.ndarray,
-    label_vectors: np.ndarray,
-    neighbours: Neighbours,
+    words: WordFeatures | None,
+    scorers: dict[str, Scorer],
+    weights: dict[str, float],
     labels: Texts,
-    fusion: Fusion,
     metrics: dict[str, Any],
 ) -> None:
-    """Write encoder, head, neighbours and labels into a run folder; the manifest goes last and makes it a whole run.
+    """Write a run into its folder; the manifest goes last and makes it a whole run.
 
     Args:
         out: the run folder.
         encoder: exported as a sentence-transformers folder.
-        head: float32 (L, d), the head's vectors.
-        label_vectors: float32 (L, d), the encoder's.
-        neighbours: training points that vote.
+        words: features that a scorer reads, or None where none does.
+        scorers: by the name of their kind.
+        weights: of the scorers in the joint ranking.
         labels: uids and titles.
-        fusion: the chosen weights.
         metrics: for ``metrics.json``.
     """
-    for folder in ("encoder", "encoder.part"):
+    for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
+    shutil.rmtree(out / "encoder.part", ignore_errors=True)
     encoder.export(out / "encoder.part")
     (out / "encoder.part").rename(out / "encoder")
-    for folder in ("head", "index"):
-        (out / folder).mkdir(exist_ok=True)
-    _save_tensors(out / _HEAD, {"head": head, "labels": label_vectors})
-    targets = neighbours.targets
-    _save_tensors(
-        out / _INDEX,
-        {
-            "vectors": neighbours.vectors,
-            "indptr": targets.indptr.astype(np.int64),
-            "indices": targets.indices.astype(np.int32),
-        },
-    )
-    with replacing(out / _FUSION) as part:
-        part.write_text(json.dumps({**fusion.as_dict(), "k": neighbours.k}) + "\n")
+    if words is not None:
+        words.save(out / "words")
+    for name, scorer in scorers.items():
+        (out / "scorers" / name).mkdir(parents=True)
+        scorer.save(out / "scorers" / name)
+    with replacing(out / _RANKING) as part:
+        part.write_text(json.dumps({"weights": weights}, indent=1) + "\n")
     with (
         replacing(out / _LABELS) as part,
         part.open("wb") as raw,
@@ -80,12 +67,11 @@ def save_run(
         for uid, title in zip(labels.uids, labels.titles, strict=True):
             file.write((json.dumps({"uid": uid, "text": title}, ensure_ascii=False) + "\n").encode())
     write_metrics(out, metrics)
-    files = sorted(
-        p for p in out.rglob("*") if p.is_file() and p.relative_to(out).parts[0] in ("encoder", "head", "index")
-    )
-    hashes = {str(p.relative_to(out)): _digest(p) for p in [*files, out / _LABELS]}
+    files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
+    hashes = {str(path.relative_to(out)): _digest(path) for path in [*files, out / _RANKING, out / _LABELS]}
+    manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
-        part.write_text(json.dumps({"format": FORMAT, "blake2b": hashes}, indent=1) + "\n")
+        part.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
@@ -106,11 +92,13 @@ class Run:
 
     Attributes:
         path: the folder.
-        ranker: head, label vectors, neighbours and fusion weights.
+        words: features of exact words, or None where no scorer reads them.
+        ranker: the scorers and their weights.
         uids, texts: of the labels.
     """
 
     path: Path
+    words: WordFeatures | None
     ranker: Ranker
     uids: list[str]
     texts: list[str]
@@ -120,25 +108,21 @@ def load_run(path: str | Path) -> Run:
     """Read a run folder and check it against its manifest.
 
     Raises:
-        InputError: no run there, an unfinished one, one of a newer format, a missing file or one with another hash.
+        InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, or a
+            scorer that this version does not know.
     """
     path = Path(path)
-    check_run(path)
-    tensors, index = load_file(path / _HEAD), load_file(path / _INDEX)
-    stored = json.loads((path / _FUSION).read_text())
-    k = stored.pop("k")
-    indptr, indices = index["indptr"], index["indices"]
-    shape = (len(index["vectors"]), len(tensors["head"]))
-    targets = sp.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)
-    neighbours = Neighbours(index["vectors"], targets, k)
+    names = check_run(path)
+    scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
+    weights = json.loads((path / _RANKING).read_text())["weights"]
+    words = WordFeatures.load(path / "words") if (path / "words").is_dir() else None
     with gzip.open(path / _LABELS, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    ranker = Ranker(tensors["head"], tensors["labels"], neighbours, Fusion(**stored))
-    return Run(path, ranker, [row["uid"] for row in rows], [row["text"] for row in rows])
+    return Run(path, words, Ranker(scorers, weights), [row["uid"] for row in rows], [row["text"] for row in rows])
 
 
-def check_run(path: Path) -> None:
-    """Check a run folder against its manifest; see :func:`load_run`."""
+def check_run(path: Path) -> list[str]:
+    """Check a run folder against its manifest and return the names of its scorers; see :func:`load_run`."""
     if not path.is_dir():
         raise InputError(f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing'}")
     if not (path / MANIFEST).exists():
@@ -146,23 +130,32 @@ def check_run(path: Path) -> None:
         raise InputError(f"{path}: expected a finished run with {MANIFEST}, found {state}")
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-        found, hashes = manifest["format"], manifest["blake2b"].items()
+        found, hashes = int(manifest["format"]), dict(manifest["blake2b"])
+        names = list(map(str, manifest["scorers"])) if found == FORMAT else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest of a run") from error
-    if found != FORMAT:
+    if found < FORMAT:
+        again = "train it anew: ramen train DATA --out NEW"
+        raise InputError(f"{path}: run of format {found}, this version reads {FORMAT}; {again}")
+    if found > FORMAT:
         raise InputError(f"{path}: run of format {found}, this version reads {FORMAT}: update ramen")
-    for name, wanted in hashes:
+    for name in names:
+        if name not in SCORERS:
+            raise InputError(f"{path / MANIFEST}: unknown scorer {name!r}: {nearest(name, SCORERS)}")
+        if not any(file.startswith(f"scorers/{name}/") for file in hashes):
+            raise InputError(
+                f"{path / MANIFEST}: lists no file of the scorer {name!r}, expected some in scorers/{name}"
+            )
+    if not names:
+        raise InputError(f"{path / MANIFEST}: lists no scorer, expected one or more of {', '.join(SCORERS)}")
+    for name, wanted in hashes.items():
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")
         if _digest(path / name) != wanted:
             raise InputError(f"{path / name}: differs from what training wrote (hash)")
+    return names
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _save_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    with replacing(path) as part:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, part)

@@ -9,51 +9,65 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data import Dataset, load_dataset
-from ramen.errors import InputError
+from ramen.errors import InputError, nearest
 from ramen.inference.artefact import write_metrics
 from ramen.inference.tagger import Tagger
+from ramen.scorers.ranker import Ranker
 
 CUT_OFFS = (1, 3, 5, 10)
 
 
-def evaluate(run: str | Path, data: Dataset | str | Path, save: bool = False) -> dict[str, Any]:
+def evaluate(
+    run: str | Path, data: Dataset | str | Path, save: bool = False, scorer: str | None = None
+) -> dict[str, Any]:
     """P, nDCG, R, PSP and PSnDCG at 1, 3, 5 and 10 on the test split, filter applied.
 
     Args:
         run: run folder.
         data: the data set it was trained on, or its folder.
-        save: also write the figures into the run's ``metrics.json``.
+        save: also write the figures into the run's ``metrics.json``; not with ``scorer``.
+        scorer: measure this one alone instead of the joint ranking, such as ``"encoder"``.
 
     Returns:
-        ``{"test": {"P@1": percent, ...}, "propensity": {"A", "B", "source"}, "points": number of test points}``.
+        ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
+        "points": number of test points}``: the joint ranking under ``"test"``, each scorer alone under its name. With
+        ``scorer`` its figures are under ``"test"`` and its name under ``"scorer"``.
 
     Raises:
-        InputError: no finished run, no test split, or labels that are not the run's.
+        InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
     """
-    from ramen.metrics import inverse_propensity, report  # numba: not for those who only tag
+    from ramen.metrics import inverse_propensity, report
 
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
     tagger = Tagger.load(run)
+    ranker = tagger.run.ranker
     if tagger.run.uids != dataset.labels.uids:
         raise InputError(
             f"{run}: was trained on other labels ({len(tagger.run.uids)}) than {dataset.path} has ({dataset.n_labels})"
         )
+    if scorer is not None:
+        if scorer not in ranker.scorers:
+            raise InputError(f"{run}: has no scorer {scorer!r}: {nearest(scorer, ranker.scorers)}")
+        ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    queries = tagger.encode(dataset.test.joined())
-    ranked, scores = tagger.run.ranker.rank(queries, max(CUT_OFFS), filtered)
-    ranked[np.isneginf(scores)] = -1
-    if ranked.shape[1] < max(CUT_OFFS):
-        ranked = np.pad(ranked, ((0, 0), (0, max(CUT_OFFS) - ranked.shape[1])), constant_values=-1)
+    ranked = ranker.rank_each(tagger.queries(dataset.test.joined()), max(CUT_OFFS), filtered)
     card = dataset.card
     propensities = inverse_propensity(dataset.train_targets, card.A, card.B)
+    found = {}
+    for name, labels in ranked.items():
+        short = max(CUT_OFFS) - labels.shape[1]  # a run of fewer labels
+        labels = np.pad(labels, ((0, 0), (0, max(0, short))), constant_values=-1)
+        found[name] = report(labels, dataset.test_targets, propensities, ks=CUT_OFFS)
+    joined = found.pop("")
     figures = {
-        "test": report(ranked, dataset.test_targets, propensities, ks=CUT_OFFS),
+        "test": joined,
+        **({"scorers": found} if scorer is None else {"scorer": scorer}),
         "propensity": {"A": card.A, "B": card.B, "source": card.source},
         "points": len(dataset.test),
     }
-    if save:
+    if save and scorer is None:
         write_metrics(Path(run), figures)
     return figures

@@ -10,6 +10,7 @@ import numpy as np
 from ramen.errors import InputError
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
+from ramen.scorers.base import Queries
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -61,12 +62,17 @@ class Tagger:
             return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
 
+    def queries(self, texts: list[str]) -> Queries:
+        """What the run's scorers read of texts."""
+        words = self.run.words
+        return Queries(self.encode(texts), None if words is None else words.transform(texts))
+
     def tag(self, texts: list[str], k: int = 5) -> list[list[dict[str, Any]]]:
         r"""The best labels of each text, best first.
 
         Args:
             texts: one string each; a title and a longer text go as ``title\ncontent``.
-            k: labels a text; fewer come back when the run has fewer labels.
+            k: labels a text; fewer come back when the run has fewer to offer.
 
         Returns:
             For each text a list of ``{"uid": str, "text": str, "score": float}``. Scores order the labels of one text;
@@ -91,11 +97,12 @@ class Tagger:
                 raise InputError(f"text {number}: expected at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
         if not texts:
             return []
-        indices, scores = self.run.ranker.rank(self.encode(texts), k)
+        indices, scores = self.run.ranker.rank(self.queries(texts), k)
         return [
             [
                 {"uid": self.run.uids[label], "text": self.run.texts[label], "score": float(score)}
                 for label, score in zip(row_indices, row_scores, strict=True)
+                if label >= 0
             ]
             for row_indices, row_scores in zip(indices, scores, strict=True)
         ]

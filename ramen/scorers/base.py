@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,12 +24,12 @@ class Queries:
 
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
-    memory: dict[Any, Any] = field(default_factory=dict)
+    memory: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def __getitem__(self, part: slice) -> Queries:
+    def __getitem__(self, part: slice | np.ndarray) -> Queries:
         return Queries(self.vectors[part], None if self.words is None else self.words[part])
 
 

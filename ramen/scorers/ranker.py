@@ -30,16 +30,17 @@ class Gathered:
     scores: dict[str, np.ndarray]
     proposed: dict[str, np.ndarray]
 
-    def joined(self, weights: Mapping[str, float], k: int) -> tuple[np.ndarray, np.ndarray]:
+    def joined(self, weights: Mapping[str, float], k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Labels (int64) and weighted sums (float32) of each query's k best, (B, k) each; -1 and -inf for none.
 
-        A scorer of weight 0 has no say, nor have labels that only such scorers proposed.
+        A scorer of weight 0 has no say, nor have labels that only such scorers proposed, unless ``fill`` lets them in.
         """
         total = np.zeros(self.labels.shape, dtype=np.float32)
         offered = np.zeros(self.labels.shape, dtype=np.bool_)
         for name, weight in weights.items():
             if weight:
                 total += np.float32(weight) * self.scores[name]
+            if weight or fill:
                 offered |= self.proposed[name]
         return _best(self.labels, total, offered, k)
 
@@ -132,14 +133,22 @@ class Ranker:
             k: labels a query.
             filtered: CSR (B, L) of labels to leave out.
 
+        Scorers of weight 0 are asked only for queries of which the others know fewer than k labels, and then for
+        proposals, not for scores.
+
         Returns:
-            -1 and -inf where the scorers have fewer labels to offer.
+            -1 and -inf where all of them together have fewer labels to offer.
         """
         used = {name: scorer for name, scorer in self.scorers.items() if self.weights[name]}
         k = min(k, self.n_labels)
         indices, values = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32)
         for part, gathered in self._gather(used, queries, k, filtered):
-            indices[part], values[part] = gathered.joined(self.weights, k)
+            indices[part], values[part] = gathered.joined({name: self.weights[name] for name in used}, k)
+        short = np.flatnonzero(indices[:, -1] < 0)
+        if len(used) < len(self.scorers) and len(short):
+            left = None if filtered is None else filtered[short]
+            for part, gathered in self._gather(self.scorers, queries[short], k, left):
+                indices[short[part]], values[short[part]] = gathered.joined(self.weights, k, fill=True)
         return indices, values
 
     def rank_each(self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None) -> dict[str, np.ndarray]:

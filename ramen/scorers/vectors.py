@@ -24,7 +24,10 @@ class LabelVectors(Scorer):
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`."""
-        return nearest(queries.vectors, self.vectors, k)
+        kept = queries.memory.setdefault(self, {})
+        if k not in kept:
+            kept[k] = nearest(queries.vectors, self.vectors, k)
+        return kept[k]
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""

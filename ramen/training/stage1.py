@@ -7,27 +7,21 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
 from ramen.config import Config
-from ramen.data import Dataset
-from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.base import Encoder
 from ramen.graph.regulariser import GraphRegulariser, Loss, block, both_ways, sample_column
 from ramen.losses import masked_softmax, masked_triplet
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.training.checkpoint import Checkpoint
+from ramen.training.material import Material
 from ramen.training.split import Split
 
 _WARMUP_STEPS = 20
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
 _LAST_LR = 0.02  # share of the learning rate at the end of the linear decay
-
-
-def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """0/1 CSR of (row, column) pairs."""
-    return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
 
 
 def make_loss(config: Config) -> Loss:
@@ -38,13 +32,7 @@ def make_loss(config: Config) -> Loss:
 
 
 def train_encoder(
-    encoder: Encoder,
-    dataset: Dataset,
-    tokens: dict[str, Tokens],
-    split: Split,
-    config: Config,
-    checkpoint: Checkpoint,
-    log: Callable[..., None],
+    encoder: Encoder, material: Material, split: Split, checkpoint: Checkpoint, log: Callable[..., None]
 ) -> None:
     """Train in place, going on from ``checkpoint`` where it has an epoch.
 
@@ -53,13 +41,12 @@ def train_encoder(
 
     Args:
         encoder: trained in place.
-        dataset: targets' texts, filters and graphs.
-        tokens: by ``"points"``, ``"labels"`` and graph kind.
+        material: settings, graphs and token ids.
         split: rows and targets to train on.
-        config: settings.
         checkpoint: where the state is kept.
         log: called with the figures of each epoch.
     """
+    config, tokens, dataset = material.config, material.tokens, material.dataset
     settings, loss = config.stage1, make_loss(config)
     graphs = [
         GraphRegulariser(
@@ -68,7 +55,7 @@ def train_encoder(
         )
         for kind in config.graphs
     ]  # fmt: skip
-    known = (split.targets + pair_matrix(dataset.train_filter, split.targets.shape)).tocsr()
+    known = (split.targets + material.filtered).tocsr()
     optimiser = torch.optim.AdamW(encoder.parameter_groups(settings.lr), weight_decay=0.0, fused=True)
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)

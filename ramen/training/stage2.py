@@ -1,4 +1,4 @@
-"""Stage 2: a one-vs-all head over all labels on the frozen encoder; validation chooses its epochs and the fusion."""
+"""Stage 2: a dense one-vs-all head over all labels on the frozen encoder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from tqdm import tqdm
 
 from ramen.config import Config
 from ramen.heads.dense import DenseHead
-from ramen.inference.ranking import Fusion
-from ramen.training.fusion import Validation
 
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
 
@@ -44,25 +42,7 @@ def fit_epochs(
         yield epoch + 1, head, total / len(starts)
 
 
-def choose(
-    epochs: Iterator[tuple[int, DenseHead, float]], validation: Validation, log: Callable[..., None]
-) -> tuple[int, Fusion, dict[str, float]]:
-    """Head epochs and fusion weights that rank the validation points best; stops at the first epoch that loses."""
-    best: tuple[float, int, Fusion, dict[str, float]] | None = None
-    start = time.perf_counter()
-    for epoch, head, loss in epochs:
-        value, fusion, figures = validation.best(head.weights.numpy())
-        log(stage="choose", epoch=epoch, loss=loss, seconds=time.perf_counter() - start, **figures, **fusion.as_dict())
-        start = time.perf_counter()
-        if best is not None and value < best[0]:
-            break
-        if best is None or value > best[0]:
-            best = value, epoch, fusion, figures
-    assert best is not None
-    return best[1:]
-
-
-def fit(epochs: Iterator[tuple[int, DenseHead, float]], wanted: int, log: Callable[..., None]) -> torch.Tensor:
+def fit_head(epochs: Iterator[tuple[int, DenseHead, float]], wanted: int, log: Callable[..., None]) -> torch.Tensor:
     """Vectors of the head after ``wanted`` epochs, float32 (L, d)."""
     start = time.perf_counter()
     for epoch, head, loss in epochs:

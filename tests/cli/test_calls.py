@@ -123,7 +123,7 @@ def test_train_passes_its_options_on_and_names_the_next_command(ramen):
 
 EVALUATING = """
 import ramen
-def evaluate(run, data, save):
+def evaluate(run, data, save, scorer):
     test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG") for k in (1, 3, 5, 10)}
     return {"test": test, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
 ramen.evaluate = evaluate

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_settings_page_lists_every_key_with_its_default():
     page = (ROOT / "docs" / "settings.md").read_text()
-    listed = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| `([^`]*)` \|", page, re.M))
+    listed = dict(re.findall(r"^\| `([A-Za-z0-9_.]+)` \| `([^`]*)` \|", page, re.M))
     sections = {key: value for key, value in dataclasses.asdict(Config()).items() if isinstance(value, dict)}
     assert listed == {f"{key}.{name}": str(value) for key, values in sections.items() for name, value in values.items()}
 
@@ -26,7 +26,7 @@ def test_relative_links_lead_somewhere():
 
 def test_the_architecture_names_every_file():
     page = (ROOT / "docs" / "architecture.md").read_text()
-    rooms = ("data", "graph", "encoders", "mining", "heads", "training", "inference")
+    rooms = ("data", "graph", "encoders", "mining", "heads", "scorers", "training", "inference")
     for room in rooms:
         for path in (ROOT / "ramen" / room).glob("*.py"):
             named = path.name in page or path.name == "__init__.py"

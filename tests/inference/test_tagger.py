@@ -91,7 +91,7 @@ def test_tagging_loads_no_training_code(finished_run):
     code = (
         "import sys, ramen\n"
         "assert len(ramen.Tagger.load(sys.argv[1]).tag(['x'])[0]) == 5\n"
-        "heavy = ('torch', 'ramen.training', 'sentence_transformers', 'numba')\n"
+        "heavy = ('torch', 'ramen.training', 'sentence_transformers')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(finished_run)], capture_output=True, text=True)
@@ -101,6 +101,21 @@ def test_tagging_loads_no_training_code(finished_run):
 def test_evaluate_gives_what_training_wrote(finished_run, planted):
     stored = json.loads((finished_run / "metrics.json").read_text())
     assert ramen.evaluate(finished_run, planted)["test"] == pytest.approx(stored["test"])
+
+
+def test_evaluate_measures_each_scorer_alone(finished_run, planted):
+    stored = json.loads((finished_run / "metrics.json").read_text())
+    assert "encoder" in stored["scorers"] and set(stored["scorers"]) == set(stored["chosen"]["weights"]) - {
+        name for name, weight in stored["chosen"]["weights"].items() if not weight and name != "encoder"
+    }
+    for name, figures in stored["scorers"].items():
+        alone = ramen.evaluate(finished_run, planted, scorer=name)
+        assert alone["test"] == pytest.approx(figures) and alone["scorer"] == name and "scorers" not in alone
+    before = (finished_run / "metrics.json").read_bytes()
+    ramen.evaluate(finished_run, planted, scorer="encoder", save=True)
+    assert (finished_run / "metrics.json").read_bytes() == before
+    with pytest.raises(InputError, match="has no scorer 'encodre': did you mean 'encoder'?"):
+        ramen.evaluate(finished_run, planted, scorer="encodre")
 
 
 def test_evaluate_refuses_other_labels_and_a_missing_test_split(finished_run, small_set, planted, tmp_path):
@@ -139,12 +154,23 @@ def test_every_missing_or_altered_file_is_named(run, load):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ('{"format": 2, "blake2b": {}}', "run of format 2, this version reads 1: update ramen"),
+        ('{"format": 3, "blake2b": {}}', "run of format 3, this version reads 2: update ramen"),
+        ('{"format": 1, "blake2b": {}}', "reads 2; train it anew: ramen train DATA --out NEW"),
+        (
+            '{"format": 2, "scorers": ["sparze"], "blake2b": {}}',
+            "manifest.json: unknown scorer 'sparze': did you mean 'sparse'?",
+        ),
+        (
+            '{"format": 2, "scorers": ["sparse"], "blake2b": {"scorers/head/vectors.safetensors": ""}}',
+            "lists no file of the scorer 'sparse', expected some in scorers/sparse",
+        ),
+        ('{"format": 2, "scorers": [], "blake2b": {}}', "lists no scorer, expected one or more of encoder, head"),
+        ('{"format": 2, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),
         ("[]", "not a manifest of a run"),
         ("{}", "not a manifest of a run"),
-        ('{"format": 1, "blake2b": []}', "not a manifest of a run"),
-        ('{"format": 1, "blake2b": {}', "not a manifest of a run"),
+        ('{"format": 2, "scorers": ["head"], "blake2b": [1]}', "not a manifest of a run"),
+        ('{"format": 2, "blake2b": {}', "not a manifest of a run"),
     ],
 )
 def test_damaged_manifests(run, manifest, message):

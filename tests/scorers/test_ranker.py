@@ -46,7 +46,8 @@ def test_rank_equals_brute_force(scorers, ask, weights, batch, monkeypatch):
     monkeypatch.setattr("ramen.scorers.ranker._BATCH", batch)
     queries = ask(np.random.default_rng(0))
     expected = by_brute_force(scorers, weights, queries)
-    labels, values = Ranker(scorers, weights).rank(queries, 6)
+    used = {name: scorer for name, scorer in scorers.items() if weights[name]}
+    labels, values = Ranker(used, weights).rank(queries, 6)
     assert labels.shape == values.shape == (len(queries), 6)
     best = -np.sort(-expected, axis=1)[:, :6]
     np.testing.assert_allclose(values, best, atol=1e-5)
@@ -107,3 +108,16 @@ def test_candidates_are_distinct_and_know_who_proposed_them(scorers, ask):
         for name, scorer in scorers.items():
             own = scorer.propose(queries, 3)[0][row]
             assert labels[gathered.proposed[name][row]].tolist() == sorted(own[own >= 0].tolist())
+
+
+def test_labels_that_only_a_scorer_of_weight_0_knows_fill_up(scorers, ask):
+    queries = ask(np.random.default_rng(0))
+    sparse = {"encoder": scorers["encoder"], "sparse": scorers["sparse"]}
+    labels, values = Ranker(sparse, {"encoder": 0.0, "sparse": 1.0}).rank(queries, LABELS)
+    assert (np.sort(labels, axis=1) == np.arange(LABELS)).all()
+    known = Ranker({"sparse": scorers["sparse"]}, {"sparse": 1.0}).rank(queries, 5)
+    full = known[0][:, -1] >= 0
+    np.testing.assert_array_equal(
+        Ranker(sparse, {"encoder": 0.0, "sparse": 1.0}).rank(queries, 5)[0][full], known[0][full]
+    )
+    assert full.any() and not full.all()

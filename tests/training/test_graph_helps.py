@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import ramen
 from ramen.data.prepare import prepare
@@ -14,11 +13,9 @@ SEEDS = (0, 1, 2)  # of the data and of training
 def recalls(dataset, run):
     """R@10 of the run, and of its encoder alone, in percent."""
     tagger = ramen.Tagger.load(run)
-    queries = tagger.encode(dataset.test.joined())
-    by_run = tagger.run.ranker.rank(queries, 10)[0]
-    labels = load_file(run / "head" / "head.safetensors")["labels"]
-    by_encoder = np.argsort(-(queries @ labels.T), axis=1)[:, :10]
-    return [100 * recall(found, dataset.test_targets, k=10)[-1] for found in (by_run, by_encoder)]
+    queries = tagger.queries(dataset.test.joined())
+    found = tagger.run.ranker.rank_each(queries, 10)
+    return [100 * recall(found[name], dataset.test_targets, k=10)[-1] for name in ("", "encoder")]
 
 
 @pytest.mark.slow

@@ -1,0 +1,162 @@
+"""Fit the scorers on the rows of a split: the same code for choosing and for the run's own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from tqdm import tqdm
+
+from ramen.encoders.base import Encoder
+from ramen.heads.dense import DenseHead
+from ramen.heads.prior import word_prior
+from ramen.heads.sparse import fit_sparse
+from ramen.heads.words import WordFeatures
+from ramen.mining.inverted import InvertedIndex
+from ramen.mining.nearest import nearest
+from ramen.mining.negatives import mined_negatives
+from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.neighbours import Neighbours
+from ramen.scorers.sparse import SparseWords
+from ramen.scorers.vectors import LabelVectors
+from ramen.training.material import Material
+from ramen.training.split import Split
+from ramen.training.stage2 import fit_epochs, fit_head
+
+_COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
+
+
+@dataclass(frozen=True)
+class SparseChoice:
+    """What validation picks of the sparse head.
+
+    Attributes:
+        features: ``words`` or ``words+pairs``.
+        C: cost of errors.
+        prior: λ.
+        anchors: weight of each graph's anchors in the prior.
+    """
+
+    features: str
+    C: float
+    prior: float
+    anchors: dict[str, float]
+
+
+class WordRows:
+    """Features of one set, fitted on a split's points and all labels, and the rows of every text."""
+
+    def __init__(self, material: Material, split: Split, kind: str) -> None:
+        points, labels = material.texts["points"], material.texts["labels"]
+        self.features = WordFeatures.fit(
+            [points[row] for row in split.rows] + labels, kind, material.config.sparse.min_count
+        )
+        self.points, self.labels = self.features.transform(points), self.features.transform(labels)
+        self._texts, self._anchors = material.texts, dict[str, sp.csr_matrix]()
+
+    def anchors(self, graph: str) -> sp.csr_matrix:
+        """Rows of a graph's anchors, CSR (M, F)."""
+        if graph not in self._anchors:
+            self._anchors[graph] = self.features.transform(self._texts[graph])
+        return self._anchors[graph]
+
+
+class Fitter:
+    """Fits scorers on the rows of a split, by a trained encoder.
+
+    Args:
+        material: of the run.
+        split: rows and targets to fit on.
+        encoder: trained on the same split.
+    """
+
+    def __init__(self, material: Material, split: Split, encoder: Encoder) -> None:
+        self.material, self.split, self.config = material, split, material.config
+        self.points = encoder.encode(material.tokens["points"])
+        self.labels = encoder.encode_labels(material.tokens["labels"])
+        self.targets = split.targets[split.rows]
+        self.filtered = material.filtered[split.rows]
+        self._fitted = self.points[torch.from_numpy(split.rows)].contiguous()
+        self._words: dict[str, WordRows] = {}
+
+    def queries(self, rows: np.ndarray, features: str | None) -> Queries:
+        """Some of the training points, with words of that set of features, if any."""
+        return Queries(self.points.numpy()[rows], self.words(features).points[rows] if features else None)
+
+    def words(self, features: str) -> WordRows:
+        """Words of one set of features, made once."""
+        if features not in self._words:
+            self._words[features] = WordRows(self.material, self.split, features)
+        return self._words[features]
+
+    def encoder(self) -> LabelVectors:
+        """The encoder's label vectors."""
+        return LabelVectors(self.labels.numpy())
+
+    def neighbours(self, temperature: float) -> Neighbours:
+        """The points that vote."""
+        return Neighbours(self._fitted.numpy(), self.targets, self.config.neighbours.k, temperature)
+
+    @cached_property
+    def negatives(self) -> sp.csr_matrix:
+        """Mined negatives of every label among the split's rows, CSR (L, rows)."""
+        words, own = self.words("words").points[self.split.rows], np.arange(len(self.split.rows))
+        k = min(self.config.sparse.near, max(1, len(own) - 1))
+        by_words = InvertedIndex(words, max_share=_COMMON).top(words, k, own)[0]
+        by_vectors = nearest(self._fitted.numpy(), self._fitted.numpy(), k, own)[0]
+        return mined_negatives([by_words, by_vectors], self.targets)
+
+    def sparse(self, choice: SparseChoice) -> SparseWords:
+        """The sparse head of these settings."""
+        settings, words = self.config.sparse, self.words(choice.features)
+        graphs = [
+            (links, words.anchors(kind), weight)
+            for kind, weight in choice.anchors.items()
+            if weight and (links := self.material.dataset.graphs[kind].labels) is not None
+        ]
+        prior = word_prior(words.labels, graphs, choice.prior, settings.max_degree) if choice.prior else None
+        n_labels = self.targets.shape[1]
+        with tqdm(total=n_labels, desc="sparse head", unit="label", disable=None, leave=False) as bar:
+            head = fit_sparse(
+                words.points[self.split.rows], self.targets.T.tocsr(), self.negatives, self.filtered.T.tocsr(), prior,
+                C=choice.C, passes=settings.passes, uniform=settings.uniform, min_weight=settings.min_weight,
+                max_weights=settings.max_weights, seed=self.config.seed, progress=bar.update,
+            )  # fmt: skip
+        return SparseWords(head)
+
+    def head_epochs(self) -> Iterator[tuple[int, DenseHead, float]]:
+        """The dense head after each epoch; see :func:`fit_epochs`."""
+        return fit_epochs(self._fitted, self.labels, self.targets, self.filtered, self.config)
+
+    def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
+        """The encoder's label vectors and every other scorer that was chosen."""
+        scorers: dict[str, Scorer] = {"encoder": self.encoder()}
+        if choice.weights.get("head"):
+            weights = fit_head(self.head_epochs(), choice.head_epochs, log)
+            scorers["head"] = LabelVectors(weights.numpy())
+        if choice.weights.get("neighbours"):
+            scorers["neighbours"] = self.neighbours(choice.temperature)
+        if choice.weights.get("sparse") and choice.sparse:
+            scorers["sparse"] = self.sparse(choice.sparse)
+        return scorers
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All that validation picks.
+
+    Attributes:
+        weights: of the scorers; 0 for one that takes no part.
+        head_epochs: of the dense head.
+        temperature: of the neighbours.
+        sparse: of the sparse head, or None where there is none.
+    """
+
+    weights: dict[str, float]
+    head_epochs: int
+    temperature: float
+    sparse: SparseChoice | None

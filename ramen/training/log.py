@@ -1,0 +1,34 @@
+"""The log of a run: one json line per step of the work in ``log.jsonl``, and the same on the terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+logger = logging.getLogger("ramen")
+
+
+class Log:
+    """Call it with the figures of a step.
+
+    Args:
+        path: of the file; lines are added to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start = time.perf_counter()
+
+    def __call__(self, **figures: Any) -> None:
+        """Add a line."""
+        figures = {k: round(v, 4) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
+        figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
+        figures["elapsed"] = round(time.perf_counter() - self._start, 1)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")
+        logger.info("  ".join(f"{key} {value}" for key, value in figures.items() if value is not None))
