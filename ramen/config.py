@@ -57,11 +57,12 @@ class GraphConfig:
 class HeadConfig:
     """Training of the one-vs-all head."""
 
-    epochs: int = 3  # at most; validation chooses
+    epochs: int = 5  # at most; validation chooses
     batch_size: int = 512
     lr: float = 2e-3
     temperature: float = 0.05
     chunk: int = 100_000  # labels scored at once
+    all_labels: int = 30_000  # with more labels only true and mined ones compete in a batch
 
 
 @dataclass

@@ -34,7 +34,7 @@ class DenseHead:
         self.chunk = chunk
         self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
         self._buffers: dict[str, torch.Tensor] = {}
-        self._steps = 0
+        self._steps = torch.zeros(len(start), 1)  # of each label: with a shortlist they differ
 
     @staticmethod
     def memory(labels: int, dim: int, batch_size: int, chunk: int) -> int:
@@ -46,7 +46,12 @@ class DenseHead:
         return queries @ self.weights.T
 
     def fit_step(
-        self, queries: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix | None, lr: float
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | None = None,
     ) -> float:
         """One Adam step on a batch; returns the mean loss per true pair.
 
@@ -55,39 +60,61 @@ class DenseHead:
             targets: CSR (B, L), rows' true labels.
             filtered: CSR (B, L) of labels that are neither right nor wrong, or None.
             lr: learning rate.
+            shortlist: int64, ascending, the labels that compete and move; all true ones must be among them. None for
+                all labels.
         """
-        pairs = targets.tocoo()
-        if not pairs.nnz:
+        if not targets.nnz:
             return 0.0
-        rows, columns = torch.from_numpy(pairs.row.astype(np.int64)), torch.from_numpy(pairs.col.astype(np.int64))
         known = targets if filtered is None else (targets + filtered).tocsr()
-        bounds = list(range(0, len(self.weights), self.chunk))
+        if self._moments is None:
+            self._moments = (torch.zeros_like(self.weights), torch.zeros_like(self.weights))
+        state = (self.weights, *self._moments, self._steps)
+        if shortlist is None:
+            return self._step(state, queries, targets, known, lr)
+        rows = torch.from_numpy(shortlist)
+        part = tuple(tensor[rows] for tensor in state)
+        loss = self._step(part, queries, targets[:, shortlist], known[:, shortlist], lr)
+        for tensor, moved in zip(state, part, strict=True):
+            tensor[rows] = moved
+        return loss
+
+    def _step(
+        self, state: tuple[torch.Tensor, ...], queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix,
+        lr: float,
+    ) -> float:  # fmt: skip
+        """Move the weights, moments and step counts of some labels in place."""
+        weights, _, _, steps = state
+        pairs = targets.tocoo()
+        rows, columns = torch.from_numpy(pairs.row.astype(np.int64)), torch.from_numpy(pairs.col.astype(np.int64))
+        bounds = list(range(0, len(weights), self.chunk))
         scaled = queries / self.temperature
-        true_scores = (scaled[rows] * self.weights[columns]).sum(1)
+        true_scores = (scaled[rows] * weights[columns]).sum(1)
         logsum = torch.full((len(queries),), -torch.inf)
         exponentials, highest, total = torch.empty(0), torch.empty(0), torch.empty(0)
         for start in bounds:
-            exponentials = self._masked_scores(scaled, known, start)
+            exponentials = self._masked_scores(weights, scaled, known, start)
             highest = exponentials.amax(1)
             total = exponentials.sub_(highest[:, None]).exp_().sum(1)
             logsum = torch.logaddexp(logsum, highest + total.log())
         margins = logsum[rows] - true_scores
         pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
         push = torch.zeros(len(queries)).index_add_(0, rows, pull)
-        self._steps += 1
+        steps += 1
         for start in bounds:
             if len(bounds) > 1:  # one chunk's exponentials are still there
-                exponentials = self._masked_scores(scaled, known, start).sub_(logsum[:, None]).exp_()
+                exponentials = self._masked_scores(weights, scaled, known, start).sub_(logsum[:, None]).exp_()
                 total = torch.ones(len(queries))
             gradient = exponentials.mul_((push / total)[:, None])
             inside = (columns >= start) & (columns < start + self.chunk)
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
             step = self._buffer("step", gradient.shape[1], scaled.shape[1])
-            self._adam(start, torch.mm(gradient.T, scaled / len(queries), out=step), lr)
+            self._adam(state, start, torch.mm(gradient.T, scaled / len(queries), out=step), lr)
         return float(F.softplus(margins).mean())
 
-    def _masked_scores(self, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
-        part = self.weights[start : start + self.chunk]
+    def _masked_scores(
+        self, weights: torch.Tensor, scaled: torch.Tensor, known: sp.csr_matrix, start: int
+    ) -> torch.Tensor:
+        part = weights[start : start + self.chunk]
         scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
         inside = (known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]).tocoo()
         scores[torch.from_numpy(inside.row.astype(np.int64)), torch.from_numpy(inside.col.astype(np.int64))] = -1e9
@@ -100,14 +127,11 @@ class DenseHead:
             kept = self._buffers[name] = torch.empty(rows * columns)
         return kept[: rows * columns].view(rows, columns)
 
-    def _adam(self, start: int, gradient: torch.Tensor, lr: float) -> None:
-        if self._moments is None:
-            self._moments = (torch.zeros_like(self.weights), torch.zeros_like(self.weights))
-        part = slice(start, start + len(gradient))
-        first, second = self._moments[0][part], self._moments[1][part]
+    @staticmethod
+    def _adam(state: tuple[torch.Tensor, ...], start: int, gradient: torch.Tensor, lr: float) -> None:
+        weights, first, second, steps = (tensor[start : start + len(gradient)] for tensor in state)
         first.mul_(_BETA1).add_(gradient, alpha=1 - _BETA1)
         second.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-        scale = lr / (1 - _BETA1**self._steps)
         # gradient's memory takes the denominator
-        denominator = torch.sqrt(second, out=gradient).mul_((1 - _BETA2**self._steps) ** -0.5).add_(_EPS)
-        self.weights[part].addcdiv_(first, denominator, value=-scale)
+        denominator = torch.sqrt(second, out=gradient).mul_((1 - _BETA2**steps) ** -0.5).add_(_EPS)
+        weights.sub_(torch.div(first, denominator, out=denominator).mul_(lr / (1 - _BETA1**steps)))

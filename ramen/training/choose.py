@@ -36,9 +36,10 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     if fitter.config.sparse.passes:
         search.sparse()
     search.head_epochs()
-    edge = search.best.on_edge
-    if edge:
-        log(stage="choose", note=f"weight of {', '.join(edge)} at the edge of its range")
+    edges = [f"weight of {name}" for name in search.best.on_edge]
+    edges += ["head.epochs"] if search.epochs and search.epochs == fitter.config.head.epochs else []
+    if edges:
+        log(stage="choose", note=f"chosen at the edge of its range: {', '.join(edges)}")
     weights = {name: round(weight, 4) for name, weight in search.best.weights.items()}
     choice = Choice(weights, search.epochs, search.voters.temperature, search.sparse_choice)
     return choice, search.best.figures
@@ -78,10 +79,13 @@ class _Search:
     def try_out(self, **changed: Scorer) -> Weighed:
         """The best weights with some scorers added or exchanged."""
         scorers = {**self.scorers, **changed}
-        if self.features not in self._queries:  # kept, so that a scorer asked twice answers from memory
-            self._queries[self.features] = self.fitter.queries(self.fitter.split.held_out, self.features)
-        gathered = self.validation.gather(scorers, self._queries[self.features])
-        return weigh(self.validation, gathered)
+        return weigh(self.validation, self.validation.gather(scorers, self._asked(self.features)))
+
+    def _asked(self, features: str | None) -> Queries:
+        """The held-out points; kept, so that a scorer asked twice answers from memory."""
+        if features not in self._queries:
+            self._queries[features] = self.fitter.queries(self.fitter.split.held_out, features)
+        return self._queries[features]
 
     def report(self, found: Weighed, **facts: Any) -> None:
         """One line in the log."""
@@ -105,36 +109,43 @@ class _Search:
         self.report(self.best, temperature=at)
 
     def sparse(self) -> None:
-        """Settings of the sparse head: one at a time, as long as that helps."""
-        before, tried = self.best, set[str]()
+        """Settings of the sparse head, one at a time as long as that helps.
+
+        By its own ranking, which tells them apart better than the joint one does. The head then joins the other scorers
+        where these rank better with it.
+        """
         as_set = _as_set(self.fitter.config)
+        may_choose = self.fitter.config.sparse.choose
         # Starts without graphs, so that they come in only where they help.
-        at = replace(as_set, anchors={}) if self.fitter.config.sparse.choose else as_set
-        found, scorer = self._try_sparse(at, tried)
-        improved = self.fitter.config.sparse.choose
+        at = replace(as_set, anchors={}) if may_choose else as_set
+        value, scorer = self._try_sparse(at)
+        tried, improved = {str(at)}, may_choose
         while improved:
             improved = False
             for steps in _neighbourhood(at, as_set.anchors):
                 for other in steps:
                     if str(other) in tried:
                         continue
-                    trial, trial_scorer = self._try_sparse(other, tried)
-                    if trial.value > found.value * _GAIN:
-                        at, found, scorer, improved = other, trial, trial_scorer, True
+                    tried.add(str(other))
+                    found, trial = self._try_sparse(other)
+                    if found > value * _GAIN:
+                        at, value, scorer, improved = other, found, trial, True
                         break
-        self.features = at.features if found.value > before.value else None
-        if self.features:
-            self.best, self.sparse_choice = found, at
+        self.features = at.features
+        joined = self.try_out(sparse=scorer)
+        self.report(joined, **_facts(at))
+        if joined.value > self.best.value * _GAIN:
+            self.best, self.sparse_choice = joined, at
             self.scorers["sparse"] = scorer
+        else:
+            self.features = None
 
-    def _try_sparse(self, choice: SparseChoice, tried: set[str]) -> tuple[Weighed, Scorer]:
-        self.features = choice.features
+    def _try_sparse(self, choice: SparseChoice) -> tuple[float, Scorer]:
         scorer = self.fitter.sparse(choice)
-        found = self.try_out(sparse=scorer)
-        tried.add(str(choice))
-        facts = {**asdict(choice), "anchors": "+".join(choice.anchors)}
-        self.report(found, **facts)
-        return found, scorer
+        gathered = self.validation.gather({"sparse": scorer}, self._asked(choice.features))
+        value, figures = self.validation.judge(gathered, {"sparse": 1.0})
+        self.report(Weighed(value, {}, figures), alone="sparse", **_facts(choice))
+        return value, scorer
 
     def head_epochs(self) -> None:
         """Train the dense head until an epoch loses."""
@@ -148,6 +159,10 @@ class _Search:
                 break
             self.best, self.epochs = found, epoch
             self.scorers["head"] = scorer
+
+
+def _facts(choice: SparseChoice) -> dict[str, Any]:
+    return {**asdict(choice), "anchors": "+".join(choice.anchors)}
 
 
 def _neighbourhood(at: SparseChoice, graphs: dict[str, float]) -> Iterator[list[SparseChoice]]:

@@ -130,7 +130,7 @@ class Fitter:
 
     def head_epochs(self) -> Iterator[tuple[int, DenseHead, float]]:
         """The dense head after each epoch; see :func:`fit_epochs`."""
-        return fit_epochs(self._fitted, self.labels, self.targets, self.filtered, self.config)
+        return fit_epochs(self._fitted, self.labels, self.targets, self.filtered, lambda: self.negatives, self.config)
 
     def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
         """The encoder's label vectors and every other scorer that was chosen."""

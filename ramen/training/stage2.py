@@ -12,34 +12,53 @@ from tqdm import tqdm
 
 from ramen.config import Config
 from ramen.heads.dense import DenseHead
+from ramen.mining.clusters import balanced_clusters, cluster_batches
 
+_CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
 
 
 def fit_epochs(
-    points: torch.Tensor, labels: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix, config: Config
+    points: torch.Tensor,
+    labels: torch.Tensor,
+    targets: sp.csr_matrix,
+    filtered: sp.csr_matrix,
+    mined: Callable[[], sp.csr_matrix],
+    config: Config,
 ) -> Iterator[tuple[int, DenseHead, float]]:
     """Train a head and yield (epochs done, head, mean loss), first the untrained one.
+
+    With many labels only a shortlist competes in a batch: batches are then made of clusters of alike points, whose true
+    and mined labels overlap.
 
     Args:
         points: float32 (N, d), vectors of the training points.
         labels: float32 (L, d), where the head starts.
         targets: CSR (N, L).
         filtered: CSR (N, L), pairs that are neither right nor wrong.
+        mined: gives CSR (L, N), points that are mined negatives of each label; asked only for a shortlist.
         config: settings.
     """
-    settings = config.head
+    settings, n = config.head, len(points)
     head = DenseHead(labels, settings.temperature, settings.chunk)
     yield 0, head, float("nan")
+    competing = None
+    if settings.epochs and len(labels) > settings.all_labels:
+        competing = (sp.csr_matrix(mined().T) + targets).tocsr()
     for epoch in range(settings.epochs):
-        order = np.random.default_rng([config.seed, 2, epoch]).permutation(len(points))
-        starts = range(0, len(order), settings.batch_size)
-        total = 0.0
-        for start in tqdm(starts, desc=f"head {epoch + 1}/{settings.epochs}", unit="batch", disable=None, leave=False):
-            rows = order[start : start + settings.batch_size]
-            lr = settings.lr * _LR_DECAY**epoch
-            total += head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr)
-        yield epoch + 1, head, total / len(starts)
+        rng = np.random.default_rng([config.seed, 2, epoch])
+        if competing is None:
+            order = rng.permutation(n)
+            batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
+        else:
+            clusters = balanced_clusters(points.numpy(), _CLUSTER, config.seed + epoch)
+            batches = cluster_batches(clusters, settings.batch_size, rng)
+        total, lr = 0.0, settings.lr * _LR_DECAY**epoch
+        name = f"head {epoch + 1}/{settings.epochs}"
+        for rows in tqdm(batches, desc=name, unit="batch", disable=None, leave=False):
+            shortlist = None if competing is None else np.unique(competing[rows].indices).astype(np.int64)
+            total += head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
+        yield epoch + 1, head, total / len(batches)
 
 
 def fit_head(epochs: Iterator[tuple[int, DenseHead, float]], wanted: int, log: Callable[..., None]) -> torch.Tensor:

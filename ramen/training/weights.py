@@ -11,7 +11,7 @@ from ramen.training.validation import Validation
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # tried on each weight in turn
 _AGAIN = (0.25, 0.5, 1.0)  # tried on a weight of 0
 LOWEST = 1 / 64  # end of the range, of the largest weight
-_GAIN = 1.002  # a step must improve the value by so much: less is chance with a thousand points
+_GAIN = 1.01  # a step must improve the value by so much: less is chance with a thousand points
 
 
 @dataclass(frozen=True)

@@ -116,3 +116,39 @@ def test_memory_counts_weights_moments_and_one_chunk():
     assert 4 * 3 * labels * dim < chunked < whole
     assert whole - chunked == 4 * (labels - chunk) * (batch + dim)
     assert DenseHead.memory(labels, dim, batch, 10**9) == whole
+
+
+def test_a_shortlist_of_all_labels_is_no_shortlist():
+    queries, targets, filtered, start = problem(3)
+    short, whole = DenseHead(start), DenseHead(start)
+    for _ in range(3):
+        losses = [
+            short.fit_step(queries, targets, filtered, LR, np.arange(LABELS)),
+            whole.fit_step(queries, targets, filtered, LR),
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert torch.equal(short.weights, whole.weights)
+
+
+def test_a_shortlist_moves_its_labels_as_if_there_were_no_others():
+    queries, targets, filtered, start = problem(4)
+    shortlist = np.union1d(targets.indices, [0, 5, 11]).astype(np.int64)
+    head, alone = DenseHead(start), DenseHead(start[shortlist])
+    for _ in range(3):
+        head.fit_step(queries, targets, filtered, LR, shortlist)
+        alone.fit_step(queries, targets[:, shortlist], filtered[:, shortlist], LR)
+    torch.testing.assert_close(head.weights[shortlist], alone.weights)
+    others = np.setdiff1d(np.arange(LABELS), shortlist)
+    assert len(others) and torch.equal(head.weights[others], start[others])
+
+
+def test_a_label_that_joins_late_takes_a_first_step_like_any_other():
+    queries, targets, _, start = problem(5)
+    true = np.unique(targets.indices).astype(np.int64)
+    late = int(np.setdiff1d(np.arange(LABELS), true)[0])
+    head = DenseHead(start)
+    for _ in range(5):
+        head.fit_step(queries, targets, None, LR, true)
+    head.fit_step(queries, targets, None, LR, np.sort(np.append(true, late)))
+    moved = (head.weights - start)[late].abs()
+    assert moved.max() == pytest.approx(LR, rel=0.05)  # the size of Adam's first step
