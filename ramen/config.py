@@ -35,6 +35,7 @@ class Stage1Config:
 
     epochs: int = 10
     min_steps: int = 120  # more epochs where these make fewer steps, as with a small set
+    max_steps: int = 480  # fewer epochs where these make more, as with a large set
     batch_size: int = 1024  # points; less with fewer than twelve batches
     lr: float = 2e-3
     loss: str = "softmax"  # softmax | triplet
@@ -123,9 +124,9 @@ _CHOICES = {
 }
 _ABOVE_ZERO = {
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
-    "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr", "head.temperature", "head.chunk",
-    "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree", "sparse.min_count", "sparse.max_weights",
-    "validation.max_points",
+    "stage1.max_steps", "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr",
+    "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
+    "sparse.min_count", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip
 
 

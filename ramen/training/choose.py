@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from typing import Any
 
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries, Scorer
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.fit import Choice, Fitter, SparseChoice
+from ramen.training.fit import Choice, Fitter
+from ramen.training.grid import SparseChoice, as_set, search_sparse
 from ramen.training.validation import Validation
 from ramen.training.weights import Weighed, weigh
 
@@ -48,18 +48,12 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
 def without_validation(config: Config, log: Log) -> tuple[Choice, dict[str, float]]:
     """The settings as they are and equal weights, for too few points to hold any out."""
     log(stage="choose", note="too few training points to hold any out: equal weights, one head epoch")
-    sparse = _as_set(config) if config.sparse.passes else None
+    sparse = as_set(config) if config.sparse.passes else None
     epochs = min(1, config.head.epochs)
     weights = {"encoder": 1.0, "neighbours": 1.0}
     weights |= {"sparse": 1.0} if sparse else {}
     weights |= {"head": 1.0} if epochs else {}
     return Choice(weights, epochs, config.neighbours.temperature, sparse), {}
-
-
-def _as_set(config: Config) -> SparseChoice:
-    settings = config.sparse
-    anchors = {kind: settings.anchors for kind in config.graphs if settings.anchors}
-    return SparseChoice(settings.features, settings.C, settings.prior, anchors)
 
 
 class _Search:
@@ -99,53 +93,25 @@ class _Search:
         at = self.voters.temperature
         self.best = self.try_out()
         for factor in (0.5, 2.0):
-            while True:
-                self.voters.temperature = at * factor
-                found = self.try_out()
-                if found.value <= self.best.value * _GAIN:
-                    break
+            self.voters.temperature = at * factor
+            while (found := self.try_out()).value > self.best.value * _GAIN:
                 self.best, at = found, self.voters.temperature
+                self.voters.temperature = at * factor
         self.voters.temperature = at
         self.report(self.best, temperature=at)
 
     def sparse(self) -> None:
-        """Settings of the sparse head, one at a time as long as that helps.
-
-        By its own ranking, which tells them apart better than the joint one does. The head then joins the other scorers
-        where these rank better with it.
-        """
-        as_set = _as_set(self.fitter.config)
-        may_choose = self.fitter.config.sparse.choose
-        # Starts without graphs, so that they come in only where they help.
-        at = replace(as_set, anchors={}) if may_choose else as_set
-        value, scorer = self._try_sparse(at)
-        tried, improved = {str(at)}, may_choose
-        while improved:
-            improved = False
-            for steps in _neighbourhood(at, as_set.anchors):
-                for other in steps:
-                    if str(other) in tried:
-                        continue
-                    tried.add(str(other))
-                    found, trial = self._try_sparse(other)
-                    if found > value * _GAIN:
-                        at, value, scorer, improved = other, found, trial, True
-                        break
-        self.features = at.features
+        """The sparse head, where the others rank better with it."""
+        choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, self._asked, self.validation, self.log)
+        self._clock = time.perf_counter()
+        self.features = choice.features
         joined = self.try_out(sparse=scorer)
-        self.report(joined, **_facts(at))
+        self.report(joined, **choice.facts())
         if joined.value > self.best.value * _GAIN:
-            self.best, self.sparse_choice = joined, at
+            self.best, self.sparse_choice = joined, choice
             self.scorers["sparse"] = scorer
         else:
             self.features = None
-
-    def _try_sparse(self, choice: SparseChoice) -> tuple[float, Scorer]:
-        scorer = self.fitter.sparse(choice)
-        gathered = self.validation.gather({"sparse": scorer}, self._asked(choice.features))
-        value, figures = self.validation.judge(gathered, {"sparse": 1.0})
-        self.report(Weighed(value, {}, figures), alone="sparse", **_facts(choice))
-        return value, scorer
 
     def head_epochs(self) -> None:
         """Train the dense head until an epoch loses."""
@@ -159,17 +125,3 @@ class _Search:
                 break
             self.best, self.epochs = found, epoch
             self.scorers["head"] = scorer
-
-
-def _facts(choice: SparseChoice) -> dict[str, Any]:
-    return {**asdict(choice), "anchors": "+".join(choice.anchors)}
-
-
-def _neighbourhood(at: SparseChoice, graphs: dict[str, float]) -> Iterator[list[SparseChoice]]:
-    """For each setting the values to try beside the present one; the first that helps is taken."""
-    yield [replace(at, features="words+pairs" if at.features == "words" else "words")]
-    yield [replace(at, C=at.C * 3), replace(at, C=at.C / 3)]
-    if at.prior:
-        yield [replace(at, prior=at.prior * 1.5), replace(at, prior=at.prior / 1.5)]
-        if graphs:
-            yield [replace(at, anchors={} if at.anchors else graphs)]

@@ -23,28 +23,12 @@ from ramen.scorers.base import Queries, Scorer
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
+from ramen.training.grid import SparseChoice
 from ramen.training.material import Material
 from ramen.training.split import Split
 from ramen.training.stage2 import fit_epochs, fit_head
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
-
-
-@dataclass(frozen=True)
-class SparseChoice:
-    """What validation picks of the sparse head.
-
-    Attributes:
-        features: ``words`` or ``words+pairs``.
-        C: cost of errors.
-        prior: λ.
-        anchors: weight of each graph's anchors in the prior.
-    """
-
-    features: str
-    C: float
-    prior: float
-    anchors: dict[str, float]
 
 
 class WordRows:

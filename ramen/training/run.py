@@ -21,8 +21,9 @@ from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
-from ramen.training.fit import Choice, Fitter, SparseChoice
+from ramen.training.fit import Choice, Fitter
 from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, open_run
+from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
 from ramen.training.split import Split, cut, whole

@@ -59,7 +59,8 @@ def train_encoder(
     optimiser = torch.optim.AdamW(encoder.parameter_groups(settings.lr), weight_decay=0.0, fused=True)
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)
-    epochs = max(settings.epochs, -(-settings.min_steps // per_epoch))
+    fewest, most = -(-settings.min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
+    epochs = max(fewest, min(settings.epochs, most))
     rates = [group["lr"] for group in optimiser.param_groups]
     for parameter in encoder.parameters():
         parameter.grad = torch.zeros_like(parameter)  # kept, so that sparse gradients are added into dense ones

@@ -1,0 +1,206 @@
+"""The sparse head against omikuji and LIBLINEAR: training time, P@1, non-zeros a second, time to score one text.
+
+    RAMEN_DATA=FOLDER python benchmarks/sparse_head.py [SET ...] [--repeats 5] [--omikuji-repeats 1]
+
+Needs omikuji, scikit-learn and matplotlib; see benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from omikuji_tfidf import VARIANTS, measure
+from reference_sets import ROOT, machine
+from sklearn.svm import LinearSVC
+
+from ramen.config import load_config
+from ramen.data import Dataset, load_dataset
+from ramen.metrics import inverse_propensity, report
+from ramen.scorers.base import Queries
+from ramen.scorers.ranker import Ranker
+from ramen.scorers.sparse import SparseWords
+from ramen.training.fit import Fitter
+from ramen.training.grid import SparseChoice, search_sparse
+from ramen.training.material import Material, pair_matrix, prepare
+from ramen.training.split import Split, cut, whole
+from ramen.training.validation import Validation
+
+SETS = ("LF-DebianRelated", "LF-WordNet")
+WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
+_LABELS = 300  # on which LIBLINEAR is timed
+_TEXTS = 500  # scored one by one
+
+
+def main() -> int:
+    """Measure every set; write a json file and a plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=list(SETS), metavar="SET")
+    parser.add_argument("--repeats", type=int, default=5, help="fits, of which the median counts (default 5)")
+    parser.add_argument("--omikuji-repeats", type=int, default=1, help="runs of each variant (default 1)")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", help="folder of the files")
+    options = parser.parse_args()
+    if "RAMEN_DATA" not in os.environ:
+        print("benchmark: RAMEN_DATA is not set, expected the folder that holds the data sets", file=sys.stderr)
+        return 2
+    results = []
+    for name in options.sets or SETS:
+        folder = Path(os.environ["RAMEN_DATA"]) / name
+        results.append({"set": name, **one_set(folder, options.repeats, options.omikuji_repeats)})
+        print(json.dumps(results[-1], indent=1), flush=True)
+    command = f"python benchmarks/sparse_head.py {' '.join(sys.argv[1:])}"
+    facts = {"machine": machine(), "roof_gb_per_s": roof(), "command": command, "results": results}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "sparse_head.json").write_text(json.dumps(facts, indent=1) + "\n")
+    plot(results, options.out / "sparse_head.png")
+    return 0
+
+
+def one_set(folder: Path, repeats: int, omikuji_repeats: int) -> dict[str, Any]:
+    """All figures of one set. Vectors for mining are the untrained static encoder's."""
+    dataset, config = load_dataset(folder), load_config("static")
+    config.graphs = sorted(dataset.graphs)
+    material, encoder = prepare(dataset, config)
+    vectors = encoder.encode(material.tokens["points"]).numpy()
+    split = cut(dataset, vectors, config.validation.share, config.validation.max_points, seed=0)
+    start = time.perf_counter()
+    choice = grid(Fitter(material, split, encoder), split, dataset)
+    seconds_grid = time.perf_counter() - start
+    words, mining, fits = [], [], []
+    for _ in range(repeats):
+        fitter = Fitter(material, whole(dataset), encoder)
+        words.append(timed(fitter.words, choice.features))
+        mining.append(timed(getattr, fitter, "negatives"))
+        fits.append(timed(fitter.sparse, choice))
+    scorer = fitter.sparse(choice)
+    examples = nonzeros(fitter, choice, material)
+    ours = {
+        "system": "ramen sparse head", "choice": str(choice), "seconds_words": words, "seconds_mining": mining,
+        "seconds_fit": fits, "seconds": statistics.median(map(sum, zip(words, mining, fits, strict=True))),
+        "seconds_with_grid": seconds_grid + statistics.median(map(sum, zip(words, mining, fits, strict=True))),
+        "test": test(fitter, scorer, choice, dataset), "weights_per_label": scorer.head.weights.nnz / dataset.n_labels,
+        "nonzeros_of_examples": examples,
+        "nonzeros_per_s": examples * config.sparse.passes / statistics.median(fits),
+        "p50_ms_one_text": one_text(fitter, scorer, choice, dataset),
+    }  # fmt: skip
+    peers = []
+    for variant in VARIANTS:
+        runs = [measure(folder, variant) for _ in range(omikuji_repeats)]
+        seconds = statistics.median(run["seconds"] for run in runs)
+        peers.append({"system": f"omikuji {variant}", "seconds": seconds, "runs": len(runs), "test": runs[0]["test"]})
+    return {"ours": ours, "peers": peers, "liblinear": liblinear(fitter, choice, statistics.median(fits))}
+
+
+def timed(work: Callable[..., Any], *arguments: Any) -> float:  # noqa: ANN401
+    """Seconds of a call."""
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def grid(fitter: Fitter, split: Split, dataset: Dataset) -> SparseChoice:
+    """What validation chooses; words, mining and every fit are in its time."""
+    constants = dataset.card.A, dataset.card.B
+    filtered = fitter.material.filtered[split.held_out]
+    validation = Validation(split.truth, filtered, inverse_propensity(fitter.targets, *constants))
+    asked = lambda features: fitter.queries(split.held_out, features)  # noqa: E731
+    return search_sparse(fitter.config, fitter.sparse, asked, validation, lambda **_: None)[0]
+
+
+def queries(fitter: Fitter, choice: SparseChoice, texts: list[str]) -> Queries:
+    """Texts as the sparse head reads them."""
+    words = fitter.words(choice.features).features.transform(texts)
+    return Queries(np.zeros((len(texts), 1), np.float32), words)
+
+
+def test(fitter: Fitter, scorer: SparseWords, choice: SparseChoice, dataset: Dataset) -> dict[str, float]:
+    """Figures on the test split, filter applied (percent)."""
+    filtered = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
+    ranker = Ranker({"sparse": scorer}, {"sparse": 1.0})
+    ranked = ranker.rank(queries(fitter, choice, dataset.test.joined()), 10, filtered)[0]
+    propensities = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
+    figures = report(ranked, dataset.test_targets, propensities, ks=(1, 5, 10))
+    return {name: figures[name] for name in WATCHED}
+
+
+def one_text(fitter: Fitter, scorer: SparseWords, choice: SparseChoice, dataset: Dataset) -> float:
+    """Median milliseconds from one text to its 10 best labels, features included."""
+    texts = dataset.test.joined()[:_TEXTS]
+    scorer.propose(queries(fitter, choice, texts[:1]), 10)
+    return 1000 * statistics.median(
+        timed(lambda text: scorer.propose(queries(fitter, choice, [text]), 10), text) for text in texts
+    )
+
+
+def examples_of(fitter: Fitter, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and signs of a label's mined examples, as the sparse head takes them, without the uniform ones."""
+    positive = fitter.targets[:, [label]].nonzero()[0]
+    negative = np.setdiff1d(fitter.negatives[label].indices, positive)
+    return np.concatenate([positive, negative]), np.repeat([1, -1], [len(positive), len(negative)])
+
+
+def nonzeros(fitter: Fitter, choice: SparseChoice, material: Material) -> int:
+    """Non-zeros of all labels' examples: what one pass reads. Uniform negatives count with their mean."""
+    lengths = np.diff(fitter.words(choice.features).points.indptr)
+    taken = sp.csr_matrix(fitter.targets.T) + fitter.negatives
+    taken.data[:] = 1
+    uniform = material.config.sparse.uniform * lengths.mean() * taken.shape[0]
+    return int((taken @ lengths).sum() + uniform)
+
+
+def liblinear(fitter: Fitter, choice: SparseChoice, seconds: float) -> dict[str, Any]:
+    """scikit-learn's LinearSVC on the same examples of some labels, scaled to all labels."""
+    rows = fitter.words(choice.features).points
+    n_labels = fitter.targets.shape[1]
+    labels = np.random.default_rng(0).choice(n_labels, min(_LABELS, n_labels), replace=False)
+    spent, fitted = 0.0, 0
+    for label in labels:
+        taken, signs = examples_of(fitter, label)
+        if len(set(signs)) == 2:
+            fitted += 1
+            spent += timed(LinearSVC(C=choice.C, max_iter=10).fit, rows[taken], signs)
+    every = spent / fitted * n_labels
+    return {"labels": fitted, "seconds_all_labels_scaled": every, "ratio_to_ours": every / seconds}
+
+
+def roof() -> float:
+    """Gigabytes a second that two copies of memory read and write, the median of five."""
+    source = np.ones(1 << 27, dtype=np.float32)
+    target = np.empty_like(source)
+    return 2 * source.nbytes / statistics.median(timed(np.copyto, target, source) for _ in range(5)) / 1e9
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> None:
+    """Training time against P@1."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(4.5 * len(results), 3.6), squeeze=False)
+    for axis, result in zip(axes[0], results, strict=True):
+        ours = result["ours"]
+        points = [(ours["seconds"], ours["test"]["P@1"], "sparse head")]
+        points.append((ours["seconds_with_grid"], ours["test"]["P@1"], "with its grid"))
+        points += [(peer["seconds"], peer["test"]["P@1"], peer["system"]) for peer in result["peers"]]
+        for seconds, value, name in points:
+            axis.scatter(seconds, value, marker="o" if "omikuji" not in name else "s")
+            axis.annotate(name, (seconds, value), textcoords="offset points", xytext=(6, -10), fontsize=8)
+        axis.set(xscale="log", xlabel="seconds of training", ylabel="P@1, percent", title=result["set"])
+        axis.margins(0.3)
+        axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

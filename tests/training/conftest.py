@@ -1,0 +1,25 @@
+"""The material of a small run."""
+
+import pytest
+
+import ramen
+from ramen.config import load_config
+from ramen.training.fit import Fitter
+from ramen.training.material import prepare
+from ramen.training.split import cut
+
+
+@pytest.fixture
+def make_fitter(planted, quick):
+    """A function of settings: a fitter by an untrained encoder on a split of the planted set, all graphs."""
+
+    def make(*overrides, dataset=None):
+        dataset = dataset or ramen.load_dataset(planted)
+        config = load_config("static", [*quick, *overrides])
+        config.graphs = sorted(dataset.graphs)
+        material, encoder = prepare(dataset, config)
+        vectors = encoder.encode(material.tokens["points"]).numpy()
+        split = cut(dataset, vectors, config.validation.share, config.validation.max_points, config.seed)
+        return Fitter(material, split, encoder)
+
+    return make

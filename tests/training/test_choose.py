@@ -1,0 +1,89 @@
+"""What validation chooses, with real scorers on the planted set."""
+
+import pytest
+
+from ramen.training.choose import choose, without_validation
+from ramen.training.grid import SparseChoice
+from ramen.training.validation import WATCHED
+
+
+class Lines(list):
+    def __call__(self, **figures):
+        self.append(figures)
+
+
+def test_every_part_is_chosen_and_logged(make_fitter):
+    log = Lines()
+    choice, figures = choose(make_fitter(), log)
+    assert set(figures) == set(WATCHED)
+    assert max(choice.weights.values()) == 1.0 and set(choice.weights) <= {"encoder", "neighbours", "sparse", "head"}
+    assert 0 <= choice.head_epochs <= 2 and bool(choice.head_epochs) == ("head" in choice.weights)
+    assert isinstance(choice.sparse, SparseChoice) == ("sparse" in choice.weights)
+    alone = [line for line in log if line.get("alone") == "sparse"]
+    assert {line["features"] for line in alone} == {"words", "words+pairs"}
+    assert len({line["C"] for line in alone}) >= 3 and len({line["prior"] for line in alone}) >= 3
+    assert any(line["anchors"] for line in alone) and not all(line["anchors"] for line in alone)
+    assert any(line.get("epoch") == 1 for line in log)
+
+
+def test_the_same_again_is_the_same(make_fitter):
+    assert choose(make_fitter(), Lines()) == choose(make_fitter(), Lines())
+
+
+def test_the_best_sparse_head_of_those_tried_is_taken(make_fitter):
+    log = Lines()
+    choice, _ = choose(make_fitter("head.epochs=0"), log)
+    alone = [line for line in log if line.get("alone") == "sparse"]
+    value = {id(line): line["P@1"] * line["P@5"] * line["PSP@5"] * line["R@10"] for line in alone}
+    best = max(alone, key=lambda line: value[id(line)])
+    (joined,) = [line for line in log if "features" in line and "alone" not in line]
+    taken = [line for line in alone if all(line[key] == joined[key] for key in ("features", "C", "prior", "anchors"))]
+    assert value[id(taken[0])] >= 0.98 * value[id(best)]
+    assert choice.sparse is None or choice.sparse.C == joined["C"]
+
+
+def test_heads_can_be_left_out(make_fitter):
+    choice, _ = choose(make_fitter("head.epochs=0", "sparse.passes=0"), Lines())
+    assert set(choice.weights) == {"encoder", "neighbours"}
+    assert choice.head_epochs == 0 and choice.sparse is None
+
+
+def test_settings_of_the_sparse_head_can_be_held(make_fitter):
+    log = Lines()
+    held = ["sparse.choose=false", "sparse.C=0.5", "sparse.prior=0", "sparse.features=words+pairs", "head.epochs=0"]
+    choose(make_fitter(*held), log)
+    (line,) = [line for line in log if line.get("alone") == "sparse"]
+    assert (line["features"], line["C"], line["prior"], line["anchors"]) == ("words+pairs", 0.5, 0.0, "links+noise")
+
+
+def test_a_prior_of_0_stays_0(make_fitter):
+    log = Lines()
+    choose(make_fitter("sparse.prior=0", "head.epochs=0"), log)
+    assert {line["prior"] for line in log if line.get("alone") == "sparse"} == {0.0}
+
+
+def test_a_value_at_the_end_of_its_range_is_said(make_fitter, monkeypatch):
+    def keep(search):
+        search.best = search.try_out()
+
+    monkeypatch.setattr("ramen.training.choose._Search.temperature", keep)
+    monkeypatch.setattr("ramen.training.choose._GAIN", 0.0)  # every epoch is taken
+    log = Lines()
+    assert choose(make_fitter("sparse.passes=0"), log)[0].head_epochs == 2
+    assert [line["note"] for line in log if "note" in line] == ["chosen at the edge of its range: head.epochs"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ([], {"encoder", "neighbours", "sparse", "head"}),
+        (["head.epochs=0", "sparse.passes=0"], {"encoder", "neighbours"}),
+    ],
+)
+def test_without_validation_everything_weighs_the_same(make_fitter, overrides, names):
+    log = Lines()
+    fitter = make_fitter("validation.share=0", *overrides)
+    choice, figures = without_validation(fitter.config, log)
+    assert choice.weights == dict.fromkeys(names, 1.0) and figures == {}
+    assert "too few training points" in log[0]["note"]
+    assert set(fitter.scorers(choice, log)) == names
