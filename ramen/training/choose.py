@@ -9,11 +9,12 @@ from typing import Any
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
 from ramen.training.grid import SparseChoice, as_set, search_sparse
 from ramen.training.validation import Validation
-from ramen.training.weights import Weighed, weigh
+from ramen.training.weights import START, Weighed, weigh
 
 _GAIN = 1.002  # another setting must improve the value by so much: less is chance with a thousand points
 Log = Callable[..., None]
@@ -23,7 +24,7 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     """Choose by the fitter's held-out rows; nothing else is looked at.
 
     One after the other: the neighbours' temperature, the sparse head beside encoder and neighbours, the dense head's
-    epochs beside all, each time with the weights that rank best.
+    epochs beside all.
 
     Returns:
         The choice and its figures on the held-out rows (percent).
@@ -101,8 +102,18 @@ class _Search:
         self.report(self.best, temperature=at)
 
     def sparse(self) -> None:
-        """The sparse head, where the others rank better with it."""
-        choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, self._asked, self.validation, self.log)
+        """The sparse head, where the others rank better with it.
+
+        Its settings are compared in the joint ranking with weights that stay the same: alone it would have to do what
+        the encoder does better, and weights found anew for each would hide the difference.
+        """
+
+        def judge(scorer: SparseWords, features: str) -> tuple[float, dict[str, float]]:
+            scorers = {**self.scorers, "sparse": scorer}
+            gathered = self.validation.gather(scorers, self._asked(features))
+            return self.validation.judge(gathered, {name: START[name] for name in scorers})
+
+        choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, judge, self.log)
         self._clock = time.perf_counter()
         self.features = choice.features
         joined = self.try_out(sparse=scorer)
@@ -121,7 +132,7 @@ class _Search:
             scorer = LabelVectors(head.weights.numpy().copy())
             found = self.try_out(head=scorer)
             self.report(found, epoch=epoch, loss=loss)
-            if found.value <= self.best.value * _GAIN:
+            if found.value <= self.best.value:
                 break
             self.best, self.epochs = found, epoch
             self.scorers["head"] = scorer

@@ -1,4 +1,4 @@
-"""Settings of the sparse head, chosen by its own ranking of the validation points."""
+"""Settings of the sparse head, chosen by how the validation points are ranked with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 from ramen.config import Config
 from ramen.heads.words import SETS
-from ramen.scorers.base import Queries
 from ramen.scorers.sparse import SparseWords
-from ramen.training.validation import Validation
 
 _GAIN = 1.002  # another setting must improve the value by so much
 
@@ -47,29 +45,23 @@ def as_set(config: Config) -> SparseChoice:
 def search_sparse(
     config: Config,
     fit: Callable[[SparseChoice], SparseWords],
-    asked: Callable[[str], Queries],
-    validation: Validation,
+    judge: Callable[[SparseWords, str], tuple[float, dict[str, float]]],
     log: Callable[..., None],
 ) -> tuple[SparseChoice, SparseWords]:
     """Change one setting at a time as long as that helps; start without graphs, so that they come in only if they do.
 
-    The head's own ranking tells settings apart better than the joint one does, where the others make up for it.
-
     Args:
         config: where the search starts; with ``sparse.choose`` false that is all.
         fit: the sparse head of some settings.
-        asked: the validation points with the words of one set of features.
-        validation: what to rank for.
+        judge: the value and figures of a sparse head over one set of features.
         log: called with the figures of each fit.
     """
 
     def attempt(choice: SparseChoice) -> tuple[float, SparseWords]:
         start = time.perf_counter()
         scorer = fit(choice)
-        value, figures = validation.judge(
-            validation.gather({"sparse": scorer}, asked(choice.features)), {"sparse": 1.0}
-        )
-        log(stage="choose", alone="sparse", **choice.facts(), seconds=time.perf_counter() - start, **figures)
+        value, figures = judge(scorer, choice.features)
+        log(stage="choose", scorer="sparse", **choice.facts(), seconds=time.perf_counter() - start, **figures)
         return value, scorer
 
     whole = as_set(config)

@@ -4,7 +4,7 @@ import pytest
 
 from ramen.training.choose import choose, without_validation
 from ramen.training.grid import SparseChoice
-from ramen.training.validation import WATCHED
+from ramen.training.validation import WATCHED, Validation
 
 
 class Lines(list):
@@ -19,7 +19,7 @@ def test_every_part_is_chosen_and_logged(make_fitter):
     assert max(choice.weights.values()) == 1.0 and set(choice.weights) <= {"encoder", "neighbours", "sparse", "head"}
     assert 0 <= choice.head_epochs <= 2 and bool(choice.head_epochs) == ("head" in choice.weights)
     assert isinstance(choice.sparse, SparseChoice) == ("sparse" in choice.weights)
-    alone = [line for line in log if line.get("alone") == "sparse"]
+    alone = [line for line in log if line.get("scorer") == "sparse"]
     assert {line["features"] for line in alone} == {"words", "words+pairs"}
     assert len({line["C"] for line in alone}) >= 3 and len({line["prior"] for line in alone}) >= 3
     assert any(line["anchors"] for line in alone) and not all(line["anchors"] for line in alone)
@@ -33,10 +33,10 @@ def test_the_same_again_is_the_same(make_fitter):
 def test_the_best_sparse_head_of_those_tried_is_taken(make_fitter):
     log = Lines()
     choice, _ = choose(make_fitter("head.epochs=0"), log)
-    alone = [line for line in log if line.get("alone") == "sparse"]
+    alone = [line for line in log if line.get("scorer") == "sparse"]
     value = {id(line): line["P@1"] * line["P@5"] * line["PSP@5"] * line["R@10"] for line in alone}
     best = max(alone, key=lambda line: value[id(line)])
-    (joined,) = [line for line in log if "features" in line and "alone" not in line]
+    (joined,) = [line for line in log if "features" in line and "scorer" not in line]
     taken = [line for line in alone if all(line[key] == joined[key] for key in ("features", "C", "prior", "anchors"))]
     assert value[id(taken[0])] >= 0.98 * value[id(best)]
     assert choice.sparse is None or choice.sparse.C == joined["C"]
@@ -52,14 +52,14 @@ def test_settings_of_the_sparse_head_can_be_held(make_fitter):
     log = Lines()
     held = ["sparse.choose=false", "sparse.C=0.5", "sparse.prior=0", "sparse.features=words+pairs", "head.epochs=0"]
     choose(make_fitter(*held), log)
-    (line,) = [line for line in log if line.get("alone") == "sparse"]
+    (line,) = [line for line in log if line.get("scorer") == "sparse"]
     assert (line["features"], line["C"], line["prior"], line["anchors"]) == ("words+pairs", 0.5, 0.0, "links+noise")
 
 
 def test_a_prior_of_0_stays_0(make_fitter):
     log = Lines()
     choose(make_fitter("sparse.prior=0", "head.epochs=0"), log)
-    assert {line["prior"] for line in log if line.get("alone") == "sparse"} == {0.0}
+    assert {line["prior"] for line in log if line.get("scorer") == "sparse"} == {0.0}
 
 
 def test_a_value_at_the_end_of_its_range_is_said(make_fitter, monkeypatch):
@@ -67,7 +67,10 @@ def test_a_value_at_the_end_of_its_range_is_said(make_fitter, monkeypatch):
         search.best = search.try_out()
 
     monkeypatch.setattr("ramen.training.choose._Search.temperature", keep)
-    monkeypatch.setattr("ramen.training.choose._GAIN", 0.0)  # every epoch is taken
+    values = iter(range(9))  # every epoch is better than the last
+    judge = Validation.judge
+    monkeypatch.setattr(Validation, "judge", lambda *asked: (next(values), judge(*asked)[1]))
+    monkeypatch.setattr("ramen.training.weights._FACTORS", ())
     log = Lines()
     assert choose(make_fitter("sparse.passes=0"), log)[0].head_epochs == 2
     assert [line["note"] for line in log if "note" in line] == ["chosen at the edge of its range: head.epochs"]
