@@ -16,22 +16,23 @@ class InvertedIndex:
     """Sparse rows, scored by query · row + bias.
 
     Args:
-        rows: CSR (n, F), as float32.
+        rows: sparse (n, F), as float32; a CSC matrix is shared, not copied.
         bias: float32 (n,), or None for none.
         max_share: features that a larger share of the rows has are left out of the scores: words that all texts have
             take most of the time and say least.
     """
 
-    def __init__(self, rows: sp.csr_matrix, bias: np.ndarray | None = None, max_share: float = 1.0) -> None:
+    def __init__(self, rows: sp.spmatrix, bias: np.ndarray | None = None, max_share: float = 1.0) -> None:
         columns = sp.csc_matrix(rows, dtype=np.float32)
         if max_share < 1.0:
             is_rare = np.diff(columns.indptr) <= max(_FEW, max_share * rows.shape[0])
             columns = (columns @ sp.diags(is_rare.astype(np.float32))).tocsc()
             columns.eliminate_zeros()
         self.n_rows = rows.shape[0]
-        self._starts, self._rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
+        # No copies: a million labels' weights take most of the memory there is.
+        self._starts, self._rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32, copy=False)
         self._weights = columns.data
-        self._bias = np.zeros(self.n_rows, dtype=np.float32) if bias is None else bias.astype(np.float32)
+        self._bias = np.zeros(self.n_rows, dtype=np.float32) if bias is None else bias.astype(np.float32, copy=False)
 
     def top(self, queries: sp.csr_matrix, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The best rows among those that share a feature with the query; of equal ones the smaller row first.

@@ -17,13 +17,13 @@ class SparseWords(Scorer):
     """1 / (1 + exp(-4 margin)), the margin that of the sparse head.
 
     Args:
-        head: kept as it is; the index is made of it.
+        head: its weights are kept by feature only, as the index reads them.
     """
 
     def __init__(self, head: SparseHead) -> None:
-        self.head = head
+        self.head = SparseHead(head.weights.tocsc(), head.bias)
         self.n_labels = head.weights.shape[0]
-        self._index = InvertedIndex(head.weights, head.bias)
+        self._index = InvertedIndex(self.head.weights, head.bias)
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels that share a word with the query."""

@@ -97,9 +97,9 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
     settings, seed = material.config.validation, material.config.seed
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
     split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed)
-    trial, path = copy.deepcopy(encoder), out / CHECKPOINTS / "choose.safetensors"
+    path = out / CHECKPOINTS / "choose.safetensors"
     if len(split.held_out):
-        choice, figures = choose(_fit(material, split, trial, path, log), log)
+        choice, figures = choose(_fit(material, split, copy.deepcopy(encoder), path, log), log)
     else:
         choice, figures = without_validation(material.config, log)
     with replacing(stored) as part:

@@ -106,6 +106,7 @@ def train_encoder(
         log(stage="encoder", epoch=epoch + 1, loss=loss_mean, seconds=seconds, texts_per_s=texts / seconds)
         checkpoint.save(epoch + 1, encoder, optimiser, clusters, last=epoch + 1 == epochs)
     encoder.eval()
+    encoder.zero_grad(set_to_none=True)  # gives back as much memory as the encoder takes
 
 
 def _labels_of_clusters(clusters: np.ndarray | None, batch: np.ndarray, n: int) -> np.ndarray:
