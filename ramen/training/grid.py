@@ -68,11 +68,11 @@ def search_sparse(
     at = replace(whole, anchors={}) if config.sparse.choose else whole
     value, scorer = attempt(at)
     tried = [at]
-    for phase in _PHASES if config.sparse.choose else ():
+    for steps in _PHASES if config.sparse.choose else ():
         improved = True
         while improved:
             improved = False
-            for other in (choice for steps in phase for choice in steps(at, whole.anchors)):
+            for other in steps(at, whole.anchors):
                 if other in tried:
                     continue
                 tried.append(other)
@@ -92,7 +92,7 @@ def _cost(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
 
 
 def _prior(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
-    return [replace(at, prior=at.prior * 1.5), replace(at, prior=at.prior / 1.5)] if at.prior else []
+    return [replace(at, prior=at.prior * 2), replace(at, prior=at.prior / 2)] if at.prior else []
 
 
 def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
@@ -100,4 +100,4 @@ def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
 
 
 # Steps have no end, so a chosen value never lies at the edge of its range.
-_PHASES = ((_features,), (_cost, _prior), (_anchors,), (_cost, _prior))
+_PHASES = (_features, _cost, _prior, _anchors, _cost)
