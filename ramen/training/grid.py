@@ -97,6 +97,6 @@ def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
     return [replace(at, anchors=graphs)] if at.prior and graphs else []
 
 
-# By how much each must improve the value: pairs make the head three times as large. Steps have no end, so a chosen value
-# never lies at the edge of its range.
+# By how much each must improve the value: pairs make the head three times as large. Steps have no end, so a chosen
+# value never lies at the edge of its range.
 _PHASES = ((_features, 1.01), (_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002))
