@@ -13,10 +13,9 @@ from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
 from ramen.training.grid import SparseChoice, as_set, search_sparse
-from ramen.training.validation import Validation
+from ramen.training.validation import GAIN, Validation
 from ramen.training.weights import START, Weighed, weigh
 
-_GAIN = 1.002  # another setting must improve the value by so much: less is chance with a thousand points
 Log = Callable[..., None]
 
 
@@ -47,14 +46,12 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
 
 
 def without_validation(config: Config, log: Log) -> tuple[Choice, dict[str, float]]:
-    """The settings as they are and equal weights, for too few points to hold any out."""
-    log(stage="choose", note="too few training points to hold any out: equal weights, one head epoch")
+    """The settings as they are and the weights that a search starts from, for too few points to hold any out."""
+    log(stage="choose", note="too few training points to hold any out: settings as they are, one head epoch")
     sparse = as_set(config) if config.sparse.passes else None
     epochs = min(1, config.head.epochs)
-    weights = {"encoder": 1.0, "neighbours": 1.0}
-    weights |= {"sparse": 1.0} if sparse else {}
-    weights |= {"head": 1.0} if epochs else {}
-    return Choice(weights, epochs, config.neighbours.temperature, sparse), {}
+    names = ["encoder", "neighbours", *(["sparse"] if sparse else []), *(["head"] if epochs else [])]
+    return Choice({name: START[name] for name in names}, epochs, config.neighbours.temperature, sparse), {}
 
 
 class _Search:
@@ -95,7 +92,7 @@ class _Search:
         self.best = self.try_out()
         for factor in (0.5, 2.0):
             self.voters.temperature = at * factor
-            while (found := self.try_out()).value > self.best.value * _GAIN:
+            while (found := self.try_out()).value > self.best.value * GAIN:
                 self.best, at = found, self.voters.temperature
                 self.voters.temperature = at * factor
         self.voters.temperature = at
@@ -118,7 +115,7 @@ class _Search:
         self.features = choice.features
         joined = self.try_out(sparse=scorer)
         self.report(joined, **choice.facts())
-        if joined.value > self.best.value * _GAIN:
+        if joined.value > self.best.value * GAIN:
             self.best, self.sparse_choice = joined, choice
             self.scorers["sparse"] = scorer
         else:

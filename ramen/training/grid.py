@@ -11,8 +11,6 @@ from ramen.config import Config
 from ramen.heads.words import SETS
 from ramen.scorers.sparse import SparseWords
 
-_GAIN = 1.002  # another setting must improve the value by so much
-
 
 @dataclass(frozen=True)
 class SparseChoice:
@@ -68,7 +66,7 @@ def search_sparse(
     at = replace(whole, anchors={}) if config.sparse.choose else whole
     value, scorer = attempt(at)
     tried = [at]
-    for steps in _PHASES if config.sparse.choose else ():
+    for steps, gain in _PHASES if config.sparse.choose else ():
         improved = True
         while improved:
             improved = False
@@ -77,7 +75,7 @@ def search_sparse(
                     continue
                 tried.append(other)
                 found, trial = attempt(other)
-                if found > value * _GAIN:
+                if found > value * gain:
                     at, value, scorer, improved = other, found, trial, True
                     break
     return at, scorer
@@ -99,5 +97,6 @@ def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
     return [replace(at, anchors=graphs)] if at.prior and graphs else []
 
 
-# Steps have no end, so a chosen value never lies at the edge of its range.
-_PHASES = (_features, _cost, _prior, _anchors, _cost)
+# By how much each must improve the value: pairs make the head three times as large. Steps have no end, so a chosen
+# value never lies at the edge of its range.
+_PHASES = ((_features, 1.01), (_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002))

@@ -12,6 +12,7 @@ from ramen.metrics import report
 from ramen.scorers.base import Queries, Scorer
 from ramen.scorers.ranker import CANDIDATES, Gathered, gather
 
+GAIN = 1.005  # a change must improve the value by so much: less is chance with a thousand points
 WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
 
 

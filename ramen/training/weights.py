@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ramen.scorers.ranker import Gathered
-from ramen.training.validation import Validation
+from ramen.training.validation import GAIN, Validation
 
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # tried on each weight in turn
 _AGAIN = (0.25, 0.5, 1.0)  # tried on a weight of 0
 START = {"encoder": 1.0, "neighbours": 1.0, "sparse": 2.0, "head": 2.0}  # classifiers count twice
 LOWEST = 1 / 64  # end of the range, of the largest weight
-_GAIN = 1.005  # a step must improve the value by so much: less is chance with a thousand points
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def weigh(validation: Validation, gathered: Gathered) -> Weighed:
                     continue
                 trial = _scaled(trial)
                 found = validation.judge(gathered, trial)
-                if found[0] > value * _GAIN and (best is None or found[0] > best[0][0]):
+                if found[0] > value * GAIN and (best is None or found[0] > best[0][0]):
                     best = found, trial
             if best is not None:
                 (value, figures), weights = best

@@ -57,6 +57,6 @@ def test_labels_without_points(train):
 
 def test_an_empty_validation_split(train):
     metrics, tagger = train(lambda dataset: None, "validation.share=0")
-    assert metrics["validation"] == {} and set(metrics["chosen"]["weights"].values()) == {1.0}
+    assert metrics["validation"] == {} and min(metrics["chosen"]["weights"].values()) == 1.0
     assert set(metrics["scorers"]) == {"encoder", "neighbours", "sparse", "head"}
     assert "too few training points" in (tagger.run.path / "log.jsonl").read_text()
