@@ -13,6 +13,7 @@ import os
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,7 @@ def liblinear(fitter: Fitter, choice: SparseChoice, seconds: float, dataset: Dat
     n_labels = fitter.targets.shape[1]
     is_whole = n_labels <= _ALL
     labels = np.arange(n_labels) if is_whole else np.random.default_rng(0).choice(n_labels, _LABELS, replace=False)
+    warnings.simplefilter("ignore")  # ten passes are fewer than it would like
     spent, weights, bias = 0.0, [], np.full(n_labels, -1.0, dtype=np.float32)
     for label in labels:
         taken, signs = examples_of(fitter, label)
