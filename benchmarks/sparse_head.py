@@ -147,9 +147,12 @@ def one_text(fitter: Fitter, scorer: SparseWords, choice: SparseChoice, dataset:
 
 
 def examples_of(fitter: Fitter, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and signs of a label's mined examples, as the sparse head takes them, without the uniform ones."""
+    """Rows and signs of a label's examples, as many and of the kinds that the sparse head takes."""
     positive = fitter.targets[:, [label]].nonzero()[0]
-    negative = np.setdiff1d(fitter.negatives[label].indices, positive)
+    rng = np.random.default_rng(label)
+    uniform = rng.integers(0, fitter.targets.shape[0], fitter.config.sparse.uniform)
+    known = np.union1d(positive, fitter.filtered[:, [label]].nonzero()[0])
+    negative = np.setdiff1d(np.union1d(fitter.negatives[label].indices, uniform), known)
     return np.concatenate([positive, negative]), np.repeat([1, -1], [len(positive), len(negative)])
 
 
@@ -213,8 +216,8 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
         for seconds, value, name in points:
             axis.scatter(seconds, value, marker="o" if "omikuji" not in name else "s")
             axis.annotate(name, (seconds, value), textcoords="offset points", xytext=(6, -10), fontsize=8)
-        axis.set(xscale="log", xlabel="seconds of training", ylabel="P@1, percent", title=result["set"])
-        axis.margins(0.3)
+        axis.set(xlabel="seconds of training", ylabel="P@1, percent", title=result["set"])
+        axis.margins(0.25)
         axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
