@@ -17,6 +17,14 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 @dataclass
+class DataConfig:
+    """What of the data set is read."""
+
+    text: str = "full"  # title | full: of points and labels
+    pairs: float = 1.0  # share of the training points that keep their pairs; the others stay as text and graph
+
+
+@dataclass
 class EncoderConfig:
     """What turns a text into a vector."""
 
@@ -107,6 +115,7 @@ class Config:
     preset: str = "static"
     seed: int = 0
     graphs: list[str] = field(default_factory=list)
+    data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     stage1: Stage1Config = field(default_factory=Stage1Config)
     graph: GraphConfig = field(default_factory=GraphConfig)
@@ -117,12 +126,14 @@ class Config:
 
 
 _CHOICES = {
+    "data.text": ("title", "full"),
     "encoder.kind": ("static", "transformer"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs"),
     "stage1.loss": ("softmax", "triplet"),
 }
 _ABOVE_ZERO = {
+    "data.pairs",
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
     "stage1.max_steps", "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
@@ -219,4 +230,6 @@ def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
         raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
     if key == "validation.share" and value >= 1:
         raise InputError(f"{key}={value!r}: expected a share below 1")
+    if key == "data.pairs" and value > 1:
+        raise InputError(f"{key}={value!r}: expected a share of at most 1")
     setattr(target, name, value)

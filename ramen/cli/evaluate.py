@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ramen.cli.console import say_next, show, write_json
+from ramen.cli.console import assignments, say_next, show, write_json
 from ramen.errors import InputError
 
 EXAMPLES = """\b
 Examples:
   ramen eval runs/planted --data data/planted
-  ramen eval runs/planted --data data/planted --scorer encoder --json encoder.json
+  ramen eval runs/planted --data data/planted data.text=title --scorer encoder --json encoder.json
 """
 
 METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG")
@@ -25,17 +25,26 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     scorer: Annotated[str | None, typer.Option(help="Measure this one alone, such as encoder or sparse.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="data.text=title or full; default: the run's.")
+    ] = None,
 ) -> None:
     """Measure a run on the test split.
 
     Prints P, nDCG, R, PSP and PSnDCG in percent. Those of the joint ranking, and of each scorer alone, also go into the
-    run's metrics.json; with --scorer nothing is written there.
+    run's metrics.json; with --scorer or another data.text nothing is written there.
     """
     if json is not None and not json.parent.is_dir():
         raise InputError(f"--json {json}: folder {json.parent} is missing")
+    options = assignments(overrides or [])
+    for key in options.keys() - {"data.text"}:
+        raise InputError(f"argument {key}={options[key]!r}: expected data.text=title or data.text=full")
+    text = options.get("data.text")
+    if text not in (None, "title", "full"):
+        raise InputError(f"data.text={text!r}: expected one of title, full")
     import ramen
 
-    figures = ramen.evaluate(run, data, save=scorer is None, scorer=scorer)
+    figures = ramen.evaluate(run, data, save=True, scorer=scorer, text=text)
     for line in table(figures["test"], figures["propensity"]):
         show(line)
     if json is not None:
@@ -47,7 +56,7 @@ def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]
     """Figures in percent, a metric per line; the PSP line says which constants it was made with.
 
     Args:
-        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric.
+        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric; ``"R@100"`` may come on top.
         propensity: ``{"A": ..., "B": ..., "source": ...}``.
 
     Example:
@@ -59,6 +68,8 @@ def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]
     lines = ["      " + "".join(f"{'@' + cut_off:>8}" for cut_off in cut_offs)]
     for metric in METRICS:
         line = f"{metric:<6}" + "".join(f"{test[f'{metric}@{cut_off}']:8.2f}" for cut_off in cut_offs)
+        if metric == "R" and "R@100" in test:
+            line += f"   @100 {test['R@100']:.2f}"
         if metric == "PSP":
             line += f"   A {propensity['A']}, B {propensity['B']} ({propensity['source']})"
         lines.append(line)

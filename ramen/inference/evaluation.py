@@ -8,25 +8,34 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.config import read_config
 from ramen.data import Dataset, load_dataset
+from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.scorers.ranker import Ranker
 
 CUT_OFFS = (1, 3, 5, 10)
+DEEP = 100  # where recall alone is measured, too: what a first stage would hand on
 
 
 def evaluate(
-    run: str | Path, data: Dataset | str | Path, save: bool = False, scorer: str | None = None
+    run: str | Path,
+    data: Dataset | str | Path,
+    save: bool = False,
+    scorer: str | None = None,
+    text: str | None = None,
 ) -> dict[str, Any]:
-    """P, nDCG, R, PSP and PSnDCG at 1, 3, 5 and 10 on the test split, filter applied.
+    """P, nDCG, R, PSP and PSnDCG at 1, 3, 5 and 10, and R at 100, on the test split, filter applied.
 
     Args:
         run: run folder.
         data: the data set it was trained on, or its folder.
-        save: also write the figures into the run's ``metrics.json``; not with ``scorer``.
+        save: also write the figures into the run's ``metrics.json``; not with ``scorer`` or another ``text``.
         scorer: measure this one alone instead of the joint ranking, such as ``"encoder"``.
+        text: ``title`` or ``full`` texts of the test points; None for what the run was trained on. Propensities are
+            those of the whole training part, also where a run was trained on a share of its pairs.
 
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
@@ -36,12 +45,14 @@ def evaluate(
     Raises:
         InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
     """
-    from ramen.metrics import inverse_propensity, report
+    from ramen.metrics import inverse_propensity, recall, report
 
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
     tagger = Tagger.load(run)
+    trained_on = read_config(Path(run) / "config.yaml").data.text
+    dataset = with_texts(dataset, text or trained_on)
     ranker = tagger.run.ranker
     if tagger.run.uids != dataset.labels.uids:
         raise InputError(
@@ -53,14 +64,15 @@ def evaluate(
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    ranked = ranker.rank_each(tagger.queries(dataset.test.joined()), max(CUT_OFFS), filtered)
+    ranked = ranker.rank_each(tagger.queries(dataset.test.joined()), DEEP, filtered)
     card = dataset.card
     propensities = inverse_propensity(dataset.train_targets, card.A, card.B)
     found = {}
     for name, labels in ranked.items():
-        short = max(CUT_OFFS) - labels.shape[1]  # a run of fewer labels
+        short = DEEP - labels.shape[1]  # a run of fewer labels
         labels = np.pad(labels, ((0, 0), (0, max(0, short))), constant_values=-1)
         found[name] = report(labels, dataset.test_targets, propensities, ks=CUT_OFFS)
+        found[name][f"R@{DEEP}"] = 100.0 * float(recall(labels, dataset.test_targets, k=DEEP)[-1])
     joined = found.pop("")
     figures = {
         "test": joined,
@@ -68,6 +80,6 @@ def evaluate(
         "propensity": {"A": card.A, "B": card.B, "source": card.source},
         "points": len(dataset.test),
     }
-    if save and scorer is None:
+    if save and scorer is None and (text or trained_on) == trained_on:
         write_metrics(Path(run), figures)
     return figures

@@ -13,6 +13,7 @@ import torch
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
+from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
 from ramen.errors import InputError
@@ -65,7 +66,8 @@ def train(
     config.seed = seed
     out = Path(out)
     check_out(out, resume)
-    dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    whole_set = data if isinstance(data, Dataset) else load_dataset(data)
+    dataset = with_pairs(with_texts(whole_set, config.data.text), config.data.pairs, seed)
     config.graphs = chosen_graphs(graphs, dataset)
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
@@ -80,7 +82,7 @@ def train(
         _save(fitter, encoder, choice, figures, out, log)
         if len(dataset.test):
             del fitter, encoder, material
-            evaluate(out, dataset, save=True)
+            evaluate(out, whole_set, save=True)
     except OSError as error:
         raise_clearly(error, out)
         raise

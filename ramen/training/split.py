@@ -13,6 +13,7 @@ from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two training points count as near duplicates
 _BUCKET = 64  # points among which near duplicates are sought
+_UNSEEN = 0.1  # share of labels without a training point above which such are expected at test, too
 _CLUSTERINGS = 3  # each finds some nine tenths of the pairs
 
 
@@ -21,13 +22,15 @@ class Split:
     """Rows to train on and rows to choose by.
 
     Attributes:
-        rows: int64, training rows to fit on.
+        rows: int64, training rows to fit on: those with a label.
+        texts: int64, training rows that may be seen without their labels, as text and graph: all but the held-out.
         held_out: int64, validation rows.
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
         truth: float32 CSR (V, L), what the held-out rows are measured by.
     """
 
     rows: np.ndarray
+    texts: np.ndarray
     held_out: np.ndarray
     targets: sp.csr_matrix
     truth: sp.csr_matrix
@@ -35,9 +38,8 @@ class Split:
 
 def whole(dataset: Dataset) -> Split:
     """Everything to train on, nothing held out."""
-    n = len(dataset.train)
-    none = np.empty(0, dtype=np.int64)
-    return Split(np.arange(n, dtype=np.int64), none, dataset.train_targets, dataset.train_targets[none])
+    every, none = np.arange(len(dataset.train), dtype=np.int64), np.empty(0, dtype=np.int64)
+    return Split(_labelled(dataset.train_targets), every, none, dataset.train_targets, dataset.train_targets[none])
 
 
 def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int) -> Split:
@@ -47,30 +49,40 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
     training and so overrate memory (neighbours, many epochs of the head). For a held-out pair (point, label) whose
     mirror (the label as a training point, with the point as its label) is in training, the mirror is dropped. As every
     label of a test split has a training point, so has every label of the truth; points left without any are not used.
+    Where more than a tenth of the labels has no training point to begin with, the test split will ask for such, too,
+    and the truth keeps them.
 
     Args:
         dataset: its training part is cut.
         vectors: float32 (N, d), unit vectors of the training points before any training.
-        share: of the training points to hold out, in (0, 1).
+        share: of the training points with a label to hold out, in (0, 1).
         max_points: hold out at most so many.
         seed: of the draw.
     """
-    n = len(dataset.train)
+    labelled = _labelled(dataset.train_targets)
+    n = len(labelled)
     wanted = min(max_points, round(share * n), n - 1)
-    groups = near_duplicates(vectors, seed)
+    groups = near_duplicates(vectors[labelled], seed)
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
     order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
     is_held = np.isin(groups, chosen)
-    rows, held_out = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    rows, held_out = labelled[~is_held], labelled[is_held]
+    texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
     targets = _without_mirrors(dataset, held_out)
-    is_trained = np.asarray(targets[rows].sum(0)).ravel() > 0
-    truth = sp.csr_matrix(dataset.train_targets[held_out] @ sp.diags(is_trained.astype(np.float32)), dtype=np.float32)
-    truth.eliminate_zeros()
+    truth = dataset.train_targets[held_out]
+    if (dataset.train_targets.getnnz(0) == 0).mean() <= _UNSEEN:
+        is_trained = (targets[rows].getnnz(0) > 0).astype(np.float32)
+        truth = sp.csr_matrix(truth @ sp.diags(is_trained), dtype=np.float32)
+        truth.eliminate_zeros()
     usable = np.diff(truth.indptr) > 0
-    return Split(rows, held_out[usable], targets, truth[usable])
+    return Split(rows, texts, held_out[usable], targets, truth[usable])
+
+
+def _labelled(targets: sp.csr_matrix) -> np.ndarray:
+    return np.flatnonzero(np.diff(targets.indptr)).astype(np.int64)
 
 
 def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:

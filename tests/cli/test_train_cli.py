@@ -64,7 +64,8 @@ def refused(done, message):
 def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     assert ramen("data", "prepare", "planted", "--out", "data", "points=100", "labels=40").returncode == 0
     assert ramen("data", "check", "data").returncode == 0
-    done = ramen("train", "data", "--out", "run", "--graphs", "links", "--seed", 3, *quick)
+    reading = ["data.text=title", "data.pairs=0.8"]
+    done = ramen("train", "data", "--out", "run", "--graphs", "links", "--seed", 3, *quick, *reading)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.endswith("next: ramen eval run --data data\n")
@@ -76,6 +77,13 @@ def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"] == figures["test"]
     assert f"{figures['test']['P@1']:.2f}" in done.stdout and "A 0.55, B 1.5" in done.stdout
+
+    done = ramen("eval", "run", "--data", "data", "--scorer", "encoder", "data.text=full")
+    assert done.returncode == 0, done.stderr
+    assert "@100" in done.stdout
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"] == figures["test"]
+    refused(ramen("eval", "run", "--data", "data", "data.pairs=0.1"), "expected data.text=title or data.text=full")
+    refused(ramen("eval", "run", "--data", "data", "data.text=titel"), "'titel': expected one of title, full")
 
     done = ramen("tag", "run", "--k", 3, stdin=b"one text\nanother\n")
     assert done.returncode == 0, done.stderr
@@ -100,10 +108,11 @@ def test_bad_data_is_refused_and_nothing_is_written(ramen, tmp_path, planted, qu
     [
         (["--graphs", "links,nosie"], "unknown graph kind 'nosie'"),
         (["--preset", "statik"], "unknown preset 'statik': did you mean 'static'?"),
+        (["data.pairs=10"], "data.pairs=10.0: expected a share of at most 1"),
         (["stage1.epoch=2"], "unknown key 'stage1.epoch': did you mean 'stage1.epochs'?"),
         (["encoder.backbone=no such thing"], "encoder.backbone='no such thing': expected a folder"),
     ],
-    ids=["graph", "preset", "key", "backbone"],
+    ids=["graph", "preset", "pairs", "key", "backbone"],
 )
 def test_a_bad_call_is_refused_and_nothing_is_written(ramen, tmp_path, planted, arguments, message):
     refused(ramen("train", planted, "--out", "run", *arguments), message)

@@ -138,6 +138,25 @@ def test_points_without_labels_are_not_measured_by(many):
     assert len(split.held_out) and (split.held_out % 2 == 0).all()
 
 
+def test_points_without_labels_are_texts_only(many):
+    data, _, vectors = many
+    even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
+    data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
+    split = cut(data, vectors, 0.2, 2000, 0)
+    assert (split.rows % 2 == 0).all() and (whole(data).rows % 2 == 0).all()
+    np.testing.assert_array_equal(split.texts, np.setdiff1d(np.arange(400), split.held_out))
+    assert len(whole(data).texts) == 400
+
+
+def test_where_many_labels_have_no_point_the_truth_keeps_them(many):
+    data, _, vectors = many
+    rare = sp.csr_matrix((np.ones(400, np.float32), (range(400), range(400))), shape=(400, 500))  # a hundred have none
+    data.train_targets = sp.hstack([data.train_targets, rare]).tocsr()
+    data.labels = texts([f"l{i}" for i in range(540)])
+    split = cut(data, vectors, 0.2, 2000, 0)
+    assert (data.train_targets[split.held_out] != split.truth).nnz == 0
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_few_points_leave_some_to_train_on(n, share):
@@ -148,5 +167,5 @@ def test_few_points_leave_some_to_train_on(n, share):
 def test_whole_holds_nothing_out(many):
     data, _, _ = many
     split = whole(data)
-    assert split.rows.tolist() == list(range(400)) and not len(split.held_out)
+    assert split.rows.tolist() == split.texts.tolist() == list(range(400)) and not len(split.held_out)
     assert (split.targets != data.train_targets).nnz == 0

@@ -1,0 +1,74 @@
+"""What of a data set a run reads: titles or whole texts, all pairs or those of a share of the points."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.data.dataset import Dataset, Graph, Texts
+from ramen.errors import InputError
+
+_PAIRS = 7  # so that the draw of the points is no other draw of the same seed
+
+
+def with_texts(dataset: Dataset, text: str) -> Dataset:
+    """The data set as it is (``"full"``), or without the contents of points and labels (``"title"``).
+
+    Example:
+        ``with_texts(ramen.load_dataset("data/planted"), "title").train.joined()[0]``
+    """
+    if text == "full":
+        return dataset
+    if text != "title":
+        raise InputError(f"text is {text!r}, expected title or full")
+
+    def titles(texts: Texts) -> Texts:
+        return dataclasses.replace(texts, contents=[""] * len(texts))
+
+    return dataclasses.replace(
+        dataset, train=titles(dataset.train), test=titles(dataset.test), labels=titles(dataset.labels)
+    )
+
+
+def with_pairs(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The data set with the pairs of a share of its training points; the others stay, as texts with graph rows.
+
+    Args:
+        dataset: not changed.
+        share: of the training points that have a label, in (0, 1]; rounded, at least one point.
+        seed: draws the points.
+
+    Returns:
+        The same rows; ``train_targets`` has empty rows where pairs were left out.
+    """
+    if share == 1:
+        return dataset
+    if not 0 < share < 1:
+        raise InputError(f"share of pairs is {share}, expected above 0 and at most 1")
+    labelled = np.flatnonzero(np.diff(dataset.train_targets.indptr))
+    rng = np.random.default_rng([seed, _PAIRS])
+    kept = rng.permutation(labelled)[: max(1, round(share * len(labelled)))]
+    is_kept = np.zeros(len(dataset.train), dtype=np.float32)
+    is_kept[kept] = 1
+    targets = sp.csr_matrix(sp.diags(is_kept) @ dataset.train_targets, dtype=np.float32)
+    targets.eliminate_zeros()
+    return dataclasses.replace(dataset, train_targets=targets)
+
+
+def without_label_rows(dataset: Dataset, uids: set[str]) -> Dataset:
+    """The data set with the graph rows of some labels blanked.
+
+    For the strict measure of a graph: where a test point is also a label, training has seen its row of the graph.
+    """
+    blank = np.array([uid not in uids for uid in dataset.labels.uids], dtype=np.float32)
+
+    def blanked(graph: Graph) -> Graph:
+        if graph.labels is None:
+            return graph
+        rows = sp.csr_matrix(sp.diags(blank) @ graph.labels, dtype=np.float32)
+        rows.eliminate_zeros()
+        return dataclasses.replace(graph, labels=rows)
+
+    return dataclasses.replace(dataset, graphs={kind: blanked(graph) for kind, graph in dataset.graphs.items()})
