@@ -52,6 +52,15 @@ def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, sh
     return size
 
 
+@numba.njit(cache=True, inline="always")
+def _hop(ptr: np.ndarray, ids: np.ndarray, at: np.ndarray, when: np.ndarray, pick: np.ndarray, active: int) -> None:
+    for i in range(active):
+        start = ptr[at[i]]
+        degree = np.int64(ptr[at[i] + 1] - start)
+        at[i] = ids[start + ((np.int64(pick[when[i]]) * degree) >> 32)]  # multiply-high: no division
+        when[i] += 1
+
+
 @numba.njit(cache=True, parallel=True)
 def _walk(
     near: tuple, far: tuple, begin: int, stop: int, first: int, seed: int, hops: int, limit: int, keep: int
@@ -76,9 +85,7 @@ def _walk(
         used = np.empty(hops, dtype=np.int32)
         heap_scores, heap_ids = np.empty(keep, dtype=np.int32), np.empty(keep, dtype=np.int32)
         for node in range(begin + block * _BLOCK, min(begin + (block + 1) * _BLOCK, stop)):
-            home = near_ptr[node]
-            degree = near_ptr[node + 1] - home
-            if degree == 0:
+            if near_ptr[node + 1] == near_ptr[node]:
                 continue
             stream = _mix(np.uint64(seed) * np.uint64(_GOLDEN) + np.uint64(first + node))
             for hop in range(hops):
@@ -86,33 +93,24 @@ def _walk(
                 pick[hop] = np.uint32(number >> np.uint64(32))
                 coin[hop] = np.uint32(number & np.uint64(0xFFFFFFFF))
             size, active, hop = 0, 0, 0
-            while hop < hops:  # the first hop of every stretch, from the start's own list
-                there = near_ids[home + ((np.int64(pick[hop]) * np.int64(degree)) >> 32)]
-                size = _count(keys, counts, used, size, 64 - bits, there)
-                at[active], when[active] = there, hop + 1
-                active += 1 if np.int64(coin[hop]) >= limit and hop + 1 < hops else 0
+            while hop < hops:
+                at[active], when[active] = node, hop
+                active += 1
                 while hop < hops and np.int64(coin[hop]) >= limit:
                     hop += 2
                 hop += 1
             while active:
-                for i in range(active):
-                    start = far_ptr[at[i]]
-                    degree = far_ptr[at[i] + 1] - start
-                    at[i] = far_ids[start + ((np.int64(pick[when[i]]) * np.int64(degree)) >> 32)]
-                    when[i] += 1
-                while active and when[active - 1] >= hops:  # only the last stretch can end on the near side
-                    active -= 1
-                for i in range(active):
-                    start = near_ptr[at[i]]
-                    degree = near_ptr[at[i] + 1] - start
-                    at[i] = near_ids[start + ((np.int64(pick[when[i]]) * np.int64(degree)) >> 32)]
+                _hop(near_ptr, near_ids, at, when, pick, active)
                 left = 0
                 for i in range(active):
                     hop = int(when[i])
                     size = _count(keys, counts, used, size, 64 - bits, at[i])
-                    at[left], when[left] = at[i], hop + 1
-                    left += 1 if np.int64(coin[hop]) >= limit and hop + 1 < hops else 0
+                    at[left], when[left] = at[i], hop
+                    left += 1 if np.int64(coin[hop - 1]) >= limit and hop < hops else 0
                 active = left
+                _hop(far_ptr, far_ids, at, when, pick, active)
+                while active and when[active - 1] >= hops:  # only the last stretch can end on the near side
+                    active -= 1
             kept = 0
             for i in range(size):
                 slot = used[i]
@@ -167,16 +165,9 @@ def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: in
 
 
 def densify(
-    points: sp.csr_matrix | None,
-    labels: sp.csr_matrix | None,
-    *,
-    hops: int = 400,
-    restart: float = 0.8,
-    max_degree: int = 500,
-    keep: int = 10,
-    seed: int = 0,
-    kind: str = "graph",
-) -> tuple[sp.csr_matrix | None, sp.csr_matrix | None]:
+    points: sp.csr_matrix | None, labels: sp.csr_matrix | None, *, hops: int = 400, restart: float = 0.8,
+    max_degree: int = 500, keep: int = 10, seed: int = 0, kind: str = "graph",
+) -> tuple[sp.csr_matrix | None, sp.csr_matrix | None]:  # fmt: skip
     """Link every row to the anchors, and every anchor to the rows, that a random walk from it visits most.
 
     A walk steps to a random anchor of its row, counts the visit, and then goes back to its start with probability
@@ -223,15 +214,9 @@ def densify(
 
 
 def densify_plain(
-    points: sp.csr_matrix | None,
-    labels: sp.csr_matrix | None,
-    *,
-    hops: int = 400,
-    restart: float = 0.8,
-    max_degree: int = 500,
-    keep: int = 10,
-    seed: int = 0,
-) -> set[tuple[int, int]]:
+    points: sp.csr_matrix | None, labels: sp.csr_matrix | None, *, hops: int = 400, restart: float = 0.8,
+    max_degree: int = 500, keep: int = 10, seed: int = 0,
+) -> set[tuple[int, int]]:  # fmt: skip
     """The edges (row of points stacked on labels, anchor) of :func:`densify`, walked hop by hop: for tests."""
     sides = [side for side in (points, labels) if side is not None]
     stacked = np.vstack([side.toarray() for side in sides]) != 0
