@@ -76,7 +76,7 @@ def _walk(
     far_ptr, far_ids = far
     best = np.full((stop - begin, keep), -1, dtype=np.int32)
     bits = 1
-    while (1 << bits) < 2 * hops:
+    while (1 << bits) < 2 * hops:  # a table at most half full
         bits += 1
     for block in numba.prange((stop - begin + _BLOCK - 1) // _BLOCK):
         pick, coin = np.empty(hops, dtype=np.uint32), np.empty(hops, dtype=np.uint32)
@@ -140,28 +140,23 @@ def _linked(sides: list[sp.csr_matrix], max_degree: int) -> sp.csr_matrix:
 def _edges(best: np.ndarray, columns: int) -> sp.csr_matrix:
     """Node ids in rows padded with -1, as a matrix of ones."""
     has = best >= 0
-    indptr = np.concatenate([[0], np.cumsum(has.sum(1))])
+    indptr = np.append(0, np.cumsum(has.sum(1)))
     return sp.csr_matrix((np.ones(indptr[-1], np.float32), best[has], indptr), shape=(len(best), columns))
 
 
 def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: int, keep: int, kind: str) -> None:
     if min(hops, max_degree, keep) < 1 or not 0 <= restart <= 1:
-        raise ValueError(
-            "expected hops, max_degree and keep of at least 1 and restart in [0, 1], "
-            f"found {hops}, {max_degree}, {keep} and {restart}"
-        )
+        found = f"{hops}, {max_degree}, {keep} and {restart}"
+        raise ValueError(f"expected hops, max_degree and keep of at least 1 and restart in [0, 1], found {found}")
     if len({side.shape[1] for side in sides}) > 1:
         raise ValueError(f"points and labels have {sides[0].shape[1]} and {sides[1].shape[1]} anchors")
     nodes = sum(side.shape[0] for side in sides) + sides[0].shape[1]
     edges = sum(side.nnz for side in sides)
-    of_keep = nodes * min(keep, hops) * 36  # ids, then (ids, ones) of either side, one transposed, and of their union
-    of_hops = numba.get_num_threads() * hops * 56
-    needed, available = edges * 30 + nodes * 40 + of_keep + of_hops, _available()
+    of_keep, of_hops = nodes * min(keep, hops) * 24, numba.get_num_threads() * hops * 56
+    needed, available = edges * 16 + nodes * 32 + of_keep + of_hops, _available()  # a quarter above the measured peak
     if available is not None and needed > available:
-        raise InputError(
-            f"random walks on graph {kind!r} need {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB "
-            f"are available: lower {'hops' if of_hops > of_keep else 'keep'}"
-        )
+        gib = f"{needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are available"
+        raise InputError(f"random walks on graph {kind!r} need {gib}: lower {'hops' if of_hops > of_keep else 'keep'}")
 
 
 def densify(
@@ -222,21 +217,21 @@ def densify_plain(
     stacked = np.vstack([side.toarray() for side in sides]) != 0
     stacked[:, stacked.sum(0) > max_degree] = False
     neighbours = [[np.flatnonzero(row).tolist() for row in way] for way in (stacked, stacked.T)]
-    word = (1 << 64) - 1
 
     def mix(x: int) -> int:
-        x = ((x ^ (x >> 30)) * _MIX1) & word
-        x = ((x ^ (x >> 27)) * _MIX2) & word
+        x %= 2**64
+        x = ((x ^ (x >> 30)) * _MIX1) % 2**64
+        x = ((x ^ (x >> 27)) * _MIX2) % 2**64
         return x ^ (x >> 31)
 
     edges = set()
     for side, first in ((0, 0), (1, len(stacked))):
         for start, own in enumerate(neighbours[side]):
             visits: dict[int, int] = {}
-            stream = mix((seed * _GOLDEN + first + start) & word)
+            stream = mix(seed * _GOLDEN + first + start)
             at, here = side, start
             for hop in range(hops if own else 0):
-                number = mix((stream + hop * _GOLDEN) & word)
+                number = mix(stream + hop * _GOLDEN)
                 choices = neighbours[at][here]
                 here = choices[(number >> 32) * len(choices) >> 32]
                 at = 1 - at
