@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from ramen.graph import walks
 
 OUT = Path(__file__).parent / "results" / "random_walks.md"
-HOPS, RESTART, KEEP, MAX_DEGREE, REPEATS = 400, 0.8, 10, 500, 7
+HOPS, RESTART, KEEP, MAX_DEGREE, REPEATS = 400, 0.8, 10, 500, 15
 
 
 def graph(nodes: int, edges: int) -> sp.csr_matrix:
@@ -43,15 +43,15 @@ def graph(nodes: int, edges: int) -> sp.csr_matrix:
     return walks._linked([links], MAX_DEGREE)
 
 
-def rate(run: Callable[[], int]) -> float:
-    """Median steps a second after a warm-up."""
+def rate(run: Callable[[], int]) -> tuple[float, float]:
+    """Median and best steps a second after a warm-up: the best is what other work on the machine spoils least."""
     run()
     rates = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         steps = run()
         rates.append(steps / (time.perf_counter() - start))
-    return statistics.median(rates)
+    return statistics.median(rates), max(rates)
 
 
 def vectorised(near: tuple, far: tuple, starts: np.ndarray, hops: int) -> int:
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small graph; prints only")
     quick = parser.parse_args().quick
-    nodes, edges, sample = (10_000, 100_000, 2_000) if quick else (1_000_000, 10_000_000, 100_000)
+    nodes, edges, sample = (10_000, 100_000, 2_000) if quick else (1_000_000, 10_000_000, 40_000)
     links = graph(nodes, edges)
     rows, anchors = links.shape
     near, far = walks._sides(links)
@@ -113,7 +113,7 @@ def main() -> None:
         return (of_rows + of_anchors) * HOPS
 
     starts = np.flatnonzero(np.diff(near[0]))[:sample].astype(np.int32)
-    reads, threads = (2**20 if quick else 2**25), numba.get_num_threads()
+    reads, threads = (2**20 if quick else 2**23), numba.get_num_threads()
     memory = np.ones((2**24 if quick else 2**30) // 4, dtype=np.int32)
 
     def roof() -> int:
@@ -141,16 +141,20 @@ def main() -> None:
         rates["torch-cluster, no restarts, no counts"] = rate(torch_cluster)
     rates["roof: independent reads of random 64-byte lines"] = rate(roof)
 
-    ours_rate, top = rates["ramen, walks and counts"], rates["roof: independent reads of random 64-byte lines"]
+    ours_rate = rates["ramen, walks and counts"][1]
+    top = rates["roof: independent reads of random 64-byte lines"][1]
     lines = [
         "# Random walks with restart",
         "",
         f"{rows:,} rows, {anchors:,} anchors, {links.nnz:,} edges; {HOPS} hops, restart {RESTART}; "
         f"median of {REPEATS}; walks from {sample:,} nodes.",
         "",
-        "| what | M steps/s | to ramen | to the roof |",
-        "|---|---|---|---|",
-        *(f"| {name} | {r / 1e6:.1f} | {r / ours_rate:.2f} | {r / top:.2f} |" for name, r in rates.items()),
+        "| what | M steps/s, median | best | best to ramen's | to the roof |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {middle / 1e6:.1f} | {best / 1e6:.1f} | {best / ours_rate:.2f} | {best / top:.2f} |"
+            for name, (middle, best) in rates.items()
+        ),
         "",
         "Of three hops two start a stretch, from a list in cache; the third reads an offset and an edge: 0.67 reads of "
         f"memory a hop, {ours_rate * 2 / 3 / 1e6:.0f} M a second, {ours_rate * 2 / 3 / top:.2f} of the roof.",
