@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,17 +50,36 @@ class Stage1Config:
     loss: str = "softmax"  # softmax | triplet
     temperature: float = 0.05  # of the softmax loss
     margin: float = 0.3  # of the triplet loss
-    cluster_size: int = 16  # of the clusters that make up a batch; 0 for uniform batches
-    cluster_from: int = 2  # epochs with uniform batches first
-    cluster_every: int = 2  # epochs between refreshes
+    negatives: str = "clusters"  # clusters | ance | batch: where negatives beside the batch's own labels come from
+    cluster_size: int = 16  # clusters: rows of one
+    nearest: int = 20  # ance: wrong labels nearest to a point, of which each step draws two
+    hard_from: int = 2  # epochs on uniform batches first
+    hard_every: int = 2  # epochs between refreshes of the clusters or the nearest labels
+    accumulate: int = 1  # batches an update
+    clip: float = 0.0  # largest norm of the gradient; 0 for no limit
 
 
 @dataclass
 class GraphConfig:
-    """Weights of the regulariser, the same for every graph kind."""
+    """The regulariser; the weights are the same for every graph kind that ``lambdas`` does not name."""
 
-    lambda_x: float = 0.1  # points' side
-    lambda_z: float = 0.1  # labels' side
+    lambda_: str = "auto"  # auto | fixed | bandit
+    lambda_x: float = 0.1  # points' side; where the bandit starts, and in units of which auto searches
+    lambda_z: float = 0.3  # labels' side
+    auto_steps: int = 120  # auto: batches of a short run, at most
+    lambdas: str = ""  # fixed: of single graphs, as in category:0.1/0.3,header:0
+    floor: float = 0.02  # bandit: smallest weight
+    rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
+    rows_per_step: int = 512  # all: a side
+    hops: int = 0  # of the walk with restart that densifies the graphs; 0 for no walk
+    restart: float = 0.8  # walk: probability of going back to the start after a visit
+    max_degree: int = 500  # walk: anchors with more rows are left out
+    visited: int = 10  # walk: most visited nodes that become edges
+    prune: str = "none"  # none | threshold | top: drop edges by the cosine of row and anchor
+    prune_from: int = 4  # epochs on the whole graph first
+    prune_every: int = 2  # epochs between prunings
+    prune_below: float = 0.0  # threshold: cosines up to it are dropped
+    prune_keep: int = 5  # top: edges kept a row
 
 
 @dataclass
@@ -105,6 +125,7 @@ class ValidationConfig:
     """The split, cut from training, that chooses settings of the heads and the scorers' weights."""
 
     share: float = 0.1  # of the training points
+    min_points: int = 400  # hold out so many of a small set, but at most a quarter
     max_points: int = 2000
 
 
@@ -130,12 +151,18 @@ _CHOICES = {
     "encoder.kind": ("static", "transformer"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs"),
+    "graph.lambda": ("auto", "fixed", "bandit"),
+    "graph.prune": ("none", "threshold", "top"),
+    "graph.rows": ("all", "batch"),
     "stage1.loss": ("softmax", "triplet"),
+    "stage1.negatives": ("clusters", "ance", "batch"),
 }
 _ABOVE_ZERO = {
     "data.pairs",
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
-    "stage1.max_steps", "stage1.temperature", "stage1.cluster_every", "head.batch_size", "head.lr",
+    "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
+    "stage1.accumulate", "graph.rows_per_step", "graph.auto_steps", "graph.max_degree", "graph.visited",
+    "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip
@@ -162,7 +189,7 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     changes = yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}
     for key, value in _flat(changes):
         _assign(config, key, value)
-    texts = {key for key, value in _flat(dataclasses.asdict(config)) if isinstance(value, str)}
+    texts = {key for key, value in _flat(as_tree(config)) if isinstance(value, str)}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -193,7 +220,16 @@ def read_config(path: Path) -> Config:
 
 def config_yaml(config: Config) -> str:
     """The text of ``config.yaml``."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+    return yaml.safe_dump(as_tree(config), sort_keys=False)
+
+
+def as_tree(config: Config) -> dict[str, Any]:
+    """The settings by section and key, as they are written."""
+
+    def named(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name.removesuffix("_"): value for name, value in items}  # lambda is a word of Python
+
+    return dataclasses.asdict(config, dict_factory=named)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -205,13 +241,14 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _keys(config: Config) -> set[str]:
-    return {key for key, _ in _flat(dataclasses.asdict(config))} - {"preset", "seed", "graphs"}
+    return {key for key, _ in _flat(as_tree(config))} - {"preset", "seed", "graphs"}
 
 
 def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
     if key not in _keys(config):
         raise InputError(f"unknown key {key!r}: {nearest(key, _keys(config))}")
     section, name = key.split(".")
+    name += "_" if keyword.iskeyword(name) else ""
     target = getattr(config, section)
     wanted = type(getattr(target, name))
     if wanted is float and isinstance(value, str):
@@ -230,6 +267,6 @@ def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
         raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
     if key == "validation.share" and value >= 1:
         raise InputError(f"{key}={value!r}: expected a share below 1")
-    if key == "data.pairs" and value > 1:
+    if key in ("data.pairs", "graph.restart") and value > 1:
         raise InputError(f"{key}={value!r}: expected a share of at most 1")
     setattr(target, name, value)

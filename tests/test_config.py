@@ -1,11 +1,9 @@
 """Presets, overrides, and what is refused."""
 
-import dataclasses
-
 import pytest
 import yaml
 
-from ramen.config import PRESETS, Config, config_yaml, load_config, read_config
+from ramen.config import PRESETS, Config, as_tree, config_yaml, load_config, read_config
 from ramen.errors import InputError
 
 SHIPPED = sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -17,7 +15,7 @@ def test_the_two_presets_are_shipped():
 
 @pytest.mark.parametrize("preset", SHIPPED)
 def test_every_preset_loads_and_applies_each_of_its_keys(preset):
-    config = dataclasses.asdict(load_config(preset))
+    config = as_tree(load_config(preset))
     assert config["preset"] == preset
     for section, changes in yaml.safe_load((PRESETS / f"{preset}.yaml").read_text()).items():
         for key, value in changes.items():
@@ -81,10 +79,9 @@ def test_unknown_preset_names_the_nearest():
 
 def test_every_key_can_be_overridden_by_its_own_value():
     config = load_config("transformer")
-    for section in (field.name for field in dataclasses.fields(config)):
-        values = getattr(config, section)
-        if dataclasses.is_dataclass(values):
-            overrides = [f"{section}.{key}={value}" for key, value in dataclasses.asdict(values).items()]
+    for section, values in as_tree(config).items():
+        if isinstance(values, dict):
+            overrides = [f"{section}.{key}={value}" for key, value in values.items()]
             assert load_config("transformer", overrides) == config
 
 

@@ -34,6 +34,11 @@ class Tokens:
         ids = np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(offsets[-1]))
         return cls(ids, offsets)
 
+    def some(self, rows: np.ndarray) -> Tokens:
+        """Tokens of some of the texts."""
+        ids, starts = self.take(rows)
+        return Tokens(ids.astype(np.int32), np.append(starts, len(ids)))
+
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids of the given texts end to end (int64), and where each text starts (int64)."""
         counts = self.offsets[rows + 1] - self.offsets[rows]

@@ -1,7 +1,8 @@
-"""RAMEN's regulariser: rows of the batch are pulled to their anchors, away from the other anchors of the batch.
+"""RAMEN's regulariser: rows of a graph are pulled to their anchors, away from the other anchors of the step.
 
-R_x = Σ_i Σ_{p linked, n not linked} [ E(x_i)·E(a_n) - E(x_i)·E(a_p) + γ ]_+, and R_z likewise for labels.
-Source: RAMEN (WWW 2025 Companion, doi 10.1145/3701716.3715230), section 3. Nothing of it is left at inference.
+R_x = Σ_i Σ_{p linked, n not linked} [ E(x_i)·E(a_n) - E(x_i)·E(a_p) + γ ]_+, and R_z likewise for labels; the hinge
+may be another loss of the same pairs. Source: RAMEN (WWW 2025 Companion, doi 10.1145/3701716.3715230), section 3.
+Nothing of it is left at inference.
 """
 
 from __future__ import annotations
@@ -9,29 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from ramen.encoders.base import Encoder, Tokens
+from ramen.graph.side import Side, block, sample_column
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-def sample_column(matrix: sp.csr_matrix, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One random stored column for each row that has any.
-
-    Returns:
-        bool (len(rows),) which rows have one, and the int64 columns of those.
-    """
-    counts = matrix.indptr[rows + 1] - matrix.indptr[rows]
-    has = counts > 0
-    at = matrix.indptr[rows[has]] + (rng.random(int(has.sum())) * counts[has]).astype(np.int64)
-    return has, matrix.indices[at].astype(np.int64)
-
-
-def block(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """The stored entries among some rows and columns, bool (len(rows), len(columns))."""
-    return torch.from_numpy(matrix[rows][:, columns].toarray() != 0)
+Drawn = tuple[np.ndarray, torch.Tensor]  # rows and their unit vectors
 
 
 def both_ways(
@@ -48,53 +33,61 @@ class GraphRegulariser:
 
     Args:
         anchors: token ids of the anchors' texts.
-        points: CSR, training points x anchors, or None.
-        labels: CSR, labels x anchors, or None.
-        lambda_x, lambda_z: weights of the two sides; a side of weight 0 is left out.
+        sides: of the points and of the labels; None where the graph has no such side.
+        texts: token ids of the points and of the labels.
         loss: of (scores, targets, known).
     """
 
     def __init__(
-        self,
-        anchors: Tokens,
-        points: sp.csr_matrix | None,
-        labels: sp.csr_matrix | None,
-        lambda_x: float,
-        lambda_z: float,
-        loss: Loss,
+        self, anchors: Tokens, sides: tuple[Side | None, Side | None], texts: tuple[Tokens, Tokens], loss: Loss
     ) -> None:
-        self.anchors = anchors
-        self.sides = [(points, lambda_x), (labels, lambda_z)]
-        self.loss = loss
+        self.anchors, self.sides, self.texts, self.loss = anchors, sides, texts, loss
 
-    def __call__(
-        self,
-        encoder: Encoder,
-        rows: tuple[np.ndarray, np.ndarray],
-        vectors: tuple[torch.Tensor, torch.Tensor],
-        rng: np.random.Generator,
+    def of_rows(
+        self, encoder: Encoder, weights: tuple[float, float], count: int, rng: np.random.Generator
     ) -> tuple[torch.Tensor, int]:
-        """The regulariser for the points and labels of a batch, and the number of anchors that it encoded.
+        """The regulariser on rows drawn from everything that training may see, and the number of texts encoded.
 
         Args:
-            encoder: encodes the batch's unique anchors, once for both sides.
-            rows: int64 point rows and label rows of the batch.
-            vectors: their unit vectors.
-            rng: draws one anchor per row; rows without an anchor drop out.
+            encoder: encodes rows, and the step's unique anchors once for both sides.
+            weights: λ_x and λ_z; a side of weight 0 is left out.
+            count: rows a side.
+            rng: draws the rows and one anchor for each.
         """
-        drawn = [
-            (matrix, weight, *sample_column(matrix, side_rows, rng), side_rows, side_vectors)
-            for (matrix, weight), side_rows, side_vectors in zip(self.sides, rows, vectors, strict=True)
-            if matrix is not None and weight > 0
-        ]
-        total = vectors[0].sum() * 0.0
-        columns = np.unique(np.concatenate([np.empty(0, np.int64), *(picked for _, _, _, picked, _, _ in drawn)]))
+        drawn: list[Drawn | None] = []
+        for side, weight, texts in zip(self.sides, weights, self.texts, strict=True):
+            rows = side.draw(count, rng) if side is not None and weight > 0 else np.empty(0, np.int64)
+            drawn.append((rows, encoder(texts, rows)) if len(rows) else None)
+        value, anchors = self.of_batch(encoder, weights, (drawn[0], drawn[1]), rng)
+        return value, anchors + sum(len(rows) for rows, _ in filter(None, drawn))
+
+    def of_batch(
+        self,
+        encoder: Encoder,
+        weights: tuple[float, float],
+        batch: tuple[Drawn | None, Drawn | None],
+        rng: np.random.Generator,
+    ) -> tuple[torch.Tensor, int]:
+        """The regulariser on rows that are encoded already, and the number of anchors encoded.
+
+        Args:
+            encoder: as for :meth:`of_rows`.
+            weights: as for :meth:`of_rows`.
+            batch: rows and vectors of either side; rows without an anchor drop out.
+            rng: draws one anchor a row.
+        """
+        parts = []
+        for side, weight, drawn in zip(self.sides, weights, batch, strict=True):
+            if side is not None and weight > 0 and drawn is not None:
+                has, picked = sample_column(side.kept, drawn[0], rng)
+                parts.append((side.kept, weight, drawn[0][has], drawn[1][torch.from_numpy(has)], picked))
+        total = torch.zeros((), device=encoder.device)
+        columns = np.unique(np.concatenate([np.empty(0, np.int64), *(part[-1] for part in parts)]))
         if len(columns) < 2:  # no negative among one anchor
             return total, 0
         keys = encoder(self.anchors, columns)
-        for matrix, weight, has, _, side_rows, side_vectors in drawn:
-            if has.any():
-                linked = block(matrix, side_rows[has], columns)
-                queries = side_vectors[torch.from_numpy(has).to(side_vectors.device)]
-                total = total + weight * both_ways(self.loss, queries, keys, linked, linked)
+        for matrix, weight, rows, vectors, _ in parts:
+            if len(rows):
+                linked = block(matrix, rows, columns)
+                total = total + weight * both_ways(self.loss, vectors, keys, linked, linked)
         return total, len(columns)

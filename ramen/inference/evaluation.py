@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import yaml
 
-from ramen.config import read_config
 from ramen.data import Dataset, load_dataset
 from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
@@ -51,7 +51,8 @@ def evaluate(
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
     tagger = Tagger.load(run)
-    trained_on = read_config(Path(run) / "config.yaml").data.text
+    settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))
+    trained_on = settings.get("data", {}).get("text", "full")
     dataset = with_texts(dataset, text or trained_on)
     ranker = tagger.run.ranker
     if tagger.run.uids != dataset.labels.uids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +35,20 @@ class Checkpoint:
         epoch: int,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
-        clusters: np.ndarray | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
         last: bool = False,
     ) -> None:
-        """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last."""
+        """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last.
+
+        ``arrays`` are what else training goes on from: clusters, kept edges and the like.
+        """
         if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
             return
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         if not last:  # a finished stage is never trained on
             for index, state in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
-            if clusters is not None:
-                tensors["clusters"] = torch.from_numpy(clusters)
+            tensors.update({f"array.{name}": torch.from_numpy(value) for name, value in (arrays or {}).items()})
         meta = {"epoch": epoch}
         with replacing(self.path) as part:
             save_file(
@@ -55,14 +58,14 @@ class Checkpoint:
             )
         self._saved_at = time.monotonic()
 
-    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, np.ndarray | None]:
-        """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the clusters.
+    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
+        """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the arrays.
 
         Raises:
             InputError: the file is damaged or of another model.
         """
         if not self.path.exists():
-            return 0, None
+            return 0, {}
         try:
             with safe_open(self.path, framework="pt") as stored:
                 meta = json.loads(stored.metadata()["ramen"])
@@ -78,5 +81,5 @@ class Checkpoint:
                 states.setdefault(int(index), {})[key] = value
         if states:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-        clusters = tensors.get("clusters")
-        return int(meta["epoch"]), None if clusters is None else clusters.numpy()
+        arrays = {n.removeprefix("array."): t.numpy() for n, t in tensors.items() if n.startswith("array.")}
+        return int(meta["epoch"]), arrays

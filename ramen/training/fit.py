@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ramen.encoders.base import Encoder
+from ramen.graph.lambdas import Lambdas
 from ramen.heads.dense import DenseHead
 from ramen.heads.prior import word_prior
 from ramen.heads.sparse import fit_sparse
@@ -138,9 +139,11 @@ class Choice:
         head_epochs: of the dense head.
         temperature: of the neighbours.
         sparse: of the sparse head, or None where there is none.
+        lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
     """
 
     weights: dict[str, float]
     head_epochs: int
     temperature: float
     sparse: SparseChoice | None
+    lambdas: Lambdas = field(default_factory=dict)

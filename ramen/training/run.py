@@ -6,7 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +18,10 @@ from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
 from ramen.errors import InputError
 from ramen.files import raise_clearly, replacing
+from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
+from ramen.training.auto import choose_lambdas
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Choice, Fitter
@@ -69,6 +71,7 @@ def train(
     whole_set = data if isinstance(data, Dataset) else load_dataset(data)
     dataset = with_pairs(with_texts(whole_set, config.data.text), config.data.pairs, seed)
     config.graphs = chosen_graphs(graphs, dataset)
+    fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
     find_backbone(config.encoder.backbone)  # a misspelt one leaves no run folder behind
@@ -76,9 +79,10 @@ def train(
         open_run(out, config, dataset)
         torch.manual_seed(config.seed)
         log = Log(out / "log.jsonl")
-        material, encoder = prepare(dataset, config)
+        material, encoder = prepare(dataset, config, log)
         choice, figures = _choose(material, encoder, out, log)
-        fitter = _fit(material, whole(dataset), encoder, out / CHECKPOINTS / "final.safetensors", log)
+        path = out / CHECKPOINTS / "final.safetensors"
+        fitter = _fit(material, whole(dataset), choice.lambdas, encoder, path, log)
         _save(fitter, encoder, choice, figures, out, log)
         if len(dataset.test):
             del fitter, encoder, material
@@ -95,24 +99,43 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
     if stored.exists():
         kept = json.loads(stored.read_text())
         sparse = kept["choice"].pop("sparse")
-        return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse)), kept["figures"]
+        lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
+        return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
     settings, seed = material.config.validation, material.config.seed
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
-    split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed)
+    split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
     path = out / CHECKPOINTS / "choose.safetensors"
+    lambdas = _lambdas(material, split, encoder, out / CHECKPOINTS / "lambdas.json", log)
     if len(split.held_out):
-        choice, figures = choose(_fit(material, split, copy.deepcopy(encoder), path, log), log)
+        choice, figures = choose(_fit(material, split, lambdas, copy.deepcopy(encoder), path, log), log)
     else:
         choice, figures = without_validation(material.config, log)
+    choice = replace(choice, lambdas=lambdas)
     with replacing(stored) as part:
         part.write_text(json.dumps({"choice": asdict(choice), "figures": figures}))
     path.unlink(missing_ok=True)
     return choice, figures
 
 
-def _fit(material: Material, split: Split, encoder: Encoder, path: Path, log: Log) -> Fitter:
+def _lambdas(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> Lambdas:
+    """λ of the graphs, as set or as validation chooses; kept for resuming."""
+    config = material.config
+    if config.graph.lambda_ != "auto" or not len(split.held_out):
+        return fixed_lambdas(config.graph, config.graphs)
+    if not stored.exists():
+        found = choose_lambdas(material, split, encoder, log)
+        with replacing(stored) as part:
+            part.write_text(json.dumps(found))
+    return _as_lambdas(json.loads(stored.read_text()))
+
+
+def _as_lambdas(stored: dict[str, list[float]]) -> Lambdas:
+    return {kind: (x, z) for kind, (x, z) in stored.items()}
+
+
+def _fit(material: Material, split: Split, lambdas: Lambdas, encoder: Encoder, path: Path, log: Log) -> Fitter:
     """Train the encoder on a split; the fitter then fits every scorer by it."""
-    train_encoder(encoder, material, split, Checkpoint(path), log)
+    train_encoder(encoder, material, split, lambdas, Checkpoint(path), log)
     return Fitter(material, split, encoder)
 
 

@@ -13,6 +13,7 @@ from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two training points count as near duplicates
 _BUCKET = 64  # points among which near duplicates are sought
+_MOST = 0.25  # of a small set
 _UNSEEN = 0.1  # share of labels without a training point above which such are expected at test, too
 _CLUSTERINGS = 3  # each finds some nine tenths of the pairs
 
@@ -42,7 +43,7 @@ def whole(dataset: Dataset) -> Split:
     return Split(_labelled(dataset.train_targets), every, none, dataset.train_targets, dataset.train_targets[none])
 
 
-def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int) -> Split:
+def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0) -> Split:
     """Hold out a share of the training points, near duplicates together.
 
     Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
@@ -58,10 +59,12 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
         share: of the training points with a label to hold out, in (0, 1).
         max_points: hold out at most so many.
         seed: of the draw.
+        min_points: hold out so many where ``share`` is fewer, but at most a quarter.
     """
     labelled = _labelled(dataset.train_targets)
     n = len(labelled)
-    wanted = min(max_points, round(share * n), n - 1)
+    wanted = max(round(share * n), min(min_points, round(_MOST * n))) if share else 0
+    wanted = min(max_points, wanted, n - 1)
     groups = near_duplicates(vectors[labelled], seed)
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)

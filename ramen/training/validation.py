@@ -13,6 +13,7 @@ from ramen.scorers.base import Queries, Scorer
 from ramen.scorers.ranker import CANDIDATES, Gathered, gather
 
 GAIN = 1.005  # a change must improve the value by so much: less is chance with a thousand points
+_DEEP = 100
 WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
 
 
@@ -39,3 +40,12 @@ class Validation:
         figures = report(gathered.joined(weights, 10)[0], self.truth, self.inverse_propensity, ks=(1, 5, 10))
         watched = {name: figures[name] for name in WATCHED}
         return float(np.exp(np.mean([np.log(max(value, 1e-6)) for value in watched.values()]))), watched
+
+    def each(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
+        """nDCG@100 of every validation point, float64 (V,): fine enough to compare paired runs by."""
+        labels = gathered.joined(weights, _DEEP)[0]
+        rows = np.arange(len(labels))[:, None]
+        hits = np.where(labels >= 0, self.truth[rows, np.maximum(labels, 0)].toarray(), 0) > 0
+        discount = 1 / np.log2(np.arange(2, _DEEP + 2))
+        best = np.cumsum(discount)[np.clip(np.diff(self.truth.indptr), 1, _DEEP) - 1]
+        return hits @ discount / best

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
-from ramen.config import Config
+from ramen.config import Config, as_tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_settings_page_lists_every_key_with_its_default():
     page = (ROOT / "docs" / "settings.md").read_text()
     listed = dict(re.findall(r"^\| `([A-Za-z0-9_.]+)` \| `([^`]*)` \|", page, re.M))
-    sections = {key: value for key, value in dataclasses.asdict(Config()).items() if isinstance(value, dict)}
+    sections = {key: value for key, value in as_tree(Config()).items() if isinstance(value, dict)}
     assert listed == {f"{key}.{name}": str(value) for key, values in sections.items() for name, value in values.items()}
 
 

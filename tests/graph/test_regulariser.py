@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ramen.encoders.base import Encoder, Tokens
-from ramen.graph.regulariser import GraphRegulariser, block, both_ways, sample_column
+from ramen.graph.regulariser import GraphRegulariser, both_ways
+from ramen.graph.side import Side
 from ramen.losses import masked_softmax, masked_triplet
 
 LINKS = sp.csr_matrix(np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
@@ -46,31 +47,6 @@ def unit(rows):
     return nn.functional.normalize(torch.as_tensor(rows, dtype=torch.float32), dim=1)
 
 
-def test_sample_column_draws_stored_columns_only():
-    rows = np.array([3, 0, 1, 2, 1, 0])
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        has, columns = sample_column(LINKS, rows, rng)
-        assert has.tolist() == [True, True, False, True, False, True]
-        assert all(LINKS[row, column] for row, column in zip(rows[has], columns, strict=True))
-
-
-def test_sample_column_is_uniform_over_a_rows_columns():
-    _, columns = sample_column(LINKS, np.full(4000, 3), np.random.default_rng(0))
-    assert np.bincount(columns, minlength=4).min() > 900
-
-
-def test_sample_column_of_nothing():
-    for rows in (np.empty(0, np.int64), np.array([1, 1])):
-        has, columns = sample_column(LINKS, rows, np.random.default_rng(0))
-        assert not has.any() and not len(columns) and columns.dtype == np.int64
-
-
-def test_block_is_the_dense_part():
-    rows, columns = np.array([3, 1, 0]), np.array([0, 2])
-    assert block(LINKS, rows, columns).tolist() == [[True, True], [False, False], [True, True]]
-
-
 def test_both_ways_is_symmetric():
     queries, keys = unit(torch.randn(3, 5)), unit(torch.randn(4, 5))
     targets = torch.eye(3, 4) > 0
@@ -79,14 +55,20 @@ def test_both_ways_is_symmetric():
     assert forth.item() == pytest.approx(back.item())
 
 
+def make(n_anchors, points, labels, loss=SOFTMAX, texts=(None, None)):
+    sides = [None if m is None else Side(sp.csr_matrix(m), np.arange(m.shape[0])) for m in (points, labels)]
+    return GraphRegulariser(anchors(n_anchors), tuple(sides), texts, loss)
+
+
 def test_value_by_hand():
     # every row has one link, so nothing is left to the draw; anchors 0 and 1 are on the axes
     encoder = Table([[1.0, 0.0], [0.0, 1.0]])
     points = sp.csr_matrix(np.eye(2, dtype=np.float32))
     labels = sp.csr_matrix(np.array([[0, 1]], dtype=np.float32))
     x, z = unit([[1.0, 0.0], [0.6, 0.8]]), unit([[0.8, 0.6]])
-    regulariser = GraphRegulariser(anchors(2), points, labels, 0.5, 2.0, partial(masked_triplet, margin=0.3))
-    value, _ = regulariser(encoder, (np.array([0, 1]), np.array([0])), (x, z), np.random.default_rng(0))
+    regulariser = make(2, points, labels, partial(masked_triplet, margin=0.3))
+    batch = (np.array([0, 1]), x), (np.array([0]), z)
+    value, _ = regulariser.of_batch(encoder, (0.5, 2.0), batch, np.random.default_rng(0))
     # points to anchors: [0-1+.3]+ = 0 and [.6-.8+.3] = .1; anchors to points: [.6-1+.3]+ = 0 and [0-.8+.3]+ = 0
     points_side = ((0 + 0.1) / 2 + 0) / 2
     # the label to anchors: [.8-.6+.3] = .5; anchors to the label: no negative
@@ -95,16 +77,36 @@ def test_value_by_hand():
     assert encoder.calls == [[0, 1]]  # unique anchors, encoded once for both sides
 
 
+def test_rows_of_everything_have_the_value_of_the_same_rows_in_a_batch():
+    encoder = Table(torch.randn(9, 4, generator=torch.Generator().manual_seed(1)))
+    points, labels = (Tokens.from_lists([[i + first] for i in range(n)]) for first, n in ((4, 4), (8, 1)))
+    regulariser = make(4, LINKS, LINKS[3:], texts=(points, labels))
+    value, texts = regulariser.of_rows(encoder, (0.1, 0.3), 100, np.random.default_rng(0))
+    drawn = [(np.array(rows), encoder(tokens, np.array(rows))) for rows, tokens in (([0, 2, 3], points), ([0], labels))]
+    same, n_anchors = regulariser.of_batch(encoder, (0.1, 0.3), drawn, np.random.default_rng(0))
+    assert value.item() == same.item() > 0
+    assert texts == 4 + n_anchors
+    assert encoder.calls[0] == [0, 2, 3]  # the row without an anchor is not encoded
+
+
+def test_no_more_rows_than_asked_for():
+    encoder = Table(torch.eye(8))
+    texts = Tokens.from_lists([[i % 8] for i in range(500)])
+    links = sp.csr_matrix((np.ones(500, np.float32), np.arange(500) % 8, np.arange(501)), shape=(500, 8))
+    make(8, links, None, texts=(texts, None)).of_rows(encoder, (1.0, 1.0), 20, np.random.default_rng(0))
+    assert 10 < len(encoder.calls[0]) <= 20
+
+
 def test_rows_without_an_anchor_drop_out():
     encoder = Table(torch.eye(4))
     vectors = unit(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
-    empty = torch.empty(0, 4)
-    make = partial(GraphRegulariser, anchors(4), LINKS, None, 1.0, 1.0, SOFTMAX)
-    none = np.empty(0, np.int64)
-    whole, whole_anchors = make()(encoder, (np.array([0, 1, 2]), none), (vectors[:3], empty), np.random.default_rng(0))
-    part, part_anchors = make()(encoder, (np.array([0, 2]), none), (vectors[[0, 2]], empty), np.random.default_rng(0))
-    assert whole.item() == pytest.approx(part.item()) and whole.item() > 0
-    assert whole_anchors == part_anchors > 1
+    regulariser = make(4, LINKS, None)
+    whole, part = (
+        regulariser.of_batch(encoder, (1.0, 1.0), ((np.array(rows), vectors[rows]), None), np.random.default_rng(0))
+        for rows in ([0, 1, 2], [0, 2])
+    )
+    assert whole[0].item() == pytest.approx(part[0].item()) and whole[0].item() > 0
+    assert whole[1] == part[1] > 1
 
 
 @pytest.mark.parametrize(
@@ -112,18 +114,18 @@ def test_rows_without_an_anchor_drop_out():
 )
 def test_fewer_than_two_anchors_are_zero(rows):
     vectors = torch.randn(2, 4, requires_grad=True)
-    regulariser = GraphRegulariser(anchors(4), LINKS, None, 1.0, 1.0, SOFTMAX)
-    value, _ = regulariser(Table(torch.eye(4)), (rows, rows), (vectors, vectors), np.random.default_rng(0))
-    value.backward()
-    assert value.item() == 0.0 and (vectors.grad == 0).all()
+    value, _ = make(4, LINKS, None).of_batch(
+        Table(torch.eye(4)), (1.0, 1.0), ((rows, vectors), (rows, vectors)), np.random.default_rng(0)
+    )
+    assert value.item() == 0.0 and not value.requires_grad
 
 
 def test_a_missing_side_and_a_side_of_weight_zero_are_left_out():
     rows = np.array([0, 2, 3])
     vectors = unit(torch.randn(3, 4, generator=torch.Generator().manual_seed(2)))
     values = [
-        GraphRegulariser(anchors(4), points, labels, *weights, SOFTMAX)(
-            Table(torch.eye(4)), (rows, rows), (vectors, vectors), np.random.default_rng(0)
+        make(4, points, labels).of_batch(
+            Table(torch.eye(4)), weights, ((rows, vectors), (rows, vectors)), np.random.default_rng(0)
         )[0].item()
         for points, labels, weights in [
             (LINKS, None, (1.0, 1.0)),
@@ -132,7 +134,7 @@ def test_a_missing_side_and_a_side_of_weight_zero_are_left_out():
             (None, None, (1.0, 1.0)),
             (LINKS, LINKS, (0.0, 0.0)),
         ]
-    ]
+    ]  # fmt: skip
     assert values[0] == values[1] == values[2] > 0
     assert values[3:] == [0.0, 0.0]
 
@@ -143,7 +145,7 @@ def test_steps_bring_linked_nodes_and_anchors_together(loss):
     encoder = Table(torch.randn(5, 8))
     nodes = nn.Parameter(torch.randn(5, 8))
     links = sp.csr_matrix(np.eye(5, dtype=np.float32))
-    regulariser = GraphRegulariser(anchors(5), links, links, 1.0, 1.0, loss)
+    regulariser = make(5, links, links, loss)
     optimiser = torch.optim.Adam([encoder.table, nodes], lr=0.05)
     rows, rng = np.arange(5), np.random.default_rng(0)
 
@@ -152,9 +154,9 @@ def test_steps_bring_linked_nodes_and_anchors_together(loss):
 
     before = cosines()
     for _ in range(30):
-        vectors = nn.functional.normalize(nodes, dim=1)
+        drawn = (rows, nn.functional.normalize(nodes, dim=1))
         optimiser.zero_grad()
-        regulariser(encoder, (rows, rows), (vectors, vectors), rng)[0].backward()
+        regulariser.of_batch(encoder, (1.0, 1.0), (drawn, drawn), rng)[0].backward()
         optimiser.step()
     after = cosines()
     assert (np.diag(after) > np.diag(before)).all()

@@ -19,7 +19,8 @@ def make_fitter(planted, quick):
         config.graphs = sorted(dataset.graphs)
         material, encoder = prepare(dataset, config)
         vectors = encoder.encode(material.tokens["points"]).numpy()
-        split = cut(dataset, vectors, config.validation.share, config.validation.max_points, config.seed)
+        settings = config.validation
+        split = cut(dataset, vectors, settings.share, settings.max_points, config.seed, settings.min_points)
         return Fitter(material, split, encoder)
 
     return make

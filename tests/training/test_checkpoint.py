@@ -33,10 +33,11 @@ def test_a_resumed_stage_goes_on_as_if_never_stopped(tmp_path):
         step(*stopped)
         step(*straight)
     clusters = np.array([1, 0, 1])
-    Checkpoint(tmp_path / "c").save(3, *stopped, clusters)
+    Checkpoint(tmp_path / "c").save(3, *stopped, {"clusters": clusters})
     epoch, kept = Checkpoint(tmp_path / "c").restore(*resumed)
     assert epoch == 3
-    np.testing.assert_array_equal(kept, clusters)
+    assert list(kept) == ["clusters"]
+    np.testing.assert_array_equal(kept["clusters"], clusters)
     for _ in range(3):
         step(*straight)
         step(*resumed)
@@ -46,7 +47,7 @@ def test_a_resumed_stage_goes_on_as_if_never_stopped(tmp_path):
 
 
 def test_nothing_kept_is_epoch_zero(tmp_path):
-    assert Checkpoint(tmp_path / "none").restore(*state()) == (0, None)
+    assert Checkpoint(tmp_path / "none").restore(*state()) == (0, {})
 
 
 def test_recent_saves_are_skipped_but_the_last_is_not(tmp_path, monkeypatch):
@@ -55,7 +56,7 @@ def test_recent_saves_are_skipped_but_the_last_is_not(tmp_path, monkeypatch):
     checkpoint.save(1, *state())
     assert not checkpoint.path.exists()
     checkpoint.save(2, *state(), last=True)
-    assert checkpoint.restore(*state()) == (2, None)
+    assert checkpoint.restore(*state()) == (2, {})
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
@@ -72,7 +73,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         checkpoint.save(2, *state(1))
     assert checkpoint.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
-    assert checkpoint.restore(*state()) == (1, None)
+    assert checkpoint.restore(*state()) == (1, {})
 
 
 @pytest.mark.parametrize("keep", [0, 20, -1])

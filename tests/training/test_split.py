@@ -88,6 +88,13 @@ def test_max_points_and_share_zero(many):
     assert not len(split.held_out) and len(split.rows) == 400 and split.truth.shape == (0, 40)
 
 
+def test_a_small_set_holds_out_more_but_at_most_a_quarter(many):
+    data, _, vectors = many
+    assert 70 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=80).held_out) <= 80
+    assert 90 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=1000).held_out) <= 100
+    assert not len(cut(data, vectors, 0.0, 2000, 0, min_points=80).held_out)
+
+
 def test_a_giant_group_is_never_held_out():
     groups = np.concatenate([np.zeros(150, int), np.arange(1, 151)])
     data = dataset(np.ones((300, 2)))

@@ -1,0 +1,85 @@
+"""Denoise a graph: drop the edges whose two ends the encoder finds unlike, and see whether that drops noise.
+
+Source: RAMEN (WWW 2025 Companion), appendix A: after a warm-up, and again every few epochs, edges of cosine up to 0 are
+dropped; always from the whole graph, so that an edge may come back.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+
+
+@numba.njit(cache=True, parallel=True)
+def _cosines(indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    out = np.empty(len(indices), dtype=np.float32)
+    for row in numba.prange(len(indptr) - 1):
+        for at in range(indptr[row], indptr[row + 1]):
+            anchor, total = indices[at], np.float32(0.0)
+            for j in range(rows.shape[1]):
+                total += rows[row, j] * anchors[anchor, j]
+            out[at] = total
+    return out
+
+
+def edge_cosines(matrix: sp.csr_matrix, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Cosine of the two ends of each stored edge, float32 (nnz,), in the order of ``matrix.indices``.
+
+    Args:
+        matrix: CSR, rows x anchors.
+        rows: float32 (n, d), unit vectors.
+        anchors: float32 (m, d), unit vectors.
+    """
+    return _cosines(matrix.indptr, matrix.indices, np.ascontiguousarray(rows), np.ascontiguousarray(anchors))
+
+
+def above(cosines: np.ndarray, threshold: float) -> np.ndarray:
+    """Edges of a cosine above the threshold, bool (nnz,)."""
+    return cosines > threshold
+
+
+def top(matrix: sp.csr_matrix, cosines: np.ndarray, keep: int) -> np.ndarray:
+    """The ``keep`` edges of the highest cosines of each row, bool (nnz,); of equal ones the earlier.
+
+    Example:
+        >>> links = sp.csr_matrix([[1, 1, 1], [0, 1, 0]])
+        >>> top(links, np.array([0.1, 0.3, 0.2, -0.5]), keep=2)
+        array([False,  True,  True,  True])
+    """
+    counts = np.diff(matrix.indptr)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort((-cosines, rows))
+    place = np.arange(len(rows)) - np.repeat(matrix.indptr[:-1], counts)
+    mask = np.empty(len(rows), dtype=np.bool_)
+    mask[order] = place < keep
+    return mask
+
+
+def contradicted(edges: sp.csr_matrix, others: sp.csr_matrix | None, pairs: sp.csr_matrix) -> np.ndarray:
+    """Which edges held-out pairs speak against, int8 (nnz,): 1 against, 0 for, -1 where no pair says anything.
+
+    A pair (point, label) speaks for an edge from the one to an anchor where the other is linked to that anchor, too.
+
+    Args:
+        edges: CSR (n, M), one side of a graph.
+        others: CSR (k, M), its other side, or None.
+        pairs: CSR (n, k), the held-out pairs.
+
+    Example:
+        >>> points, labels = sp.csr_matrix([[1, 1], [0, 1]]), sp.csr_matrix([[1, 0]])
+        >>> contradicted(points, labels, sp.csr_matrix([[1], [0]]))  # the second point has no pair
+        array([ 0,  1, -1], dtype=int8)
+    """
+    found = np.full(edges.nnz, -1, dtype=np.int8)
+    if others is None:
+        return found
+    counts = np.diff(edges.indptr)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    told = (np.diff(pairs.indptr) > 0)[rows]
+    shared = sp.csr_matrix(pairs @ others)
+    shared.sort_indices()
+    width = np.int64(edges.shape[1])
+    of_shared = np.repeat(np.arange(len(counts)), np.diff(shared.indptr)) * width + shared.indices
+    found[told] = ~np.isin(rows[told] * width + edges.indices[told], of_shared)
+    return found

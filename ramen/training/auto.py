@@ -1,0 +1,99 @@
+"""``graph.lambda=auto``: weights of the graphs by how short runs of the encoder alone rank the validation points."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ramen.encoders.base import Encoder
+from ramen.graph.lambdas import Lambdas, fixed_lambdas
+from ramen.metrics import inverse_propensity
+from ramen.scorers.base import Queries
+from ramen.scorers.vectors import LabelVectors
+from ramen.training.material import Material
+from ramen.training.split import Split
+from ramen.training.stage1 import train_encoder
+from ramen.training.validation import Validation
+
+_SCALES = (0.3, 1.0, 3.0)  # of graph.lambda_x and graph.lambda_z
+_SURE = 2.0  # standard errors of the paired difference by which the graphs must beat none
+_LIKELY = 1.0  # by which a graph must be missed less than not
+
+Log = Callable[..., None]
+
+
+def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log) -> Lambdas:
+    """λ of every graph, 0 for those that do not help.
+
+    First all graphs together at several weights; then each graph of these left out in turn. Where all together do not
+    help, each alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs alone;
+    a difference counts by its standard error over the held-out points, so that chance switches nothing on.
+
+    Args:
+        material: of the run.
+        split: its held-out rows judge.
+        encoder: untrained; every short run trains a copy.
+        log: called with the figures of each short run, and with a note of what was switched off.
+    """
+    base = fixed_lambdas(material.config.graph, material.config.graphs)
+    kinds = [kind for kind in base if material.links[kind].edges]
+    off = dict.fromkeys(base, (0.0, 0.0))
+    if not kinds:
+        return off
+    card, filtered = material.dataset.card, material.filtered[split.held_out]
+    propensities = inverse_propensity(split.targets[split.rows], card.A, card.B)
+    validation = Validation(split.truth, filtered, propensities)
+    points = material.tokens["points"].some(split.held_out)
+
+    def attempt(scale: float, used: list[str]) -> np.ndarray:
+        start = time.perf_counter()
+        trained = copy.deepcopy(encoder)
+        train_encoder(trained, material, split, scaled(scale, used), None, _quiet, material.config.graph.auto_steps)
+        scorers = {"encoder": LabelVectors(trained.encode_labels(material.tokens["labels"]).numpy())}
+        gathered = validation.gather(scorers, Queries(trained.encode(points).numpy(), None))
+        values, figures = validation.each(gathered, {"encoder": 1.0}), validation.judge(gathered, {"encoder": 1.0})[1]
+        facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
+        log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, **facts)
+        return values
+
+    def scaled(scale: float, used: list[str]) -> Lambdas:
+        return {kind: (scale * x, scale * z) if kind in used else (0.0, 0.0) for kind, (x, z) in base.items()}
+
+    plain = attempt(0.0, [])
+    tried = [(scale, kinds, attempt(scale, kinds)) for scale in _SCALES]
+    scale, used, values = max(tried, key=lambda run: run[2].mean())
+    if standard_errors(values, plain) < _SURE and len(kinds) > 1:
+        tried = [(1.0, [kind], attempt(1.0, [kind])) for kind in kinds]
+        scale, used, values = max(tried, key=lambda run: run[2].mean())
+    else:
+        for kind in kinds if len(kinds) > 1 else ():
+            fewer = [other for other in used if other != kind]
+            if fewer and standard_errors(found := attempt(scale, fewer), values) > _LIKELY:
+                values, used = found, fewer
+    if standard_errors(values, plain) < _SURE:
+        used = []
+    dropped = [kind for kind in base if kind not in used]
+    if dropped:
+        log(stage="choose", note=f"graphs that do not help on validation are switched off: {', '.join(dropped)}")
+    return scaled(scale, used)
+
+
+def standard_errors(values: np.ndarray, others: np.ndarray) -> float:
+    """By how many of its standard errors the mean of the paired differences is above 0.
+
+    Example:
+        >>> standard_errors(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 1.0]))
+        2.5
+    """
+    differences = values - others
+    if len(differences) < 2 or not differences.any():
+        return 0.0
+    spread = differences.std(ddof=1)
+    return float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else float("inf")
+
+
+def _quiet(**figures: object) -> None:
+    """The epochs of a short run are not logged."""

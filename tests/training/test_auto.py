@@ -1,0 +1,62 @@
+"""Weights of the graphs chosen by short runs: what helps stays, what does not is switched off."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import ramen
+from ramen.config import load_config
+from ramen.data.dataset import Graph
+from ramen.data.prepare import prepare as build
+from ramen.training.auto import choose_lambdas
+from ramen.training.material import prepare
+from ramen.training.split import cut
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """Enough points that validation can tell."""
+    folder = build("planted", tmp_path_factory.mktemp("data") / "planted", points=1500, labels=200)
+    return ramen.load_dataset(folder)
+
+
+def chosen(dataset, backbone, graphs):
+    lines = []
+    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", "graph.auto_steps=60", "stage1.min_steps=60"]
+    config = load_config("static", settings)
+    config.graphs = graphs
+    material, encoder = prepare(dataset, config)
+    vectors = encoder.encode(material.tokens["points"]).numpy()
+    before = copy.deepcopy(encoder.state_dict())
+    split = cut(dataset, vectors, config.validation.share, config.validation.max_points, 0)
+    found = choose_lambdas(material, split, encoder, lambda **figures: lines.append(figures))
+    assert all((before[name] == value).all() for name, value in encoder.state_dict().items())
+    return found, lines
+
+
+def test_a_useful_graph_stays_on(larger, tiny_backbone):
+    found, lines = chosen(larger, tiny_backbone, ["links"])
+    assert max(found["links"]) > 0
+    plain, *others = [line["R@10"] for line in lines if "R@10" in line]
+    assert max(others) > plain
+
+
+def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
+    rng = np.random.default_rng(0)
+    links = larger.graphs["links"]
+
+    def shuffled(side):
+        return sp.csr_matrix((side.data, rng.permutation(side.indices), side.indptr), shape=side.shape)
+
+    larger.graphs["chance"] = Graph("chance", links.anchors, shuffled(links.points), shuffled(links.labels))
+    found, lines = chosen(larger, tiny_backbone, ["chance"])
+    assert found["chance"] == (0.0, 0.0)
+    assert lines[-1]["note"].endswith("switched off: chance")
+
+
+def test_a_graph_without_an_edge_is_off_without_a_run(larger, tiny_backbone):
+    none = sp.csr_matrix(larger.graphs["links"].points.shape, dtype=np.float32)
+    larger.graphs["none"] = Graph("none", larger.graphs["links"].anchors, none, None)
+    assert chosen(larger, tiny_backbone, ["none"]) == ({"none": (0.0, 0.0)}, [])
