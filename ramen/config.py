@@ -71,6 +71,7 @@ class GraphConfig:
     floor: float = 0.02  # bandit: smallest weight
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
     rows_per_step: int = 512  # all: a side
+    min_steps: int = 240  # as stage1.min_steps, where a graph takes part: it holds off overfitting
     hops: int = 0  # of the walk with restart that densifies the graphs; 0 for no walk
     restart: float = 0.8  # walk: probability of going back to the start after a visit
     max_degree: int = 500  # walk: anchors with more rows are left out

@@ -31,28 +31,54 @@ class Links:
         return sum(0 if side is None else side.nnz for side in (self.points, self.labels))
 
 
-def prepare_links(graph: Graph, settings: GraphConfig, seed: int, log: Callable[..., None]) -> Links:
-    """The links of a graph, without those to anchors that have no text; walked if ``graph.hops`` is above 0.
+def prepare_links(graph: Graph) -> Links:
+    """The links of a graph: 0/1, no duplicates, none to anchors that have no text."""
+    blank = np.array([not text.strip() for text in graph.anchors], dtype=np.bool_)
+    return Links(*(None if side is None else _canonical(side, blank) for side in (graph.points, graph.labels)))
+
+
+def walked(
+    links: Links, seen: np.ndarray, kind: str, settings: GraphConfig, seed: int, log: Callable[..., None]
+) -> Links:
+    """The links that walks from what training may see make of a graph; as they are with ``graph.hops=0``.
+
+    Args:
+        links: of the graph.
+        seen: int64, points that training may see; the rows of the others lead nowhere and stay as they are.
+        kind: the graph's name.
+        settings: of the graphs.
+        seed: of the walks.
+        log: called with the edges before and after.
 
     Raises:
         InputError: the walk needs more memory than there is.
     """
-    blank = np.array([not text.strip() for text in graph.anchors], dtype=np.bool_)
-    links = Links(*(None if side is None else _canonical(side, blank) for side in (graph.points, graph.labels)))
-    if not settings.hops:
+    if not settings.hops or not links.edges:
         return links
-    before = links.edges
-    walked = Links(
+    points, unseen = links.points, None
+    if points is not None:
+        shown = np.zeros(points.shape[0], dtype=np.float32)
+        shown[seen] = 1
+        points, unseen = _rows(points, shown), _rows(points, 1 - shown)
+    found = Links(
         *densify(
-            links.points, links.labels, hops=settings.hops, restart=settings.restart,
-            max_degree=settings.max_degree, keep=settings.visited, seed=seed, kind=graph.kind,
+            points, links.labels, hops=settings.hops, restart=settings.restart, max_degree=settings.max_degree,
+            keep=settings.visited, seed=seed, kind=kind,
         )
     )  # fmt: skip
-    log(stage="graph", graph=graph.kind, edges=before, edges_walked=walked.edges)
-    if before and not walked.edges:
+    log(stage="graph", graph=kind, edges=links.edges - (0 if unseen is None else unseen.nnz), walked=found.edges)
+    if not found.edges:
         note = f"every anchor is linked to more than graph.max_degree={settings.max_degree} rows: left out"
-        log(stage="graph", graph=graph.kind, note=note)
-    return walked
+        log(stage="graph", graph=kind, note=note)
+        return found
+    return Links(None if found.points is None else sp.csr_matrix(found.points + unseen), found.labels)
+
+
+def _rows(matrix: sp.csr_matrix, shown: np.ndarray) -> sp.csr_matrix:
+    """The matrix with the rows that are not shown blanked."""
+    part = sp.csr_matrix(sp.diags(shown) @ matrix, dtype=np.float32)
+    part.eliminate_zeros()
+    return part
 
 
 def _canonical(matrix: sp.csr_matrix, blank: np.ndarray) -> sp.csr_matrix:

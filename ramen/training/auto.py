@@ -39,7 +39,7 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         log: called with the figures of each short run, and with a note of what was switched off.
     """
     base = fixed_lambdas(material.config.graph, material.config.graphs)
-    kinds = [kind for kind in base if material.links[kind].edges]
+    kinds = [kind for kind in base if split.links[kind].edges]
     off = dict.fromkeys(base, (0.0, 0.0))
     if not kinds:
         return off

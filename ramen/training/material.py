@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,12 +13,17 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.build import build_encoder
-from ramen.graph.prepare import Links, prepare_links
+from ramen.graph.prepare import Links, prepare_links, walked
+from ramen.training.split import Split
 
 
 def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
     """0/1 CSR of (row, column) pairs."""
     return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
+
+
+def _silent(**figures: object) -> None:
+    pass
 
 
 @dataclass
@@ -28,7 +34,7 @@ class Material:
         texts: ``title\\ncontent`` of ``"points"``, ``"labels"`` and each graph's anchors.
         tokens: their ids, for the encoder.
         filtered: CSR (N, L) of training pairs that are neither right nor wrong.
-        links: of each graph.
+        links: of each graph, as read; :meth:`see` walks them.
     """
 
     dataset: Dataset
@@ -38,18 +44,20 @@ class Material:
     filtered: sp.csr_matrix
     links: dict[str, Links]
 
+    def see(self, split: Split, log: Callable[..., None] = _silent) -> Split:
+        """The split with the graphs as its texts link them, walked where the settings say so.
 
-def _silent(**figures: object) -> None:
-    pass
+        Raises:
+            InputError: a walk needs more memory than there is.
+        """
+        settings, seed = self.config.graph, self.config.seed
+        links = {k: walked(v, split.texts, k, settings, seed, log) for k, v in self.links.items()}
+        return dataclasses.replace(split, links=links)
 
 
-def prepare(dataset: Dataset, config: Config, log: Callable[..., None] = _silent) -> tuple[Material, Encoder]:
-    """The material of a run and its untrained encoder.
-
-    Raises:
-        InputError: no such backbone, or a walk on a graph that needs more memory than there is.
-    """
-    links = {kind: prepare_links(dataset.graphs[kind], config.graph, config.seed, log) for kind in config.graphs}
+def prepare(dataset: Dataset, config: Config) -> tuple[Material, Encoder]:
+    """The material of a run and its untrained encoder."""
+    links = {kind: prepare_links(dataset.graphs[kind]) for kind in config.graphs}
     texts = {"points": dataset.train.joined(), "labels": dataset.labels.joined()}
     texts.update({kind: dataset.graphs[kind].anchors for kind in config.graphs})
     encoder = build_encoder(config, texts["points"] + texts["labels"])

@@ -79,10 +79,10 @@ def train(
         open_run(out, config, dataset)
         torch.manual_seed(config.seed)
         log = Log(out / "log.jsonl")
-        material, encoder = prepare(dataset, config, log)
+        material, encoder = prepare(dataset, config)
         choice, figures = _choose(material, encoder, out, log)
         path = out / CHECKPOINTS / "final.safetensors"
-        fitter = _fit(material, whole(dataset), choice.lambdas, encoder, path, log)
+        fitter = _fit(material, material.see(whole(dataset), log), choice.lambdas, encoder, path, log)
         _save(fitter, encoder, choice, figures, out, log)
         if len(dataset.test):
             del fitter, encoder, material
@@ -104,6 +104,7 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
     settings, seed = material.config.validation, material.config.seed
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
     split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
+    split = material.see(split, log)
     path = out / CHECKPOINTS / "choose.safetensors"
     lambdas = _lambdas(material, split, encoder, out / CHECKPOINTS / "lambdas.json", log)
     if len(split.held_out):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from ramen.data import Dataset
+from ramen.graph.prepare import Links
 from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two training points count as near duplicates
@@ -28,6 +29,7 @@ class Split:
         held_out: int64, validation rows.
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
         truth: float32 CSR (V, L), what the held-out rows are measured by.
+        links: graphs that training sees; held-out rows are never drawn.
     """
 
     rows: np.ndarray
@@ -35,6 +37,7 @@ class Split:
     held_out: np.ndarray
     targets: sp.csr_matrix
     truth: sp.csr_matrix
+    links: dict[str, Links] = field(default_factory=dict)
 
 
 def whole(dataset: Dataset) -> Split:

@@ -61,11 +61,12 @@ def train_encoder(
     config, tokens = material.config, material.tokens
     settings, loss = config.stage1, make_loss(config)
     known = (split.targets + material.filtered).tocsr()
-    graphs = Graphs(material.links, tokens, split.texts, lambdas, config.graph, loss, _truth(split))
+    graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, loss, _truth(split))
     hard = HardNegatives(material, split, known)
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)
-    fewest, most = -(-settings.min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
+    min_steps = max(settings.min_steps, config.graph.min_steps if graphs.kinds else 0)
+    fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
     if max_steps is not None:
         epochs = max(1, min(epochs, max_steps // per_epoch))

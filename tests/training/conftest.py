@@ -21,6 +21,6 @@ def make_fitter(planted, quick):
         vectors = encoder.encode(material.tokens["points"]).numpy()
         settings = config.validation
         split = cut(dataset, vectors, settings.share, settings.max_points, config.seed, settings.min_points)
-        return Fitter(material, split, encoder)
+        return Fitter(material, material.see(split), encoder)
 
     return make

@@ -31,7 +31,7 @@ def chosen(dataset, backbone, graphs):
     vectors = encoder.encode(material.tokens["points"]).numpy()
     before = copy.deepcopy(encoder.state_dict())
     split = cut(dataset, vectors, config.validation.share, config.validation.max_points, 0)
-    found = choose_lambdas(material, split, encoder, lambda **figures: lines.append(figures))
+    found = choose_lambdas(material, material.see(split), encoder, lambda **figures: lines.append(figures))
     assert all((before[name] == value).all() for name, value in encoder.state_dict().items())
     return found, lines
 
