@@ -1,0 +1,166 @@
+"""Hard negatives of stage 1: what a step scores besides the labels of its own points."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import ramen
+from ramen.config import load_config
+from ramen.training.hard import HardNegatives
+from ramen.training.material import prepare
+from ramen.training.split import whole
+from ramen.training.stage1 import train_encoder
+
+
+@pytest.fixture
+def make(planted, quick):
+    """A function of settings: hard negatives on the planted set, with some filtered pairs, and its encoder."""
+
+    def build(*overrides):
+        dataset = ramen.load_dataset(planted)
+        rng = np.random.default_rng(0)
+        n, n_labels = dataset.train_targets.shape
+        dataset.train_filter = np.stack([rng.integers(0, n, 50), rng.integers(0, n_labels, 50)], axis=1)
+        material, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
+        split = whole(dataset)
+        known = sp.csr_matrix(split.targets + material.filtered)
+        return HardNegatives(material, split, known), encoder
+
+    return build
+
+
+def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
+    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    hard.refresh(2, encoder)
+    rows = hard.split.rows
+    known = hard.known[rows].toarray() > 0
+    wrong = hard.wrong.toarray() > 0
+    assert not (wrong & known).any()
+    points = encoder.encode(hard.tokens["points"]).numpy()[rows]
+    scores = points @ encoder.encode_labels(hard.tokens["labels"]).numpy().T
+    scores[known] = -np.inf
+    assert (wrong.sum(1) >= 6).all()
+    for point in range(0, len(rows), 7):
+        assert wrong[point][np.argsort(-scores[point], kind="stable")[:6]].all()
+        assert scores[point][wrong[point]].min() >= np.sort(scores[point])[::-1][wrong[point].sum() - 1] - 1e-6
+
+
+def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
+    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    hard.refresh(2, encoder)
+    rng = np.random.default_rng(0)
+    drawn = set()
+    for _ in range(60):
+        found = hard.labels(np.array([3]), rng)
+        assert found.dtype == np.int64 and len(found) <= 2
+        drawn |= set(found.tolist())
+    assert drawn == set(hard.wrong[3].indices.tolist())
+    batch = hard.batches(40, rng)[0]
+    assert len(hard.labels(batch, rng)) <= 2 * len(batch)
+    assert set(hard.labels(batch, rng).tolist()) <= set(hard.wrong[batch].indices.tolist())
+
+
+def test_a_point_whose_labels_are_all_known_has_none(make):
+    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    dense = hard.known.toarray()
+    dense[hard.split.rows[0]] = 1
+    hard.known = sp.csr_matrix(dense)
+    hard.refresh(2, encoder)
+    assert not len(hard.labels(np.array([0]), np.random.default_rng(0)))
+    assert len(hard.labels(np.array([0, 1]), np.random.default_rng(0))) == 2
+
+
+def test_labels_of_the_batch_s_clusters(make):
+    hard, encoder = make("stage1.negatives=clusters", "stage1.cluster_size=8")
+    hard.refresh(2, encoder)
+    n = len(hard.split.rows)
+    sizes = np.bincount(hard.clusters)
+    assert len(hard.clusters) == n + hard.known.shape[1] and sizes.max() <= 8
+    rng = np.random.default_rng(0)
+    batches = hard.batches(32, rng)
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(n))
+    for batch in batches:
+        labels = hard.labels(batch, rng)
+        expected = [label for label, own in enumerate(hard.clusters[n:]) if own in set(hard.clusters[batch])]
+        assert labels.tolist() == expected
+
+
+def test_batch_gives_none(make):
+    hard, encoder = make("stage1.negatives=batch")
+    hard.refresh(2, encoder)
+    rng = np.random.default_rng(0)
+    batches = hard.batches(32, rng)
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(hard.split.rows)))
+    assert not len(hard.labels(batches[0], rng)) and not hard.state()
+
+
+@pytest.mark.parametrize("kind", ["clusters", "ance"])
+def test_renewed_only_when_due(make, kind):
+    hard, encoder = make(f"stage1.negatives={kind}", "stage1.hard_from=1", "stage1.hard_every=2")
+    calls = []
+    encode = encoder.encode
+    encoder.encode = lambda tokens: calls.append(0) or encode(tokens)
+    seen = []
+    for epoch in range(5):
+        before = len(calls)
+        hard.refresh(epoch, encoder)
+        seen.append(len(calls) > before)
+        assert bool(hard.state()) == (epoch >= 1)
+    assert seen == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["clusters", "ance", "batch"])
+def test_a_restored_state_gives_the_same_labels(make, kind):
+    hard, encoder = make(f"stage1.negatives={kind}")
+    hard.refresh(2, encoder)
+    again = make(f"stage1.negatives={kind}")[0]
+    again.restore(hard.state())
+    for seed in range(5):
+        found = []
+        for one in (hard, again):
+            rng = np.random.default_rng(seed)
+            batch = one.batches(64, rng)[0]
+            found.append((batch.tolist(), one.labels(batch, rng).tolist()))
+        assert found[0] == found[1]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["clusters", "ance"])
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, monkeypatch, kind):
+    from ramen.training.checkpoint import Checkpoint
+
+    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    settings = ["stage1.epochs=5", "stage1.min_steps=0", "stage1.hard_from=1", "stage1.hard_every=3"]
+    config = load_config("static", [*quick, *settings, f"stage1.negatives={kind}"])
+    weights = []
+    for stops in (False, True):
+        dataset = ramen.load_dataset(planted)
+        path = tmp_path / f"checkpoint-{stops}"
+        losses = []
+
+        def log(stops=stops, losses=losses, **figures):
+            losses.append(figures["loss"])
+            if stops and figures["epoch"] == 4:
+                raise Stop  # between two refreshes, before the fourth epoch is kept
+
+        for attempt in range(1 + stops):
+            material, encoder = prepare(dataset, config)
+            split = whole(dataset)
+            if stops and not attempt:
+                with pytest.raises(Stop):
+                    train_encoder(encoder, material, split, {}, Checkpoint(path), log)
+                assert path.is_file()
+            else:
+                train_encoder(encoder, material, split, {}, Checkpoint(path), lambda **_: None)
+        weights.append([parameter.detach().numpy() for parameter in encoder.parameters()])
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_with_ance_tags(tmp_path, planted, quick):
+    overrides = [*quick, "stage1.negatives=ance", "stage1.hard_from=1"]
+    run = ramen.train(planted, out=tmp_path / "run", overrides=overrides)
+    assert ramen.Tagger.load(run).tag(["a text"], k=3)
