@@ -36,6 +36,7 @@ class EncoderConfig:
     max_words: int = 60_000  # static: at most so many corpus words
     title_weight: float = 2.0  # static: of a title word against a content word, at the start
     pooling: str = "mean"  # transformer: mean | cls | last
+    autocast: str = "auto"  # transformer: auto | off: train in bfloat16 where the processor or GPU computes it natively
 
 
 @dataclass
@@ -150,6 +151,7 @@ class Config:
 _CHOICES = {
     "data.text": ("title", "full"),
     "encoder.kind": ("static", "transformer"),
+    "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs"),
     "graph.lambda": ("auto", "fixed", "bandit"),

@@ -23,7 +23,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     if settings.kind == "transformer":
         from ramen.encoders.transformer import TransformerEncoder
 
-        encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens)
+        encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens, settings.autocast)
     else:
         from ramen.encoders.static import build_static_encoder
 

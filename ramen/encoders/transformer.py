@@ -13,6 +13,9 @@ import torch.nn.functional as F
 
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
+from ramen.encoders.precision import computes_bfloat16
+
+_WORTH = 256  # padding tokens: a cut that saves fewer costs more in calls of the model than it saves
 
 
 class TransformerEncoder(Encoder):
@@ -22,23 +25,27 @@ class TransformerEncoder(Encoder):
         backbone: see :func:`ramen.encoders.backbone.find_backbone`.
         pooling: ``mean``, ``cls`` or ``last`` (the last token, for decoders).
         max_tokens: a text is cut there.
+        autocast: ``auto`` trains in bfloat16 where the device computes it natively, ``off`` in float32 everywhere.
+            Without training (``eval()``) all is float32: a run's vectors are those that its exported folder gives.
 
     Raises:
         InputError: the backbone cannot be found or loaded.
     """
 
-    def __init__(self, backbone: str, pooling: str, max_tokens: int) -> None:
+    def __init__(self, backbone: str, pooling: str, max_tokens: int, autocast: str = "auto") -> None:
         super().__init__()
         model, tokenizer = load_backbone(backbone)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
-        self.pooling = pooling
+        self.pooling, self.autocast = pooling, autocast
         self.dim = int(model.config.hidden_size)
         self.add_label_map()
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         self.max_tokens = min(max_tokens, longest)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        # As forward pads: padding on the left shifts positions, and the exported folder would give other vectors.
+        tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "right"  # save_pretrained writes the latter
 
     def __deepcopy__(self, memo: dict) -> TransformerEncoder:
         """A copy of the weights; the tokenizer, which holds no state, is shared."""
@@ -55,10 +62,23 @@ class TransformerEncoder(Encoder):
         return Tokens.from_lists(self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"])
 
     def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """See :class:`Encoder`."""
+        """See :class:`Encoder`; texts of like length go through the model together, which saves padding."""
+        if not len(rows):  # a batch without labels; backbones refuse it
+            return torch.zeros(0, self.dim, device=self.device)
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
-        ids, starts = tokens.take(rows)
-        width = max(1, int(counts.max(initial=1)))
+        order = np.argsort(counts, kind="stable")
+        native = self.training and self.autocast == "auto" and computes_bfloat16(self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=native):
+            vectors = torch.cat([self._pooled(tokens, rows[order[part]]) for part in buckets(counts[order])])
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return F.normalize(vectors[torch.from_numpy(back).to(self.device)], dim=1)
+
+    def _pooled(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+        """Pooled states of texts that are padded to one length, float32 (len(rows), dim)."""
+        counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
+        ids, _ = tokens.take(rows)
+        width = max(1, int(counts.max()))
         mask = np.arange(width) < counts[:, None]
         batch = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
         batch[mask] = ids
@@ -66,7 +86,7 @@ class TransformerEncoder(Encoder):
         states = self.model(
             input_ids=torch.from_numpy(batch).to(self.device), attention_mask=attention
         ).last_hidden_state
-        return F.normalize(self._pool(states, attention), dim=1)
+        return self._pool(states.float(), attention)
 
     def _pool(self, states: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
@@ -85,7 +105,7 @@ class TransformerEncoder(Encoder):
         with torch.no_grad():
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                out[torch.from_numpy(rows)] = self(tokens, rows).float().cpu()
+                out[torch.from_numpy(rows)] = self(tokens, rows).cpu()
         self.train(was_training)
         return out
 
@@ -110,3 +130,25 @@ class TransformerEncoder(Encoder):
                 modules=[transformer, Pooling(self.dim, pooling_mode=mode), Normalize()], device="cpu"
             )
             model.save(str(folder), create_model_card=False)
+
+
+def buckets(counts: np.ndarray) -> list[slice]:
+    """Cut texts of ascending lengths into parts, each padded to its longest, wherever a cut saves enough padding.
+
+    Args:
+        counts: int64 (n,), ascending lengths of at least one text.
+
+    Returns:
+        Parts that together are all rows in order.
+
+    Example:
+        >>> buckets(np.array([3] * 100 + [50] * 2))
+        [slice(0, 100, None), slice(100, 102, None)]
+    """
+    cuts = np.arange(1, len(counts))
+    saved = cuts * (counts[-1] - counts[:-1])
+    if saved.max(initial=0) <= _WORTH:
+        return [slice(0, len(counts))]
+    cut = int(cuts[saved.argmax()])
+    after = [slice(part.start + cut, part.stop + cut) for part in buckets(counts[cut:])]
+    return buckets(counts[:cut]) + after

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer, GPT2Config, GPT2Model
 
 import ramen
-from ramen.encoders.transformer import TransformerEncoder
+from ramen.encoders import precision
+from ramen.encoders.transformer import TransformerEncoder, buckets
 
 TEXTS = ["lead acid battery\na charger", "x", "", "lead " * 300, "Ünïcode 电池"]
 
@@ -73,3 +75,105 @@ def test_a_training_run_finishes(tmp_path, planted, tiny_backbone):
     assert len(tagger.tag(["a text"], k=3)[0]) == 3
     expected = SentenceTransformer(str(run / "encoder"), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(tagger.encode(TEXTS), expected, atol=1e-5)
+
+
+MIXED = ["lead acid battery " * count for count in (30, 1, 0, 7, 2)] * 12
+
+
+def test_buckets_are_all_rows_in_order_and_save_padding():
+    counts = np.sort(np.random.default_rng(0).integers(0, 200, 128))
+    parts = buckets(counts)
+    assert [row for part in parts for row in range(part.start, part.stop)] == list(range(128))
+    assert 2 <= len(parts) <= 12
+    padded = sum((part.stop - part.start) * counts[part.stop - 1] for part in parts)
+    assert padded - counts.sum() < 0.2 * (128 * counts[-1] - counts.sum())
+    assert buckets(counts[:1]) == [slice(0, 1)] and buckets(np.full(500, 9)) == [slice(0, 500)]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_buckets_change_neither_vectors_nor_gradients(tiny_backbone, monkeypatch, pooling):
+    encoder = TransformerEncoder(str(tiny_backbone), pooling, max_tokens=64)
+    encoder.eval()  # no dropout, which would differ
+    tokens = encoder.tokenize(MIXED)
+    rows = np.random.default_rng(0).permutation(len(MIXED))[:40]
+    found, gradients = [], []
+    for worth in (64, 10**9):
+        monkeypatch.setattr("ramen.encoders.transformer._WORTH", worth)
+        encoder.zero_grad()
+        vectors = encoder(tokens, rows)
+        vectors.mul(torch.arange(encoder.dim)).sin().sum().backward()
+        found.append(vectors.detach())
+        gradients.append([p.grad.clone() for p in encoder.model.parameters() if p.grad is not None])
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[0], encoder.encode(tokens)[torch.from_numpy(rows)], atol=1e-5, rtol=0)
+    assert len(gradients[0]) > 10
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_no_rows_give_no_vectors(tiny_backbone):
+    encoder = TransformerEncoder(str(tiny_backbone), "mean", 20)
+    assert encoder(encoder.tokenize(TEXTS), np.empty(0, dtype=np.int64)).shape == (0, 32)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("autocast", ["auto", "off"])
+def test_bfloat16_is_for_training_where_it_is_native(tiny_backbone, monkeypatch, native, autocast):
+    monkeypatch.setattr("ramen.encoders.transformer.computes_bfloat16", lambda device: native)
+    encoder = TransformerEncoder(str(tiny_backbone), "mean", 20, autocast)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    kinds = []
+    linear = next(m for m in encoder.model.modules() if isinstance(m, torch.nn.Linear))
+    linear.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    tokens, rows = encoder.tokenize(TEXTS), np.arange(len(TEXTS))
+    encoder.train()
+    trained = encoder(tokens, rows)
+    encoded = encoder.encode(tokens)
+    wanted = torch.bfloat16 if native and autocast == "auto" else torch.float32
+    assert kinds == [wanted, torch.float32] and encoder.training
+    assert trained.dtype == encoded.dtype == torch.float32
+    torch.testing.assert_close(trained.norm(dim=1), torch.ones(len(TEXTS)))
+    assert ((trained * encoded).sum(1) > 0.999).all()
+    trained.sum().backward()
+    assert linear.weight.grad.dtype == torch.float32 and linear.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("flags : fpu avx512_bf16\n", True), ("flags : amx_bf16", True), ("flags : avx512f", False)]
+)
+def test_a_processor_is_asked_for_its_flags(tmp_path, monkeypatch, text, expected):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
+    assert precision.computes_bfloat16.__wrapped__(torch.device("cpu")) is expected
+    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "none")
+    assert not precision.computes_bfloat16.__wrapped__(torch.device("cpu"))
+    assert not precision.computes_bfloat16.__wrapped__(torch.device("meta"))
+
+
+@pytest.fixture
+def tiny_decoder(tmp_path, tiny_backbone):
+    """A GPT-2 of one layer with random weights, whose tokenizer pads on the left."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone, padding_side="left")
+    tokenizer.save_pretrained(tmp_path / "decoder")
+    torch.manual_seed(0)
+    size = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 128}
+    GPT2Model(GPT2Config(**size, bos_token_id=2, eos_token_id=3)).save_pretrained(tmp_path / "decoder")
+    assert AutoTokenizer.from_pretrained(tmp_path / "decoder").padding_side == "left"
+    return tmp_path / "decoder"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_decoder_that_pads_on_the_left(tmp_path, tiny_decoder, pooling):
+    encoder = TransformerEncoder(str(tiny_decoder), pooling, max_tokens=20).eval()
+    tokens = encoder.tokenize(TEXTS)
+    together = encoder.encode(tokens)
+    for row, text in enumerate(TEXTS):
+        ids = torch.tensor([encoder.tokenizer(text, truncation=True, max_length=20)["input_ids"]])
+        states = encoder.model(input_ids=ids).last_hidden_state[0]
+        alone = states[-1] if pooling == "last" else states.mean(0)
+        torch.testing.assert_close(together[row], alone / alone.norm(), atol=1e-5, rtol=0)
+    encoder.export(tmp_path / "encoder")
+    found = SentenceTransformer(str(tmp_path / "encoder"), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(found, together.numpy(), atol=1e-5)
