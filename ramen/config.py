@@ -22,6 +22,7 @@ class DataConfig:
     """What of the data set is read."""
 
     text: str = "full"  # title | full: of points and labels
+    leaks: str = "refuse"  # refuse | allow: graphs that know the test part
     pairs: float = 1.0  # share of the training points that keep their pairs; the others stay as text and graph
 
 
@@ -67,7 +68,7 @@ class GraphConfig:
     lambda_: str = "auto"  # auto | fixed | bandit
     lambda_x: float = 0.1  # points' side; where the bandit starts, and in units of which auto searches
     lambda_z: float = 0.3  # labels' side
-    auto_steps: int = 120  # auto: batches of a short run, at most
+    auto_steps: int = 240  # auto: batches of a short run, at most
     lambdas: str = ""  # fixed: of single graphs, as in category:0.1/0.3,header:0
     floor: float = 0.02  # bandit: smallest weight
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
@@ -79,7 +80,7 @@ class GraphConfig:
     visited: int = 10  # walk: most visited nodes that become edges
     prune: str = "none"  # none | threshold | top: drop edges by the cosine of row and anchor
     prune_from: int = 4  # epochs on the whole graph first
-    prune_every: int = 2  # epochs between prunings
+    prune_every: int = 5  # epochs between prunings
     prune_below: float = 0.0  # threshold: cosines up to it are dropped
     prune_keep: int = 5  # top: edges kept a row
 
@@ -149,6 +150,7 @@ class Config:
 
 
 _CHOICES = {
+    "data.leaks": ("refuse", "allow"),
     "data.text": ("title", "full"),
     "encoder.kind": ("static", "transformer"),
     "encoder.autocast": ("auto", "off"),

@@ -14,6 +14,7 @@ from ramen.data.cards import read_card
 from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
+from ramen.data.leaks import told_pairs
 from ramen.data.read import graph_files
 
 SHOWN = 20  # problems listed per file; the rest is counted
@@ -109,6 +110,9 @@ def _warnings(dataset: Dataset) -> list[str]:
         counts.append((f"{name} pairs name the point itself as its label and are in no filter file", pairs))
     mirrored = "test pairs are the reverse of a training pair and not in filter_labels_test.txt"
     counts.append((mirrored, _mirrored(dataset)))
+    for kind, graph in dataset.graphs.items():
+        told = f"test pairs are told by graph {kind}: the label is linked to an anchor with the test point's title"
+        counts.append((told, len(told_pairs(graph, dataset))))
     found = [f"{count:,} {text}" for text, count in counts if count]
     found += [f"{path}: not a graph file, ignored" for path in graph_files(dataset.path / "graphs")[1]]
     return found + _card_warnings(dataset)

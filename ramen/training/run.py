@@ -13,6 +13,7 @@ import torch
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
+from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
@@ -71,6 +72,8 @@ def train(
     whole_set = data if isinstance(data, Dataset) else load_dataset(data)
     dataset = with_pairs(with_texts(whole_set, config.data.text), config.data.pairs, seed)
     config.graphs = chosen_graphs(graphs, dataset)
+    if config.data.leaks == "refuse":
+        refuse_leaks(dataset, config.graphs)
     fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
