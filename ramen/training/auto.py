@@ -18,9 +18,8 @@ from ramen.training.split import Split
 from ramen.training.stage1 import train_encoder
 from ramen.training.validation import Validation
 
-_SCALES = (0.3, 1.0, 3.0)  # of graph.lambda_x and graph.lambda_z
+_OTHERS = (0.3, 3.0)  # scales of graph.lambda_x and graph.lambda_z besides 1
 _SURE = 2.0  # standard errors of the paired difference by which the graphs must beat none
-_LIKELY = 1.0  # by which a graph must be missed less than not
 
 Log = Callable[..., None]
 
@@ -28,9 +27,11 @@ Log = Callable[..., None]
 def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log) -> Lambdas:
     """λ of every graph, 0 for those that do not help.
 
-    First all graphs together at several weights; then each graph of these left out in turn. Where all together do not
-    help, each alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs alone;
-    a difference counts by its standard error over the held-out points, so that chance switches nothing on.
+    All graphs together, at the weights as set and at those below or above, whichever is better; where that does not
+    help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
+    alone, and are as long as the run itself, up to ``graph.auto_steps``: what a graph is worth shows late, when the
+    encoder would overfit without it. A difference counts by its standard error over the held-out points, so that chance
+    switches nothing on.
 
     Args:
         material: of the run.
@@ -63,16 +64,15 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         return {kind: (scale * x, scale * z) if kind in used else (0.0, 0.0) for kind, (x, z) in base.items()}
 
     plain = attempt(0.0, [])
-    tried = [(scale, kinds, attempt(scale, kinds)) for scale in _SCALES]
-    scale, used, values = max(tried, key=lambda run: run[2].mean())
+    scale, used, values = 1.0, kinds, attempt(1.0, kinds)
+    for other in _OTHERS:
+        found = attempt(other, kinds)
+        if found.mean() > values.mean():
+            scale, values = other, found
+            break
     if standard_errors(values, plain) < _SURE and len(kinds) > 1:
-        tried = [(1.0, [kind], attempt(1.0, [kind])) for kind in kinds]
-        scale, used, values = max(tried, key=lambda run: run[2].mean())
-    else:
-        for kind in kinds if len(kinds) > 1 else ():
-            fewer = [other for other in used if other != kind]
-            if fewer and standard_errors(found := attempt(scale, fewer), values) > _LIKELY:
-                values, used = found, fewer
+        tried = [([kind], attempt(1.0, [kind])) for kind in kinds]
+        scale, (used, values) = 1.0, max(tried, key=lambda run: run[1].mean())
     if standard_errors(values, plain) < _SURE:
         used = []
     dropped = [kind for kind in base if kind not in used]
