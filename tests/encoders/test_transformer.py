@@ -155,7 +155,8 @@ def test_a_processor_is_asked_for_its_flags(tmp_path, monkeypatch, text, expecte
 @pytest.fixture
 def tiny_decoder(tmp_path, tiny_backbone):
     """A GPT-2 of one layer with random weights, whose tokenizer pads on the left."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone, padding_side="left")
+    names = ["input_ids", "attention_mask"]  # GPT-2 would add token types as if they were words
+    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone, padding_side="left", model_input_names=names)
     tokenizer.save_pretrained(tmp_path / "decoder")
     torch.manual_seed(0)
     size = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 128}
