@@ -133,7 +133,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick(tiny_backbone: Path) -> list[str]:
     """Settings for a training run of about a second."""
-    return [f"encoder.backbone={tiny_backbone}", "stage1.epochs=3", "stage1.min_steps=12", "head.epochs=2"]
+    steps = ["stage1.epochs=3", "stage1.min_steps=12", "graph.min_steps=12", "graph.auto_steps=12"]
+    return [f"encoder.backbone={tiny_backbone}", *steps, "head.epochs=2"]
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from ramen.data.dataset import Dataset, Graph
+from ramen.data.read import MATRIX
 from ramen.errors import InputError
 
 MOST = 0.5  # share of the test points above which a graph is a leak and no chance
@@ -42,11 +45,13 @@ def refuse_leaks(dataset: Dataset, kinds: list[str]) -> None:
     """
     ask = "remove it, leave the graph out (--graphs), or set data.leaks=allow if that is meant"
     for kind in kinds:
-        for path in sorted((dataset.path / "graphs").glob(f"{kind}_tst_X_Y.*")):
-            raise InputError(f"{path}: graph rows of test points, expected none: a run must not know them; {ask}")
+        for ending in MATRIX:
+            path = dataset.path / "graphs" / f"{kind}_tst_X_Y{ending}"
+            if os.path.exists(path):  # also where the folder was read from may be closed by now
+                raise InputError(f"{path}: graph rows of test points, expected none: a run must not know them; {ask}")
         told = len(np.unique(told_pairs(dataset.graphs[kind], dataset)[:, 0]))
         if told > MOST * len(dataset.test):
             raise InputError(
-                f"graph {kind!r}: {told:,} of {len(dataset.test):,} test points are anchors linked to their own labels, "
-                f"a leak of the test part; {ask}"
+                f"graph {kind!r}: {told:,} of {len(dataset.test):,} test points are anchors linked to their own "
+                f"labels, a leak of the test part; {ask}"
             )

@@ -30,9 +30,7 @@ def test_the_planted_graphs_do_not_leak(planted):
 def test_anchors_that_are_test_points_with_their_labels_are_refused(leaking, tmp_path, quick):
     pairs = told_pairs(leaking.graphs["answers"], leaking)
     assert all(leaking.test_targets[row, label] for row, label in pairs)
-    with pytest.raises(
-        InputError, match="graph 'answers': .* of 60 test points are anchors linked to their own labels"
-    ):
+    with pytest.raises(InputError, match="'answers': .* of 60 test points are anchors linked to their own labels"):
         ramen.train(leaking, out=tmp_path / "run", overrides=quick)
     assert not (tmp_path / "run").exists()
     refuse_leaks(leaking, ["links"])  # a graph that is left out is not asked about

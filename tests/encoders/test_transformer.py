@@ -68,7 +68,7 @@ def test_a_training_run_finishes(tmp_path, planted, tiny_backbone):
         planted, preset="transformer", out=tmp_path / "run",
         overrides=[
             f"encoder.backbone={tiny_backbone}", "stage1.epochs=1", "stage1.min_steps=2", "stage1.batch_size=120",
-            "head.epochs=1", "encoder.max_tokens=16",
+            "graph.min_steps=2", "head.epochs=1", "encoder.max_tokens=16",
         ],
     )  # fmt: skip
     tagger = ramen.Tagger.load(run)

@@ -25,7 +25,15 @@ def demo(tmp_path, tiny_backbone):
     prepare("planted", tmp_path / "data/planted", points=100, labels=40)
 
     def start(*settings):
-        command = [sys.executable, str(SCRIPT), f"encoder.backbone={tiny_backbone}", "stage1.min_steps=1", *settings]
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            f"encoder.backbone={tiny_backbone}",
+            "stage1.min_steps=1",
+            "graph.min_steps=1",
+            "graph.auto_steps=1",
+            *settings,
+        ]
         # Its own process group, as a terminal gives it: Ctrl-C there reaches the demo and its command.
         return subprocess.Popen(
             command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
