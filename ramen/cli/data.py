@@ -41,13 +41,18 @@ def prepare(
 def check(data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a data set.")]) -> None:
     """Check a data set and show its statistics.
 
-    Prints all problems at once, and exits with 2 when there are any.
+    Prints all problems at once, and exits with 2 when there are any. Otherwise says, too, what each graph tells of the
+    labels that the text does not.
     """
+    from ramen.data import load_dataset
     from ramen.data.check import check as check_folder
+    from ramen.graph.forecast import forecast_lines
 
     report = check_folder(data)
     for line in report.lines():
         show(line)
     if report.problems:
         raise typer.Exit(2)
+    for line in forecast_lines(load_dataset(data)):
+        show(line)
     say_next("ramen", "train", data, "--out", Path("runs") / data.resolve().name)

@@ -12,7 +12,22 @@ def test_prepare_then_check(ramen, tmp_path):
     assert done.returncode == 0, done.stdout
     assert "n labels: 40" in done.stdout
     assert "no problems" in done.stdout
+    forecast = done.stdout[done.stdout.index("no problems") :]
+    for relation in ("points that share a label", "labels that share a point", "points share an anchor with their"):
+        assert f"graph links: {relation}" in forecast and f"graph noise: {relation}" in forecast
+    assert forecast.endswith("graph noise: carries nothing of the labels that the text does not\n")
+    assert "graph links: carries nothing" not in forecast
     assert done.stderr == "next: ramen train planted --out runs/planted\n"
+
+
+def test_check_takes_sets_without_graphs_or_too_small_to_compare(ramen, small_set):
+    done = ramen("data", "check", small_set)
+    assert done.returncode == 0 and "graph colour: nodes 2" in done.stdout, done.stderr
+    assert "share an anchor" not in done.stdout and "carries nothing" not in done.stdout
+    for path in (small_set / "graphs").iterdir():
+        path.unlink()
+    done = ramen("data", "check", small_set)
+    assert done.returncode == 0 and "graph" not in done.stdout, done.stdout + done.stderr
 
 
 def test_check_prints_all_problems_and_exits_with_2(ramen, tmp_path):

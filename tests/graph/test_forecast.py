@@ -1,0 +1,158 @@
+"""The forecast of what a graph is worth, where the truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import ramen
+from ramen.data.dataset import Dataset
+from ramen.data.prepare import prepare
+from ramen.graph.forecast import RELATIONS, Carried, Forecast, carries, forecast, forecast_lines
+from ramen.graph.prepare import prepare_links
+from ramen.heads.words import WordFeatures
+
+
+def words(dataset: Dataset) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    texts = dataset.train.joined(), dataset.labels.joined()
+    features = WordFeatures.fit([*texts[0], *texts[1]], "words")
+    return features.transform(texts[0]), features.transform(texts[1])
+
+
+def pairs_of(dataset: Dataset, seed: int = 0) -> Forecast:
+    return Forecast(dataset.train_targets, *words(dataset), seed)
+
+
+@pytest.fixture(scope="module")
+def dataset(planted: Path) -> Dataset:
+    return ramen.load_dataset(planted)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_group_carries_and_chance_does_not(tmp_path, seed):
+    dataset = ramen.load_dataset(prepare("planted", tmp_path / "planted", points=300, labels=120, seed=seed))
+    pairs = pairs_of(dataset, seed)
+    links, noise = (pairs.of(dataset.graphs[kind].points, dataset.graphs[kind].labels) for kind in ("links", "noise"))
+    assert [one.relation for one in links] == [one.relation for one in noise] == list(RELATIONS)
+    for one in links:
+        assert one.errors > 6 and one.extra > 40 and one.true > 50, one
+        assert one.extra == pytest.approx(one.true - one.wrong) and one.pairs > 100 and one.unmatched < 15
+    for one in noise:
+        assert abs(one.errors) <= 3 and abs(one.extra) < 4, one
+    assert carries(links) and not carries(noise)
+
+
+def test_chance_stays_within_its_errors_over_many_graphs(dataset):
+    """Hubs, too: anchors are drawn unevenly and some rows have many links."""
+    pairs, rng = pairs_of(dataset), np.random.default_rng(0)
+    anchors = 1.0 / np.arange(1, 61)
+    found = []
+    for _ in range(60):
+        sides = []
+        for rows in (len(dataset.train), dataset.n_labels):
+            counts = np.minimum(rng.geometric(0.4, size=rows), 8)
+            columns = rng.choice(60, p=anchors / anchors.sum(), size=counts.sum())
+            ends = np.repeat(np.arange(rows), counts), columns
+            sides.append(sp.csr_matrix((np.ones(len(columns), dtype=np.float32), ends), shape=(rows, 60)))
+        found.append(pairs.of(*sides))
+    errors = np.array([[one.errors for one in graph] for graph in found])
+    assert np.abs(errors.mean(axis=0)).max() < 0.4
+    assert (0.4 < errors.std(axis=0)).all() and (errors.std(axis=0) < 1.3).all()
+    assert sum(map(carries, found)) <= 1
+
+
+def test_links_that_repeat_the_text_carry_little(dataset):
+    """An anchor for each word of the texts: the raw rates differ much, the matched ones hardly."""
+    points, labels = words(dataset)
+    rng = np.random.default_rng(0)
+    kept = sp.diags((rng.random(points.shape[1]) < 0.3).astype(np.float32))
+    for one in pairs_of(dataset).of(points @ kept, labels @ kept):
+        assert abs(one.extra) < 8, one
+    group = dataset.graphs["links"]
+    for one in pairs_of(dataset).of(group.points, group.labels):
+        assert one.extra > 40, one
+
+
+def test_one_side_gives_its_own_relation(dataset):
+    pairs, graph = pairs_of(dataset), dataset.graphs["links"]
+    assert [one.relation for one in pairs.of(graph.points, None)] == ["points"]
+    assert [one.relation for one in pairs.of(None, graph.labels)] == ["labels"]
+    assert pairs.of(None, None) == []
+
+
+def test_same_seed_same_figures_and_the_shortcut_is_the_same(dataset):
+    graph = dataset.graphs["links"]
+    arguments = graph.points, graph.labels, dataset.train_targets, *words(dataset)
+    assert forecast(*arguments, seed=3) == forecast(*arguments, seed=3) == pairs_of(dataset, 3).of(*arguments[:2])
+    assert forecast(*arguments, seed=3) != forecast(*arguments, seed=4)
+
+
+def test_the_arguments_are_left_alone(dataset):
+    graph = dataset.graphs["links"]
+    given = [graph.points, graph.labels, dataset.train_targets, *words(dataset)]
+    before = [matrix.copy() for matrix in given]
+    forecast(*given)
+    for matrix, old in zip(given, before, strict=True):
+        assert np.array_equal(matrix.data, old.data) and np.array_equal(matrix.indices, old.indices)
+
+
+def test_no_edges_carry_nothing(dataset):
+    empty = sp.csr_matrix((len(dataset.train), 5), dtype=np.float32), sp.csr_matrix((dataset.n_labels, 5))
+    found = pairs_of(dataset).of(*empty)
+    assert len(found) == 3 and all(one.true == one.wrong == one.extra == one.errors == 0 for one in found)
+    assert not carries(found)
+
+
+@pytest.mark.parametrize("targets", [np.zeros((30, 4)), np.ones((30, 1)), np.zeros((30, 0)), np.eye(1)])
+def test_without_pairs_to_compare_a_graph_has_the_benefit_of_the_doubt(targets):
+    """No pairs at all, and one label that all points have: nothing is wrong."""
+    n_points, n_labels = targets.shape
+    texts = [sp.csr_matrix(np.ones((n, 1), dtype=np.float32)) for n in (n_points, n_labels)]
+    found = forecast(texts[0], texts[1], sp.csr_matrix(targets), *texts)
+    assert found == [] and carries(found)
+
+
+def test_excluded_pairs_are_neither_true_nor_wrong():
+    """Point i is label i, with the same text and anchor; its true label is the next one, and shares nothing."""
+    n = 200
+    same = sp.identity(n, dtype=np.float32, format="csr")
+    targets = sp.csr_matrix(np.roll(np.eye(n, dtype=np.float32), 1, axis=1))
+    (with_self,) = (one for one in Forecast(targets, same, same).of(same, same) if one.relation == "between")
+    (without,) = (one for one in Forecast(targets, same, same, 0, same).of(same, same) if one.relation == "between")
+    assert (with_self.true, without.true, without.wrong) == (0, 0, 0)
+    both = Forecast(sp.csr_matrix(targets + same), same, same, 0, same).of(same, same)
+    assert [one for one in both if one.relation == "between"] == [without]
+
+
+def test_carries_asks_for_size_and_certainty():
+    def one(extra: float, errors: float) -> Carried:
+        return Carried("points", 10.0, 10.0 - extra, extra, errors, 100, 0.0)
+
+    assert carries([one(0.1, 9.0), one(5.0, 4.0)])
+    for found in ([one(0.4, 9.0)], [one(9.0, 2.9)], [one(-9.0, -9.0)], [one(0.4, 9.0), one(9.0, 2.9)]):
+        assert not carries(found)
+
+
+def test_the_lines_of_a_data_set(dataset):
+    lines = forecast_lines(dataset)
+    assert [line.split(":")[0] for line in lines] == ["graph links"] * 3 + ["graph noise"] * 4
+    assert lines[0].startswith("graph links: points that share a label share an anchor in ")
+    assert lines[0].endswith("standard errors)")
+    assert lines[-1] == "graph noise: carries nothing of the labels that the text does not"
+
+
+def test_a_set_too_small_to_compare_has_no_lines(small_set):
+    small = ramen.load_dataset(small_set)
+    assert forecast_lines(small) == []
+    small.graphs.clear()
+    assert forecast_lines(small) == []
+
+
+def test_the_links_are_read_as_training_reads_them(dataset):
+    """Without anchors that have no text."""
+    graph = dataset.graphs["links"]
+    blank = type(graph)("links", [""] * len(graph.anchors), graph.points, graph.labels)
+    assert prepare_links(blank).edges == 0
+    changed = type(dataset)(**{**vars(dataset), "graphs": {"links": blank}})
+    assert forecast_lines(changed)[-1].endswith("carries nothing of the labels that the text does not")
