@@ -7,7 +7,6 @@ more often they share an anchor. A graph of chance has no more of it, nor has on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -18,18 +17,22 @@ from ramen.graph.prepare import prepare_links
 from ramen.heads.words import WordFeatures
 from ramen.mining.inverted import InvertedIndex
 
-RELATIONS = {
-    "points": "points that share a label share an anchor in {} of pairs, others of like text in {}",
-    "labels": "labels that share a point share an anchor in {} of pairs, others of like text in {}",
-    "between": "points share an anchor with their labels in {} of pairs, with other labels of like text in {}",
+_LIKE = "share an anchor in {} of pairs, others of like text in {}"
+_WITH = "points share an anchor with their labels in {} of pairs, with other labels of like text in {}"
+RELATIONS = {  # by name: its two sides, and how it reads
+    "points": ("points", "points", f"points that share a label {_LIKE}"),
+    "labels": ("labels", "labels", f"labels that share a point {_LIKE}"),
+    "between": ("points", "labels", _WITH),
 }
 _PAIRS = 20_000
 _RANDOM, _NEAREST = 5, 10  # wrong partners of each pair's first row
 _EDGES = (1e-6, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of text similarity; the first bin has no word in common
+_BINS = len(_EDGES) + 1
 _FEWEST = 20  # wrong pairs of a bin: the rate of fewer says nothing
 _COMMON = 0.03  # words that a larger share of the texts has do not count for who is nearest
 _LEAST_ERRORS, _LEAST_EXTRA = 3.0, 0.5
 _SHOWN = 1.0  # percent of pairs without a match that is worth a word
+
 _Arrays = tuple[np.ndarray, ...]
 
 
@@ -38,10 +41,8 @@ class Carried:
     """One relation of a graph.
 
     Attributes:
-        relation: ``points`` (two that share a label), ``labels`` (two that share a point) or ``between`` (a point and
-            a label of it).
-        true: percent of the related pairs that share an anchor.
-        wrong: the same of wrong pairs with text as similar.
+        relation: ``points`` (two of a label), ``labels`` (two of a point) or ``between`` (a point and a label of it).
+        true, wrong: percent of the related pairs, and of wrong pairs with text as similar, that share an anchor.
         extra: true - wrong, percentage points.
         errors: extra over its standard error. Pairs that have a row in common, true or wrong, count as dependent, and
             a pair counts at both its rows, so that the error is rather too large.
@@ -58,15 +59,6 @@ class Carried:
     unmatched: float
 
 
-class _Sample(NamedTuple):
-    """Pairs of one relation: int64 (P,) rows of its two sides, which of them are true, and the bin of each."""
-
-    left: np.ndarray
-    right: np.ndarray
-    is_true: np.ndarray
-    bins: np.ndarray
-
-
 class Forecast:
     """Pairs of a data set, drawn once for all its graphs.
 
@@ -81,58 +73,52 @@ class Forecast:
         self, targets: sp.csr_matrix, point_words: sp.csr_matrix, label_words: sp.csr_matrix, seed: int = 0,
         excluded: sp.csr_matrix | None = None,
     ) -> None:  # fmt: skip
-        barred = _ones(sp.csr_matrix(targets.shape, dtype=np.float32) if excluded is None else excluded)
-        truth = _ones(targets)
-        self._truth = _ones(truth - truth.multiply(barred))
-        self._barred = _ones(truth + barred)
-        self._words = {"points": _ordered(point_words), "labels": _ordered(label_words)}
+        self._known = _ones(targets if excluded is None else targets + excluded)
+        self._truth = _ones(targets if excluded is None else self._known - _ones(excluded))
+        self._words = {"points": point_words.sorted_indices(), "labels": label_words.sorted_indices()}
         self._seed = seed
-        self._samples: dict[str, _Sample | None] = {}
+        self._samples: dict[str, _Arrays] = {}
 
     def of(self, points: sp.csr_matrix | None, labels: sp.csr_matrix | None) -> list[Carried]:
-        """What a graph carries in each relation that can be measured.
+        """What a graph of links carries in each relation that can be measured.
 
         Args:
-            points: CSR of links, N x M, or None.
-            labels: CSR of links, L x M, or None.
+            points: CSR, N x M, or None.
+            labels: CSR, L x M, or None.
         """
-        links = {name: None if side is None else _ones(side) for name, side in (("points", points), ("labels", labels))}
+        links = {name: _ones(side) for name, side in (("points", points), ("labels", labels)) if side is not None}
         found = []
-        for relation in RELATIONS:
-            left, right = (links[side] for side in _sides(relation))
-            if left is None or right is None:
-                continue
-            if relation not in self._samples:
-                self._samples[relation] = self._draw(relation)
-            sample = self._samples[relation]
-            if sample is not None:
-                shares = _products(left, right, sample.left, sample.right) > 0
-                found.append(_compare(relation, sample, shares, left.shape[0]))
+        for relation, (first, second, _) in RELATIONS.items():
+            if self._truth.nnz and first in links and second in links:
+                if relation not in self._samples:
+                    self._samples[relation] = self._draw(relation)
+                left, right, bins = self._samples[relation]
+                shares = _products(links[first], links[second], left, right) > 0
+                ends = left, right + (self._truth.shape[0] if first != second else 0)
+                found.append(_compare(relation, ends, bins, shares))
         return [carried for carried in found if carried is not None]
 
-    def _draw(self, relation: str) -> _Sample | None:
-        """True pairs and wrong ones; None where there are no true ones."""
+    def _draw(self, relation: str) -> _Arrays:
+        """int64 (P,) left and right rows of true and wrong pairs, and their bins: the wrong ones' after the true."""
         rng = np.random.default_rng([self._seed, list(RELATIONS).index(relation)])
-        rows = self._truth if relation != "labels" else _ones(self._truth.T)
-        left, right = _true_pairs(rows, relation != "between", rng)
-        if not len(left):
-            return None
-        first, second = (self._words[side] for side in _sides(relation))
+        first, second = (self._words[side] for side in RELATIONS[relation][:2])
+        rows = _ones(self._truth.T) if relation == "labels" else self._truth
+        left, right = _entries(rows, rng) if relation == "between" else _neighbours(rows, rng)
         # Random wrong partners come from the true ones: how popular a row is must make no difference.
-        others = [right[rng.integers(len(right), size=(len(left), _RANDOM))]]
+        partners = [right[rng.integers(max(1, len(right)), size=(len(left), _RANDOM))]]
         starts, place = np.unique(left, return_inverse=True)
         own = None if relation == "between" else starts
-        others.append(InvertedIndex(second, max_share=_COMMON).top(first[starts], _NEAREST, own)[0][place])
-        partners = np.concatenate(others, axis=1)
-        wrong = np.unique(np.stack([np.repeat(left, partners.shape[1]), partners.ravel()], axis=1), axis=0)
-        wrong = wrong[wrong[:, 1] >= 0]
+        partners.append(InvertedIndex(second, max_share=_COMMON).top(first[starts], _NEAREST, own)[0][place])
+        wrong = np.stack([np.repeat(left, _RANDOM + _NEAREST), np.concatenate(partners, axis=1).ravel()], axis=1)
+        a, b = np.unique(wrong[wrong[:, 1] >= 0], axis=0).T
         if relation == "between":
-            is_wrong = np.asarray(self._barred[wrong[:, 0], wrong[:, 1]]).ravel() == 0
+            is_wrong = np.asarray(self._known[a, b]).ravel() == 0
         else:
-            is_wrong = (wrong[:, 0] != wrong[:, 1]) & (_products(rows, rows, wrong[:, 0], wrong[:, 1]) == 0)
-        wrong = wrong[is_wrong]
-        ends = np.concatenate([left, wrong[:, 0]]), np.concatenate([right, wrong[:, 1]])
-        return _Sample(*ends, np.arange(len(ends[0])) < len(left), np.digitize(_products(first, second, *ends), _EDGES))
+            is_wrong = (a != b) & (_products(rows, rows, a, b) == 0)
+        ends = np.concatenate([left, a[is_wrong]]), np.concatenate([right, b[is_wrong]])
+        bins = np.digitize(_products(first, second, *ends), _EDGES)
+        bins[len(left) :] += _BINS
+        return *ends, bins
 
 
 def forecast(
@@ -174,7 +160,7 @@ def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
         links = prepare_links(graph)
         found = pairs.of(links.points, links.labels)
         for one in found:
-            rates = RELATIONS[one.relation].format(f"{one.true:.1f} %", f"{one.wrong:.1f} %")
+            rates = RELATIONS[one.relation][2].format(f"{one.true:.1f} %", f"{one.wrong:.1f} %")
             left_out = f"; {one.unmatched:.0f} % of pairs without a match" if one.unmatched >= _SHOWN else ""
             lines.append(f"graph {kind}: {rates} ({one.extra:+.1f}, {one.errors:.0f} standard errors{left_out})")
         if not carries(found):
@@ -182,65 +168,52 @@ def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
     return lines
 
 
-def _sides(relation: str) -> tuple[str, str]:
-    return ("points", "labels") if relation == "between" else (relation, relation)
+def _entries(rows: sp.csr_matrix, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    at = rng.permutation(rows.nnz)[:_PAIRS]
+    return np.searchsorted(rows.indptr, at, side="right") - 1, rows.indices[at].astype(np.int64)
 
 
-def _true_pairs(rows: sp.csr_matrix, joined: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of the matrix; or, joined, pairs of rows that share a column: an entry, then another of its column."""
-    if not rows.nnz:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    at = rng.permutation(rows.nnz)[:_PAIRS] if not joined else rng.integers(rows.nnz, size=_PAIRS)
-    left = np.searchsorted(rows.indptr, at, side="right").astype(np.int64) - 1
-    right = rows.indices[at].astype(np.int64)
-    if joined:
-        columns = rows.tocsc()
-        starts, sizes = columns.indptr[right], np.diff(columns.indptr)[right]
-        right = columns.indices[starts + (rng.random(len(at)) * sizes).astype(np.int64)].astype(np.int64)
-        # Each pair once: the same one again is no more evidence.
-        ends = np.stack([np.minimum(left, right), np.maximum(left, right)], axis=1)
-        once = np.unique(ends, axis=0, return_index=True)[1]
-        once = once[left[once] != right[once]]
-        left, right = left[once], right[once]
-    return left, right
+def _neighbours(rows: sp.csr_matrix, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows that share a column: an entry, then another of its column. Each pair once."""
+    at = rng.integers(rows.nnz, size=_PAIRS)
+    left, shared, columns = np.searchsorted(rows.indptr, at, side="right") - 1, rows.indices[at], rows.tocsc()
+    place = (rng.random(_PAIRS) * np.diff(columns.indptr)[shared]).astype(np.int64)
+    right = columns.indices[columns.indptr[shared] + place].astype(np.int64)
+    ends = np.stack([np.minimum(left, right), np.maximum(left, right)], axis=1)
+    once = np.unique(ends, axis=0, return_index=True)[1]
+    once = once[left[once] != right[once]]
+    return left[once], right[once]
 
 
-def _compare(relation: str, sample: _Sample, shares: np.ndarray, n_left: int) -> Carried | None:
+def _compare(
+    relation: str, ends: tuple[np.ndarray, np.ndarray], bins: np.ndarray, shares: np.ndarray
+) -> Carried | None:
     """Rates of true and wrong pairs by bin, averaged with the true pairs' share of each; None where no bin matches."""
-    n_bins = len(_EDGES) + 1
-    cell = sample.bins + n_bins * ~sample.is_true
-    sizes = np.bincount(cell, minlength=2 * n_bins).reshape(2, n_bins)
-    hits = np.bincount(cell, weights=shares, minlength=2 * n_bins).reshape(2, n_bins)
+    sizes = np.bincount(bins, minlength=2 * _BINS).reshape(2, _BINS)
+    hits = np.bincount(bins, weights=shares, minlength=2 * _BINS).reshape(2, _BINS)
     matched = (sizes[0] > 0) & (sizes[1] >= _FEWEST)
     n_true = int(sizes[0][matched].sum())
     if not n_true:
         return None
     share = np.where(matched, sizes[0] / n_true, 0.0)
     rates = hits / np.maximum(sizes, 1)
-    true, wrong = rates @ share
+    true, wrong = (100 * rates @ share).tolist()
     # What each pair moves the difference by, summed at its rows; never less than by as many independent pairs.
-    weight = np.array([[1.0], [-1.0]]) * share / np.maximum(sizes, 1)
-    moved = (shares - rates.ravel()[cell]) * weight.ravel()[cell]
-    ends = sample.left, sample.right + (n_left if relation == "between" else 0)
+    weight = np.array([[100.0], [-100.0]]) * share / np.maximum(sizes, 1)
+    moved = (shares - rates.ravel()[bins]) * weight.ravel()[bins]
     at_rows = np.bincount(np.concatenate(ends), weights=np.concatenate([moved, moved]))
     smooth = (hits + 0.5) / (sizes + 1.0)  # a rate of 0 or 1 is not certain
-    least = (smooth * (1.0 - smooth) * weight**2 * sizes).sum()
-    error = np.sqrt(max(float((at_rows**2).sum()), float(least)))
-    extra = float(true - wrong)
-    return Carried(
-        relation, 100 * float(true), 100 * float(wrong), 100 * extra, extra / error, n_true,
-        100 * (1 - n_true / int(sizes[0].sum())),
-    )  # fmt: skip
-
-
-def _ordered(matrix: sp.spmatrix) -> sp.csr_matrix:
-    rows = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
-    rows.sum_duplicates()
-    return rows
+    error = np.sqrt(max((at_rows**2).sum(), (smooth * (1.0 - smooth) * weight**2 * sizes).sum()))
+    unmatched = 100 * (1 - n_true / int(sizes[0].sum()))
+    return Carried(relation, true, wrong, true - wrong, float((true - wrong) / error), n_true, unmatched)
 
 
 def _ones(matrix: sp.spmatrix) -> sp.csr_matrix:
-    return sp.csr_matrix(_ordered(matrix) != 0, dtype=np.float32)
+    rows = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    rows.data[:] = 1
+    return rows
 
 
 def _products(left: sp.csr_matrix, right: sp.csr_matrix, a: np.ndarray, b: np.ndarray) -> np.ndarray:
