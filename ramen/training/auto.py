@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import scipy.sparse as sp
 
 from ramen.encoders.base import Encoder
+from ramen.graph.forecast import Forecast, carries
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
+from ramen.heads.words import WordFeatures
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
@@ -27,7 +30,8 @@ Log = Callable[..., None]
 def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log) -> Lambdas:
     """λ of every graph, 0 for those that do not help.
 
-    All graphs together, at the weights as set and at those below or above, whichever is better; where that does not
+    Graphs that tell nothing of the labels that the texts do not (:mod:`ramen.graph.forecast`) are left out. Then the
+    others together, at the weights as set and at those below or above, whichever is better; where that does not
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
     alone, and are as long as the run itself, up to ``graph.auto_steps``: what a graph is worth shows late, when the
     encoder would overfit without it. A difference counts by its standard error over the held-out points, so that chance
@@ -40,8 +44,12 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         log: called with the figures of each short run, and with a note of what was switched off.
     """
     base = fixed_lambdas(material.config.graph, material.config.graphs)
-    kinds = [kind for kind in base if split.links[kind].edges]
     off = dict.fromkeys(base, (0.0, 0.0))
+    kinds = [kind for kind in base if split.links[kind].edges and max(base[kind]) > 0]
+    idle = _idle(material, split, kinds)
+    if idle:
+        log(stage="choose", note=f"graphs that tell nothing of the labels that the texts do not: {', '.join(idle)}")
+        kinds = [kind for kind in kinds if kind not in idle]
     if not kinds:
         return off
     card, filtered = material.dataset.card, material.filtered[split.held_out]
@@ -75,10 +83,26 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         scale, (used, values) = 1.0, max(tried, key=lambda run: run[1].mean())
     if standard_errors(values, plain) < _SURE:
         used = []
-    dropped = [kind for kind in base if kind not in used]
+    dropped = [kind for kind in kinds if kind not in used]
     if dropped:
         log(stage="choose", note=f"graphs that do not help on validation are switched off: {', '.join(dropped)}")
     return scaled(scale, used)
+
+
+def _idle(material: Material, split: Split, kinds: list[str]) -> list[str]:
+    """Kinds that the forecast finds to be of no use; it sees the split's rows only."""
+    if not kinds:
+        return []
+    points, labels = material.texts["points"], material.texts["labels"]
+    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words", material.config.sparse.min_count)
+    seen = np.zeros(len(points), dtype=np.float32)
+    seen[split.rows] = 1
+    targets = sp.csr_matrix(sp.diags(seen) @ split.targets, dtype=np.float32)
+    targets.eliminate_zeros()
+    words = features.transform(points), features.transform(labels)
+    forecast = Forecast(targets, *words, material.config.seed, material.filtered)
+    links = split.links
+    return [kind for kind in kinds if not carries(forecast.of(links[kind].points, links[kind].labels))]
 
 
 def standard_errors(values: np.ndarray, others: np.ndarray) -> float:

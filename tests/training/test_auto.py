@@ -10,7 +10,7 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
-from ramen.training.auto import choose_lambdas
+from ramen.training.auto import choose_lambdas, standard_errors
 from ramen.training.material import prepare
 from ramen.training.split import cut
 
@@ -53,7 +53,23 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
     larger.graphs["chance"] = Graph("chance", links.anchors, shuffled(links.points), shuffled(links.labels))
     found, lines = chosen(larger, tiny_backbone, ["chance"])
     assert found["chance"] == (0.0, 0.0)
-    assert lines[-1]["note"].endswith("switched off: chance")
+    assert lines == [
+        {"stage": "choose", "note": "graphs that tell nothing of the labels that the texts do not: chance"}
+    ]
+
+
+def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, tiny_backbone, monkeypatch):
+    monkeypatch.setattr("ramen.training.auto.standard_errors", lambda values, others: 1.9)
+    found, lines = chosen(larger, tiny_backbone, ["links", "noise"])
+    assert found == {"links": (0.0, 0.0), "noise": (0.0, 0.0)}
+    assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]
+    assert [line["graphs"] for line in lines if "graphs" in line][:2] == ["none", "links"]
+
+
+def test_standard_errors_of_nothing():
+    same = np.ones(5)
+    assert standard_errors(same, same) == 0.0 and standard_errors(same[:1], same[:1] - 1) == 0.0
+    assert standard_errors(same, same - 1) == float("inf")
 
 
 def test_a_graph_without_an_edge_is_off_without_a_run(larger, tiny_backbone):
