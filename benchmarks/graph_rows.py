@@ -25,7 +25,7 @@ from ramen.graph.lambdas import fixed_lambdas
 from ramen.scorers.base import Queries
 from ramen.scorers.ranker import Ranker
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.auto import choose_lambdas
+from ramen.training.auto import choose_graphs
 from ramen.training.material import Material, prepare
 from ramen.training.split import cut, whole
 from ramen.training.stage1 import train_encoder
@@ -92,10 +92,10 @@ def rows(case: Case) -> dict[str, Callable[[Case], Measured]]:
         "fixed": lambda c: regularised(c, kinds),
         "auto": lambda c: regularised(c, kinds, "graph.lambda=auto"),
         "bandit": lambda c: regularised(c, kinds, "graph.lambda=bandit"),
-        "no walks": lambda c: regularised(c, kinds, "graph.hops=0", "graph.prune=none"),
-        "no walks, pruned": lambda c: regularised(c, kinds, "graph.hops=0", *PRUNED),
-        "walks, not pruned": lambda c: regularised(c, kinds, "graph.hops=400", "graph.prune=none"),
-        "walks, pruned": lambda c: regularised(c, kinds, "graph.hops=400", *PRUNED),
+        "no walks": lambda c: regularised(c, kinds, "graph.walks=off"),
+        "no walks, pruned": lambda c: regularised(c, kinds, "graph.walks=off", *PRUNED),
+        "walks, not pruned": lambda c: regularised(c, kinds, "graph.walks=on", "graph.prune=none"),
+        "walks, pruned": lambda c: regularised(c, kinds, "graph.walks=on", *PRUNED),
         "rows of the batch": lambda c: regularised(c, kinds, "graph.rows=batch", "graph.lambda_x=0.3"),
         "points' side only": lambda c: regularised(c, kinds, "graph.lambda_z=0"),
         "labels' side only": lambda c: regularised(c, kinds, "graph.lambda_x=0"),
@@ -116,7 +116,7 @@ def rows(case: Case) -> dict[str, Callable[[Case], Measured]]:
     return found
 
 
-PRUNED = ("graph.prune=threshold", "graph.prune_below=0.2")
+PRUNED = ("graph.prune=threshold",)
 QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchors, auto")
 
 
@@ -139,18 +139,24 @@ def regularised(case: Case, kinds: list[str], *settings: str) -> Measured:
     material, encoder = _material(case, kinds, *settings)
     config, log = material.config, []
     start = time.perf_counter()
-    lambdas = fixed_lambdas(config.graph, kinds)
+    lambdas, walks = fixed_lambdas(config.graph, kinds), config.graph.walks == "on"
     if config.graph.lambda_ == "auto":
         vectors, hold = encoder.encode(material.tokens["points"]).numpy(), config.validation
         split = cut(material.dataset, vectors, hold.share, hold.max_points, case.seed, hold.min_points)
-        lambdas = choose_lambdas(material, material.see(split), encoder, lambda **line: log.append(line))
+        lambdas, walks = choose_graphs(material, split, encoder, lambda **line: log.append(line))
     choosing = time.perf_counter() - start
-    split = material.see(whole(material.dataset))
+    split = material.see(whole(material.dataset), walks)
     train_encoder(encoder, material, split, lambdas, None, lambda **line: log.append(line))
     seconds = time.perf_counter() - start
     found, us = _rank(case, encoder, material.tokens["labels"])
     epochs = [line["seconds"] for line in log if line.get("stage") == "encoder"]
-    facts = {"lambdas": lambdas, "choosing": choosing, "epoch_seconds": statistics.median(epochs), "log": log[-1]}
+    facts = {
+        "lambdas": lambdas,
+        "walks": walks,
+        "choosing": choosing,
+        "epoch_seconds": statistics.median(epochs),
+        "log": log[-1],
+    }
     return Measured(found, seconds, us, _folded(encoder), facts)
 
 

@@ -74,14 +74,15 @@ class GraphConfig:
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
     rows_per_step: int = 512  # all: a side
     min_steps: int = 240  # as stage1.min_steps, where a graph takes part: it holds off overfitting
-    hops: int = 0  # of the walk with restart that densifies the graphs; 0 for no walk
+    walks: str = "auto"  # auto | on | off: densify by random walks; auto: as validation chooses with lambda=auto
+    hops: int = 400  # of a walk
     restart: float = 0.8  # walk: probability of going back to the start after a visit
     max_degree: int = 500  # walk: anchors with more rows are left out
     visited: int = 10  # walk: most visited nodes that become edges
-    prune: str = "none"  # none | threshold | top: drop edges by the cosine of row and anchor
+    prune: str = "auto"  # none | threshold | top: drop edges by the cosine of row and anchor; auto: threshold on walks
     prune_from: int = 4  # epochs on the whole graph first
     prune_every: int = 5  # epochs between prunings
-    prune_below: float = 0.0  # threshold: cosines up to it are dropped
+    prune_below: float = 0.2  # threshold: cosines up to it are dropped
     prune_keep: int = 5  # top: edges kept a row
 
 
@@ -157,7 +158,8 @@ _CHOICES = {
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs"),
     "graph.lambda": ("auto", "fixed", "bandit"),
-    "graph.prune": ("none", "threshold", "top"),
+    "graph.prune": ("auto", "none", "threshold", "top"),
+    "graph.walks": ("auto", "on", "off"),
     "graph.rows": ("all", "batch"),
     "stage1.loss": ("softmax", "triplet"),
     "stage1.negatives": ("clusters", "ance", "batch"),
@@ -166,7 +168,7 @@ _ABOVE_ZERO = {
     "data.pairs",
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
     "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
-    "stage1.accumulate", "graph.rows_per_step", "graph.auto_steps", "graph.max_degree", "graph.visited",
+    "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
     "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_weights", "validation.max_points",

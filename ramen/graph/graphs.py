@@ -28,6 +28,7 @@ class Graphs:
         allowed: int64, points whose rows training may see.
         lambdas: by graph; a graph whose two are 0 is left out.
         settings: of the graphs.
+        prune: ``none``, ``threshold`` or ``top``.
         loss: of (scores, targets, known).
         truth: float32 CSR (N, L) of held-out pairs, by which pruning is watched; no part of training.
     """
@@ -39,10 +40,11 @@ class Graphs:
         allowed: np.ndarray,
         lambdas: Lambdas,
         settings: GraphConfig,
+        prune: str,
         loss: Loss,
         truth: sp.csr_matrix | None = None,
     ) -> None:
-        self.settings, self.tokens, self.truth = settings, tokens, truth
+        self.settings, self.prune, self.tokens, self.truth = settings, prune, tokens, truth
         self.links = {k: v for k, v in links.items() if v.edges and k in lambdas and max(lambdas[k]) > 0}
         self.kinds = sorted(self.links)
         self.lambdas = {kind: lambdas[kind] for kind in self.kinds}
@@ -78,7 +80,7 @@ class Graphs:
     def refresh(self, epoch: int, encoder: Encoder, log: Callable[..., None]) -> None:
         """Prune by the encoder as it is, where this epoch is due."""
         settings, since = self.settings, epoch - self.settings.prune_from
-        if settings.prune == "none" or not self.kinds or since < 0 or since % settings.prune_every:
+        if self.prune == "none" or not self.kinds or since < 0 or since % settings.prune_every:
             return
         rows = {name: encoder.encode(self.tokens[name]).numpy() for name in _SIDES}
         for kind in self.kinds:
@@ -87,7 +89,7 @@ class Graphs:
                 if side is None or not side.full.nnz:
                     continue
                 cosines = edge_cosines(side.full, rows[name], anchors)
-                by_top = settings.prune == "top"
+                by_top = self.prune == "top"
                 side.keep(
                     top(side.full, cosines, settings.prune_keep) if by_top else above(cosines, settings.prune_below)
                 )

@@ -40,7 +40,7 @@ def prepare_links(graph: Graph) -> Links:
 def walked(
     links: Links, seen: np.ndarray, kind: str, settings: GraphConfig, seed: int, log: Callable[..., None]
 ) -> Links:
-    """The links that walks from what training may see make of a graph; as they are with ``graph.hops=0``.
+    """The links that walks from what training may see make of a graph.
 
     Args:
         links: of the graph.
@@ -53,7 +53,7 @@ def walked(
     Raises:
         InputError: the walk needs more memory than there is.
     """
-    if not settings.hops or not links.edges:
+    if not links.edges:
         return links
     points, unseen = links.points, None
     if points is not None:

@@ -23,19 +23,20 @@ from ramen.training.validation import Validation
 
 _OTHERS = (0.3, 3.0)  # scales of graph.lambda_x and graph.lambda_z besides 1
 _SURE = 2.0  # standard errors of the paired difference by which the graphs must beat none
+_LIKELY = 1.0  # the same for walks against the graphs as they are
 
 Log = Callable[..., None]
 
 
-def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log) -> Lambdas:
-    """λ of every graph, 0 for those that do not help.
+def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) -> tuple[Lambdas, bool]:
+    """λ of every graph, 0 for those that do not help, and whether walks are to densify them.
 
     Graphs that tell nothing of the labels that the texts do not (:mod:`ramen.graph.forecast`) are left out. Then the
     others together, at the weights as set and at those below or above, whichever is better; where that does not
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
     alone, and are as long as the run itself, up to ``graph.auto_steps``: what a graph is worth shows late, when the
     encoder would overfit without it. A difference counts by its standard error over the held-out points, so that chance
-    switches nothing on.
+    switches nothing on. Last, the graphs walked (``graph.walks=auto``): walks have to earn their place.
 
     Args:
         material: of the run.
@@ -43,6 +44,9 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         encoder: untrained; every short run trains a copy.
         log: called with the figures of each short run, and with a note of what was switched off.
     """
+    setting = material.config.graph.walks
+    first = setting == "on"
+    split = material.see(split, first, log)
     base = fixed_lambdas(material.config.graph, material.config.graphs)
     off = dict.fromkeys(base, (0.0, 0.0))
     kinds = [kind for kind in base if split.links[kind].edges and max(base[kind]) > 0]
@@ -51,21 +55,22 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
         log(stage="choose", note=f"graphs that tell nothing of the labels that the texts do not: {', '.join(idle)}")
         kinds = [kind for kind in kinds if kind not in idle]
     if not kinds:
-        return off
+        return off, False
     card, filtered = material.dataset.card, material.filtered[split.held_out]
     propensities = inverse_propensity(split.targets[split.rows], card.A, card.B)
     validation = Validation(split.truth, filtered, propensities)
     points = material.tokens["points"].some(split.held_out)
 
-    def attempt(scale: float, used: list[str]) -> np.ndarray:
+    def attempt(scale: float, used: list[str], walks: bool = first) -> np.ndarray:
         start = time.perf_counter()
-        trained = copy.deepcopy(encoder)
-        train_encoder(trained, material, split, scaled(scale, used), None, _quiet, material.config.graph.auto_steps)
+        trained, steps = copy.deepcopy(encoder), material.config.graph.auto_steps
+        seen = split if walks == first else material.see(split, walks, log)
+        train_encoder(trained, material, seen, scaled(scale, used), None, _quiet, steps)
         scorers = {"encoder": LabelVectors(trained.encode_labels(material.tokens["labels"]).numpy())}
         gathered = validation.gather(scorers, Queries(trained.encode(points).numpy(), None))
         values, figures = validation.each(gathered, {"encoder": 1.0}), validation.judge(gathered, {"encoder": 1.0})[1]
         facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
-        log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, **facts)
+        log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, walks=walks, **facts)
         return values
 
     def scaled(scale: float, used: list[str]) -> Lambdas:
@@ -81,12 +86,15 @@ def choose_lambdas(material: Material, split: Split, encoder: Encoder, log: Log)
     if standard_errors(values, plain) < _SURE and len(kinds) > 1:
         tried = [([kind], attempt(1.0, [kind])) for kind in kinds]
         scale, (used, values) = 1.0, max(tried, key=lambda run: run[1].mean())
+    walks = first
     if standard_errors(values, plain) < _SURE:
         used = []
+    elif setting == "auto" and standard_errors(attempt(scale, used, True), values) > _LIKELY:
+        walks = True
     dropped = [kind for kind in kinds if kind not in used]
     if dropped:
         log(stage="choose", note=f"graphs that do not help on validation are switched off: {', '.join(dropped)}")
-    return scaled(scale, used)
+    return scaled(scale, used), walks
 
 
 def _idle(material: Material, split: Split, kinds: list[str]) -> list[str]:

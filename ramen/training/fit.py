@@ -140,6 +140,7 @@ class Choice:
         temperature: of the neighbours.
         sparse: of the sparse head, or None where there is none.
         lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
+        walks: whether the graphs are densified.
     """
 
     weights: dict[str, float]
@@ -147,3 +148,4 @@ class Choice:
     temperature: float
     sparse: SparseChoice | None
     lambdas: Lambdas = field(default_factory=dict)
+    walks: bool = False

@@ -44,15 +44,16 @@ class Material:
     filtered: sp.csr_matrix
     links: dict[str, Links]
 
-    def see(self, split: Split, log: Callable[..., None] = _silent) -> Split:
-        """The split with the graphs as its texts link them, walked where the settings say so.
+    def see(self, split: Split, walks: bool = False, log: Callable[..., None] = _silent) -> Split:
+        """The split with the graphs, densified by walks from the texts that it may see, or as they are.
 
         Raises:
             InputError: a walk needs more memory than there is.
         """
-        settings, seed = self.config.graph, self.config.seed
-        links = {k: walked(v, split.texts, k, settings, seed, log) for k, v in self.links.items()}
-        return dataclasses.replace(split, links=links)
+        links, settings, seed = self.links, self.config.graph, self.config.seed
+        if walks:
+            links = {kind: walked(found, split.texts, kind, settings, seed, log) for kind, found in links.items()}
+        return dataclasses.replace(split, links=links, walked=walks)
 
 
 def prepare(dataset: Dataset, config: Config) -> tuple[Material, Encoder]:

@@ -22,7 +22,7 @@ from ramen.files import raise_clearly, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
-from ramen.training.auto import choose_lambdas
+from ramen.training.auto import choose_graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Choice, Fitter
@@ -85,7 +85,7 @@ def train(
         material, encoder = prepare(dataset, config)
         choice, figures = _choose(material, encoder, out, log)
         path = out / CHECKPOINTS / "final.safetensors"
-        fitter = _fit(material, material.see(whole(dataset), log), choice.lambdas, encoder, path, log)
+        fitter = _fit(material, material.see(whole(dataset), choice.walks, log), choice.lambdas, encoder, path, log)
         _save(fitter, encoder, choice, figures, out, log)
         if len(dataset.test):
             del fitter, encoder, material
@@ -107,30 +107,31 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
     settings, seed = material.config.validation, material.config.seed
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
     split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
-    split = material.see(split, log)
     path = out / CHECKPOINTS / "choose.safetensors"
-    lambdas = _lambdas(material, split, encoder, out / CHECKPOINTS / "lambdas.json", log)
+    lambdas, walks = _graphs(material, split, encoder, out / CHECKPOINTS / "graphs.json", log)
+    split = material.see(split, walks, log)
     if len(split.held_out):
         choice, figures = choose(_fit(material, split, lambdas, copy.deepcopy(encoder), path, log), log)
     else:
         choice, figures = without_validation(material.config, log)
-    choice = replace(choice, lambdas=lambdas)
+    choice = replace(choice, lambdas=lambdas, walks=walks)
     with replacing(stored) as part:
         part.write_text(json.dumps({"choice": asdict(choice), "figures": figures}))
     path.unlink(missing_ok=True)
     return choice, figures
 
 
-def _lambdas(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> Lambdas:
-    """λ of the graphs, as set or as validation chooses; kept for resuming."""
+def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> tuple[Lambdas, bool]:
+    """λ of the graphs and whether they are walked, as set or as validation chooses; kept for resuming."""
     config = material.config
     if config.graph.lambda_ != "auto" or not len(split.held_out):
-        return fixed_lambdas(config.graph, config.graphs)
+        return fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on"
     if not stored.exists():
-        found = choose_lambdas(material, split, encoder, log)
+        lambdas, walks = choose_graphs(material, split, encoder, log)
         with replacing(stored) as part:
-            part.write_text(json.dumps(found))
-    return _as_lambdas(json.loads(stored.read_text()))
+            part.write_text(json.dumps({"lambdas": lambdas, "walks": walks}))
+    kept = json.loads(stored.read_text())
+    return _as_lambdas(kept["lambdas"]), kept["walks"]
 
 
 def _as_lambdas(stored: dict[str, list[float]]) -> Lambdas:

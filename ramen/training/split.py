@@ -30,6 +30,7 @@ class Split:
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
         truth: float32 CSR (V, L), what the held-out rows are measured by.
         links: graphs that training sees; held-out rows are never drawn.
+        walked: whether walks densified them.
     """
 
     rows: np.ndarray
@@ -38,6 +39,7 @@ class Split:
     targets: sp.csr_matrix
     truth: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
+    walked: bool = False
 
 
 def whole(dataset: Dataset) -> Split:

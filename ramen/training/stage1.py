@@ -61,7 +61,10 @@ def train_encoder(
     config, tokens = material.config, material.tokens
     settings, loss = config.stage1, make_loss(config)
     known = (split.targets + material.filtered).tocsr()
-    graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, loss, _truth(split))
+    rule = config.graph.prune
+    if rule == "auto":
+        rule = "threshold" if split.walked else "none"
+    graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, loss, _truth(split))
     hard = HardNegatives(material, split, known)
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)

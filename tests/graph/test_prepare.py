@@ -30,11 +30,6 @@ def test_duplicates_weights_and_blank_anchors():
     assert twice.nnz == 4  # the data set itself is left alone
 
 
-def test_without_hops_nothing_is_walked():
-    links = prepare_links(graph([[1, 0]], [[1, 1]], ["a", "b"]))
-    assert walk(links, [0], hops=0)[0] is links
-
-
 def test_a_walk_joins_what_shares_an_anchor():
     links = prepare_links(graph([[1, 0], [0, 0]], [[1, 1]], ["a", "b"]))
     found, lines = walk(links, [0, 1])

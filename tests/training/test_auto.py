@@ -10,7 +10,7 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
-from ramen.training.auto import choose_lambdas, standard_errors
+from ramen.training.auto import choose_graphs, standard_errors
 from ramen.training.material import prepare
 from ramen.training.split import cut
 
@@ -31,14 +31,15 @@ def chosen(dataset, backbone, graphs):
     vectors = encoder.encode(material.tokens["points"]).numpy()
     before = copy.deepcopy(encoder.state_dict())
     split = cut(dataset, vectors, config.validation.share, config.validation.max_points, 0)
-    found = choose_lambdas(material, material.see(split), encoder, lambda **figures: lines.append(figures))
+    found = choose_graphs(material, split, encoder, lambda **figures: lines.append(figures))
     assert all((before[name] == value).all() for name, value in encoder.state_dict().items())
     return found, lines
 
 
 def test_a_useful_graph_stays_on(larger, tiny_backbone):
-    found, lines = chosen(larger, tiny_backbone, ["links"])
+    (found, _), lines = chosen(larger, tiny_backbone, ["links"])
     assert max(found["links"]) > 0
+    assert [line["walks"] for line in lines if "walks" in line].count(True) == 1  # the last of them
     plain, *others = [line["R@10"] for line in lines if "R@10" in line]
     assert max(others) > plain
 
@@ -52,7 +53,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
 
     larger.graphs["chance"] = Graph("chance", links.anchors, shuffled(links.points), shuffled(links.labels))
     found, lines = chosen(larger, tiny_backbone, ["chance"])
-    assert found["chance"] == (0.0, 0.0)
+    assert found == ({"chance": (0.0, 0.0)}, False)
     assert lines == [
         {"stage": "choose", "note": "graphs that tell nothing of the labels that the texts do not: chance"}
     ]
@@ -61,7 +62,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
 def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, tiny_backbone, monkeypatch):
     monkeypatch.setattr("ramen.training.auto.standard_errors", lambda values, others: 1.9)
     found, lines = chosen(larger, tiny_backbone, ["links", "noise"])
-    assert found == {"links": (0.0, 0.0), "noise": (0.0, 0.0)}
+    assert found == ({"links": (0.0, 0.0), "noise": (0.0, 0.0)}, False)
     assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]
     assert [line["graphs"] for line in lines if "graphs" in line][:2] == ["none", "links"]
 
@@ -75,4 +76,4 @@ def test_standard_errors_of_nothing():
 def test_a_graph_without_an_edge_is_off_without_a_run(larger, tiny_backbone):
     none = sp.csr_matrix(larger.graphs["links"].points.shape, dtype=np.float32)
     larger.graphs["none"] = Graph("none", larger.graphs["links"].anchors, none, None)
-    assert chosen(larger, tiny_backbone, ["none"]) == ({"none": (0.0, 0.0)}, [])
+    assert chosen(larger, tiny_backbone, ["none"]) == (({"none": (0.0, 0.0)}, False), [])
