@@ -6,11 +6,14 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ramen.errors import InputError
 
@@ -83,3 +86,26 @@ def assignments(arguments: Iterable[str]) -> dict[str, str]:
             raise InputError(f"argument {argument!r}: {key} was given before as {found[key]!r}")
         found[key] = value
     return found
+
+
+@contextmanager
+def insistent_interrupt() -> Iterator[None]:
+    """Raise an interrupt again every two seconds until it has ended the work.
+
+    One that lands in a callback of C code is lost there (numba's loader has such), and Ctrl-C would do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ramen.cli.console import Stopped, assignments, say_next, show_log
+from ramen.cli.console import Stopped, assignments, insistent_interrupt, say_next, show_log
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +38,10 @@ def train(
     try:
         import ramen
 
-        run = ramen.train(data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume)
+        with insistent_interrupt():
+            run = ramen.train(
+                data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume
+            )
     except KeyboardInterrupt:
         typed = ["ramen", *sys.argv[1:], *([] if resume else ["--resume"])]
         raise Stopped(f"stopped; to go on: {shlex.join(typed)}") from None

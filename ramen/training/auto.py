@@ -34,8 +34,8 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     Graphs that tell nothing of the labels that the texts do not (:mod:`ramen.graph.forecast`) are left out. Then the
     others together, at the weights as set and at those below or above, whichever is better; where that does not
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
-    alone, and are as long as the run itself, up to ``graph.auto_steps``: what a graph is worth shows late, when the
-    encoder would overfit without it. A difference counts by its standard error over the held-out points, so that chance
+    alone, and are not too short (``graph.auto_steps``): what a graph is worth shows late, when the encoder would
+    overfit without it. A difference counts by its standard error over the held-out points, so that chance
     switches nothing on. Last, the graphs walked (``graph.walks=auto``): walks have to earn their place.
 
     Args:

@@ -1,0 +1,30 @@
+"""What the command line shares."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from ramen.cli.console import insistent_interrupt
+
+
+def test_an_interrupt_that_is_lost_comes_again():
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), insistent_interrupt():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            pass  # as a callback of C code does
+        while time.monotonic() < begin + 10:
+            time.sleep(0.05)
+    assert time.monotonic() < begin + 9
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
+    with insistent_interrupt():
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)) == before
