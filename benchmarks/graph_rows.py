@@ -100,6 +100,9 @@ def rows(case: Case) -> dict[str, Callable[[Case], Measured]]:
         "points' side only": lambda c: regularised(c, kinds, "graph.lambda_z=0"),
         "labels' side only": lambda c: regularised(c, kinds, "graph.lambda_x=0"),
     }
+    ance = "stage1.negatives=ance"
+    found["no graph, ANCE negatives"] = lambda c: regularised(c, [], LONG, ance)
+    found["fixed, ANCE negatives"] = lambda c: regularised(c, kinds, ance)
     if len(kinds) > 1:
         found.update({f"{kind} alone": lambda c, kind=kind: regularised(c, [kind]) for kind in kinds})
     found["random anchors"] = lambda c: regularised(shuffled(c), kinds)
