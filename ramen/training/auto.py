@@ -23,7 +23,6 @@ from ramen.training.validation import Validation
 
 _OTHERS = (0.3, 3.0)  # scales of graph.lambda_x and graph.lambda_z besides 1
 _SURE = 2.0  # standard errors of the paired difference by which the graphs must beat none
-_LIKELY = 1.0  # the same for walks against the graphs as they are
 
 Log = Callable[..., None]
 
@@ -36,7 +35,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
     alone, and are not too short (``graph.auto_steps``): what a graph is worth shows late, when the encoder would
     overfit without it. A difference counts by its standard error over the held-out points, so that chance
-    switches nothing on. Last, the graphs walked (``graph.walks=auto``): walks have to earn their place.
+    switches nothing on. Last, the graphs walked (``graph.walks=auto``): they have to rank better.
 
     Args:
         material: of the run.
@@ -89,8 +88,8 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     walks = first
     if standard_errors(values, plain) < _SURE:
         used = []
-    elif setting == "auto" and standard_errors(attempt(scale, used, True), values) > _LIKELY:
-        walks = True
+    elif setting == "auto":
+        walks = bool(attempt(scale, used, True).mean() > values.mean())
     dropped = [kind for kind in kinds if kind not in used]
     if dropped:
         log(stage="choose", note=f"graphs that do not help on validation are switched off: {', '.join(dropped)}")
