@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import ramen
 
@@ -60,3 +61,70 @@ def test_an_empty_validation_split(train):
     assert metrics["validation"] == {} and min(metrics["chosen"]["weights"].values()) == 1.0
     assert set(metrics["scorers"]) == {"encoder", "neighbours", "sparse", "head"}
     assert "too few training points" in (tagger.run.path / "log.jsonl").read_text()
+
+
+def only(graph):
+    """Leave the planted set one graph, changed."""
+
+    def change(dataset):
+        links = dataset.graphs["links"]
+        graph(links)
+        dataset.graphs = {"links": links}
+
+    return change
+
+
+def no_edges(links):
+    links.points, links.labels = (sp.csr_matrix(side.shape, dtype=np.float32) for side in (links.points, links.labels))
+
+
+def no_points(links):
+    links.points = None
+
+
+def no_labels(links):
+    links.labels = None
+
+
+def blank_anchors(links):
+    links.anchors = ["" if i % 2 else text for i, text in enumerate(links.anchors)]
+
+
+def all_blank(links):
+    links.anchors = [" "] * len(links.anchors)
+
+
+def one_anchor(links):
+    links.anchors = links.anchors[:1]
+    links.points, links.labels = (sp.csr_matrix(side[:, :1]) for side in (links.points, links.labels))
+
+
+def twice(links):
+    side = links.points
+    counts = np.diff(side.indptr) * 2
+    links.points = sp.csr_matrix(
+        (np.ones(counts.sum(), np.float32), np.repeat(side.indices, 2), np.append(0, np.cumsum(counts))), side.shape
+    )
+
+
+@pytest.mark.parametrize("walks", ["on", "off"])
+@pytest.mark.parametrize("graph", [no_edges, no_points, no_labels, blank_anchors, all_blank, one_anchor, twice])
+def test_graphs_that_lack_something(train, graph, walks):
+    settings = ["graph.lambda=fixed", f"graph.walks={walks}", "sparse.passes=0", "head.epochs=0"]
+    metrics, tagger = train(only(graph), *settings, "graph.prune_from=1")
+    assert metrics["test"]["R@10"] > 0
+    assert len(tagger.tag(["a text"], k=3)[0]) == 3
+
+
+@pytest.mark.parametrize("graph", [no_edges, all_blank])
+def test_graphs_without_an_edge_are_off(train, graph):
+    metrics, _ = train(only(graph), "sparse.passes=0", "head.epochs=0")
+    assert metrics["chosen"]["lambdas"] == {"links": [0.0, 0.0]}
+
+
+def test_a_graph_of_hubs_is_left_out_of_walks_and_the_log_says_so(train, tmp_path):
+    settings = ["graph.lambda=fixed", "graph.walks=on", "graph.max_degree=1", "sparse.passes=0", "head.epochs=0"]
+    train(only(lambda links: None), *settings)
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    notes = {line["note"] for line in log if line["stage"] == "graph" and "note" in line}
+    assert notes == {"every anchor is linked to more than graph.max_degree=1 rows: left out"}

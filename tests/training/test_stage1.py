@@ -1,0 +1,122 @@
+"""Stage 1 with graphs: what differs between runs, and what a stopped one goes on from."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import ramen
+from ramen.config import load_config
+from ramen.training.checkpoint import Checkpoint
+from ramen.training.material import prepare
+from ramen.training.split import cut, whole
+from ramen.training.stage1 import train_encoder
+
+LAMBDAS = {"links": (0.1, 0.3), "noise": (0.1, 0.3)}
+
+
+class Stop(Exception):
+    """Ends training in the middle."""
+
+
+@pytest.fixture
+def make(planted, quick):
+    """A function of settings: material, an untrained encoder and a split with something held out."""
+
+    def build(*overrides, walks=False, held_out=True):
+        dataset = ramen.load_dataset(planted)
+        config = load_config("static", [*quick, "stage1.epochs=6", *overrides])
+        config.graphs = sorted(dataset.graphs)
+        torch.manual_seed(0)
+        material, encoder = prepare(dataset, config)
+        vectors = encoder.encode(material.tokens["points"]).numpy()
+        split = cut(dataset, vectors, 0.2, 2000, 0) if held_out else whole(dataset)
+        return material, encoder, material.see(split, walks)
+
+    return build
+
+
+def trained(material, encoder, split, lambdas, checkpoint=None, log=lambda **line: None, max_steps=None):
+    encoder = copy.deepcopy(encoder)
+    train_encoder(encoder, material, split, lambdas, checkpoint, log, max_steps)
+    return encoder.state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["graph.lambda=bandit"],
+        ["graph.prune=threshold", "graph.prune_from=1", "graph.prune_every=2", "graph.prune_below=0.1"],
+        ["graph.prune=top", "graph.prune_from=1", "graph.prune_every=3", "graph.prune_keep=1"],
+        ["graph.rows=batch"],
+    ],
+    ids=["bandit", "threshold", "top", "batch"],
+)
+@pytest.mark.parametrize("walks", [False, True], ids=["raw", "walked"])
+def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, settings, walks):
+    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    material, encoder, split = make(*settings, walks=walks)
+    straight = trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
+
+    def stop(**line):
+        if line["stage"] == "encoder" and line["epoch"] == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"), stop)
+    assert same(trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
+
+
+def test_graphs_of_weight_zero_are_no_graphs(make):
+    material, encoder, split = make()
+    off = trained(material, encoder, split, dict.fromkeys(LAMBDAS, (0.0, 0.0)))
+    assert same(off, trained(material, encoder, split, {}))
+    assert not same(off, trained(material, encoder, split, LAMBDAS))
+
+
+def test_held_out_points_are_drawn_for_no_graph(make):
+    material, encoder, split = make()
+    links = copy.deepcopy(split.links)
+    for found in links.values():  # their rows say something else now
+        for row in split.held_out:
+            found.points.indices[found.points.indptr[row] : found.points.indptr[row + 1]] = 0
+    changed = split.__class__(**{**split.__dict__, "links": links})
+    assert same(trained(material, encoder, split, LAMBDAS), trained(material, encoder, changed, LAMBDAS))
+
+
+def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
+    material, encoder, split = make("stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9")
+
+    def epochs(lambdas, max_steps=None):
+        lines = []
+        trained(material, encoder, split, lambdas, None, lambda **line: lines.append(line), max_steps)
+        return len([line for line in lines if line["stage"] == "encoder"])
+
+    assert epochs({}) == 1 and epochs(LAMBDAS) >= 4 and epochs(LAMBDAS, max_steps=4) == 2
+
+
+def test_pruning_is_logged_with_what_held_out_pairs_say(make):
+    lines = []
+    material, encoder, split = make("graph.prune=top", "graph.prune_from=2", "graph.prune_keep=1")
+    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    told = {(line["graph"], line["side"]): line for line in lines if line["stage"] == "prune"}
+    assert set(told) == {(kind, side) for kind in LAMBDAS for side in ("points", "labels")}
+    links, noise = (told[kind, "labels"] for kind in ("links", "noise"))
+    assert 30 < links["kept"] < 70
+    assert links["wrong_of_kept"] < noise["wrong_of_kept"]
+    lines.clear()
+    material, encoder, split = make("graph.prune=top", "graph.prune_from=2", held_out=False)
+    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    assert all("wrong_of_kept" not in line for line in lines)
+
+
+def test_lists_of_weights_are_logged_for_the_bandit(make):
+    lines = []
+    trained(*make("graph.lambda=bandit"), {"links": (0.1, 0.0)}, None, lambda **line: lines.append(line))
+    assert lines[-1]["lambda_x links"] > 0 and lines[-1]["lambda_z links"] == 0
+    assert np.isfinite(lines[-1]["penalty"])
