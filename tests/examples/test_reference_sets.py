@@ -48,7 +48,7 @@ def test_refuses_without_data(tmp_path):
 
 
 def test_the_table_of_the_docstring():
-    spec = importlib.util.spec_from_file_location("reference_sets", SCRIPT)
+    spec = importlib.util.spec_from_file_location("reference_sets_by_path", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert doctest.testmod(module).failed == 0 < doctest.testmod(module).attempted
