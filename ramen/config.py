@@ -68,7 +68,7 @@ class GraphConfig:
     lambda_: str = "auto"  # auto | fixed | bandit
     lambda_x: float = 0.1  # points' side; where the bandit starts, and in units of which auto searches
     lambda_z: float = 0.3  # labels' side
-    auto_steps: int = 120  # auto: batches of a short run, at most
+    auto_steps: int = 120  # auto: batches of a short run, more where they are smaller than stage1.batch_size
     lambdas: str = ""  # fixed: of single graphs, as in category:0.1/0.3,header:0
     floor: float = 0.02  # bandit: smallest weight
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch

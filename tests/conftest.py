@@ -133,7 +133,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick(tiny_backbone: Path) -> list[str]:
     """Settings for a training run of about a second."""
-    steps = ["stage1.epochs=3", "stage1.min_steps=12", "graph.min_steps=12", "graph.auto_steps=12"]
+    steps = ["stage1.epochs=3", "stage1.min_steps=12", "graph.min_steps=12", "graph.auto_steps=2"]
     return [f"encoder.backbone={tiny_backbone}", *steps, "head.epochs=2"]
 
 

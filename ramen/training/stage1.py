@@ -56,7 +56,8 @@ def train_encoder(
         lambdas: weights of the graphs.
         checkpoint: where the state is kept; None for a run too short to keep.
         log: called with the figures of each epoch.
-        max_steps: train on fewer batches than the settings say.
+        max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
+            of ``stage1.batch_size``.
     """
     config, tokens = material.config, material.tokens
     settings, loss = config.stage1, make_loss(config)
@@ -72,7 +73,7 @@ def train_encoder(
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
     if max_steps is not None:
-        epochs = max(1, min(epochs, max_steps // per_epoch))
+        epochs = min(epochs, -(-max_steps * settings.batch_size // (batch_size * per_epoch)))
     optimiser = Optimiser(encoder, settings, epochs * per_epoch)
     first_epoch, state = checkpoint.restore(encoder, optimiser.adam) if checkpoint else (0, {})
     hard.restore(state)

@@ -24,7 +24,7 @@ def larger(tmp_path_factory):
 
 def chosen(dataset, backbone, graphs):
     lines = []
-    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", "graph.auto_steps=60", "stage1.min_steps=30"]
+    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", "graph.auto_steps=8", "stage1.min_steps=30"]
     config = load_config("static", settings)
     config.graphs = graphs
     material, encoder = prepare(dataset, config)
