@@ -166,7 +166,8 @@ def _write(options: argparse.Namespace, settings: list[str]) -> None:
         lines += [f"## {name}, titles, {pairs:.0%} of the pairs", ""]
         lines += table([r for r in results if (r["set"], r["pairs"]) == (name, pairs)]) + [""]
     lines += [f"- machine: {', '.join(f'{key} {found}' for key, found in facts['machine'].items())}"]
-    lines += [f"- commit: {facts['commit']}", f"- `{command}`"]
+    commits = ", ".join(dict.fromkeys(result["commit"] for result in results))
+    lines += [f"- commits of the rows: {commits}", f"- last call: `{command}`; rows may be of earlier ones"]
     for ending, content in {
         "json": json.dumps({**facts, "results": results}, indent=1),
         "md": "\n".join(lines),
