@@ -48,18 +48,21 @@ def main() -> int:
     if options.quick:
         cases = [case for case in cases if case[1] == 0.1 or case[0] == "planted"]
     options.work.mkdir(parents=True, exist_ok=True)
+    order: dict[str, None] = {}
     for seed in options.seeds:
         for name, pairs in cases:
             case = graph_rows.case(_folder(name, options.work), pairs, seed, settings)
-            for row, measure in graph_rows.rows(case).items():
+            found = graph_rows.rows(case)
+            order.update(dict.fromkeys(found))
+            for row, measure in found.items():
                 if options.only and row not in options.only or options.quick and row not in graph_rows.QUICK:
                     continue
                 path = options.work / f"{_key(name, pairs, seed, row, settings)}.npz"
                 if not path.exists():
                     print(f"{name}, {pairs:.0%} of the pairs, seed {seed}: {row}", file=sys.stderr, flush=True)
                     _measure(case, measure, path, {"set": name, "pairs": pairs, "seed": seed, "row": row})
-                    _write(options, settings)
-    _write(options, settings)
+                    _write(options, list(order))
+    _write(options, list(order))
     return 0
 
 
@@ -137,7 +140,7 @@ def compared(pair: np.ndarray, base: np.ndarray) -> dict[str, float]:
     }
 
 
-def _collect(work: Path) -> list[dict[str, Any]]:
+def _collect(work: Path, order: list[str]) -> list[dict[str, Any]]:
     """Every row that is there, in the order of the cases and rows, with its figures and comparisons."""
     stored = []
     for path in sorted(work.glob("*.npz"), key=lambda path: path.stat().st_mtime):
@@ -151,11 +154,12 @@ def _collect(work: Path) -> list[dict[str, Any]]:
         base = bases.get((facts["set"], facts["pairs"], facts["seed"]))
         against = {} if base is None else {name: compared(values[name], base[name]) for name in TESTED}
         results.append({**facts, "test": figures, "against": against})
-    return results
+    at = {row: number for number, row in enumerate(order)}
+    return sorted(results, key=lambda r: (CASES.index((r["set"], r["pairs"])), at.get(r["row"], len(at)), r["seed"]))
 
 
-def _write(options: argparse.Namespace, settings: list[str]) -> None:
-    results = _collect(options.work)
+def _write(options: argparse.Namespace, order: list[str]) -> None:
+    results = _collect(options.work, order)
     now = datetime.now(UTC)
     command = shlex.join(["python", "benchmarks/graph_regulariser.py", *sys.argv[1:]])
     facts = {"date": f"{now:%Y-%m-%d}", "commit": _commit(), "machine": machine(), "command": command}
@@ -249,9 +253,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", help="of LF-ManSeeAlso, LF-DebianRelated, planted; default all")
     parser.add_argument("--only", nargs="+", help="names of rows")
     parser.add_argument("--quick", action="store_true", help="two sets and five rows: minutes")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / "build/graph_regulariser", help="finished rows are kept here"
-    )
+    parser.add_argument("--work", type=Path, default=ROOT / "build/graph_rows", help="finished rows are kept here")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", help="folder of the results")
     return parser.parse_intermixed_args()
 
