@@ -32,6 +32,7 @@ from ramen.training.stage1 import train_encoder
 
 DEEP = 100
 LONG = "stage1.min_steps=240"  # as many updates as the rows with a graph
+LONG_BATCH = "graph.long_batch=1024"  # these at any number of pairs
 
 
 @dataclass
@@ -124,7 +125,7 @@ QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchor
 
 
 def _config(case: Case, *settings: str) -> Config:
-    reading = ["data.text=title", f"data.pairs={case.pairs}", "graph.lambda=fixed"]
+    reading = ["data.text=title", f"data.pairs={case.pairs}", "graph.lambda=fixed", LONG_BATCH]
     config = load_config("static", [*reading, *case.settings, *settings])
     config.seed = case.seed
     return config

@@ -74,6 +74,7 @@ class GraphConfig:
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
     rows_per_step: int = 512  # all: a side
     min_steps: int = 240  # as stage1.min_steps, where a graph takes part: it holds off overfitting
+    long_batch: int = 512  # points of a batch up to which min_steps counts: with many, the dense head loses by it
     walks: str = "auto"  # auto | on | off: densify by random walks; auto: as validation chooses with lambda=auto
     hops: int = 400  # of a walk
     restart: float = 0.8  # walk: probability of going back to the start after a visit

@@ -69,7 +69,8 @@ def train_encoder(
     hard = HardNegatives(material, split, known)
     batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
     per_epoch = -(-len(split.rows) // batch_size)
-    min_steps = max(settings.min_steps, config.graph.min_steps if graphs.kinds else 0)
+    longer = graphs.kinds and batch_size <= config.graph.long_batch
+    min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
     if max_steps is not None:

@@ -9,6 +9,14 @@ import pytest
 from ramen.cli.console import insistent_interrupt
 
 
+@pytest.fixture(autouse=True)
+def interrupts():
+    """A shell lets its background jobs ignore SIGINT; the tests are to hear it all the same."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_that_is_lost_comes_again():
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt), insistent_interrupt():

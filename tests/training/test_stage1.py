@@ -100,6 +100,14 @@ def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
     assert epochs({}) == 1 and epochs(LAMBDAS) == 5 and epochs(LAMBDAS, max_steps=1) == 4
 
 
+def test_with_large_batches_a_graph_trains_no_longer(make):
+    steps = ["stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9", "graph.long_batch=100"]
+    material, encoder, split = make(*steps)
+    lines = []
+    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    assert len(lines) == 1
+
+
 def test_pruning_is_logged_with_what_held_out_pairs_say(make):
     lines = []
     material, encoder, split = make("graph.prune=top", "graph.prune_from=2", "graph.prune_keep=1")
