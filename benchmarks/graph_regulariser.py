@@ -14,6 +14,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CASES = (
     ("LF-ManSeeAlso", 0.1), ("LF-ManSeeAlso", 0.3), ("LF-ManSeeAlso", 1.0), ("LF-DebianRelated", 1.0), ("planted", 1.0)
 )  # fmt: skip
+WHY = (("LF-ManSeeAlso", 0.1), ("planted", 1.0))  # every way to use the graphs, not only the main ones
 COLUMNS = ("P@1", "P@5", "PSP@1", "PSP@5", "R@10", "R@100")
 TESTED = ("P@1", "P@5", "PSP@5", "R@10")
 GROUPS = {"head": (11, 1 << 60), "torso": (3, 10), "tail": (0, 2)}  # points a label has in the whole training part
@@ -55,7 +57,7 @@ def main() -> int:
             found = graph_rows.rows(case)
             order.update(dict.fromkeys(found))
             for row, measure in found.items():
-                if options.only and row not in options.only or options.quick and row not in graph_rows.QUICK:
+                if row not in _wanted(options, name, pairs, found):
                     continue
                 path = options.work / f"{_key(name, pairs, seed, row, settings)}.npz"
                 if not path.exists():
@@ -64,6 +66,17 @@ def main() -> int:
                     _write(options, list(order))
     _write(options, list(order))
     return 0
+
+
+def _wanted(options: argparse.Namespace, name: str, pairs: float, found: Iterable[str]) -> Iterable[str]:
+    """Names of the rows to measure of a case; those that explain why are for two cases only, unless asked."""
+    if options.only:
+        return options.only
+    if options.quick:
+        return graph_rows.QUICK
+    if options.every_row:
+        return found
+    return [row for row in found if row in graph_rows.CORE or (name, pairs) in WHY and row not in graph_rows.LATE]
 
 
 def _folder(name: str, work: Path) -> Path:
@@ -252,6 +265,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--sets", nargs="+", help="of LF-ManSeeAlso, LF-DebianRelated, planted; default all")
     parser.add_argument("--only", nargs="+", help="names of rows")
+    parser.add_argument("--every-row", action="store_true", help="all rows of all sets: three hours")
     parser.add_argument("--quick", action="store_true", help="two sets and five rows: minutes")
     parser.add_argument("--work", type=Path, default=ROOT / "build/graph_rows", help="finished rows are kept here")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", help="folder of the results")

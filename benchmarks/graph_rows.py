@@ -121,6 +121,11 @@ def rows(case: Case) -> dict[str, Callable[[Case], Measured]]:
 
 
 PRUNED = ("graph.prune=threshold",)
+CORE = (
+    "no graph", "no graph, its own length", "fixed", "auto", "walks, pruned", "random anchors, auto",
+    "no label row of a test point", "GraphSAGE, no graph at test", "GraphSAGE, graph at test",
+)  # fmt: skip
+LATE = ("no walks", "no graph, ANCE negatives", "fixed, ANCE negatives")
 QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchors, auto")
 
 
