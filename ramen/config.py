@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import keyword
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ramen.errors import InputError, nearest
+from ramen.settings import Rules, as_yaml, assign, flat, override
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -174,6 +171,8 @@ _ABOVE_ZERO = {
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip
+RULES = Rules(_CHOICES, _ABOVE_ZERO, at_most_one={"data.pairs", "graph.restart"}, below_one={"validation.share"})
+_GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
 
 
 def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
@@ -194,19 +193,9 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     if preset not in known:
         raise InputError(f"unknown preset {preset!r}: {nearest(preset, known)}")
     config = Config(preset=preset)
-    changes = yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}
-    for key, value in _flat(changes):
-        _assign(config, key, value)
-    texts = {key for key, value in _flat(as_tree(config)) if isinstance(value, str)}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise InputError(f"argument {override!r}: expected key=value")
-        try:
-            value = text if key in texts else yaml.safe_load(text)  # a folder may be named 2024 or yes
-        except yaml.YAMLError:
-            value = text
-        _assign(config, key, value)
+    for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
+        assign(config, key, value, RULES, _GIVEN)
+    override(config, overrides, RULES, _GIVEN)
     return config
 
 
@@ -215,66 +204,17 @@ def read_config(path: Path) -> Config:
     config = Config()
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        items = list(_flat(stored))
+        items = list(flat(stored))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
         raise InputError(f"{path}: not the settings of a run: {error}") from error
     for key, value in items:
-        if key in ("preset", "seed", "graphs"):
+        if key in _GIVEN:
             setattr(config, key, value)
         else:
-            _assign(config, key, value)
+            assign(config, key, value, RULES, _GIVEN)
     return config
 
 
 def config_yaml(config: Config) -> str:
     """The text of ``config.yaml``."""
-    return yaml.safe_dump(as_tree(config), sort_keys=False)
-
-
-def as_tree(config: Config) -> dict[str, Any]:
-    """The settings by section and key, as they are written."""
-
-    def named(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {name.removesuffix("_"): value for name, value in items}  # lambda is a word of Python
-
-    return dataclasses.asdict(config, dict_factory=named)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _keys(config: Config) -> set[str]:
-    return {key for key, _ in _flat(as_tree(config))} - {"preset", "seed", "graphs"}
-
-
-def _assign(config: Config, key: str, value: Any) -> None:  # noqa: ANN401
-    if key not in _keys(config):
-        raise InputError(f"unknown key {key!r}: {nearest(key, _keys(config))}")
-    section, name = key.split(".")
-    name += "_" if keyword.iskeyword(name) else ""
-    target = getattr(config, section)
-    wanted = type(getattr(target, name))
-    if wanted is float and isinstance(value, str):
-        # YAML reads 1e-3 as text
-        try:
-            value = float(value)
-        except ValueError:
-            pass
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
-        raise InputError(f"{key}={value!r}: expected {wanted.__name__}")
-    if key in _CHOICES and value not in _CHOICES[key]:
-        raise InputError(f"{key}={value!r}: expected one of {', '.join(_CHOICES[key])}")
-    if wanted not in (str, bool) and (not math.isfinite(value) or value < 0 or (key in _ABOVE_ZERO and value == 0)):
-        raise InputError(f"{key}={value!r}: expected a number {'above' if key in _ABOVE_ZERO else 'of at least'} 0")
-    if key == "validation.share" and value >= 1:
-        raise InputError(f"{key}={value!r}: expected a share below 1")
-    if key in ("data.pairs", "graph.restart") and value > 1:
-        raise InputError(f"{key}={value!r}: expected a share of at most 1")
-    setattr(target, name, value)
+    return as_yaml(config)

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from ramen.config import PRESETS, Config, as_tree, config_yaml, load_config, read_config
+from ramen.config import PRESETS, Config, config_yaml, load_config, read_config
 from ramen.errors import InputError
+from ramen.settings import as_tree
 
 SHIPPED = sorted(path.stem for path in PRESETS.glob("*.yaml"))
 

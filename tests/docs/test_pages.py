@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ramen.config import Config, as_tree
+from ramen.config import Config
+from ramen.settings import as_tree
 
 ROOT = Path(__file__).parents[2]
 
