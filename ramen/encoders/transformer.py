@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
@@ -27,18 +28,23 @@ class TransformerEncoder(Encoder):
         max_tokens: a text is cut there.
         autocast: ``auto`` trains in bfloat16 where the device computes it natively, ``off`` in float32 everywhere.
             Without training (``eval()``) all is float32: a run's vectors are those that its exported folder gives.
+        dim: of the vectors: where it is not the model's own, a linear map leads from one to the other.
 
     Raises:
         InputError: the backbone cannot be found or loaded.
     """
 
-    def __init__(self, backbone: str, pooling: str, max_tokens: int, autocast: str = "auto") -> None:
+    def __init__(
+        self, backbone: str, pooling: str, max_tokens: int, autocast: str = "auto", dim: int | None = None
+    ) -> None:
         super().__init__()
         model, tokenizer = load_backbone(backbone)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
         self.pooling, self.autocast = pooling, autocast
-        self.dim = int(model.config.hidden_size)
+        own = int(model.config.hidden_size)
+        self.dim = dim or own
+        self.dense = None if self.dim == own else nn.Linear(own, self.dim, bias=False)
         self.add_label_map()
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         self.max_tokens = min(max_tokens, longest)
@@ -72,6 +78,8 @@ class TransformerEncoder(Encoder):
             vectors = torch.cat([self._pooled(tokens, rows[order[part]]) for part in buckets(counts[order])])
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
+        if self.dense is not None:
+            vectors = self.dense(vectors)
         return F.normalize(vectors[torch.from_numpy(back).to(self.device)], dim=1)
 
     def _pooled(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
@@ -113,22 +121,28 @@ class TransformerEncoder(Encoder):
         """See :class:`Encoder`."""
         return [
             {"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr},
-            {"params": [self.label_map.weight], "lr": 10 * lr},
+            {"params": [self.label_map.weight, *self._mapped()], "lr": 10 * lr},
         ]
+
+    def _mapped(self) -> list[nn.Parameter]:
+        return [] if self.dense is None else [self.dense.weight]
 
     def export(self, folder: Path) -> None:
         """See :class:`Encoder`."""
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+        from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
         with tempfile.TemporaryDirectory(dir=folder.parent) as staging:
             self.model.save_pretrained(staging)
             self.tokenizer.save_pretrained(staging)
             transformer = Transformer(staging, max_seq_length=self.max_tokens)
             mode = {"mean": "mean", "cls": "cls", "last": "lasttoken"}[self.pooling]
-            model = SentenceTransformer(
-                modules=[transformer, Pooling(self.dim, pooling_mode=mode), Normalize()], device="cpu"
-            )
+            modules = [transformer, Pooling(int(self.model.config.hidden_size), pooling_mode=mode)]
+            if self.dense is not None:
+                dense = Dense(self.dense.in_features, self.dim, bias=False, activation_function=None)
+                dense.linear.weight = nn.Parameter(self.dense.weight.detach().cpu().clone())
+                modules.append(dense)
+            model = SentenceTransformer(modules=[*modules, Normalize()], device="cpu")
             model.save(str(folder), create_model_card=False)
 
 

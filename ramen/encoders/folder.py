@@ -1,0 +1,103 @@
+"""An encoder to train on, from a sentence-transformers folder: one that a run exported, or a distilled backbone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from ramen.encoders.base import Encoder
+from ramen.encoders.static import StaticEncoder
+from ramen.encoders.transformer import TransformerEncoder
+from ramen.encoders.vocabulary import MARK, assemble
+from ramen.errors import InputError
+
+_POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+_EXPECTED = "expected StaticEmbedding, Normalize or Transformer, Pooling, (Dense,) Normalize"
+
+
+def load_folder(folder: Path, max_tokens: int, autocast: str = "auto") -> Encoder:
+    """The encoder whose vectors the folder gives, with every weight trainable again.
+
+    Args:
+        folder: with ``modules.json``; its modules those that an :class:`Encoder` exports.
+        max_tokens: a text is cut there, or where the folder says if that is earlier.
+        autocast: as for :class:`ramen.encoders.transformer.TransformerEncoder`.
+
+    Raises:
+        InputError: no such folder, other modules, or files that do not fit together.
+
+    Example:
+        ``load_folder(Path("runs/hlm/student"), max_tokens=64)``
+    """
+    kinds, homes = _modules(folder)
+    try:
+        if kinds == ["StaticEmbedding", "Normalize"]:
+            return _static(homes[0], max_tokens)
+        if kinds[:2] == ["Transformer", "Pooling"] and kinds[2:] in (["Normalize"], ["Dense", "Normalize"]):
+            return _transformer(homes, max_tokens, autocast)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder}: does not load as a sentence-transformers folder: {reason}") from error
+    raise InputError(f"{folder / 'modules.json'}: found the modules {', '.join(kinds)}; {_EXPECTED}")
+
+
+def _modules(folder: Path) -> tuple[list[str], list[Path]]:
+    """Names of the modules, and where their files are."""
+    path = folder / "modules.json"
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        return [m["type"].rsplit(".", 1)[-1] for m in modules], [folder / m["path"] for m in modules]
+    except FileNotFoundError:
+        raise InputError(f"{folder}: expected a sentence-transformers folder, found no modules.json there") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not the list of a model's modules: {error}") from error
+
+
+def _static(home: Path, max_tokens: int) -> StaticEncoder:
+    """Folding loses no direction: a row is its unit vector times its weight, and the fields differ by one factor."""
+    tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
+    table = load_file(home / "model.safetensors")["embedding.weight"].float().numpy()
+    entries = tokenizer.get_vocab()
+    words = sorted((word for word in entries if not word.startswith(MARK)), key=entries.__getitem__)
+    vocabulary = assemble(words)
+    if len(entries) != len(table) or vocabulary.tokenizer.get_vocab() != entries or vocabulary.size == len(entries):
+        raise InputError(
+            f"{home / 'tokenizer.json'}: expected the entries that ramen's static encoder writes (words, then title "
+            f"words) for the {len(table):,} rows of model.safetensors, found {len(entries):,} others"
+        )
+    plain, title = table[: vocabulary.size], table[vocabulary.size :]
+    lengths = np.linalg.norm(plain, axis=1)
+    own = lengths[vocabulary.title_of]
+    used = own > 0
+    title_weight = float(np.linalg.norm(title[used], axis=1).sum() / own[used].sum())
+    scale = float(lengths[lengths > 0].mean())  # weights of mean 1, as those of a new encoder
+    weights = np.where(lengths > 0, lengths / scale, 1.0).astype(np.float32)
+    vectors = plain / np.where(lengths > 0, lengths, 1.0)[:, None].astype(np.float32)
+    cut = (tokenizer.truncation or {}).get("max_length", max_tokens)
+    return StaticEncoder(vocabulary, vectors, weights, title_weight, min(max_tokens, cut))
+
+
+def _transformer(homes: list[Path], max_tokens: int, autocast: str) -> TransformerEncoder:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    mode: Any = Pooling.load(str(homes[1])).pooling_mode
+    if mode not in _POOLING:
+        raise InputError(f"{homes[1]}: pooling {mode!r}, expected one of {', '.join(_POOLING)}")
+    dense = load_file(homes[2] / "model.safetensors")["linear.weight"] if len(homes) == 4 else None
+    if dense is not None and json.loads((homes[2] / "config.json").read_text()).get("bias"):
+        raise InputError(f"{homes[2]}: expected a linear map without bias")
+    encoder = TransformerEncoder(
+        str(homes[0]), _POOLING[mode], max_tokens, autocast, dim=None if dense is None else len(dense)
+    )
+    encoder.max_tokens = min(encoder.max_tokens, encoder.tokenizer.model_max_length)
+    if dense is not None and encoder.dense is not None:
+        with torch.no_grad():
+            encoder.dense.weight.copy_(dense)
+    return encoder
