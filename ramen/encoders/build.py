@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from ramen.config import Config
+from ramen.config import Config, EncoderConfig
+from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
+from ramen.errors import InputError
+
+STUDENT = "student"  # the folder of a distilled encoder in what hlm writes
 
 
 def build_encoder(config: Config, texts: list[str]) -> Encoder:
-    """An untrained encoder of the kind ``config.encoder.kind``, on the GPU where there is one.
+    """An encoder of the kind ``config.encoder.kind``, on the GPU where there is one; untrained unless it is ``hlm``.
 
     Args:
         config: settings.
         texts: the corpus, ``title\\ncontent`` each, for the static encoder's vocabulary.
 
     Raises:
-        InputError: the backbone cannot be found or loaded.
+        InputError: the backbone cannot be found or loaded, or the preset is for another kind of encoder.
     """
     settings = config.encoder
     encoder: Encoder
-    if settings.kind == "transformer":
+    if settings.kind == "hlm":
+        from ramen.encoders.folder import load_folder
+
+        encoder = load_folder(student_folder(settings.backbone), settings.max_tokens, settings.autocast)
+        is_static = type(encoder).__name__ == "StaticEncoder"
+        if is_static != (config.preset == "static"):
+            kind = "static" if is_static else "transformer"
+            raise InputError(f"{settings.backbone}: its encoder is of the kind {kind}: add --preset {kind}")
+    elif settings.kind == "transformer":
         from ramen.encoders.transformer import TransformerEncoder
 
         encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens, settings.autocast)
@@ -29,3 +43,31 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
 
         encoder = build_static_encoder(texts, settings)
     return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_encoder(settings: EncoderConfig) -> None:
+    """Find what the encoder starts from, without loading it.
+
+    Raises:
+        InputError: it cannot be found.
+    """
+    if settings.kind == "hlm":
+        student_folder(settings.backbone)
+    else:
+        find_backbone(settings.backbone)
+
+
+def student_folder(name: str) -> Path:
+    """The sentence-transformers folder in what hlm wrote, or ``name`` itself where it is one.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(name).expanduser()
+    for folder in (path / STUDENT, path):
+        if (folder / "modules.json").is_file():
+            return folder
+    raise InputError(
+        f"encoder=hlm:{name}: expected a folder that hlm run wrote (with {STUDENT}/modules.json) or a "
+        f"sentence-transformers folder, found {'neither' if path.exists() else 'nothing there'}"
+    )

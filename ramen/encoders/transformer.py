@@ -121,11 +121,11 @@ class TransformerEncoder(Encoder):
         """See :class:`Encoder`."""
         return [
             {"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr},
-            {"params": [self.label_map.weight, *self._mapped()], "lr": 10 * lr},
+            {
+                "params": list(self.label_map.parameters()) + list(self.dense.parameters() if self.dense else ()),
+                "lr": 10 * lr,
+            },
         ]
-
-    def _mapped(self) -> list[nn.Parameter]:
-        return [] if self.dense is None else [self.dense.weight]
 
     def export(self, folder: Path) -> None:
         """See :class:`Encoder`."""

@@ -16,6 +16,7 @@ from ramen.graph.lambdas import Lambdas
 from ramen.heads.dense import DenseHead
 from ramen.heads.prior import word_prior
 from ramen.heads.sparse import fit_sparse
+from ramen.heads.start import turned
 from ramen.heads.words import WordFeatures
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
@@ -62,7 +63,11 @@ class Fitter:
     def __init__(self, material: Material, split: Split, encoder: Encoder) -> None:
         self.material, self.split, self.config = material, split, material.config
         self.points = encoder.encode(material.tokens["points"])
-        self.labels = encoder.encode_labels(material.tokens["labels"])
+        self.labels = self._start = encoder.encode_labels(material.tokens["labels"])
+        if material.teacher_labels is not None and material.config.stage1.epochs:
+            self._start = turned(material.teacher_labels, self.labels)
+        elif material.teacher_labels is not None:  # the encoder still lives in its teacher's space
+            self.labels = self._start = material.teacher_labels
         self.targets = split.targets[split.rows]
         self.filtered = material.filtered[split.rows]
         self._fitted = self.points[torch.from_numpy(split.rows)].contiguous()
@@ -115,7 +120,7 @@ class Fitter:
 
     def head_epochs(self) -> Iterator[tuple[int, DenseHead, float]]:
         """The dense head after each epoch; see :func:`fit_epochs`."""
-        return fit_epochs(self._fitted, self.labels, self.targets, self.filtered, lambda: self.negatives, self.config)
+        return fit_epochs(self._fitted, self._start, self.targets, self.filtered, lambda: self.negatives, self.config)
 
     def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
         """The encoder's label vectors and every other scorer that was chosen."""

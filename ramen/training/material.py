@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from ramen.config import Config
 from ramen.data import Dataset
 from ramen.encoders.base import Encoder, Tokens
-from ramen.encoders.build import build_encoder
+from ramen.encoders.build import build_encoder, student_folder
 from ramen.graph.prepare import Links, prepare_links, walked
+from ramen.heads.start import read_teacher_labels
 from ramen.training.split import Split
 
 
@@ -35,6 +37,7 @@ class Material:
         tokens: their ids, for the encoder.
         filtered: CSR (N, L) of training pairs that are neither right nor wrong.
         links: of each graph, as read; :meth:`see` walks them.
+        teacher_labels: float32 (L, d) that a distilled encoder's teacher left, or None.
     """
 
     dataset: Dataset
@@ -43,6 +46,7 @@ class Material:
     tokens: dict[str, Tokens]
     filtered: sp.csr_matrix
     links: dict[str, Links]
+    teacher_labels: torch.Tensor | None = None
 
     def see(self, split: Split, walks: bool = False, log: Callable[..., None] = _silent) -> Split:
         """The split with the graphs, densified by walks from the texts that it may see, or as they are.
@@ -64,4 +68,7 @@ def prepare(dataset: Dataset, config: Config) -> tuple[Material, Encoder]:
     encoder = build_encoder(config, texts["points"] + texts["labels"])
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
-    return Material(dataset, config, texts, tokens, filtered, links), encoder
+    teacher_labels = None
+    if config.encoder.kind == "hlm" and config.encoder.labels == "teacher":
+        teacher_labels = read_teacher_labels(student_folder(config.encoder.backbone), dataset.labels.uids)
+    return Material(dataset, config, texts, tokens, filtered, links, teacher_labels), encoder

@@ -15,8 +15,8 @@ from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
-from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
+from ramen.encoders.build import check_encoder
 from ramen.errors import InputError
 from ramen.files import raise_clearly, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
@@ -77,7 +77,7 @@ def train(
     fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
-    find_backbone(config.encoder.backbone)  # a misspelt one leaves no run folder behind
+    check_encoder(config.encoder)  # a misspelt one leaves no run folder behind
     try:
         open_run(out, config, dataset)
         torch.manual_seed(config.seed)
@@ -124,6 +124,8 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
 def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> tuple[Lambdas, bool]:
     """λ of the graphs and whether they are walked, as set or as validation chooses; kept for resuming."""
     config = material.config
+    if not config.stage1.epochs:
+        return {}, False
     if config.graph.lambda_ != "auto" or not len(split.held_out):
         return fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on"
     if not stored.exists():

@@ -51,7 +51,7 @@ def train_encoder(
 
     Args:
         encoder: trained in place.
-        material: settings, graphs and token ids.
+        material: settings, graphs and token ids; with ``stage1.epochs=0`` the encoder stays as it is.
         split: rows and targets to train on.
         lambdas: weights of the graphs.
         checkpoint: where the state is kept; None for a run too short to keep.
@@ -61,6 +61,9 @@ def train_encoder(
     """
     config, tokens = material.config, material.tokens
     settings, loss = config.stage1, make_loss(config)
+    if not settings.epochs:
+        encoder.eval()
+        return
     known = (split.targets + material.filtered).tocsr()
     rule = config.graph.prune
     if rule == "auto":

@@ -1,0 +1,76 @@
+"""Where a head starts when a teacher left its label vectors: those, turned into the encoder's space."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ramen.errors import InputError
+from ramen.files import replacing
+
+TEACHER_LABELS = "labels.safetensors"  # in the encoder's folder
+
+
+def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> None:
+    """Keep a teacher's label vectors beside a distilled encoder, in fp16.
+
+    Args:
+        folder: of the encoder.
+        uids: of the labels.
+        vectors: (L, d), unit vectors.
+    """
+    names = np.frombuffer(json.dumps(uids).encode(), dtype=np.uint8)
+    with replacing(folder / TEACHER_LABELS) as part:
+        save_file({"uids": names, "vectors": np.ascontiguousarray(vectors, dtype=np.float16)}, part)
+
+
+def read_teacher_labels(folder: Path, uids: list[str]) -> torch.Tensor | None:
+    """The teacher's vector of each label, float32 (L, d) of unit length; None where the folder has none at all.
+
+    Raises:
+        InputError: a label without a vector, or a damaged file.
+    """
+    path = folder / TEACHER_LABELS
+    if not path.exists():
+        return None
+    try:
+        stored = load_file(path)
+        row_of = {uid: row for row, uid in enumerate(json.loads(stored["uids"].tobytes()))}
+        vectors = torch.from_numpy(stored["vectors"].astype(np.float32))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a teacher's label vectors: {error}") from error
+    missing = next((uid for uid in uids if uid not in row_of), None)
+    if missing is not None:
+        raise InputError(
+            f"{path}: has {len(row_of):,} labels and no vector of {missing!r}; for another data set than hlm ran on "
+            "add encoder.labels=own"
+        )
+    return F.normalize(vectors[[row_of[uid] for uid in uids]], dim=1)
+
+
+def turned(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """The teacher's vectors turned so that they lie as near the encoder's own as a rotation allows.
+
+    Training moves the encoder's space away from the teacher's, and a score across two spaces means nothing. Source:
+    orthogonal Procrustes (Schönemann 1966): with U S V\u1d40 = teacher\u1d40 own, the rotation is U V\u1d40.
+
+    Args:
+        teacher: float32 (L, d), to be turned.
+        own: float32 (L, d) of the same labels.
+
+    Returns:
+        float32 (L, d).
+
+    Example:
+        >>> swapped = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> torch.allclose(turned(swapped, torch.eye(2)), torch.eye(2), atol=1e-6)
+        True
+    """
+    u, _, vt = torch.linalg.svd(teacher.T @ own)
+    return teacher @ (u @ vt)

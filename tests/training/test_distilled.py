@@ -1,0 +1,86 @@
+"""``encoder=hlm:PATH``: a distilled encoder as the start, its teacher's label vectors as the head's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import ramen
+from ramen.config import load_config
+from ramen.encoders.folder import load_folder
+from ramen.errors import InputError
+from ramen.heads.start import TEACHER_LABELS, read_teacher_labels, turned, write_teacher_labels
+from ramen.training.material import prepare
+
+FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
+
+
+@pytest.fixture
+def distilled(finished_run, planted, tmp_path):
+    """What hlm leaves: the encoder of a run, and label vectors that are those of its own label texts, turned."""
+    folder = tmp_path / "hlm"
+    encoder = load_folder(finished_run / "encoder", 256)
+    (folder).mkdir()
+    encoder.export(folder / "student")
+    labels = ramen.load_dataset(planted).labels
+    vectors = encoder.encode(encoder.tokenize(labels.joined())).numpy()
+    write_teacher_labels(folder / "student", labels.uids, -vectors)
+    return folder
+
+
+def test_without_stage_1_the_run_keeps_the_encoder_and_scores_by_the_teachers_labels(distilled, planted, tmp_path):
+    run = ramen.train(planted, out=tmp_path / "run", graphs="all", overrides=[f"encoder=hlm:{distilled}", *FIXED])
+    texts = ["battery charger", "pump"]
+    before = load_folder(distilled / "student", 256)
+    found = ramen.load_encoder(run).encode(texts)
+    np.testing.assert_allclose(found, before.encode(before.tokenize(texts)).numpy(), atol=2e-6)
+    from ramen.inference.artefact import load_run
+
+    teacher = read_teacher_labels(distilled / "student", ramen.load_dataset(planted).labels.uids)
+    np.testing.assert_allclose(load_run(run).ranker.scorers["encoder"].vectors, teacher.numpy(), atol=1e-3)
+    assert ramen.Tagger.load(run).tag(texts, k=2)
+
+
+def test_stage_1_trains_it_further(distilled, planted, tmp_path, quick):
+    steps = [word for word in quick if not word.startswith("encoder.")]
+    run = ramen.train(planted, out=tmp_path / "run", overrides=[f"encoder=hlm:{distilled / 'student'}", *steps])
+    before = load_folder(distilled / "student", 256)
+    texts = ["battery charger", "pump"]
+    assert np.abs(ramen.load_encoder(run).encode(texts) - before.encode(before.tokenize(texts)).numpy()).max() > 1e-3
+
+
+def test_the_head_starts_from_the_teachers_labels_or_the_encoders(distilled, planted):
+    dataset = ramen.load_dataset(planted)
+    asked = [f"encoder=hlm:{distilled}"]
+    material, _ = prepare(dataset, load_config("static", asked))
+    assert material.teacher_labels is not None and len(material.teacher_labels) == len(dataset.labels)
+    material, _ = prepare(dataset, load_config("static", [*asked, "encoder.labels=own"]))
+    assert material.teacher_labels is None
+
+
+def test_turned_undoes_a_rotation():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.nn.functional.normalize(torch.randn(50, 8, generator=generator), dim=1)
+    rotation = torch.linalg.qr(torch.randn(8, 8, generator=generator))[0]
+    torch.testing.assert_close(turned(own @ rotation, own), own, atol=1e-5, rtol=0)
+
+
+def test_bad_input_is_one_error(distilled, planted, tmp_path):
+    def refused(words, match):
+        with pytest.raises(InputError, match=match):
+            ramen.train(planted, out=tmp_path / "run", overrides=words)
+
+    refused(["encoder=glm:x"], "expected encoder=hlm:PATH")
+    refused([f"encoder=hlm:{tmp_path}/none"], "found nothing there")
+    refused([f"encoder=hlm:{planted}"], "found neither")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="kind static: add --preset static"):
+        ramen.train(planted, preset="transformer", out=tmp_path / "a", overrides=[f"encoder=hlm:{distilled}"])
+    path = distilled / "student" / TEACHER_LABELS
+    write_teacher_labels(path.parent, ["x"], np.ones((1, 4)))
+    with pytest.raises(InputError, match="has 1 labels and no vector of .*encoder.labels=own"):
+        ramen.train(planted, out=tmp_path / "b", overrides=[f"encoder=hlm:{distilled}"])
+    path.write_bytes(b"no")
+    with pytest.raises(InputError, match="not a teacher's label vectors"):
+        ramen.train(planted, out=tmp_path / "c", overrides=[f"encoder=hlm:{distilled}"])
