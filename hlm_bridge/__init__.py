@@ -1,0 +1,1 @@
+"""A large teacher retriever, distilled into the small backbone that RAMEN trains on."""

@@ -1,0 +1,199 @@
+"""A large teacher's vectors by text: fp16 shards on disk, so that later phases never run the teacher again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ramen.errors import InputError, WorkError
+from ramen.files import replacing
+
+FORMAT = 1
+_INDEX = "store.json"
+_SAMPLE = 60  # characters of a text in a message
+
+
+class VectorStore:
+    """Vectors of texts, memory-mapped, checksummed, keyed by model and text.
+
+    Memory holds eight bytes a text, whatever the dimension: ten million texts take 80 MB and an index of as much.
+
+    Example:
+        ``store = VectorStore.open(Path("vectors"), teacher.key, 384); store.fill(texts, teacher.encode)``
+    """
+
+    def __init__(self, folder: Path, model: str, dim: int, shard: int) -> None:
+        self.folder, self.model, self.dim, self.shard = folder, model, dim, shard
+        self._shards: list[dict[str, Any]] = []
+        self._vectors: list[np.ndarray] = []
+        self._keys: list[np.ndarray] = []
+        self._index()
+
+    @classmethod
+    def open(cls, folder: Path, model: str, dim: int, shard: int = 16_384) -> VectorStore:
+        """Open a store or make an empty one; every shard is read once to check it.
+
+        Args:
+            folder: of the store.
+            model: a hash that names the teacher.
+            dim: of its vectors.
+            shard: texts of a new shard.
+
+        Raises:
+            InputError: a store of another model, dimension or format, or a shard that is missing, cut short or altered.
+        """
+        store = cls(folder, model, dim, shard)
+        path = folder / _INDEX
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            return store
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            found = {name: stored[name] for name in ("format", "model", "dim")}
+            shards = [{name: shard[name] for name in ("count", "keys", "vectors")} for shard in stored["shards"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: not the index of a store: {error!r}; remove {folder} to compute it anew"
+            ) from error
+        for name, wanted in (("format", FORMAT), ("model", model), ("dim", dim)):
+            if found[name] != wanted:
+                raise InputError(
+                    f"{path}: a store of {name} {found[name]}, expected {wanted}; remove {folder} to compute it anew"
+                )
+        for entry in shards:
+            store._add(entry)
+        store._index()
+        return store
+
+    def __len__(self) -> int:
+        return sum(entry["count"] for entry in self._shards)
+
+    def fill(self, texts: Sequence[str], encode: Callable[[list[str]], np.ndarray]) -> int:
+        """Compute the vectors that are missing, a shard at a time; what is whole is kept whatever happens next.
+
+        Args:
+            texts: repeats are computed once.
+            encode: unit vectors, float32 (n, dim), of n texts.
+
+        Returns:
+            How many were computed.
+
+        Raises:
+            WorkError: vectors of another shape or not finite, or another process fills the store.
+        """
+        keys = _keys(texts)
+        fresh = np.unique(keys, return_index=True)[1]
+        missing = np.sort(fresh[self._find(keys[fresh]) < 0])
+        if not len(missing):
+            return 0
+        with self._alone(), tqdm(total=len(missing), desc="vectors", unit="text", disable=None, leave=False) as bar:
+            for start in range(0, len(missing), self.shard):
+                rows = missing[start : start + self.shard]
+                vectors = np.asarray(encode([texts[row] for row in rows]))
+                whole = bool(np.isfinite(vectors).all())
+                if vectors.shape != (len(rows), self.dim) or not whole:
+                    raise WorkError(
+                        f"{self.folder}: the teacher gave {vectors.shape} for {len(rows)} texts"
+                        f"{'' if whole else ', some not finite'}, expected finite vectors of {self.dim}"
+                    )
+                self._write(keys[rows], vectors)
+                bar.update(len(rows))
+        self._index()
+        return len(missing)
+
+    def rows(self, texts: Sequence[str]) -> np.ndarray:
+        """Where the vector of each text is, int64 (n,).
+
+        Raises:
+            InputError: a text without a vector.
+        """
+        found = self._find(_keys(texts))
+        if (found < 0).any():
+            text = texts[int(np.argmax(found < 0))]
+            shown = text if len(text) <= _SAMPLE else text[:_SAMPLE] + "..."
+            raise InputError(f"{self.folder}: no vector of {shown!r} and {int((found < 0).sum()) - 1:,} other texts")
+        return found
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Vectors of rows, in their order, float32 (n, dim), of unit length."""
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
+        of_shard = np.searchsorted(self._ends, rows, side="right")
+        for shard in np.unique(of_shard):
+            here = of_shard == shard
+            start = self._ends[shard] - self._shards[shard]["count"]
+            out[here] = self._vectors[shard][rows[here] - start]
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+
+    def _find(self, keys: np.ndarray) -> np.ndarray:
+        """Row of each key, -1 where there is none."""
+        if not len(self._sorted):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
+        return np.where(self._sorted[at] == keys, self._order[at], -1)
+
+    def _index(self) -> None:
+        keys = np.concatenate([*self._keys, np.empty(0, np.uint64)])
+        self._order = np.argsort(keys, kind="stable")
+        self._sorted = keys[self._order]
+        self._ends = np.cumsum([entry["count"] for entry in self._shards], dtype=np.int64)
+
+    def _paths(self, number: int) -> dict[str, Path]:
+        return {name: self.folder / f"{number:05d}.{name}.npy" for name in ("keys", "vectors")}
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        """Map a shard that the index lists, after a look at every byte."""
+        arrays = {}
+        mend = f"remove {self.folder} to compute it anew"
+        for name, path in self._paths(len(self._shards)).items():
+            if not path.is_file():
+                raise InputError(f"{path}: missing, expected {entry['count']:,} rows; {mend}")
+            if _digest(path) != entry[name]:
+                raise InputError(f"{path}: cut short or altered (its hash differs from the index's); {mend}")
+            arrays[name] = np.load(path, mmap_mode="r" if name == "vectors" else None, allow_pickle=False)
+        if arrays["vectors"].shape != (entry["count"], self.dim) or arrays["keys"].shape != (entry["count"],):
+            raise InputError(f"{path}: expected {entry['count']:,} rows of {self.dim}; {mend}")
+        self._shards.append(entry)
+        self._keys.append(arrays["keys"])
+        self._vectors.append(arrays["vectors"])
+
+    def _write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        """Write a shard, then list it: one that is not listed is written over."""
+        entry: dict[str, Any] = {"count": len(keys)}
+        for (name, path), array in zip(
+            self._paths(len(self._shards)).items(), (keys, vectors.astype(np.float16)), strict=True
+        ):
+            with replacing(path) as part, part.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+            entry[name] = _digest(path)
+        stored = {"format": FORMAT, "model": self.model, "dim": self.dim, "shards": [*self._shards, entry]}
+        with replacing(self.folder / _INDEX) as part:
+            part.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        self._add(entry)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WorkError(f"{self.folder}: another process is filling this store") from None
+            yield
+
+
+def _keys(texts: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each text; two of ten million texts share one with a probability of 3 in a million."""
+    digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
