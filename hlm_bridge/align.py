@@ -1,0 +1,144 @@
+"""Phase 2: a student's vectors onto the teacher's, on text without labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hlm_bridge.chain import Chain
+from hlm_bridge.config import numbers
+from hlm_bridge.loop import fit
+from hlm_bridge.losses import alignment
+from hlm_bridge.retrieval import Figures, gate, retrieve
+from hlm_bridge.vectors import Vectors
+from ramen.config import EncoderConfig
+from ramen.encoders.base import Encoder
+from ramen.encoders.static import StaticEncoder, build_static_encoder
+from ramen.encoders.transformer import TransformerEncoder
+from ramen.errors import InputError
+
+_LR = {True: 2e-3, False: 1e-4}  # of a static student, of a transformer
+
+
+def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
+    """Run the phase, unless it is done: ``out/align`` holds the student as a sentence-transformers folder.
+
+    Returns:
+        What the phase notes, its gate among it.
+
+    Raises:
+        InputError: the student's backbone does not load, or there is nothing to align on.
+    """
+    done = chain.record("align")
+    if done:
+        return done
+    student = new_student(chain, vectors.store.dim)
+    align_on(chain, student, vectors, chain.config.align.steps, "align")
+    notes = {"gate": gate_student(chain, student, vectors, "align", chain.config.gate.align)}
+    with chain.writes("align", notes) as folder:
+        save_student(student, folder)
+    chain.log(stage="align", **notes["gate"]["figures"])
+    return notes
+
+
+def new_student(chain: Chain, dim: int) -> Encoder:
+    """The student before alignment, with vectors of the teacher's dimension.
+
+    A static one starts from the token vectors of its backbone; a transformer is the backbone, whose vectors a linear
+    map leads to the teacher's dimension where it is another.
+    """
+    settings = chain.config.align
+    backbone = settings.backbone or str(chain.needs("teacher"))
+    torch.manual_seed(chain.config.seed)
+    student: Encoder
+    if settings.student == "static":
+        corpus = chain.points + chain.labels + [text for texts, _ in chain.unlabelled for text in texts]
+        student = build_static_encoder(corpus, EncoderConfig(backbone=backbone, max_tokens=settings.max_tokens))
+        if student.dim != dim:
+            raise InputError(
+                f"align.backbone={settings.backbone!r}: token vectors of {student.dim} dimensions, expected the "
+                f"teacher's {dim}; leave align.backbone out to start from the teacher"
+            )
+    else:
+        pooling = settings.pooling if settings.backbone else chain.config.teacher.pooling
+        student = TransformerEncoder(backbone, pooling, settings.max_tokens, dim=dim)
+    student.label_map.requires_grad_(False)
+    return student.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def align_on(chain: Chain, student: Encoder, vectors: Vectors, steps: int, name: str) -> None:
+    """Train a student on all sources, each batch mixed by their weights.
+
+    Args:
+        chain: settings.
+        student: trained in place.
+        vectors: of the teacher.
+        steps: how many.
+        name: of the phase or of the step of a ladder.
+    """
+    settings, store = chain.config.align, vectors.store
+    sources = [source for source in vectors.sources if len(source.texts)]
+    if not sources:
+        raise InputError("align: no text to align on, expected align.own above 0 or files in align.texts")
+    tokens = [student.tokenize(source.texts) for source in sources]
+    weights = np.array([source.weight for source in sources])
+    nested = numbers("align.nested", settings.nested)
+
+    def step(number: int) -> float:
+        rng = np.random.default_rng([chain.config.seed, 7, number])
+        found, wanted = [], []
+        for source, of_source, count in zip(
+            sources, tokens, rng.multinomial(settings.batch_size, weights / weights.sum()), strict=True
+        ):
+            if count:
+                rows = np.sort(rng.integers(0, len(source.texts), count))
+                found.append(student(of_source, rows))
+                wanted.append(torch.from_numpy(store[source.rows[rows]]))
+        loss = alignment(
+            torch.cat(found), torch.cat(wanted).to(student.device), settings.loss, settings.temperature, nested
+        )
+        loss.backward()
+        return float(loss.item())
+
+    fit(student, trained(student, settings.lr or rate(student)), steps, step, name, chain.checkpoint(name), chain.log)
+
+
+def rate(student: Encoder) -> float:
+    """Learning rate of an alignment where none is set."""
+    return _LR[isinstance(student, StaticEncoder)]
+
+
+def trained(student: Encoder, lr: float) -> list[dict[str, Any]]:
+    """The student's optimiser groups, without its label map: labels are the teacher's."""
+    groups = student.parameter_groups(lr)
+    for group in groups:
+        group["params"] = [p for p in group["params"] if p is not student.label_map.weight]
+    return [group for group in groups if group["params"]]
+
+
+def student_figures(chain: Chain, student: Encoder, vectors: Vectors) -> Figures:
+    """What the student's queries of the held-out points retrieve from the teacher's index."""
+    split = chain.split
+    held_out = student.encode(student.tokenize([chain.points[row] for row in split.held_out])).numpy()
+    return retrieve(held_out, vectors.labels, split.truth, chain.filtered[0])
+
+
+def teacher_figures(chain: Chain, vectors: Vectors) -> Figures:
+    """What the teacher's own queries of the held-out points retrieve."""
+    split = chain.split
+    return retrieve(vectors.store[vectors.points[split.held_out]], vectors.labels, split.truth, chain.filtered[0])
+
+
+def gate_student(chain: Chain, student: Encoder, vectors: Vectors, phase: str, least: float) -> dict[str, Any]:
+    """The gate of a phase that changes the student."""
+    return gate(phase, student_figures(chain, student, vectors), teacher_figures(chain, vectors), least, "the teacher")
+
+
+def save_student(student: Encoder, folder: Any) -> None:
+    """Export into a folder that is there already."""
+    student.export(folder / "whole")
+    for path in (folder / "whole").iterdir():
+        path.rename(folder / path.name)
+    (folder / "whole").rmdir()

@@ -1,0 +1,115 @@
+"""``hlm``: one verb for each phase, and one for the whole chain."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from hlm_bridge.config import load_hlm_config
+from ramen._version import __version__
+from ramen.cli.console import Stopped, assignments, insistent_interrupt, quiet_libraries, say_next, show, show_log
+from ramen.cli.exits import exits
+
+EXAMPLES = """\b
+Examples:
+  hlm run examples/hlm.yaml
+  hlm run examples/hlm.yaml out=runs/deeper align.steps=1200
+"""
+_PHASES = """\b
+Examples:
+  hlm {verb} examples/hlm.yaml
+  hlm {verb} examples/hlm.yaml out=runs/mine seed=1
+"""
+
+app = typer.Typer(
+    help="Distil a large teacher retriever into the small backbone that RAMEN trains on.",
+    epilog=EXAMPLES,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Settings = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a chain's settings.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the file's.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        show(f"hlm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _hlm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("teacher", epilog=_PHASES.format(verb="teacher"))
+def teacher(config: Settings, words: Words = None) -> None:
+    """Phase 1: train the large retriever on the task's pairs."""
+    _phase("teacher", config, words or [], "align")
+
+
+@app.command("align", epilog=_PHASES.format(verb="align"))
+def align(config: Settings, words: Words = None) -> None:
+    """Phase 2: store the teacher's vectors, and align a small query encoder to them on text without labels."""
+    _phase("align", config, words or [], "refine")
+
+
+@app.command("prune", epilog=_PHASES.format(verb="prune"))
+def prune(config: Settings, words: Words = None) -> None:
+    """Phase 2b: cut a transformer student step by step, and align it again after each cut."""
+    _phase("prune", config, words or [], "refine")
+
+
+@app.command("refine", epilog=_PHASES.format(verb="refine"))
+def refine(config: Settings, words: Words = None) -> None:
+    """Phase 3: train the student's queries on the task's pairs against the teacher's frozen label vectors."""
+    _phase("refine", config, words or [], "run")
+
+
+@app.command("run", epilog=EXAMPLES)
+def run(config: Settings, words: Words = None) -> None:
+    """All phases that are not done yet, a gate after each, and a table of size, retrieval and speed."""
+    _phase("run", config, words or [], None)
+
+
+def _phase(name: str, path: Path, words: list[str], after: str | None) -> None:
+    assignments(words)
+    config = load_hlm_config(path, words)
+    show_log()
+    try:
+        from hlm_bridge.run import run_phase
+
+        with insistent_interrupt():
+            out = run_phase(config, name)
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; to go on: {shlex.join(['hlm', *sys.argv[1:]])}") from None
+    if after is None:
+        report = out / "report.md"
+        if report.exists():
+            show(report.read_text(encoding="utf-8").rstrip())
+        preset = [] if config.align.student == "static" else ["--preset", "transformer"]
+        text = [] if config.data.text == "full" else [f"data.text={config.data.text}"]
+        say_next("ramen", "train", config.data.path, *preset, "--out", "RUN", f"encoder=hlm:{out}", *text)
+    else:
+        say_next("hlm", after, path, *words)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code; an expected error is one line on stderr."""
+    quiet_libraries()
+    exits(app, "hlm")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Drop the entries of a transformer's vocabulary that no text uses: most of a small model is its embedding table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from ramen.errors import InputError
+
+_BATCH = 8192
+
+
+def cut_vocabulary(model: Any, tokenizer: Any, texts: list[str]) -> tuple[Any, Any]:
+    """Keep the entries that the texts use, and what it takes to cut any other text into pieces.
+
+    WordPiece keeps its single characters, byte-level BPE its bytes and the pieces that a kept one is merged of.
+
+    Args:
+        model: cut in place.
+        tokenizer: a fast one.
+        texts: they get the same pieces as before, and the model gives the same for them.
+
+    Returns:
+        The model and its new tokenizer.
+
+    Raises:
+        InputError: a tokenizer of another kind.
+    """
+    tree = json.loads(tokenizer.backend_tokenizer.to_str())
+    kind, vocabulary = tree["model"]["type"], tree["model"].get("vocab")
+    if kind not in ("WordPiece", "BPE") or not isinstance(vocabulary, dict):
+        raise InputError(
+            f"prune.ladder: vocabulary: cannot cut a tokenizer of the kind {kind}, expected WordPiece or BPE"
+        )
+    used = set()
+    for start in range(0, len(texts), _BATCH):
+        for ids in tokenizer(texts[start : start + _BATCH])["input_ids"]:
+            used.update(ids)
+    name_of = {number: name for name, number in vocabulary.items()}
+    special = {entry["content"] for entry in tree["added_tokens"]}
+    keep = {name_of[number] for number in used if number in name_of}
+    keep |= special | {name for name in vocabulary if len(name.removeprefix("##")) == 1}
+    for name in (tree["model"].get("unk_token"), tokenizer.pad_token, tokenizer.eos_token):
+        keep |= {name} if name is not None else set()
+    if kind == "BPE":
+        tree["model"]["merges"] = _closed(tree["model"]["merges"], keep)
+    old = sorted({*(vocabulary[name] for name in keep if name in vocabulary), *(e["id"] for e in tree["added_tokens"])})
+    new_of = {number: row for row, number in enumerate(old)}
+    tree["model"]["vocab"] = {name: new_of[vocabulary[name]] for name in sorted(keep & set(vocabulary))}
+    for entry in tree["added_tokens"]:
+        entry["id"] = new_of[entry["id"]]
+    _renumber(tree.get("post_processor"), new_of)
+    if isinstance(tree.get("padding"), dict):
+        tree["padding"]["pad_id"] = new_of[tree["padding"]["pad_id"]]
+    _cut_rows(model, old, new_of)
+    return model, _rebuilt(tokenizer, tree)
+
+
+def _closed(merges: list[Any], keep: set[str]) -> list[Any]:
+    """The merges that build a kept piece; the pieces that these are built of are kept, too."""
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    needed = [False] * len(merges)
+    # The last merges build the longest pieces: backwards, a piece is known to be needed before its parts are asked for.
+    for number in range(len(merges) - 1, -1, -1):
+        left, right = pairs[number]
+        if left + right in keep:
+            needed[number] = True
+            keep.update((left, right))
+    return [merge for merge, is_needed in zip(merges, needed, strict=True) if is_needed]
+
+
+def _renumber(part: Any, new_of: dict[int, int]) -> None:
+    """Ids in a post-processor, which has them as ``ids`` of special tokens or as (token, id)."""
+    if isinstance(part, list):
+        for item in part:
+            _renumber(item, new_of)
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():
+        if key == "ids" and isinstance(value, list):
+            part[key] = [new_of[number] for number in value]
+        elif key in ("sep", "cls") and isinstance(value, list):
+            part[key] = [value[0], new_of[value[1]]]
+        else:
+            _renumber(value, new_of)
+
+
+def _cut_rows(model: Any, old: list[int], new_of: dict[int, int]) -> None:
+    table = model.get_input_embeddings()
+    rows = table.weight.detach()[torch.tensor(old, device=table.weight.device)].clone()
+    padding = table.padding_idx
+    small = nn.Embedding(len(old), rows.shape[1], padding_idx=None if padding is None else new_of.get(padding))
+    small.weight = nn.Parameter(rows)
+    model.set_input_embeddings(small)
+    config = model.config
+    config.vocab_size = len(old)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        number = getattr(config, name, None)
+        if isinstance(number, int):
+            setattr(config, name, new_of.get(number))
+
+
+def _rebuilt(tokenizer: Any, tree: dict[str, Any]) -> Any:
+    """A tokenizer of the same class and special tokens around another backend."""
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(json.dumps(tree))
+    names = ("unk", "pad", "bos", "eos", "cls", "sep", "mask")
+    special = {f"{name}_token": getattr(tokenizer, f"{name}_token", None) for name in names}
+    rebuilt = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        model_input_names=tokenizer.model_input_names,
+        **{name: value for name, value in special.items() if value is not None},
+    )
+    rebuilt.init_kwargs["padding_side"] = tokenizer.padding_side
+    return rebuilt

@@ -1,0 +1,64 @@
+"""Does the teacher know more than the student would learn by itself?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hlm_bridge.align import teacher_figures
+from hlm_bridge.chain import Chain
+from hlm_bridge.retrieval import kept, percent, retrieve
+from hlm_bridge.vectors import Vectors
+from ramen.config import load_config
+from ramen.errors import WorkError
+from ramen.training.material import prepare
+from ramen.training.stage1 import train_encoder
+
+
+def own_training(chain: Chain, vectors: Vectors) -> dict[str, Any] | None:
+    """Train a static student on the task's pairs alone and compare the teacher with it.
+
+    Args:
+        chain: with ``gate.own`` ``say`` or ``stop``; for a transformer student, whose own training is long, nothing is
+            done.
+        vectors: of the teacher.
+
+    Returns:
+        Figures and a sentence; None where nothing was compared.
+
+    Raises:
+        WorkError: ``gate.own=stop``, and the student by itself is better in every metric, beyond chance.
+    """
+    if chain.config.gate.own == "off" or chain.config.align.student != "static":
+        return None
+    found = chain.record("teacher") or {}
+    if "own" not in found:
+        found["own"] = _compared(chain, vectors)
+        chain.note("teacher", found)
+    found = found["own"]
+    chain.log(stage="teacher", note=found["says"])
+    if found["worse"] and chain.config.gate.own == "stop":
+        raise WorkError(f"gate: {found['says']}; all phases so far are kept in {chain.out}")
+    return found
+
+
+def _compared(chain: Chain, vectors: Vectors) -> dict[str, Any]:
+    config = load_config("static", [f"encoder.max_tokens={chain.config.align.max_tokens}"])
+    config.seed = chain.config.seed
+    material, encoder = prepare(chain.dataset, config)
+    train_encoder(encoder, material, chain.split, {}, None, lambda **line: None)
+    queries = encoder.encode(material.tokens["points"]).numpy()[chain.split.held_out]
+    index = encoder.encode_labels(material.tokens["labels"]).numpy()
+    own = retrieve(queries, index, chain.split.truth, chain.filtered[0])
+    teacher = teacher_figures(chain, vectors)
+    shares = kept(teacher, own)
+    worse = all(share["high"] < 1 for share in shares.values())
+    better = any(share["low"] > 1 for share in shares.values())
+    told = ", ".join(f"{name} {value:.1f}" for name, value in percent(teacher).items())
+    alone = ", ".join(f"{name} {value:.1f}" for name, value in percent(own).items())
+    if worse:
+        says = f"the teacher ({told}) is worse than what the student learns by itself ({alone}): expect little of it"
+    elif better:
+        says = f"the teacher ({told}) knows more than the student learns by itself ({alone})"
+    else:
+        says = f"the teacher ({told}) is about as good as what the student learns by itself ({alone})"
+    return {"says": says, "worse": worse, "teacher": percent(teacher), "own": percent(own), "shares": shares}

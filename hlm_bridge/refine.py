@@ -1,0 +1,70 @@
+"""Phase 3: the student's queries, trained on the task's pairs against the teacher's frozen label vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hlm_bridge.align import gate_student, save_student, trained
+from hlm_bridge.chain import Chain
+from hlm_bridge.loop import fit
+from hlm_bridge.losses import contrastive
+from hlm_bridge.pairs import Pairs
+from hlm_bridge.vectors import Vectors
+from ramen.encoders.base import Encoder
+from ramen.encoders.folder import load_folder
+from ramen.encoders.static import StaticEncoder
+
+_LR = {True: 2e-3, False: 2e-5}  # of a static student, of a transformer
+
+
+def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
+    """Run the phase, unless it is done: ``out/refine`` holds the student.
+
+    Returns:
+        What the phase notes, its gate among it.
+    """
+    done = chain.record("refine")
+    if done:
+        return done
+    settings = chain.config.align
+    before = "prune" if chain.config.prune.ladder else "align"
+    student = load_folder(chain.needs(before), settings.max_tokens)
+    student.label_map.requires_grad_(False)
+    student.to("cuda" if torch.cuda.is_available() else "cpu")
+    refine_on(chain, student, vectors)
+    notes = {"gate": gate_student(chain, student, vectors, "refine", chain.config.gate.refine)}
+    with chain.writes("refine", notes) as folder:
+        save_student(student, folder)
+    chain.log(stage="refine", **notes["gate"]["figures"])
+    return notes
+
+
+def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
+    """Train a student in place; the label vectors never move, so an index of them stays as it is."""
+    settings, split = chain.config.refine, chain.split
+    index = torch.from_numpy(vectors.labels)
+    tokens = student.tokenize(chain.points)
+    pairs = Pairs(split.targets, chain.known, split.rows, settings.batch_size, settings.negatives, chain.config.seed)
+    of_rows = tokens.some(pairs.rows)
+    margin = settings.margin if settings.loss == "qwen3" else None
+
+    def step(number: int) -> float:
+        if settings.negatives and number % settings.mine_every == 0:
+            pairs.mine(student.encode(of_rows).numpy(), vectors.labels, settings.nearest)
+        batch = pairs.batch(number)
+        queries = student(tokens, batch.points)
+        device = queries.device
+        documents, hard = (index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard))
+        loss = contrastive(
+            queries, documents, batch.known.to(device), settings.temperature, margin, hard, batch.known_hard.to(device)
+        )
+        if settings.anchor:
+            theirs = torch.from_numpy(vectors.store[vectors.points[batch.points]]).to(device)
+            loss = loss + settings.anchor * (queries - theirs).square().sum(1).mean()
+        loss.backward()
+        return float(loss.item())
+
+    lr = settings.lr or _LR[isinstance(student, StaticEncoder)]
+    fit(student, trained(student, lr), settings.steps, step, "refine", chain.checkpoint("refine"), chain.log, pairs)

@@ -1,0 +1,200 @@
+"""Phase 1: a large retriever, one encoder for both sides, trained on the task's pairs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from hlm_bridge.caching import Forward, backward
+from hlm_bridge.chain import Chain
+from hlm_bridge.config import TeacherConfig
+from hlm_bridge.loop import fit
+from hlm_bridge.losses import contrastive
+from hlm_bridge.pairs import Batch, Pairs
+from hlm_bridge.retrieval import gate, retrieve
+from ramen.encoders.base import Tokens
+from ramen.encoders.cache import key_of_folder
+from ramen.encoders.folder import load_folder
+from ramen.encoders.transformer import TransformerEncoder
+from ramen.errors import InputError
+
+_LABEL_MAP = "label_map.safetensors"
+_PROMPT = "config_sentence_transformers.json"
+
+
+def train_teacher(chain: Chain) -> dict[str, Any]:
+    """Run the phase, unless it is done: ``out/teacher`` holds a sentence-transformers folder and the label map.
+
+    Returns:
+        What the phase notes, its gate among it.
+
+    Raises:
+        InputError: the backbone does not load, or ``teacher.tuning=lora`` without peft.
+    """
+    done = chain.record("teacher")
+    if done:
+        return done
+    settings = chain.config.teacher
+    torch.manual_seed(chain.config.seed + settings.seed)
+    encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens)
+    encoder.native_eval = chain.config.vectors.precision == "auto"
+    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    split = chain.split
+    queries, labels = encoder.tokenize(chain.queries_read), encoder.tokenize(chain.labels_read)
+    held_out = queries.some(split.held_out)
+
+    def measured(index: np.ndarray) -> dict[str, np.ndarray]:
+        return retrieve(encoder.encode(held_out).numpy(), index, split.truth, chain.filtered[0])
+
+    index = encoder.encode_labels(labels).numpy()
+    after = before = measured(index)
+    if settings.tuning != "none":
+        _tune(chain, encoder, queries, labels, index)
+        after = measured(encoder.encode_labels(labels).numpy())
+    notes = {"gate": gate("teacher", after, before, chain.config.gate.teacher, "the backbone before training")}
+    with chain.writes("teacher", notes) as folder:
+        encoder.export(folder / "whole")
+        for path in (folder / "whole").iterdir():
+            path.rename(folder / path.name)
+        (folder / "whole").rmdir()
+        _write_prompt(folder, settings.prompt)
+        if settings.label_map:
+            save_file({"weight": encoder.label_map.weight.detach().cpu().contiguous()}, folder / _LABEL_MAP)
+    chain.log(
+        stage="teacher", **{f"{k} before": v for k, v in notes["gate"]["reference"].items()}, **notes["gate"]["figures"]
+    )
+    return {**notes}
+
+
+def _write_prompt(folder: Path, prompt: str) -> None:
+    """So that ``SentenceTransformer(folder).encode_query`` gives what the chain's queries are."""
+    path = folder / _PROMPT
+    facts = json.loads(path.read_text())
+    facts["prompts"] = {**(facts.get("prompts") or {}), "query": prompt}
+    path.write_text(json.dumps(facts, indent=2))
+
+
+def _tune(chain: Chain, encoder: TransformerEncoder, queries: Tokens, labels: Tokens, index: np.ndarray) -> None:
+    """Contrastive training on the pairs, by all weights or by LoRA; ``index`` are the label vectors before it."""
+    settings, split = chain.config.teacher, chain.split
+    if settings.tuning == "lora":
+        encoder.model = add_lora(encoder.model, settings)
+    if not settings.label_map:
+        encoder.label_map.requires_grad_(False)
+    seed = chain.config.seed + settings.seed
+    pairs = Pairs(
+        split.targets, chain.known, split.rows, settings.batch_size, settings.negatives, seed, settings.max_pairs
+    )
+    margin = settings.margin if settings.loss == "qwen3" else None
+    of_rows = queries.some(pairs.rows)
+
+    def step(number: int) -> float:
+        if settings.negatives and number % settings.mine_every == 0:
+            now = encoder.encode_labels(labels).numpy() if number else index
+            pairs.mine(encoder.encode(of_rows).numpy(), now, settings.nearest)
+        return contrast(encoder, queries, labels, pairs.batch(number), settings.temperature, margin, settings.chunk)
+
+    groups = [
+        {**group, "params": [p for p in group["params"] if p.requires_grad]}
+        for group in encoder.parameter_groups(settings.lr)
+    ]
+    groups = [group for group in groups if group["params"]]
+    steps = settings.epochs * pairs.per_epoch
+    fit(encoder, groups, steps, step, "teacher", chain.checkpoint("teacher"), chain.log, pairs)
+    if settings.tuning == "lora":
+        encoder.model = encoder.model.merge_and_unload()
+
+
+def contrast(
+    encoder: TransformerEncoder,
+    queries: Tokens,
+    labels: Tokens,
+    batch: Batch,
+    temperature: float,
+    margin: float | None,
+    chunk: int,
+) -> float:
+    """Add the gradients of a batch by which both sides are trained; returns the loss."""
+
+    def loss(q: torch.Tensor, d: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
+        known, known_hard = batch.known.to(q.device), batch.known_hard.to(q.device)
+        return contrastive(q, d, known, temperature, margin, h, known_hard)
+
+    def of(tokens: Tokens, rows: np.ndarray, as_labels: bool) -> Forward:
+        def encode(part: slice) -> torch.Tensor:
+            vectors = encoder(tokens, rows[part])
+            return encoder.as_labels(vectors) if as_labels else vectors
+
+        return encode
+
+    sets = [(of(queries, batch.points, False), len(batch.points)), (of(labels, batch.labels, True), len(batch.labels))]
+    if len(batch.hard):
+        sets.append((of(labels, batch.hard, True), len(batch.hard)))
+    return backward(sets, loss, chunk)
+
+
+def add_lora(model: Any, settings: TeacherConfig) -> Any:
+    """The model with LoRA adapters on its linear layers, the only weights that train.
+
+    Raises:
+        InputError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise InputError("teacher.tuning=lora needs peft: pip install 'ramen-xc[hlm]'") from None
+    rank = settings.lora_rank
+    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+class Teacher:
+    """A trained teacher, for its vectors.
+
+    Args:
+        folder: ``out/teacher``.
+        max_tokens: of what it reads.
+
+    Attributes:
+        key: a hash of its files, by which a store of its vectors is known.
+        dim: of its vectors.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
+
+    def __init__(self, folder: Path, max_tokens: int, native: bool = True) -> None:
+        self.folder, self.max_tokens, self.native = folder, max_tokens, native
+        key = key_of_folder(str(folder))
+        if key is None:
+            raise InputError(f"{folder}: expected a teacher's weights there, found none")
+        self.key = f"{key}-{max_tokens}"
+        self.dim = int(json.loads((folder / "1_Pooling/config.json").read_text())["embedding_dimension"])
+        self._encoder: TransformerEncoder | None = None
+
+    @property
+    def encoder(self) -> TransformerEncoder:
+        """Loaded when first asked for: with a full store it never is."""
+        if self._encoder is None:
+            encoder = load_folder(self.folder, self.max_tokens)
+            if not isinstance(encoder, TransformerEncoder):
+                raise InputError(f"{self.folder}: expected a transformer")
+            encoder.native_eval = self.native
+            self._encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+        return self._encoder
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors of texts as they are read, float32 (n, dim)."""
+        return self.encoder.encode(self.encoder.tokenize(texts)).numpy()
+
+    def as_labels(self, vectors: np.ndarray) -> np.ndarray:
+        """Label vectors of label texts' vectors, by the label map where there is one."""
+        path = self.folder / _LABEL_MAP
+        if not path.exists():
+            return vectors
+        moved = vectors + vectors @ load_file(path)["weight"].numpy().T
+        return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)

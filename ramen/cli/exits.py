@@ -1,0 +1,57 @@
+"""What an error of a command looks like.
+
+Exit codes: 0 done, 1 the work failed, 2 the call or its input was wrong, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn, cast
+
+import typer
+
+from ramen.cli.console import Stopped, say
+from ramen.errors import InputError, WorkError
+
+INTERRUPTED = 130
+
+# Typer carries a click of its own in some versions and imports click in others; this is ClickException of either.
+_CallError = cast(type[Exception], typer.BadParameter.__mro__[2])
+
+
+def exits(app: typer.Typer, name: str) -> NoReturn:
+    """Run a command line and exit with its code; an expected error is one line on stderr.
+
+    Args:
+        app: the verbs.
+        name: of the program.
+    """
+    try:
+        code = app(prog_name=name, standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+            say(f"{name}: stopped")
+    except Stopped as error:
+        code = _fail(name, str(error), INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail(name, "stopped", INTERRUPTED)
+    except _CallError as error:
+        code = _fail(name, _call_error(error), 2)
+    except InputError as error:
+        code = _fail(name, str(error), 2)
+    except WorkError as error:
+        code = _fail(name, str(error), 1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        code = _fail(name, f"{error.strerror or error}{where}", 1)
+    sys.exit(code)
+
+
+def _call_error(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context else ""
+    return error.format_message().rstrip(".") + hint  # type: ignore[attr-defined]
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    say(f"{name}: " + " ".join(message.split("\n")))
+    return code
