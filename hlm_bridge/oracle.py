@@ -35,4 +35,4 @@ def with_anchors(
             linked = side.indices[side.indptr[row] : side.indptr[row + 1]]
             rare = linked[np.lexsort((linked, degree[linked]))]
             parts[row] += [names[anchor] for anchor in rare if names[anchor].strip()][:most]
-    return ["; ".join(part) for part in parts]
+    return ["; ".join(filter(None, part)) for part in parts]

@@ -26,6 +26,42 @@ def three_layers(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) 
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decoder of Qwen3's kind with random weights, byte-level BPE, padding on the left."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+
+    folder = tmp_path_factory.mktemp("backbone") / "tiny-qwen3"
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    corpus = [
+        f"{x}{y} the words of a title and {z}"
+        for x in syllables
+        for y, z in zip(syllables[:9], syllables[9:18], strict=True)
+    ]
+    bpe.train_from_iterator(corpus, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|endoftext|>", padding_side="left",
+        model_max_length=64,
+    )  # fmt: skip
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(2)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=128, pad_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    Qwen3Model(config).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def chain_config(tmp_path: Path, planted: Path, three_layers: Path) -> Callable[..., HlmConfig]:
     """Settings of a chain in ``tmp_path/chain``; also left in ``tmp_path/hlm.yaml``."""
