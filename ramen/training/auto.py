@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,7 +36,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
     alone, and are not too short (``graph.auto_steps``): what a graph is worth shows late, when the encoder would
     overfit without it. A difference counts by its standard error over the held-out points, so that chance
-    switches nothing on. Last, the graphs walked (``graph.walks=auto``): they have to rank better.
+    switches nothing on; the best of several graphs must be surer. Last, the graphs walked (``graph.walks=auto``): they have to rank better.
 
     Args:
         material: of the run.
@@ -75,18 +76,18 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     def scaled(scale: float, used: list[str]) -> Lambdas:
         return {kind: (scale * x, scale * z) if kind in used else (0.0, 0.0) for kind, (x, z) in base.items()}
 
-    plain = attempt(0.0, [])
+    plain, sure = attempt(0.0, []), _SURE
     scale, used, values = 1.0, kinds, attempt(1.0, kinds)
     for other in _OTHERS:
         found = attempt(other, kinds)
         if found.mean() > values.mean():
             scale, values = other, found
             break
-    if standard_errors(values, plain) < _SURE and len(kinds) > 1:
+    if standard_errors(values, plain) < sure and len(kinds) > 1:
         tried = [([kind], attempt(1.0, [kind])) for kind in kinds]
-        scale, (used, values) = 1.0, max(tried, key=lambda run: run[1].mean())
+        scale, (used, values), sure = 1.0, max(tried, key=lambda run: run[1].mean()), best_of(len(kinds))
     walks = first
-    if standard_errors(values, plain) < _SURE:
+    if standard_errors(values, plain) < sure:
         used = []
     elif setting == "auto":
         walks = bool(attempt(scale, used, True).mean() > values.mean())
@@ -124,6 +125,19 @@ def standard_errors(values: np.ndarray, others: np.ndarray) -> float:
         return 0.0
     spread = differences.std(ddof=1)
     return float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else float("inf")
+
+
+def best_of(tries: int) -> float:
+    """Standard errors that the best of some tries must have, to be chance no more often than one with two.
+
+    Source: Bonferroni's bound.
+
+    Example:
+        >>> round(best_of(1), 2), round(best_of(3), 2)
+        (2.0, 2.43)
+    """
+    normal = NormalDist()
+    return -normal.inv_cdf(normal.cdf(-_SURE) / tries)
 
 
 def _quiet(**figures: object) -> None:
