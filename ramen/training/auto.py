@@ -36,7 +36,8 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
     alone, and are not too short (``graph.auto_steps``): what a graph is worth shows late, when the encoder would
     overfit without it. A difference counts by its standard error over the held-out points, so that chance
-    switches nothing on; the best of several graphs must be surer. Last, the graphs walked (``graph.walks=auto``): they have to rank better.
+    switches nothing on; the best of several graphs must be surer. Last, the graphs walked (``graph.walks=auto``): they
+    have to rank better.
 
     Args:
         material: of the run.
