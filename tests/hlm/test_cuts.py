@@ -35,9 +35,9 @@ def outputs(model, tokenizer, texts=TEXTS):
 def test_scores_do_not_see_padding(model, tokenizer):
     batched = score(model, tokenizer, TEXTS, 16)
     alone = score(model, tokenizer, TEXTS, 16, batch_size=1)
-    np.testing.assert_allclose(batched.layers, alone.layers, rtol=1e-4)
+    np.testing.assert_allclose(batched.layers, alone.layers, rtol=1e-3, atol=1e-6)  # 1 - cosine, in float32
     for ours, theirs in zip(batched.units, alone.units, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
     assert (batched.layers > 0).all() and not model.training
 
 
