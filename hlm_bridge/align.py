@@ -38,7 +38,7 @@ def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     align_on(chain, student, vectors, chain.config.align.steps, "align")
     notes = {"gate": gate_student(chain, student, vectors, "align", chain.config.gate.align)}
     with chain.writes("align", notes) as folder:
-        save_student(student, folder)
+        student.export(folder)
     chain.log(stage="align", **notes["gate"]["figures"])
     return notes
 
@@ -134,11 +134,3 @@ def teacher_figures(chain: Chain, vectors: Vectors) -> Figures:
 def gate_student(chain: Chain, student: Encoder, vectors: Vectors, phase: str, least: float) -> dict[str, Any]:
     """The gate of a phase that changes the student."""
     return gate(phase, student_figures(chain, student, vectors), teacher_figures(chain, vectors), least, "the teacher")
-
-
-def save_student(student: Encoder, folder: Any) -> None:
-    """Export into a folder that is there already."""
-    student.export(folder / "whole")
-    for path in (folder / "whole").iterdir():
-        path.rename(folder / path.name)
-    (folder / "whole").rmdir()

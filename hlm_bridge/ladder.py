@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hlm_bridge.align import align_on, gate_student, save_student
+from hlm_bridge.align import align_on, gate_student
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import cuts
 from hlm_bridge.cut_vocabulary import cut_vocabulary
@@ -48,7 +48,7 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
             found = gate_student(chain, student, vectors, f"prune ({written(parts)})", chain.config.gate.prune)
             step = {"cut": written(parts), "gate": found}
             with chain.writes(name, step) as part:
-                save_student(student, part)
+                student.export(part)
             chain.log(stage="prune", cut=step["cut"], **found["figures"])
         folder = chain.out / name
         notes["steps"].append(step)
@@ -57,7 +57,7 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
             break
     student = load_folder(folder, chain.config.align.max_tokens)
     with chain.writes("prune", notes) as part:
-        save_student(student, part)
+        student.export(part)
     return notes
 
 

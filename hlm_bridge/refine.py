@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hlm_bridge.align import gate_student, save_student, trained
+from hlm_bridge.align import gate_student, trained
 from hlm_bridge.chain import Chain
 from hlm_bridge.loop import fit
 from hlm_bridge.losses import contrastive
@@ -36,7 +36,7 @@ def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     refine_on(chain, student, vectors)
     notes = {"gate": gate_student(chain, student, vectors, "refine", chain.config.gate.refine)}
     with chain.writes("refine", notes) as folder:
-        save_student(student, folder)
+        student.export(folder)
     chain.log(stage="refine", **notes["gate"]["figures"])
     return notes
 

@@ -58,10 +58,7 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
         after = measured(encoder.encode_labels(labels).numpy())
     notes = {"gate": gate("teacher", after, before, chain.config.gate.teacher, "the backbone before training")}
     with chain.writes("teacher", notes) as folder:
-        encoder.export(folder / "whole")
-        for path in (folder / "whole").iterdir():
-            path.rename(folder / path.name)
-        (folder / "whole").rmdir()
+        encoder.export(folder)
         _write_prompt(folder, settings.prompt)
         if settings.label_map:
             save_file({"weight": encoder.label_map.weight.detach().cpu().contiguous()}, folder / _LABEL_MAP)
