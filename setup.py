@@ -38,6 +38,6 @@ setup(
         "plot": ["matplotlib"],
         "hlm": ["peft>=0.19"],
         # setuptools: a test builds the wheel without build isolation.
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"],
+        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19"],
     },
 )
