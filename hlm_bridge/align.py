@@ -15,6 +15,7 @@ from hlm_bridge.retrieval import Figures, gate, retrieve
 from hlm_bridge.vectors import Vectors
 from ramen.config import EncoderConfig
 from ramen.encoders.base import Encoder
+from ramen.encoders.folder import load_label_map, save_folder
 from ramen.encoders.static import StaticEncoder, build_static_encoder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
@@ -38,7 +39,7 @@ def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     align_on(chain, student, vectors, chain.config.align.steps, "align")
     notes = {"gate": gate_student(chain, student, vectors, "align", chain.config.gate.align)}
     with chain.writes("align", notes) as folder:
-        student.export(folder)
+        save_folder(student, folder)
     chain.log(stage="align", **notes["gate"]["figures"])
     return notes
 
@@ -64,6 +65,7 @@ def new_student(chain: Chain, dim: int) -> Encoder:
     else:
         pooling = settings.pooling if settings.backbone else chain.config.teacher.pooling
         student = TransformerEncoder(backbone, pooling, settings.max_tokens, dim=dim)
+    load_label_map(student, chain.needs("teacher"))  # for RAMEN's stage 1; no phase here trains it
     student.label_map.requires_grad_(False)
     return student.to("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -90,13 +90,18 @@ class Chain:
             kept.append(([lines[row] for row in np.sort(rows)], weight))
         return kept
 
+    def _read(self, line: str) -> str:
+        """A text as those of the data set are read: its title alone, or title and content."""
+        title, _, content = line.strip().partition("\t")
+        return f"{title}\n{content}" if content and self.config.data.text == "full" else title
+
     def _lines(self, name: str) -> list[str]:
         path = Path(name)
         try:
             with (
                 gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file
             ):
-                lines = [line.strip() for line in file]
+                lines = [self._read(line) for line in file]
         except FileNotFoundError:
             raise InputError(f"align.texts: {path}: no such file") from None
         except (OSError, EOFError, UnicodeDecodeError) as error:

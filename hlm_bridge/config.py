@@ -65,7 +65,7 @@ class AlignConfig:
     backbone: str = ""  # of the student; empty for the teacher itself
     pooling: str = "mean"  # transformer with a backbone of its own
     max_tokens: int = 64  # of what it reads
-    texts: str = ""  # files of unlabelled texts, a line each, as in packages.txt.gz:2,queries.txt (weight 2 and 1)
+    texts: str = ""  # files of texts, a line each (title, or title tab content), with weights: a.txt.gz:2,b.txt
     own: float = 1.0  # weight of the data set's own points and labels
     max_texts: int = 60_000  # of the files together, in proportion to their weights
     loss: str = "l2"  # l2 | cosine | kl | kernel

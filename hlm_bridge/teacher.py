@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from hlm_bridge.caching import Forward, backward
 from hlm_bridge.chain import Chain
@@ -19,11 +19,10 @@ from hlm_bridge.pairs import Batch, Pairs
 from hlm_bridge.retrieval import gate, retrieve
 from ramen.encoders.base import Tokens
 from ramen.encoders.cache import key_of_folder
-from ramen.encoders.folder import load_folder
+from ramen.encoders.folder import LABEL_MAP, load_folder, save_folder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
 
-_LABEL_MAP = "label_map.safetensors"
 _PROMPT = "config_sentence_transformers.json"
 
 
@@ -58,10 +57,8 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
         after = measured(encoder.encode_labels(labels).numpy())
     notes = {"gate": gate("teacher", after, before, chain.config.gate.teacher, "the backbone before training")}
     with chain.writes("teacher", notes) as folder:
-        encoder.export(folder)
+        save_folder(encoder, folder)
         _write_prompt(folder, settings.prompt)
-        if settings.label_map:
-            save_file({"weight": encoder.label_map.weight.detach().cpu().contiguous()}, folder / _LABEL_MAP)
     chain.log(
         stage="teacher", **{f"{k} before": v for k, v in notes["gate"]["reference"].items()}, **notes["gate"]["figures"]
     )
@@ -190,7 +187,7 @@ class Teacher:
 
     def as_labels(self, vectors: np.ndarray) -> np.ndarray:
         """Label vectors of label texts' vectors, by the label map where there is one."""
-        path = self.folder / _LABEL_MAP
+        path = self.folder / LABEL_MAP
         if not path.exists():
             return vectors
         moved = vectors + vectors @ load_file(path)["weight"].numpy().T

@@ -79,7 +79,7 @@ def prepare(out: Path, *, report: Callable[[str], None], packages: str = "", tra
         index = _given(packages, translation) if packages else fetch(Path(folder), report)
         report("read the package index")
         contents = [(name, read_index(file)) for name, file in index.packages]
-        texts = _translations(index.translations)
+        texts = read_translations(index.translations)
     known = read_packages(contents, texts)
     report(f"link {len(known)} packages")
     dataset = build(out, known)
@@ -215,7 +215,12 @@ def _given(packages: str, translation: str) -> Index:
     )
 
 
-def _translations(files: list[Path]) -> Translations:
+def read_translations(files: list[Path]) -> Translations:
+    """Descriptions of Translation files, by package and Description-md5.
+
+    Raises:
+        InputError: a malformed file, or a stanza without them.
+    """
     found: Translations = {}
     for file in files:
         for fields in stanzas(read_index(file), file.name):

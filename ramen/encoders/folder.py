@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from ramen.encoders.base import Encoder
@@ -18,6 +18,7 @@ from ramen.encoders.transformer import TransformerEncoder
 from ramen.encoders.vocabulary import MARK, assemble
 from ramen.errors import InputError
 
+LABEL_MAP = "label_map.safetensors"  # beside modules.json; sentence-transformers passes it by
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _EXPECTED = "expected StaticEmbedding, Normalize or Transformer, Pooling, (Dense,) Normalize"
 
@@ -37,15 +38,39 @@ def load_folder(folder: Path, max_tokens: int, autocast: str = "auto") -> Encode
         ``load_folder(Path("runs/hlm/student"), max_tokens=64)``
     """
     kinds, homes = _modules(folder)
+    encoder: Encoder | None = None
     try:
         if kinds == ["StaticEmbedding", "Normalize"]:
-            return _static(homes[0], max_tokens)
+            encoder = _static(homes[0], max_tokens)
         if kinds[:2] == ["Transformer", "Pooling"] and kinds[2:] in (["Normalize"], ["Dense", "Normalize"]):
-            return _transformer(homes, max_tokens, autocast)
+            encoder = _transformer(homes, max_tokens, autocast)
+        if encoder is not None:
+            load_label_map(encoder, folder)
+            return encoder
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: does not load as a sentence-transformers folder: {reason}") from error
     raise InputError(f"{folder / 'modules.json'}: found the modules {', '.join(kinds)}; {_EXPECTED}")
+
+
+def save_folder(encoder: Encoder, folder: Path) -> None:
+    """What :func:`load_folder` reads: the exported encoder and, where it has learnt one, its label map."""
+    encoder.export(folder)
+    weight = encoder.label_map.weight.detach().cpu()
+    if weight.any():
+        save_file({"weight": weight.contiguous()}, folder / LABEL_MAP)
+
+
+def load_label_map(encoder: Encoder, folder: Path) -> None:
+    """Give the encoder the label map of a folder, where there is one.
+
+    Raises:
+        RuntimeError: it is of another dimension.
+    """
+    path = folder / LABEL_MAP
+    if path.exists():
+        with torch.no_grad():
+            encoder.label_map.weight.copy_(load_file(path)["weight"])
 
 
 def _modules(folder: Path) -> tuple[list[str], list[Path]]:

@@ -64,6 +64,13 @@ def test_unlabelled_texts_are_read_capped_and_weighed(chain_config, tmp_path):
     assert not held_out & (set(vectors.sources[0].texts) - set(chain.labels))
 
 
+@pytest.mark.parametrize(("text", "read"), [("title", "one"), ("full", "one\nits content\tand more")])
+def test_a_line_is_read_as_the_data_set_is(chain_config, tmp_path, text, read):
+    (tmp_path / "a.txt").write_text("one\tits content\tand more\ntwo\n")
+    chain = Chain(chain_config(f"align.texts={tmp_path}/a.txt", f"data.text={text}"))
+    assert chain.unlabelled[0][0] == [read, "two"]
+
+
 @pytest.mark.parametrize(
     ("content", "match"),
     [(b"", "expected a text on each line, found none"), (b"\n \n", "found none"), (b"\xff\xfe", "not a text file")],

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 import ramen
@@ -72,3 +73,16 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
     chain = Chain(config)
     kept = read_teacher_labels(out / "student", chain.dataset.labels.uids)
     np.testing.assert_allclose(kept.numpy(), teacher_vectors(chain).labels, atol=1e-3)
+
+
+def test_the_students_folder_brings_the_label_map(chain_config):
+    """RAMEN's stage 1 starts with related labels apart from alike ones, as the teacher learnt."""
+    from safetensors.torch import load_file
+
+    from ramen.encoders.folder import LABEL_MAP
+
+    out = run(chain_config("teacher.label_map=True"))
+    weight = load_file(out / "teacher" / LABEL_MAP)["weight"]
+    assert weight.abs().max() > 0
+    assert torch.equal(load_folder(out / "student", 16).label_map.weight.detach(), weight)
+    assert not (run(chain_config("out=" + str(out.parent / "plain"))) / "student" / LABEL_MAP).exists()
