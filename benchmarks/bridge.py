@@ -1,4 +1,4 @@
-"""What the bridge is worth: chains, the student as RAMEN's backbone, and controls, on titles of LF-ManSeeAlso.
+"""What the bridge is worth: chains, the student as RAMEN's backbone, and controls, on two real sets.
 
     RAMEN_DATA=FOLDER python benchmarks/bridge.py [--parts chains backbone controls] [--only ROW ...] [KEY=VALUE ...]
 
@@ -41,7 +41,7 @@ from ramen.encoders.transformer import TransformerEncoder
 from ramen.settings import override
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("chains", "backbone", "controls")
+PARTS = ("chains", "backbone", "joined", "controls")
 WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
 SMALL = ["teacher.max_tokens=32", "align.max_tokens=32"]
 FEW = ["data.pairs=0.1", "teacher.epochs=3"]
@@ -56,7 +56,16 @@ CHAINS = {  # settings beside SMALL
         *FEW, "align.student=transformer", "align.steps=0", "align.batch_size=128", "prune.ladder=layers:4,layers:3",
         "prune.steps=400", "refine.steps=60", "refine.batch_size=64",
     ],
+    "Debian": [
+        "data.text=full", "teacher.max_tokens=64", "teacher.label_map=True", "teacher.epochs=1",
+        "align.max_tokens=256", "align.max_texts=30000", "gate.align=0.9",
+    ],
 }  # fmt: skip
+CASES = {  # the set, what is read of it, share of the pairs, chains
+    "10 %": ("LF-ManSeeAlso", "title", 0.1, {"bridge": "10 %", "oracle bridge": "10 %, oracle"}),
+    "100 %": ("LF-ManSeeAlso", "title", 1.0, {"bridge": "100 %", "oracle bridge": "100 %, oracle"}),
+    "Debian": ("LF-DebianRelated", "full", 1.0, {"bridge": "Debian"}),
+}
 
 
 def main() -> int:
@@ -70,8 +79,9 @@ def main() -> int:
         for name in CHAINS:
             if not options.only or name in options.only:
                 chain(name, options)
-    if "backbone" in options.parts:
-        backbone(options)
+    for name in CASES:
+        if ("backbone" in options.parts or "joined" in options.parts) and (not options.cases or name in options.cases):
+            backbone(name, options)
     if "controls" in options.parts:
         controls(options)
     _write(options)
@@ -82,8 +92,12 @@ def settings(name: str, options: argparse.Namespace, *more: str) -> HlmConfig:
     """Of a chain by its name."""
     folder = name.replace(" %", "").replace(", ", "-").replace(" ", "-")
     config = HlmConfig(out=str(options.work / folder), seed=options.seed)
-    data = Path(os.environ["RAMEN_DATA"]) / "LF-ManSeeAlso"
-    override(config, [f"data.path={data}", *SMALL, *CHAINS[name], *options.words, *more], RULES)
+    words = [f"data.path={Path(os.environ['RAMEN_DATA']) / 'LF-ManSeeAlso'}"]
+    if name == "Debian":
+        words = [f"data.path={Path(os.environ['RAMEN_DATA']) / 'LF-DebianRelated'}"]
+        if options.texts:
+            words.append(f"align.texts={options.texts}")
+    override(config, [*SMALL, *words, *CHAINS[name], *options.words, *more], RULES)
     return config
 
 
@@ -111,36 +125,34 @@ def _branch(base: Path, out: Path) -> None:
     shutil.copy(base / "split.npz", out / "split.npz")
 
 
-def backbone(options: argparse.Namespace) -> None:
-    """The encoder alone after RAMEN's stage 1, from scratch and from students, with graphs and without."""
-    data = Path(os.environ["RAMEN_DATA"]) / "LF-ManSeeAlso"
-    for pairs, share in ((0.1, "10 %"), (1.0, "100 %")):
-        case = graph_rows.case(data, pairs, options.seed, [])
-        kinds = sorted(case.dataset.graphs)
-        plain, oracle = chain(share, options), chain(f"{share}, oracle", options)
-
-        def of(out: Path, phase: str) -> list[str]:
-            return [f"encoder=hlm:{out / phase}"]
-
-        rows: dict[str, Callable[[], graph_rows.Measured]] = {
-            "no bridge, no graph": lambda c=case: graph_rows.regularised(c, []),
-            "no bridge, no graph, 240 updates": lambda c=case: graph_rows.regularised(c, [], graph_rows.LONG),
-            "no bridge, graph": lambda c=case, k=kinds: graph_rows.regularised(c, k),
-        }
-        for name, out in (("bridge", plain), ("oracle bridge", oracle)):
-            for phase in ("align", "refine"):
-                words = of(out, phase)
-                rows[f"{name} ({phase}), no graph"] = lambda c=case, w=words: graph_rows.regularised(c, [], *w)
-                rows[f"{name} ({phase}), graph"] = lambda c=case, w=words, k=kinds: graph_rows.regularised(c, k, *w)
-        for row, measure in rows.items():
-            path = options.work / f"backbone-{share.split()[0]}-{row.replace(' ', '_')}.npz"
-            if path.exists() or (options.only and row not in options.only):
-                continue
-            print(f"{share}: {row}", file=sys.stderr, flush=True)
-            measured = measure()
-            facts = {"pairs": share, "row": row, "seconds": measured.seconds, "commit": _commit()}
-            np.savez_compressed(path, facts=json.dumps(facts), **per_point(measured.found, case))
-            _write(options)
+def backbone(name: str, options: argparse.Namespace) -> None:
+    """The encoder alone after RAMEN's stage 1, and all scorers; from scratch and from students, with graphs or not."""
+    data, text, pairs, chains = CASES[name]
+    case = graph_rows.case(Path(os.environ["RAMEN_DATA"]) / data, pairs, options.seed, [], text)
+    kinds = sorted(case.dataset.graphs)
+    starts: dict[str, list[str]] = {"no bridge": []}
+    outs = {bridge: chain(of, options) for bridge, of in chains.items()}
+    for bridge, out in outs.items():
+        starts.update({f"{bridge} ({phase})": [f"encoder=hlm:{out / phase}"] for phase in ("align", "refine")})
+    rows: dict[str, Callable[[], graph_rows.Measured]] = {}
+    if "backbone" in options.parts:
+        rows["no bridge, no graph"] = lambda: graph_rows.regularised(case, [])
+        rows["no bridge, no graph, 240 updates"] = lambda: graph_rows.regularised(case, [], graph_rows.LONG)
+        for start, words in starts.items():
+            rows[f"{start}, no graph"] = lambda words=words: graph_rows.regularised(case, [], *words)
+            rows[f"{start}, graph"] = lambda words=words: graph_rows.regularised(case, kinds, *words)
+    if "joined" in options.parts:
+        for start, words in {"no bridge": [], **{b: [f"encoder=hlm:{out}"] for b, out in outs.items()}}.items():
+            rows[f"all scorers, {start}"] = lambda words=words: graph_rows.joined(case, "all", *words)
+    for row, measure in rows.items():
+        path = options.work / f"backbone-{name.split()[0]}-{row.replace(' ', '_')}.npz"
+        if path.exists() or (options.only and row not in options.only):
+            continue
+        print(f"{name}: {row}", file=sys.stderr, flush=True)
+        measured = measure()
+        facts = {"pairs": name, "row": row, "seconds": measured.seconds, "commit": _commit()}
+        np.savez_compressed(path, facts=json.dumps(facts), **per_point(measured.found, case))
+        _write(options)
 
 
 def controls(options: argparse.Namespace) -> None:
@@ -239,7 +251,7 @@ def _write(options: argparse.Namespace) -> None:
     lines = [
         "# What the bridge is worth",
         "",
-        f"LF-ManSeeAlso, titles, seed {options.seed}; percent on the test part.",
+        f"Percent on the test part, seed {options.seed}. LF-ManSeeAlso: titles. Debian: LF-DebianRelated, contents too",
         "",
     ]
     facts["chains"] = _chains(options, lines)
@@ -262,7 +274,7 @@ def _chains(options: argparse.Namespace, lines: list[str]) -> dict[str, Any]:
         if (out / "report.json").exists():
             seconds = json.loads((out / "seconds.json").read_text()) if (out / "seconds.json").exists() else None
             found[name] = {**json.loads((out / "report.json").read_text()), "seconds": seconds}
-            lines += [f"## Chain: {name} of the pairs", "", (out / "report.md").read_text().rstrip()]
+            lines += [f"## Chain: {name}", "", (out / "report.md").read_text().rstrip()]
             lines += [f"- {seconds / 60:.1f} minutes", ""] if seconds else [""]
     return found
 
@@ -276,7 +288,7 @@ def _backbone(options: argparse.Namespace, lines: list[str]) -> list[dict[str, A
     for share in dict.fromkeys(facts["pairs"] for facts, _ in stored):
         here = [(facts, values) for facts, values in stored if facts["pairs"] == share]
         base = next((values for facts, values in here if facts["row"] == "no bridge, no graph"), None)
-        lines += [f"## The student as RAMEN's backbone: {share} of the pairs, encoder alone", ""]
+        lines += [f"## The student as RAMEN's backbone: {share}, encoder alone unless all scorers are named", ""]
         lines += [
             "Below a figure: difference to the first row, 95 % interval by a paired bootstrap, relative change.",
             "",
@@ -325,6 +337,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="settings of every chain")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--only", nargs="+", help="names of chains and rows")
+    parser.add_argument("--cases", nargs="+", choices=CASES, help="of the parts backbone and joined; default: all")
+    parser.add_argument("--texts", help="Debian: what benchmarks/package_texts.py wrote")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build/bridge_rows", help="finished chains and rows are kept here"

@@ -41,10 +41,11 @@ class Case:
 
     Attributes:
         full: all of it; its pairs make the propensities.
-        dataset: titles, with the pairs of a share of the points.
+        dataset: titles, or titles and contents, with the pairs of a share of the points.
         seed: of training, and of the points that keep their pairs.
         pairs: that share.
         settings: beside the rows' own.
+        text: title or full.
         test_links: CSR (test points, anchors of all graphs) of the true graph at test time, or None.
     """
 
@@ -54,6 +55,7 @@ class Case:
     pairs: float
     settings: list[str]
     test_links: sp.csr_matrix | None
+    text: str = "title"
 
 
 @dataclass
@@ -67,10 +69,10 @@ class Measured:
     facts: dict[str, Any]
 
 
-def case(folder: Path, pairs: float, seed: int, settings: list[str]) -> Case:
-    """Titles of a data set and the pairs of a share of its points."""
-    full = with_texts(ramen.load_dataset(folder), "title")
-    return Case(full, with_pairs(full, pairs, seed), seed, pairs, settings, _test_links(full))
+def case(folder: Path, pairs: float, seed: int, settings: list[str], text: str = "title") -> Case:
+    """Texts of a data set and the pairs of a share of its points."""
+    full = with_texts(ramen.load_dataset(folder), text)
+    return Case(full, with_pairs(full, pairs, seed), seed, pairs, settings, _test_links(full), text)
 
 
 def _test_links(dataset: Dataset) -> sp.csr_matrix | None:
@@ -130,7 +132,7 @@ QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchor
 
 
 def _config(case: Case, *settings: str) -> Config:
-    reading = ["data.text=title", f"data.pairs={case.pairs}", "graph.lambda=fixed", LONG_BATCH]
+    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}", "graph.lambda=fixed", LONG_BATCH]
     config = load_config("static", [*reading, *case.settings, *settings])
     config.seed = case.seed
     return config
@@ -197,12 +199,13 @@ def convolved(case: Case, kind: str, at_test: bool) -> Measured:
     return Measured(found, seconds, us, _folded(below) + extra + anchors, {})
 
 
-def joined(case: Case, graphs: str) -> Measured:
+def joined(case: Case, graphs: str, *settings: str) -> Measured:
     """The whole run, all scorers; the data set is read again by ``ramen train``'s own options."""
-    settings = ["data.text=title", f"data.pairs={case.pairs}", *case.settings]
+    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}"]
+    words = [*reading, *case.settings, *settings]
     with tempfile.TemporaryDirectory(prefix="ramen-benchmark-") as folder:
         start = time.perf_counter()
-        run = ramen.train(case.full, out=Path(folder) / "run", graphs=graphs, seed=case.seed, overrides=settings)
+        run = ramen.train(case.full, out=Path(folder) / "run", graphs=graphs, seed=case.seed, overrides=words)
         seconds = time.perf_counter() - start
         tagger = ramen.Tagger.load(run)
         texts = case.dataset.test.joined()
