@@ -17,7 +17,7 @@ Examples:
   ramen eval runs/planted --data data/planted data.text=title --scorer encoder --json encoder.json
 """
 
-METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG")
+METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR")
 
 
 def evaluate(
@@ -31,8 +31,8 @@ def evaluate(
 ) -> None:
     """Measure a run on the test split.
 
-    Prints P, nDCG, R, PSP and PSnDCG in percent. Those of the joint ranking, and of each scorer alone, also go into the
-    run's metrics.json; with --scorer or another data.text nothing is written there.
+    Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. Those of the joint ranking, and of each scorer alone, also go
+    into the run's metrics.json; with --scorer or another data.text nothing is written there.
     """
     if json is not None and not json.parent.is_dir():
         raise InputError(f"--json {json}: folder {json.parent} is missing")

@@ -27,7 +27,7 @@ def evaluate(
     scorer: str | None = None,
     text: str | None = None,
 ) -> dict[str, Any]:
-    """P, nDCG, R, PSP and PSnDCG at 1, 3, 5 and 10, and R at 100, on the test split, filter applied.
+    """P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R at 100, on the test split, filter applied.
 
     Args:
         run: run folder.

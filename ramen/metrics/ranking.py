@@ -1,26 +1,27 @@
-"""Predictions of either shape as ranked label indices, and which of them are right."""
+"""Predictions of any shape as ranked label indices, and the truth that they are held against."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
 from ramen.errors import InputError
+from ramen.metrics.kernels import NAN, UNORDERED, select, select_dense
 
 PADDING = -1
 
-Predictions: TypeAlias = np.ndarray | sp.csr_matrix
+Predictions: TypeAlias = "np.ndarray | sp.csr_matrix | list[list[int]]"
 
 
 def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
     """The first ``k`` labels of every row, best first.
 
     Args:
-        pred: int (N, K) label indices in rank order, -1 for "nothing"; or sparse N x L scores, of which only the
-            stored entries rank (a stored 0 ranks, an absent one does not).
+        pred: int (N, K) label indices in rank order, -1 for "nothing"; or for each row a list of them; or
+            sparse N x L scores, of which only the stored entries rank (a stored 0 ranks, an absent one does not); or
+            float (N, L) scores, of which all rank but -inf.
         n_rows: N, the rows of the truth.
         n_labels: L, the columns of the truth.
         k: how many; at least 1 and at most the columns of ``pred``.
@@ -36,7 +37,10 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
         array([[ 0,  2],
                [ 1, -1]])
     """
-    if sp.issparse(pred):
+    if isinstance(pred, list):
+        pred = _padded(pred, k)
+    scored = sp.issparse(pred) or (isinstance(pred, np.ndarray) and pred.ndim == 2 and pred.dtype.kind == "f")
+    if scored:
         if pred.shape != (n_rows, n_labels):
             raise InputError(
                 f"predictions: scores of shape {pred.shape}, expected {(n_rows, n_labels)} as in the truth"
@@ -47,7 +51,7 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
             raise InputError(f"predictions: {len(pred)} rows, expected {n_rows} as in the truth")
     if not 1 <= k <= pred.shape[1]:
         raise InputError(f"k is {k}, expected 1 to {pred.shape[1]}, the columns of the predictions")
-    return _rank_scores(pred, k) if sp.issparse(pred) else pred[:, :k]
+    return _rank_scores(pred, k) if scored else pred[:, :k]
 
 
 def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
@@ -65,55 +69,57 @@ def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
     return pred.astype(np.int64, copy=False)
 
 
-def binary_csr(matrix: sp.csr_matrix, what: str) -> sp.csr_matrix:
-    """A float64 0/1 CSR copy with sorted indices: any stored value other than 0 counts as 1."""
+def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
+    """The places of a matrix that are not 0, as CSR with ascending labels in each row; its values say nothing.
+
+    Args:
+        matrix: sparse, or a dense (N, L) array; not changed.
+        what: its name, for the error.
+
+    Raises:
+        InputError: neither, or a NaN.
+    """
+    if isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype.kind in "biuf":
+        matrix = sp.csr_matrix(matrix)
     if not sp.issparse(matrix):
-        raise InputError(f"{what}: {type(matrix).__name__}, expected a scipy sparse matrix of rows x labels")
+        raise InputError(f"{what}: {type(matrix).__name__}, expected a sparse or dense matrix of rows x labels")
+    binary = sp.csr_matrix(matrix)
+    if binary.nnz and np.isnan(binary.data).any():
+        raise InputError(f"{what}: a value is NaN, expected numbers")
+    if binary.has_canonical_format and binary.data.all():
+        return binary
     binary = sp.csr_matrix(matrix, copy=True)
     binary.sum_duplicates()
     binary.eliminate_zeros()
-    binary.data = np.ones(binary.nnz, dtype=np.float64)
     return binary
 
 
-def hits(ranked: np.ndarray, truth: sp.csr_matrix) -> np.ndarray:
-    """Which ranked labels are right: bool (N, k).
+def _padded(rows: list[list[int]], k: int) -> np.ndarray:
+    """Lists of any lengths as one int array of at least ``k`` columns; else InputError."""
+    try:
+        width = max([k, *(len(row) for row in rows)])
+        padded = np.array([[*row, *[PADDING] * (width - len(row))] for row in rows])
+    except (TypeError, ValueError):
+        padded = np.empty(0)
+    if padded.ndim != 2 or padded.dtype.kind not in "iu":
+        raise InputError("predictions: a list, expected for each row a list of label indices in rank order")
+    return padded
 
-    A label that occurs twice in a row counts where it stands first; its second place is a miss.
 
-    Args:
-        ranked: int64 (N, k), as from :func:`top_k`.
-        truth: N x L, as from :func:`binary_csr`.
-    """
-    return _hits(np.ascontiguousarray(ranked), truth.indptr.astype(np.int64), truth.indices.astype(np.int64))
-
-
-def _rank_scores(scores: sp.csr_matrix, k: int) -> np.ndarray:
-    csr = sp.csr_matrix(scores, copy=True)
-    csr.sum_duplicates()
-    if np.isnan(csr.data).any():
-        row = np.searchsorted(csr.indptr, np.flatnonzero(np.isnan(csr.data))[0], side="right") - 1
-        raise InputError(f"predictions: row {row}: a score is NaN, expected numbers")
-    lengths = np.diff(csr.indptr)
-    rows = np.repeat(np.arange(csr.shape[0]), lengths)
-    # Entries stand in label order and lexsort is stable, so equal scores keep the smaller label first.
-    order = np.lexsort((-csr.data.astype(np.float64, copy=False), rows))
-    places = np.arange(csr.nnz) - np.repeat(csr.indptr[:-1], lengths)
-    kept = places < k
-    ranked = np.full((csr.shape[0], k), PADDING, dtype=np.int64)
-    ranked[rows[kept], places[kept]] = csr.indices[order][kept]
+def _rank_scores(scores: sp.csr_matrix | np.ndarray, k: int) -> np.ndarray:
+    if isinstance(scores, np.ndarray):
+        ranked, state = select_dense(np.ascontiguousarray(_of_kernel(scores)), k)
+    else:
+        csr = sp.csr_matrix(scores)
+        ranked, state = select(csr.indptr, csr.indices, _of_kernel(csr.data), k)
+        if (state & UNORDERED).any():
+            csr = sp.csr_matrix(scores, copy=True)
+            csr.sum_duplicates()
+            ranked, state = select(csr.indptr, csr.indices, _of_kernel(csr.data), k)
+    if (state & NAN).any():
+        raise InputError(f"predictions: row {np.flatnonzero(state & NAN)[0]}: a score is NaN, expected numbers")
     return ranked
 
 
-@numba.njit(cache=True)
-def _hits(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    n_rows, k = ranked.shape
-    found = np.zeros((n_rows, k), dtype=np.bool_)
-    for row in range(n_rows):
-        true_labels = indices[indptr[row] : indptr[row + 1]]
-        for place in range(k):
-            label = ranked[row, place]
-            at = np.searchsorted(true_labels, label)
-            if at < len(true_labels) and true_labels[at] == label:
-                found[row, place] = not np.any(ranked[row, :place] == label)
-    return found
+def _of_kernel(scores: np.ndarray) -> np.ndarray:
+    return scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)

@@ -9,13 +9,22 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError
 from ramen.metrics.ranking import PADDING, Predictions, check_ranked
-from ramen.metrics.scores import judge, ndcg_of, precision_of, psndcg_of, psprecision_of, recall_of
+from ramen.metrics.scores import judge, ndcg_of, precision_of, psndcg_of, psprecision_of, psrecall_of, recall_of
+
+METRICS = {
+    "P": precision_of,
+    "nDCG": ndcg_of,
+    "R": recall_of,
+    "PSP": psprecision_of,
+    "PSnDCG": psndcg_of,
+    "PSR": psrecall_of,
+}
 
 
 def report(
     pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.ndarray, ks: Sequence[int] = (1, 3, 5, 10)
 ) -> dict[str, float]:
-    """P, nDCG, R, PSP and PSnDCG at every k of ``ks``, in percent.
+    """P, nDCG, R, PSP, PSnDCG and PSR at every k of ``ks``, in percent.
 
     Args:
         pred: int (N, K) label indices in rank order, -1 for none, or sparse N x L scores.
@@ -24,26 +33,21 @@ def report(
         ks: cut-offs, each at least 1 and at most the columns of ``pred``.
 
     Returns:
-        ``{"P@1": ..., "P@3": ..., ..., "nDCG@1": ..., "R@1": ..., "PSP@1": ..., "PSnDCG@1": ...}``.
+        ``{"P@1": ..., "P@3": ..., ..., "nDCG@1": ..., "R@1": ..., "PSP@1": ..., "PSnDCG@1": ..., "PSR@1": ...}``.
 
     Raises:
         InputError: shapes, types, values or cut-offs that do not fit.
 
     Example:
         >>> truth = sp.csr_matrix([[1, 1, 0], [0, 0, 1]])
-        >>> report(np.array([[0], [2]]), truth, np.array([1.0, 3.0, 5.0]), ks=[1])
-        {'P@1': 100.0, 'nDCG@1': 100.0, 'R@1': 75.0, 'PSP@1': 75.0, 'PSnDCG@1': 75.0}
+        >>> found = report(np.array([[0], [2]]), truth, np.array([1.0, 3.0, 5.0]), ks=[1])
+        >>> {name: round(value, 1) for name, value in found.items()}
+        {'P@1': 100.0, 'nDCG@1': 100.0, 'R@1': 75.0, 'PSP@1': 75.0, 'PSnDCG@1': 75.0, 'PSR@1': 84.6}
     """
     if not ks or min(ks) < 1:
         raise InputError(f"ks is {list(ks)}, expected one or more cut-offs of at least 1")
-    judged = judge(pred, truth, max(ks))
-    values = {
-        "P": precision_of(judged),
-        "nDCG": ndcg_of(judged),
-        "R": recall_of(judged),
-        "PSP": psprecision_of(judged, inverse_propensity),
-        "PSnDCG": psndcg_of(judged, inverse_propensity),
-    }
+    judged = judge(pred, truth, max(ks), inverse_propensity)
+    values = {name: of(judged) for name, of in METRICS.items()}
     return {f"{name}@{k}": 100.0 * float(value[k - 1]) for name, value in values.items() for k in ks}
 
 

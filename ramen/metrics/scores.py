@@ -1,4 +1,4 @@
-"""P, nDCG, R, PSP and PSnDCG at 1..k, with pyxclib's names and conventions.
+"""P, nDCG, R, PSP, PSnDCG and PSR at 1..k, with pyxclib's names and conventions.
 
 Every function returns a float64 array of k entries, for 1..k, as fractions of 1. Rows without any true label stay in
 the mean as 0. Where pyxclib leaves a choice open or differs:
@@ -17,42 +17,47 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.errors import InputError
-from ramen.metrics.ranking import Predictions, binary_csr, hits, top_k
+from ramen.metrics.kernels import SUMS, tally
+from ramen.metrics.ranking import Predictions, binary_csr, top_k
 
 
 @dataclass
 class Judged:
-    """Ranked predictions held against the truth.
+    """Ranked predictions held against the truth, once for all metrics.
 
     Attributes:
-        ranked: int64 (N, k) label indices, -1 for none.
-        hits: bool (N, k), which of them are right.
-        truth: N x L, 0/1.
-        counts: int64 (N,), true labels per row.
+        sums: by the names of :data:`ramen.metrics.kernels.SUMS`, float64 (k,), over all rows.
+        n_rows: of them.
     """
 
-    ranked: np.ndarray
-    hits: np.ndarray
-    truth: sp.csr_matrix
-    counts: np.ndarray
+    sums: dict[str, np.ndarray]
+    n_rows: int
 
 
-def judge(pred: Predictions, truth: sp.csr_matrix, k: int) -> Judged:
-    """Rank ``pred``, cut it at ``k`` and hold it against ``truth``; every metric starts from this."""
+def judge(
+    pred: Predictions, truth: sp.csr_matrix | np.ndarray, k: int, inverse_propensity: np.ndarray | None = None
+) -> Judged:
+    """Rank ``pred``, cut it at ``k`` and hold it against ``truth``; every metric starts from this.
+
+    Raises:
+        InputError: shapes, types or values that do not fit.
+    """
     binary = binary_csr(truth, "truth")
     n_rows, n_labels = binary.shape
     if n_rows == 0 or n_labels == 0:
         raise InputError(f"truth: shape {binary.shape}, expected at least 1 row and 1 label")
-    ranked = top_k(pred, n_rows, n_labels, k)
-    return Judged(ranked, hits(ranked, binary), binary, np.diff(binary.indptr).astype(np.int64))
+    weights = np.ones(n_labels) if inverse_propensity is None else _weights(inverse_propensity, n_labels)
+    ranked = np.ascontiguousarray(top_k(pred, n_rows, n_labels, k))
+    sums = tally(ranked, binary.indptr, binary.indices, weights)
+    return Judged(dict(zip(SUMS, sums, strict=True)), n_rows)
 
 
 def precision(pred: Predictions, truth: sp.csr_matrix, k: int = 5) -> np.ndarray:
     """P@1..k: the share of the first k predictions that is right, averaged over rows.
 
     Args:
-        pred: int (N, K) label indices in rank order, -1 for none (a miss), or sparse N x L scores.
-        truth: sparse N x L.
+        pred: labels in rank order or scores, as :func:`ramen.metrics.ranking.top_k` takes them.
+        truth: sparse or dense N x L.
         k: cut-off.
 
     Returns:
@@ -115,7 +120,7 @@ def psprecision(pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.
         >>> psprecision(np.array([[0], [2]]), truth, np.array([1.0, 3.0, 5.0]), k=1)
         array([0.75])
     """
-    return psprecision_of(judge(pred, truth, k), inverse_propensity)
+    return psprecision_of(judge(pred, truth, k, inverse_propensity))
 
 
 def psndcg(pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.ndarray, k: int = 5) -> np.ndarray:
@@ -123,67 +128,61 @@ def psndcg(pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.ndarr
 
     Arguments, result and errors as in :func:`psprecision`.
     """
-    return psndcg_of(judge(pred, truth, k), inverse_propensity)
+    return psndcg_of(judge(pred, truth, k, inverse_propensity))
+
+
+def psrecall(pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.ndarray, k: int = 5) -> np.ndarray:
+    """PSR@1..k: weights 1/propensity of the hits over a row's number of true labels, over the best that is attainable.
+
+    The quotient is mean / mean over all rows, as pyxclib's. Arguments, result and errors as in :func:`psprecision`.
+
+    Example:
+        >>> truth = sp.csr_matrix([[1, 1, 0], [0, 0, 1]])
+        >>> psrecall(np.array([[0], [2]]), truth, np.array([1.0, 3.0, 5.0]), k=1).round(3)
+        array([0.846])
+    """
+    return psrecall_of(judge(pred, truth, k, inverse_propensity))
 
 
 def precision_of(judged: Judged) -> np.ndarray:
     """:func:`precision` of predictions that are judged already."""
-    return _mean_per_rank(judged.hits)
+    hits = judged.sums["hits"]
+    return hits / judged.n_rows / np.arange(1, len(hits) + 1)
 
 
 def ndcg_of(judged: Judged) -> np.ndarray:
     """:func:`ndcg` of predictions that are judged already."""
-    return _mean_discounted(judged.hits, judged.counts)
+    return judged.sums["ndcg"] / judged.n_rows
 
 
 def recall_of(judged: Judged) -> np.ndarray:
     """:func:`recall` of predictions that are judged already."""
-    return (np.cumsum(judged.hits, axis=1) / np.maximum(judged.counts, 1)[:, None]).mean(axis=0)
+    return judged.sums["recall"] / judged.n_rows
 
 
-def psprecision_of(judged: Judged, inverse_propensity: np.ndarray) -> np.ndarray:
-    """:func:`psprecision` of predictions that are judged already."""
-    gains, best = _weighted_gains(judged, inverse_propensity)
-    return _ratio(_mean_per_rank(gains), _mean_per_rank(best))
+def psprecision_of(judged: Judged) -> np.ndarray:
+    """:func:`psprecision` of predictions that are judged already, with weights."""
+    return _ratio(judged.sums["gain"], judged.sums["best"])
 
 
-def psndcg_of(judged: Judged, inverse_propensity: np.ndarray) -> np.ndarray:
-    """:func:`psndcg` of predictions that are judged already."""
-    gains, best = _weighted_gains(judged, inverse_propensity)
-    return _ratio(_mean_discounted(gains, judged.counts), _mean_discounted(best, judged.counts))
+def psndcg_of(judged: Judged) -> np.ndarray:
+    """:func:`psndcg` of predictions that are judged already, with weights."""
+    return _ratio(judged.sums["gain_ndcg"], judged.sums["best_ndcg"])
 
 
-def _weighted_gains(judged: Judged, inverse_propensity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gains of the predictions and of the best ranking of the true labels, each float64 (N, k)."""
-    n_rows, n_labels = judged.truth.shape
+def psrecall_of(judged: Judged) -> np.ndarray:
+    """:func:`psrecall` of predictions that are judged already, with weights."""
+    return _ratio(judged.sums["gain_recall"], judged.sums["best_recall"])
+
+
+def _weights(inverse_propensity: np.ndarray, n_labels: int) -> np.ndarray:
     weights = np.asarray(inverse_propensity, dtype=np.float64)
     if weights.shape != (n_labels,):
         raise InputError(f"inverse_propensity: shape {weights.shape}, expected ({n_labels},), one per label")
     if not (np.isfinite(weights) & (weights > 0)).all():
         at = int(np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))[0])
         raise InputError(f"inverse_propensity: label {at}: {weights[at]}, expected a positive number")
-    # A ranked -1 reads the last weight, and is never a hit.
-    gains = judged.hits * weights[judged.ranked]
-    true_weights = sp.csr_matrix(
-        (weights[judged.truth.indices], judged.truth.indices, judged.truth.indptr), shape=judged.truth.shape
-    )
-    k = judged.ranked.shape[1]
-    ideal = top_k(true_weights, n_rows, n_labels, min(k, n_labels))
-    best = np.zeros((n_rows, k))
-    best[:, : ideal.shape[1]] = np.where(ideal >= 0, weights[ideal], 0.0)
-    return gains, best
-
-
-def _mean_per_rank(gains: np.ndarray) -> np.ndarray:
-    return np.cumsum(gains, axis=1).mean(axis=0) / np.arange(1, gains.shape[1] + 1)
-
-
-def _mean_discounted(gains: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    k = gains.shape[1]
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    # A row without true labels has no gain, so any divisor leaves its 0.
-    attainable = np.clip(np.minimum(np.arange(1, k + 1), counts[:, None]), 1, None)
-    return (np.cumsum(gains * discounts, axis=1) / np.cumsum(discounts)[attainable - 1]).mean(axis=0)
+    return np.ascontiguousarray(weights)
 
 
 def _ratio(value: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def test_train_passes_its_options_on_and_names_the_next_command(ramen):
 EVALUATING = """
 import ramen
 def evaluate(run, data, save, scorer, text):
-    test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG") for k in (1, 3, 5, 10)}
+    test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR") for k in (1, 3, 5, 10)}
     test["R@100"] = 56.75
     return {"test": test, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
 ramen.evaluate = evaluate
@@ -137,7 +137,7 @@ def test_eval_prints_a_table_and_writes_json(ramen, tmp_path):
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["@1", "@3", "@5", "@10"]
-    assert [row.split()[0] for row in rows] == ["P", "nDCG", "R", "PSP", "PSnDCG"]
+    assert [row.split()[0] for row in rows] == ["P", "nDCG", "R", "PSP", "PSnDCG", "PSR"]
     assert rows[0].split()[1:] == ["12.25"] * 4
     assert rows[2].split()[1:] == ["12.25"] * 4 + ["@100", "56.75"]
     assert rows[3].endswith("A 0.55, B 1.5 (card of x)")

@@ -24,6 +24,7 @@ def test_report_gives_the_single_metrics_in_percent():
         ("R", metrics.recall(PRED, TRUTH, 3)),
         ("PSP", metrics.psprecision(PRED, TRUTH, WEIGHTS, 3)),
         ("PSnDCG", metrics.psndcg(PRED, TRUTH, WEIGHTS, 3)),
+        ("PSR", metrics.psrecall(PRED, TRUTH, WEIGHTS, 3)),
     ]:
         expected |= {f"{name}@1": 100 * values[0], f"{name}@3": 100 * values[2]}
     assert got == pytest.approx(expected)

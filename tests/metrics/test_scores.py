@@ -12,7 +12,7 @@ from ramen import metrics
 from ramen.errors import InputError
 
 PLAIN = ["precision", "ndcg", "recall"]
-WEIGHTED = ["psprecision", "psndcg"]
+WEIGHTED = ["psprecision", "psndcg", "psrecall"]
 
 
 def compute(name, pred, truth, weights, k):
@@ -40,7 +40,7 @@ def reference(name, ranked, truth_sets, weights, k):
             value = gain(labels, true, weighted, discounted)
             if discounted:
                 value /= sum(1 / math.log2(place + 2) for place in range(max(1, min(k, len(true)))))
-            elif name == "recall":
+            elif name.endswith("recall"):
                 value /= max(1, len(true))
             else:
                 value /= k
@@ -111,6 +111,31 @@ def test_sparse_scores_agree_with_the_reference(data):
         np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
 
 
+@settings(deadline=None)
+@given(st.data())
+def test_every_form_of_the_same_predictions_gives_the_same(data):
+    """Lists, ints, sparse and dense scores (-inf where a label is not proposed), sparse and dense truth."""
+    n_rows, n_labels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
+    table = np.array([[data.draw(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])) for _ in range(n_labels)]
+                      for _ in range(n_rows)])  # fmt: skip
+    truth = truth_matrix([data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)], n_labels)
+    rows, labels = np.nonzero(table > -np.inf)
+    shuffled = np.random.default_rng(0).permutation(len(rows))
+    single = table.astype(np.float32)
+    sparse = sp.csr_matrix((single[rows, labels], (rows, labels)), shape=table.shape)
+    unsorted = sp.coo_matrix((single[rows, labels][shuffled], (rows[shuffled], labels[shuffled])), shape=table.shape)
+    lists = [
+        sorted(np.flatnonzero(scores > -np.inf).tolist(), key=lambda label: -scores[label])
+        for scores in table  # noqa: B023
+    ]
+    forms = [lists, sparse, sparse.astype(np.float64), unsorted.tocsr(), unsorted, table, single]
+    for name in PLAIN + WEIGHTED:
+        found = [compute(name, form, truth, np.linspace(1, 2, n_labels), n_labels) for form in forms]
+        found.append(compute(name, sparse, truth.toarray(), np.linspace(1, 2, n_labels), n_labels))
+        for other in found[1:]:
+            np.testing.assert_array_equal(other, found[0], err_msg=name)
+
+
 # --- worked by hand, from the definitions of Jain et al. (KDD 2016) --------------------------------------------
 
 
@@ -148,6 +173,7 @@ STORED = {
     "recall": [0.0513888889, 0.1263888889, 0.2125, 0.2708333333, 0.3388888889],
     "psprecision": [0.4838607481, 0.5720069477, 0.6064184977, 0.6300724651, 0.7200800344],
     "psndcg": [0.4838607481, 0.5518925112, 0.5805500965, 0.5920277726, 0.6369607714],
+    "psrecall": [0.4021653265, 0.4990792695, 0.5682346780, 0.6109098570, 0.6965945901],
 }
 
 
@@ -214,8 +240,12 @@ TRUTH = sp.csr_matrix([[1, 0, 0], [0, 1, 0]])
         (np.array([[0, 1], [1, 2]]), 3, "k is 3, expected 1 to 2"),
         (np.array([[0, 1], [1, 2]]), 0, "k is 0, expected 1 to 2"),
         (np.array([0, 1]), 1, r"predictions: int64 \(2,\)"),
-        (np.array([[0.1, 0.9], [0.2, 0.3]]), 1, "predictions: float64"),
-        ([[0, 1], [1, 2]], 1, "predictions: list"),
+        (np.array([[0.1, 0.9], [0.2, 0.3]]), 1, r"scores of shape \(2, 2\), expected \(2, 3\)"),
+        (np.array([["a", "b"], ["c", "d"]]), 1, "predictions: <U1"),
+        ([0, 1], 1, "a list, expected for each row a list of label indices"),
+        ([[0.5], [1.0]], 1, "a list, expected for each row"),
+        ([[0, 1], [1, 3]], 1, "row 1, column 1: label 3"),
+        (np.array([[0.5, 0, 0], [0, np.nan, 0]]), 1, "row 1: a score is NaN"),
         (sp.csr_matrix((2, 4)), 1, r"scores of shape \(2, 4\), expected \(2, 3\)"),
         (sp.csr_matrix((2, 3)), 4, "k is 4, expected 1 to 3"),
         (sp.csr_matrix([[0.5, 0, 0], [0, np.nan, 0]]), 1, "row 1: a score is NaN"),
@@ -229,7 +259,8 @@ def test_bad_predictions(pred, k, message):
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        (np.eye(2), "truth: ndarray, expected a scipy sparse matrix"),
+        ([[0], [1]], "truth: list, expected a sparse or dense matrix"),
+        (np.full((2, 3), np.nan), "truth: a value is NaN"),
         (sp.csr_matrix((0, 3)), r"truth: shape \(0, 3\)"),
         (sp.csr_matrix((2, 0)), r"truth: shape \(2, 0\)"),
     ],

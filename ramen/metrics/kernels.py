@@ -1,0 +1,143 @@
+"""One pass over the predictions: the k best labels of each row, then every sum that the metrics are made of.
+
+Plain references of both are in the tests.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+SUMS = ("hits", "ndcg", "recall", "gain", "best", "gain_ndcg", "best_ndcg", "gain_recall", "best_recall")
+OK, UNORDERED, NAN = 0, 1, 2  # of a row
+_PARTS = 64  # of the rows; fixed, so that sums do not depend on the number of threads
+
+
+@numba.njit(cache=True, inline="always")
+def _insert(value: float, label: int, values: np.ndarray, labels: np.ndarray, filled: int) -> int:
+    """Put a value into the descending list; equal ones keep their order of arrival. Returns how many are filled."""
+    place = filled if filled < len(values) else filled - 1
+    while place > 0 and value > values[place - 1]:
+        values[place] = values[place - 1]
+        labels[place] = labels[place - 1]
+        place -= 1
+    values[place] = value
+    labels[place] = label
+    return min(filled + 1, len(values))
+
+
+@numba.njit(cache=True, parallel=True)
+def select(indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best stored entries of each CSR row, best first, ties to the smaller label.
+
+    Returns:
+        labels int64 (N, k), -1 where a row has fewer; state uint8 (N,): OK, UNORDERED where a row's labels do not
+        ascend (its result is not to be used), NAN where a score is.
+    """
+    n_rows = len(indptr) - 1
+    ranked = np.full((n_rows, k), -1, dtype=np.int64)
+    state = np.zeros(n_rows, dtype=np.uint8)
+    for part in numba.prange(_PARTS):
+        values = np.empty(k, dtype=scores.dtype)
+        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
+            labels, filled, before = ranked[row], 0, -1
+            for at in range(indptr[row], indptr[row + 1]):
+                label, score = indices[at], scores[at]
+                if label <= before:
+                    state[row] |= UNORDERED
+                before = label
+                if score != score:
+                    state[row] |= NAN
+                elif filled < k or score > values[k - 1]:
+                    filled = _insert(score, label, values, labels, filled)
+    return ranked, state
+
+
+@numba.njit(cache=True, parallel=True)
+def select_dense(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best columns of each row of a float (N, L) array; as :func:`select`, for all labels."""
+    n_rows, n_labels = scores.shape
+    ranked = np.full((n_rows, k), -1, dtype=np.int64)
+    state = np.zeros(n_rows, dtype=np.uint8)
+    for part in numba.prange(_PARTS):
+        values = np.empty(k, dtype=scores.dtype)
+        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
+            labels, filled = ranked[row], 0
+            for label in range(n_labels):
+                score = scores[row, label]
+                if score != score:
+                    state[row] = NAN
+                elif score == -np.inf:
+                    continue
+                elif filled < k or score > values[k - 1]:
+                    filled = _insert(score, label, values, labels, filled)
+    return ranked, state
+
+
+@numba.njit(cache=True)
+def _judge(
+    ranked: np.ndarray,
+    true: np.ndarray,
+    weights: np.ndarray,
+    discounts: np.ndarray,
+    ideal: np.ndarray,
+    best: np.ndarray,
+    none: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Add a row's values at 1..k to ``out``, float64 (SUMS, k); nothing for a row without true labels."""
+    k, count, filled = len(ranked), len(true), 0
+    if count == 0:
+        return
+    for label in true:
+        if filled < k or weights[label] > best[k - 1]:
+            filled = _insert(weights[label], label, best, none, filled)
+    hits = gain = gain_discounted = hits_discounted = most = most_discounted = 0.0
+    for place in range(k):
+        label = ranked[place]
+        if label >= 0:
+            at = np.searchsorted(true, label)
+            if at < count and true[at] == label and not np.any(ranked[:place] == label):
+                hits += 1.0
+                hits_discounted += discounts[place]
+                gain += weights[label]
+                gain_discounted += weights[label] * discounts[place]
+        if place < filled:
+            most += best[place]
+            most_discounted += best[place] * discounts[place]
+        attainable = ideal[min(place + 1, count) - 1]
+        out[0, place] += hits
+        out[1, place] += hits_discounted / attainable
+        out[2, place] += hits / count
+        out[3, place] += gain
+        out[4, place] += most
+        out[5, place] += gain_discounted / attainable
+        out[6, place] += most_discounted / attainable
+        out[7, place] += gain / count
+        out[8, place] += most / count
+
+
+@numba.njit(cache=True, parallel=True)
+def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums over all rows of what the metrics are made of.
+
+    Args:
+        ranked: int64 (N, k) labels, -1 for none; a label that comes twice counts where it stands first.
+        indptr: int64 (N + 1) of the true labels.
+        indices: of the true labels, ascending and without repeats in a row.
+        weights: float64 (L,), of the labels; all 1 where no metric is propensity-scored.
+
+    Returns:
+        float64 (len(SUMS), k), at 1..k: hits, discounted hits over the attainable, hits over the true labels; the
+        same three with weights, of the predictions (gain) and of the best ranking of the true labels (best).
+    """
+    n_rows, k = ranked.shape
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discounts)
+    sums = np.zeros((_PARTS, len(SUMS), k))
+    for part in numba.prange(_PARTS):
+        best, none = np.empty(k), np.empty(k, dtype=np.int64)
+        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
+            true = indices[indptr[row] : indptr[row + 1]]
+            _judge(ranked[row], true, weights, discounts, ideal, best, none, sums[part])
+    return sums.sum(axis=0)
