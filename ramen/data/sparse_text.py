@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream_problem
+from ramen.data.parse_rows import parse_rows
 
 BLOCK = 1 << 24  # bytes parsed at once: bounds the memory to a few hundred MB whatever the size of the file
-
-_DIGIT, _SIGN, _COLON, _SPACE, _NEWLINE = 1, 2, 3, 4, 5  # 0: a byte that has no place in a row
-_CLASS = np.zeros(256, dtype=np.uint8)
-_CLASS[list(b"0123456789")] = _DIGIT
-_CLASS[list(b"+-.eE")] = _SIGN
-_CLASS[list(b":")] = _COLON
-_CLASS[list(b" \t\r")] = _SPACE
-_CLASS[list(b"\n")] = _NEWLINE
 
 _HEADER = re.compile(rb"\s*(\d{1,15})\s+(\d{1,15})\s*")
 _TOKEN = re.compile(rb"[^ \t\r]+")
@@ -49,7 +41,7 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
     lengths: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    sound, line = True, 1
+    sound, ascending, line = True, True, 1
     try:
         with open_bytes(path) as stream:
             header = stream.readline(1000)
@@ -61,13 +53,15 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
             n_rows, n_columns = int(match[1]), int(match[2])
             line = 2
             for block in _blocks(stream):
-                parsed = _parse(block, n_columns)
+                parsed = parse_rows(block, n_columns)
                 if parsed is None:
                     sound = False
                     yield from _diagnose(path, block, line, n_columns)
                 else:
-                    for part, whole in zip(parsed, (lengths, columns, values), strict=True):
-                        whole.append(part)
+                    lengths.append(parsed.lengths)
+                    columns.append(parsed.columns)
+                    values.append(parsed.values)
+                    ascending = ascending and parsed.ascending
                 line += block.count(b"\n")
     except STREAM_ERRORS as error:
         yield stream_problem(path, error, line)
@@ -78,20 +72,27 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
         return None
     if not sound:
         return None
-    indptr = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
-    matrix = sp.csr_matrix(
-        (
-            np.concatenate([np.empty(0, np.float32), *values]),
-            np.concatenate([np.empty(0, np.int64), *columns]),
-            indptr,
-        ),
-        shape=(n_rows, n_columns),
-    )
+    matrix = _assembled(lengths, columns, values, (n_rows, n_columns))
+    if ascending:
+        matrix.has_canonical_format = True
+        return matrix
     matrix.sort_indices()
     repeated = repeated_columns(matrix)
     for row, column in repeated:
         yield Problem(path, f"column {column} is there twice, expected once", line=row + 2)
     return None if repeated else matrix
+
+
+def _assembled(
+    lengths: list[np.ndarray], columns: list[np.ndarray], values: list[np.ndarray], shape: tuple[int, int]
+) -> sp.csr_matrix:
+    """One matrix of the blocks' parts, which are let go one kind at a time to bound the memory."""
+    indptr = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
+    found = np.concatenate([np.empty(0, dtype=columns[0].dtype if columns else np.int32), *columns])
+    columns.clear()
+    matrix = sp.csr_matrix((np.concatenate([np.empty(0, np.float32), *values]), found, indptr), shape=shape)
+    values.clear()
+    return matrix
 
 
 def repeated_columns(matrix: sp.csr_matrix) -> list[tuple[int, int]]:
@@ -120,47 +121,8 @@ def _blocks(stream: io.BufferedIOBase) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _parse(block: bytes, n_columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Pairs per row, columns and values of whole lines; None when any of them is wrong.
-
-    Works on all bytes at once: a run of number bytes is a token, tokens must alternate between column (digits, ended
-    by a colon with the value right behind it) and value.
-    """
-    text = np.frombuffer(block, dtype=np.uint8)
-    kind = _CLASS[text]
-    if not kind.all():
-        return None
-    edges = np.flatnonzero(np.diff(kind <= _SIGN, prepend=False, append=False))
-    starts, ends = edges[0::2], edges[1::2]
-    if len(starts) % 2:
-        return None
-    colons = np.flatnonzero(kind == _COLON)
-    if not (np.array_equal(colons, ends[0::2]) and np.array_equal(colons + 1, starts[1::2])):
-        return None
-    token_of_sign = np.searchsorted(starts, np.flatnonzero(kind == _SIGN), side="right") - 1
-    if not np.all(token_of_sign % 2):
-        return None
-    if not len(starts):
-        return np.zeros(block.count(b"\n"), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # how numpy before 2.3 reports text it cannot read
-            numbers = np.fromstring(block.replace(b":", b" "), dtype=np.float64, sep=" ")
-    except (ValueError, DeprecationWarning):
-        return None
-    if len(numbers) != len(starts):
-        return None
-    columns = numbers[0::2]
-    with np.errstate(over="ignore"):
-        values = numbers[1::2].astype(np.float32)
-    if not (np.all(columns < n_columns) and np.isfinite(values).all()):
-        return None
-    ends_of_rows = np.searchsorted(colons, np.flatnonzero(kind == _NEWLINE))
-    return np.diff(ends_of_rows, prepend=0), columns.astype(np.int64), values
-
-
 def _diagnose(path: Path, block: bytes, first_line: int, n_columns: int) -> Iterator[Problem]:
-    """A Problem for each wrong line of a block that ``_parse`` refused."""
+    """A Problem for each wrong line of a block that ``parse_rows`` refused."""
     found = False
     for line, raw in enumerate(block.split(b"\n")[:-1], first_line):
         fault = next(filter(None, (_fault(token, n_columns) for token in _TOKEN.findall(raw))), "")
