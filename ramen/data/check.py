@@ -15,7 +15,7 @@ from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
 from ramen.data.leaks import told_pairs
-from ramen.data.read import graph_files
+from ramen.data.read_graphs import graph_files
 
 SHOWN = 20  # problems listed per file; the rest is counted
 TAIL = 2  # a tail label has at most this many training points

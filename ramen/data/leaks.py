@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ramen.data.dataset import Dataset, Graph
-from ramen.data.read import MATRIX
+from ramen.data.matrices import MATRIX
 from ramen.errors import InputError
 
 MOST = 0.5  # share of the test points above which a graph is a leak and no chance

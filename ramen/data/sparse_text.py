@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream_problem
-from ramen.data.parse_rows import parse_rows
 
 BLOCK = 1 << 24  # bytes parsed at once: bounds the memory to a few hundred MB whatever the size of the file
 
@@ -38,6 +37,8 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
     Example:
         The file ``2 3\n0:1 2:0.5\n\n`` is the 2 x 3 matrix ``[[1, 0, 0.5], [0, 0, 0]]``.
     """
+    from ramen.data.parse_rows import parse_rows  # numba: half a second that json alone need not wait for
+
     lengths: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     values: list[np.ndarray] = []
