@@ -59,6 +59,22 @@ class Graph:
 
 
 @dataclass
+class Features:
+    """Bags of words that a data set gives itself.
+
+    Attributes:
+        train, test: float32 CSR, points x features.
+        labels: float32 CSR, labels x features, or None.
+        names: of the features; empty without a file of them.
+    """
+
+    train: sp.csr_matrix
+    test: sp.csr_matrix
+    labels: sp.csr_matrix | None = None
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Card:
     """Facts of a data set that no file of it states.
 
@@ -79,7 +95,7 @@ class Card:
 
 @dataclass
 class Dataset:
-    """A data set with text for points and labels.
+    """A data set of points and labels, with texts, given features or both.
 
     Attributes:
         path: folder it was read from.
@@ -89,6 +105,7 @@ class Dataset:
         graphs: by kind; test points never have graph rows.
         train_filter, test_filter: int64 (F, 2) of (row, label) pairs that are neither right nor wrong.
         card: propensity constants and where they come from.
+        features: where the folder has them; texts may then be blank.
     """
 
     path: Path
@@ -101,6 +118,7 @@ class Dataset:
     train_filter: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     test_filter: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     card: Card = field(default_factory=lambda: Card("none"))
+    features: Features | None = None
 
     @property
     def n_labels(self) -> int:

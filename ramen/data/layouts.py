@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ramen.data.dataset import Dataset
 from ramen.data.files import Problem, Reading, strict
 from ramen.data.read import read_label_features
+from ramen.data.read_words import read_data_file, read_matrices, read_single_files
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Layout:
 
     Attributes:
         name: as messages call it.
-        needs: files without which a folder is not of this layout; each may be gzipped (``.gz``).
+        needs: files without which a folder is not of this layout, as patterns; each may be gzipped (``.gz``), and a
+            matrix may be ``.npz``. Of alternatives (``a|b``) one is enough.
         read: reads a folder that has them.
     """
 
@@ -25,13 +28,25 @@ class Layout:
     needs: tuple[str, ...]
     read: Callable[[Path], Reading[Dataset | None]]
 
-    def lacks(self, folder: Path) -> list[str]:
-        """The needed files that ``folder`` has neither plain nor gzipped."""
-        return [name for name in self.needs if not any((folder / f"{name}{end}").is_file() for end in ("", ".gz"))]
+    def lacks(self, names: list[str]) -> list[str]:
+        """The needs that none of a folder's files answers."""
+        return [need for need in self.needs if not any(_answers(name, need) for name in names)]
+
+
+def _answers(name: str, need: str) -> bool:
+    plain = name.removesuffix(".gz")
+    if "_X_" in need and plain.endswith(".npz"):
+        plain = plain.removesuffix(".npz") + ".txt"
+    return any(fnmatchcase(plain, pattern) for pattern in need.split("|"))
 
 
 # Tried in this order; the first that lacks nothing reads the folder.
-LAYOUTS = (Layout("label-feature", needs=("trn.json", "lbl.json"), read=read_label_features),)
+LAYOUTS = (
+    Layout("label-feature", needs=("trn.json", "lbl.json"), read=read_label_features),
+    Layout("bags of words in matrices", needs=("trn_X_Xf.txt", "trn_X_Y.txt"), read=read_matrices),
+    Layout("bags of words, a file a split", needs=("train.txt|*_train.txt",), read=read_single_files),
+    Layout("bags of words in one file", needs=("*_data.txt",), read=read_data_file),
+)
 
 
 def load_dataset(path: str | Path) -> Dataset:
@@ -72,9 +87,10 @@ def read_folder(folder: Path) -> Reading[Dataset | None]:
 
 
 def _read_known(folder: Path) -> Reading[Dataset | None]:
+    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("filter_labels")]
     for layout in LAYOUTS:
-        if not layout.lacks(folder):
+        if not layout.lacks(names):
             return (yield from layout.read(folder))
-    tried = "; ".join(f"{layout.name} lacks {', '.join(layout.lacks(folder))}" for layout in LAYOUTS)
-    yield Problem(folder, f"no known layout fits (each file may end in .gz): {tried}")
+    tried = "; ".join(f"{layout.name} lacks {', '.join(layout.lacks(names))}" for layout in LAYOUTS)
+    yield Problem(folder, f"no known layout fits (a file may end in .gz, a matrix be .npz): {tried}")
     return None

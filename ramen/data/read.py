@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.data.cards import read_card
 from ramen.data.dataset import Dataset
 from ramen.data.files import Problem, Reading, candidates, find_one
-from ramen.data.matrices import MATRIX, at_row, entries, read_filter, read_matrix, rows_of
-from ramen.data.read_graphs import read_graphs
+from ramen.data.matrices import MATRIX, at_row, entries, read_matrix, rows_of
 from ramen.data.records import Records, read_records
+from ramen.data.rest import assembled
 
 JSON = (".json", ".json.gz")
 
@@ -45,27 +44,9 @@ def read_label_features(folder: Path) -> Reading[Dataset | None]:
         for path in candidates(folder, "tst_X_Y", MATRIX):
             yield Problem(path, "there are test targets but no test texts, expected tst.json or tst.json.gz")
 
-    filters = []
-    for name, records in (("train", train), ("test", test)):
-        n_rows = len(records.lengths) if records.whole else None
-        filters.append((yield from read_filter(folder / f"filter_labels_{name}.txt", n_rows, n_labels)))
-    n_train = len(train.lengths) if train.whole else None
-    graphs = yield from read_graphs(folder / "graphs", n_train, n_labels)
-    card, _ = yield from read_card(folder)
-    if train_targets is None or test_targets is None:
-        return None  # after a problem that was told
-    return Dataset(
-        path=folder,
-        train=train.texts,
-        test=test.texts,
-        labels=labels.texts,
-        train_targets=train_targets,
-        test_targets=test_targets,
-        graphs=graphs,
-        train_filter=filters[0],
-        test_filter=filters[1],
-        card=card,
-    )
+    known = (train.whole, test.whole, labels.whole)
+    targets = (train_targets, test_targets)
+    return (yield from assembled(folder, train.texts, test.texts, labels.texts, targets, known=known))
 
 
 def read_targets(folder: Path, split: str, records: Records, n_labels: int | None) -> Reading[sp.csr_matrix | None]:

@@ -1,7 +1,8 @@
-"""Sparse matrices as text, the repository's ``X_Y`` files: a header ``rows columns``, then ``column:value`` pairs."""
+"""Sparse matrices as text: a header of counts, then ``column:value`` pairs; the oldest format has labels in front."""
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream
 
 BLOCK = 1 << 24  # bytes parsed at once: bounds the memory to a few hundred MB whatever the size of the file
 
-_HEADER = re.compile(rb"\s*(\d{1,15})\s+(\d{1,15})\s*")
+_HEADERS = {n: re.compile(rb"\s*" + rb"\s+".join([rb"(\d{1,15})"] * n) + rb"\s*") for n in (2, 3)}
+_SPARE = 1_000_000  # columns that a header may name beyond a hundred times what the rows use
 _TOKEN = re.compile(rb"[^ \t\r]+")
 _PAIR = re.compile(rb"(\d+):([0-9+\-.eE]+)")
 
@@ -37,31 +39,85 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
     Example:
         The file ``2 3\n0:1 2:0.5\n\n`` is the 2 x 3 matrix ``[[1, 0, 0.5], [0, 0, 0]]``.
     """
+    found = yield from _read(path, ("rows", "columns"))
+    return found[0] if found else None
+
+
+def read_bag_of_words(path: Path) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix] | None]:
+    r"""Reads one file of features and labels, the repository's oldest format, plain or gzipped.
+
+    The header is ``points features labels``; a row is ``label,label feature:value feature:value``. A row without labels
+    starts with a space or with its first pair; one without features ends after its labels.
+
+    Yields and raises as :func:`read_sparse_text`; counts far beyond what the rows name are a problem, too.
+
+    Returns:
+        float32 CSR points x features, and 0/1 float32 CSR points x labels; or None after a problem.
+
+    Example:
+        The file ``2 3 4\n1,3 0:1 2:0.5\n 1:2\n`` has features ``[[1, 0, 0.5], [0, 2, 0]]`` and labels ``[[1, 3], []]``.
+    """
+    found = yield from _read(path, ("points", "features", "labels"))
+    if found is None:
+        return None
+    features, targets = found
+    assert targets is not None, "asked for"
+    for name, matrix in (("features", features), ("labels", targets)):
+        used = int(matrix.indices.max()) + 1 if matrix.nnz else 0
+        if matrix.shape[1] > _SPARE + 100 * used:  # what is made for each label or feature would fill the memory
+            yield Problem(path, f"header says {matrix.shape[1]} {name}, the rows name none from {used} on", line=1)
+            return None
+    return features, targets
+
+
+class _Parts:
+    """Rows of blocks on their way to one matrix."""
+
+    def __init__(self) -> None:
+        self.lengths: list[np.ndarray] = []
+        self.columns: list[np.ndarray] = []
+        self.values: list[np.ndarray] = []
+
+    def add(self, lengths: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
+        self.lengths.append(lengths)
+        self.columns.append(columns)
+        self.values.append(values)
+
+    def matrix(self, shape: tuple[int, int]) -> sp.csr_matrix:
+        """All of them; the parts are let go one kind at a time to bound the memory."""
+        indptr = np.concatenate([[0], *self.lengths]).cumsum(dtype=np.int64)
+        kind = self.columns[0].dtype if self.columns else np.int32
+        columns = np.concatenate([np.empty(0, dtype=kind), *self.columns])
+        self.columns.clear()
+        values = np.concatenate([np.empty(0, np.float32), *self.values])
+        self.values.clear()
+        return sp.csr_matrix((values, columns, indptr), shape=shape)
+
+
+def _read(path: Path, counts: tuple[str, ...]) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix | None] | None]:
+    """The matrix of a file with a header of two counts; with three, the labels in front of each row as well."""
     from ramen.data.parse_rows import parse_rows  # numba: half a second that json alone need not wait for
 
-    lengths: list[np.ndarray] = []
-    columns: list[np.ndarray] = []
-    values: list[np.ndarray] = []
+    pairs, labels = _Parts(), _Parts()
     sound, ascending, line = True, True, 1
     try:
         with open_bytes(path) as stream:
-            header = stream.readline(1000)
-            match = _HEADER.fullmatch(header)
+            header = stream.readline(1000).removeprefix(codecs.BOM_UTF8)
+            match = _HEADERS[len(counts)].fullmatch(header)
             if not match:
-                found = _show(header.strip())
-                yield Problem(path, f"header {found}, expected two counts 'rows columns'", line=1)
+                named = f"{'two' if len(counts) == 2 else 'three'} counts '{' '.join(counts)}'"
+                yield Problem(path, f"header {_show(header.strip())}, expected {named}", line=1)
                 return None
-            n_rows, n_columns = int(match[1]), int(match[2])
+            n_rows, n_columns, n_labels = int(match[1]), int(match[2]), int(match[3]) if len(counts) == 3 else None
             line = 2
             for block in _blocks(stream):
-                parsed = parse_rows(block, n_columns)
+                parsed = parse_rows(block, n_columns, n_labels)
                 if parsed is None:
                     sound = False
-                    yield from _diagnose(path, block, line, n_columns)
+                    yield from _diagnose(path, block, line, n_columns, n_labels)
                 else:
-                    lengths.append(parsed.lengths)
-                    columns.append(parsed.columns)
-                    values.append(parsed.values)
+                    pairs.add(parsed.lengths, parsed.columns, parsed.values)
+                    labels.add(parsed.label_lengths, parsed.labels, np.ones(len(parsed.labels), dtype=np.float32))
                     ascending = ascending and parsed.ascending
                 line += block.count(b"\n")
     except STREAM_ERRORS as error:
@@ -73,27 +129,25 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
         return None
     if not sound:
         return None
-    matrix = _assembled(lengths, columns, values, (n_rows, n_columns))
+    matrix = yield from _canonical(path, pairs.matrix((n_rows, n_columns)), ascending, "column")
+    targets = None
+    if n_labels is not None:
+        targets = yield from _canonical(path, labels.matrix((n_rows, n_labels)), False, "label")
+    if matrix is None or (targets is None and n_labels is not None):
+        return None
+    return matrix, targets
+
+
+def _canonical(path: Path, matrix: sp.csr_matrix, ascending: bool, what: str) -> Reading[sp.csr_matrix | None]:
+    """The matrix with its columns in order, unless one is there twice in a row."""
     if ascending:
         matrix.has_canonical_format = True
         return matrix
     matrix.sort_indices()
     repeated = repeated_columns(matrix)
     for row, column in repeated:
-        yield Problem(path, f"column {column} is there twice, expected once", line=row + 2)
+        yield Problem(path, f"{what} {column} is there twice, expected once", line=row + 2)
     return None if repeated else matrix
-
-
-def _assembled(
-    lengths: list[np.ndarray], columns: list[np.ndarray], values: list[np.ndarray], shape: tuple[int, int]
-) -> sp.csr_matrix:
-    """One matrix of the blocks' parts, which are let go one kind at a time to bound the memory."""
-    indptr = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
-    found = np.concatenate([np.empty(0, dtype=columns[0].dtype if columns else np.int32), *columns])
-    columns.clear()
-    matrix = sp.csr_matrix((np.concatenate([np.empty(0, np.float32), *values]), found, indptr), shape=shape)
-    values.clear()
-    return matrix
 
 
 def repeated_columns(matrix: sp.csr_matrix) -> list[tuple[int, int]]:
@@ -122,16 +176,30 @@ def _blocks(stream: io.BufferedIOBase) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _diagnose(path: Path, block: bytes, first_line: int, n_columns: int) -> Iterator[Problem]:
+def _diagnose(path: Path, block: bytes, first_line: int, n_columns: int, n_labels: int | None) -> Iterator[Problem]:
     """A Problem for each wrong line of a block that ``parse_rows`` refused."""
     found = False
     for line, raw in enumerate(block.split(b"\n")[:-1], first_line):
-        fault = next(filter(None, (_fault(token, n_columns) for token in _TOKEN.findall(raw))), "")
+        tokens = _TOKEN.findall(raw)
+        fault = ""
+        if n_labels is not None and tokens and b":" not in tokens[0] and not raw[:1].isspace():
+            fault = _label_fault(tokens.pop(0), n_labels)
+        fault = fault or next(filter(None, (_fault(token, n_columns) for token in tokens)), "")
         if fault:
             found = True
             yield Problem(path, fault, line=line)
     if not found:  # never a broken block without a word
         yield Problem(path, f"cannot be parsed from here on ({len(block)} bytes)", line=first_line)
+
+
+def _label_fault(token: bytes, n_labels: int) -> str:
+    """What is wrong with ``label,label,label``, or ""."""
+    for label in token.split(b","):
+        if not re.fullmatch(rb"\d+", label):
+            return f"found {_show(token)}, expected 'label,label'"
+        if len(label) > 18 or int(label) >= n_labels:
+            return f"label {_show(label)} is out of range, the header says {n_labels} labels (0 to {n_labels - 1})"
+    return ""
 
 
 def _fault(token: bytes, n_columns: int) -> str:
