@@ -37,6 +37,7 @@ setup(
         "graph": ["torch-geometric>=2.8,<3"],
         "plot": ["matplotlib"],
         "hlm": ["peft>=0.19"],
+        "parquet": ["pyarrow"],
         # setuptools: a test builds the wheel without build isolation.
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19"],
     },

@@ -13,6 +13,7 @@ from ramen._version import __version__
 _HOME = {
     "Dataset": "ramen.data",
     "load_dataset": "ramen.data",
+    "from_lists": "ramen.data",
     "train": "ramen.training",
     "evaluate": "ramen.inference",
     "Tagger": "ramen.inference",

@@ -1,4 +1,4 @@
-"""``ramen data``: build a data set, check one."""
+"""``ramen data``: build a data set, import one's own, check one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ PREPARE_EXAMPLES = """\b
 Examples:
   ramen data prepare planted --out data/planted
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
+"""
+
+IMPORT_EXAMPLES = """\b
+Examples:
+  ramen data import articles.csv --text title,body --labels tags --out data/articles
+  ramen data import a.jsonl --text name --labels tags --label-file tags.csv --label-uid tag --label-text description \\
+    --graph shelf=shelves --label-graph shelf=shelves --out data/a
 """
 
 CHECK_EXAMPLES = """\b
@@ -34,6 +41,45 @@ def prepare(
     from ramen.data.prepare import prepare as build
 
     build(name, out, report=say, **assignments(options or []))
+    say_next("ramen", "data", "check", out)
+
+
+@app.command(name="import", epilog=IMPORT_EXAMPLES)
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Points, a row each: .jsonl, .csv, .tsv (.gz), .parquet.")
+    ],
+    text: Annotated[str, typer.Option(help="Column of the text; two as in title,body.")],
+    labels: Annotated[str, typer.Option(help="Column with the names of the labels.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
+    uid: Annotated[str | None, typer.Option(help="Column with a name of the point.")] = None,
+    test_file: Annotated[Path | None, typer.Option(help="Test points, with the same columns.")] = None,
+    test: Annotated[float, typer.Option(help="Share that is held out for the test, without a test file.")] = 0.2,
+    label_file: Annotated[Path | None, typer.Option(help="Labels, a row each.")] = None,
+    label_uid: Annotated[str, typer.Option(help="Label file: column with the name of the label.")] = "uid",
+    label_text: Annotated[str, typer.Option(help="Label file: column of the text.")] = "text",
+    graph: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=COLUMN", help="Column with anchors of points.")
+    ] = None,
+    label_graph: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=COLUMN", help="Label file: column with anchors of labels.")
+    ] = None,
+    separator: Annotated[str, typer.Option(help="Between the entries of a cell of .csv and .tsv.")] = ";",
+) -> None:
+    """Make a data set of your own tables.
+
+    Equal texts stay on one side of the split, and every label keeps a training point. Anchors are texts that points or
+    labels have in common, such as categories or pages that link to them.
+    """
+    from ramen.data import write_dataset
+    from ramen.data.own import Columns, read_own
+
+    columns = Columns(
+        text, labels, uid, label_uid, label_text, assignments(graph or []), assignments(label_graph or [])
+    )
+    dataset = read_own(file, columns, test_file=test_file, test=test, label_file=label_file, separator=separator)
+    write_dataset(dataset, out)
+    say(f"{len(dataset.train):,} training points, {len(dataset.test):,} test points, {dataset.n_labels:,} labels")
     say_next("ramen", "data", "check", out)
 
 

@@ -1,0 +1,128 @@
+"""A data set of one's own tables, in every kind of file, through the command as a user calls it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ramen.data import check, load_dataset
+from ramen.data.own import Columns, read_own
+from ramen.data.tables import Table
+from ramen.errors import InputError
+
+ROWS = [
+    {
+        "id": f"p{n}",
+        "name": f"item {n} of {n % 3}",
+        "body": 'one, "two"\nthree',
+        "tags": [f"t{n % 3}", "all"],
+        "shelf": ["a"],
+    }
+    for n in range(12)
+]
+TAGS = [{"uid": f"t{n}", "text": f"kind {n}", "near": ["a", "b"]} for n in range(4)] + [
+    {"uid": "all", "text": "everything", "near": []}
+]
+COLUMNS = Columns("name,body", "tags", "id", graphs={"shelf": "shelf"}, label_graphs={"shelf": "near"})
+
+
+def written(path: Path, rows: list[dict]) -> Path:
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    if plain.suffix == ".jsonl":
+        plain.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif plain.suffix == ".parquet":
+        arrow = pytest.importorskip("pyarrow", reason="pip install 'ramen-xc[parquet]'")
+        from pyarrow.parquet import write_table
+
+        write_table(arrow.Table.from_pylist(rows), plain)
+    else:
+        with plain.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="," if plain.suffix == ".csv" else "\t")
+            writer.writeheader()
+            flat = [{k: ";".join(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+            writer.writerows(flat)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "csv", "csv.gz", "tsv", "parquet"])
+def test_every_kind_of_file_gives_the_same(tmp_path, kind):
+    points, tags = written(tmp_path / f"p.{kind}", ROWS), written(tmp_path / f"t.{kind}", TAGS)
+    ds = read_own(points, COLUMNS, label_file=tags, test=0.25)
+    assert (len(ds.train), len(ds.test)) == (9, 3)
+    assert ds.labels.uids == ["all", "t0", "t1", "t2", "t3"] and ds.labels.titles[1] == "kind 0"
+    assert set(ds.train.uids) | set(ds.test.uids) == {row["id"] for row in ROWS}
+    assert ds.train.contents[0] == 'one, "two" three'
+    assert ds.graphs["shelf"].anchors == ["a", "b"] and ds.graphs["shelf"].points.nnz == 9
+    assert ds.graphs["shelf"].labels.nnz == 8
+
+
+def test_the_command_makes_a_sound_folder(tmp_path):
+    written(tmp_path / "p.csv", ROWS)
+    written(tmp_path / "q.csv", [{**row, "id": "q" + row["id"]} for row in ROWS[:2]])
+    written(tmp_path / "t.tsv", TAGS)
+    call = [
+        sys.executable,
+        "-m",
+        "ramen.cli.main",
+        "data",
+        "import",
+        "p.csv",
+        "--text",
+        "name,body",
+        "--labels",
+        "tags",
+    ]
+    call += ["--uid", "id", "--test-file", "q.csv", "--label-file", "t.tsv", "--graph", "shelf=shelf", "--out", "d"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "12 training points, 2 test points, 5 labels" in done.stderr and "ramen data check d" in done.stderr
+    assert check(tmp_path / "d").problems == [] and len(load_dataset(tmp_path / "d").test) == 2
+    again = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 2 and "d: is not empty" in again.stderr
+    call[call.index("tags")] = "tag"
+    wrong = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode == 2 and "p.csv: no column 'tag': did you mean 'tags'?" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "expected rows, found none"),
+        ("a.csv", "name,tags\n", "expected rows, found none"),
+        ("a.csv", "name,tags\na,b,c\n", "line 2: 3 cells, expected 2"),
+        ("a.csv", "name,tags\na\n", "line 2: 1 cells, expected 2"),
+        ("a.csv", b"name,tags\n\xff,b\n", "cannot be read"),
+        ("a.csv", "name,body\na,b\n", "no column 'tags'"),
+        ("a.jsonl", '{"name": "a"', "line 1: broken json"),
+        ("a.jsonl", "[1]\n", "line 1: found a json list, expected an object"),
+        ("a.jsonl", '{"name": "a", "tags": [["b"]]}\n', r"row 1: tags is \[\['b'\]\], expected a list of names"),
+        ("a.jsonl", '{"name": ["a"], "tags": ["b"]}\n', r"row 1: name is \['a'\], expected a text"),
+        ("a.csv.gz", gzip.compress(b"name,tags\na,b\n" * 99)[:-12], "cannot be read"),
+        ("a.xls", "", "found the ending .xls, expected one of .jsonl"),
+        ("a", "", "found the ending none"),
+    ],
+)
+def test_a_bad_table_is_one_error(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        read_own(tmp_path / name, Columns("name", "tags"))
+
+
+def test_labels_must_be_named_once(tmp_path):
+    points = written(tmp_path / "p.jsonl", ROWS)
+    tags = written(tmp_path / "t.jsonl", [*TAGS, TAGS[0]])
+    with pytest.raises(InputError, match=r"t\.jsonl, row 6: label 't0' is there twice, first in row 1"):
+        read_own(points, COLUMNS, label_file=tags)
+    with pytest.raises(InputError, match="--label-graph: found without --label-file"):
+        read_own(points, COLUMNS)
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+        Table(tmp_path / "nowhere.csv")
