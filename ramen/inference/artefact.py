@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ramen.data.dataset import Texts
 from ramen.errors import InputError, nearest
 from ramen.files import replacing
+from ramen.heads.given import GivenWords
 from ramen.heads.words import WordFeatures
 from ramen.scorers.base import Scorer
 from ramen.scorers.ranker import Ranker
@@ -29,8 +30,8 @@ _RANKING, _LABELS = "ranking.json", "labels.jsonl.gz"
 
 def save_run(
     out: Path,
-    encoder: Encoder,
-    words: WordFeatures | None,
+    encoder: Encoder | None,
+    words: WordFeatures | GivenWords | None,
     scorers: dict[str, Scorer],
     weights: dict[str, float],
     labels: Texts,
@@ -40,7 +41,7 @@ def save_run(
 
     Args:
         out: the run folder.
-        encoder: exported as a sentence-transformers folder.
+        encoder: exported as a sentence-transformers folder; None for a run over given bags of words.
         words: features that a scorer reads, or None where none does.
         scorers: by the name of their kind.
         weights: of the scorers in the joint ranking.
@@ -50,8 +51,9 @@ def save_run(
     for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
     shutil.rmtree(out / "encoder.part", ignore_errors=True)
-    encoder.export(out / "encoder.part")
-    (out / "encoder.part").rename(out / "encoder")
+    if encoder is not None:
+        encoder.export(out / "encoder.part")
+        (out / "encoder.part").rename(out / "encoder")
     if words is not None:
         words.save(out / "words")
     for name, scorer in scorers.items():
@@ -92,13 +94,13 @@ class Run:
 
     Attributes:
         path: the folder.
-        words: features of exact words, or None where no scorer reads them.
+        words: features of exact words, or None where no scorer reads them; of a run without encoder the given ones.
         ranker: the scorers and their weights.
         uids, texts: of the labels.
     """
 
     path: Path
-    words: WordFeatures | None
+    words: WordFeatures | GivenWords | None
     ranker: Ranker
     uids: list[str]
     texts: list[str]
@@ -115,7 +117,11 @@ def load_run(path: str | Path) -> Run:
     names = check_run(path)
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
     weights = json.loads((path / _RANKING).read_text())["weights"]
-    words = WordFeatures.load(path / "words") if (path / "words").is_dir() else None
+    words: WordFeatures | GivenWords | None = None
+    if GivenWords.is_in(path / "words"):
+        words = GivenWords.load(path / "words")
+    elif (path / "words").is_dir():
+        words = WordFeatures.load(path / "words")
     with gzip.open(path / _LABELS, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return Run(path, words, Ranker(scorers, weights), [row["uid"] for row in rows], [row["text"] for row in rows])

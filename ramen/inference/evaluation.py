@@ -65,7 +65,8 @@ def evaluate(
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    ranked = ranker.rank_each(tagger.queries(dataset.test.joined()), DEEP, filtered)
+    asked = dataset.test.joined() if tagger.encoder is not None else _bags(dataset)
+    ranked = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
     card = dataset.card
     propensities = inverse_propensity(dataset.train_targets, card.A, card.B)
     found = {}
@@ -84,3 +85,9 @@ def evaluate(
     if save and scorer is None and (text or trained_on) == trained_on:
         write_metrics(Path(run), figures)
     return figures
+
+
+def _bags(dataset: Dataset) -> sp.csr_matrix:
+    if dataset.features is None:
+        raise InputError(f"{dataset.path}: has no bags of words, which the run reads")
+    return dataset.features.test

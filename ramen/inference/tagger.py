@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ramen.errors import InputError
+from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.scorers.base import Queries
@@ -25,6 +27,8 @@ def load_encoder(run: str | Path) -> SentenceTransformer:
         InputError: no finished run there, or one of its files is missing or altered.
     """
     check_run(Path(run))
+    if not (Path(run) / "encoder").is_dir():
+        raise InputError(f"{run}: a run over given bags of words, which has no encoder")
     return _sentence_transformer(Path(run))
 
 
@@ -42,7 +46,7 @@ class Tagger:
         ``Tagger.load("runs/a").tag(["lead acid battery charger"], k=5)[0][0]["uid"]``
     """
 
-    def __init__(self, run: Run, encoder: StaticFolder | SentenceTransformer) -> None:
+    def __init__(self, run: Run, encoder: StaticFolder | SentenceTransformer | None) -> None:
         self.run, self.encoder = run, encoder
 
     @classmethod
@@ -53,25 +57,36 @@ class Tagger:
             InputError: no finished run there, or one of its files is missing or altered.
         """
         loaded = load_run(run)
+        if isinstance(loaded.words, GivenWords):
+            return cls(loaded, None)
         static = StaticFolder.open(loaded.path / "encoder")
         return cls(loaded, static or _sentence_transformer(loaded.path))
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
+        if self.encoder is None:
+            raise InputError(f"{self.run.path}: a run over given bags of words, which has no encoder")
         if isinstance(self.encoder, StaticFolder):
             return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
 
-    def queries(self, texts: list[str]) -> Queries:
-        """What the run's scorers read of texts."""
+    def queries(self, texts: list[str] | sp.csr_matrix) -> Queries:
+        """What the run's scorers read of texts, or of bags of words where the run was trained on those."""
         words = self.run.words
+        if isinstance(words, GivenWords):
+            if not sp.issparse(texts):
+                texts = sp.csr_matrix(sp.vstack([words.read(text) for text in texts]))
+            return Queries(words.vectors(texts), words.rows(texts))
+        if sp.issparse(texts):
+            raise InputError(f"{self.run.path}: found a matrix, expected texts, as this run has an encoder")
         return Queries(self.encode(texts), None if words is None else words.transform(texts))
 
     def tag(self, texts: list[str], k: int = 5) -> list[list[dict[str, Any]]]:
         r"""The best labels of each text, best first.
 
         Args:
-            texts: one string each; a title and a longer text go as ``title\ncontent``.
+            texts: one string each; a title and a longer text go as ``title\ncontent``. For a run over given bags of
+                words ``feature:value feature:value``.
             k: labels a text; fewer come back when the run has fewer to offer.
 
         Returns:

@@ -9,6 +9,7 @@ from ramen.scorers.vectors import LabelVectors
 
 SCORERS: dict[str, type[Scorer]] = {
     "encoder": LabelVectors,
+    "centroids": LabelVectors,
     "head": LabelVectors,
     "neighbours": Neighbours,
     "sparse": SparseWords,

@@ -45,12 +45,12 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     return choice, search.best.figures
 
 
-def without_validation(config: Config, log: Log) -> tuple[Choice, dict[str, float]]:
+def without_validation(config: Config, log: Log, first: str = "encoder") -> tuple[Choice, dict[str, float]]:
     """The settings as they are and the weights that a search starts from, for too few points to hold any out."""
     log(stage="choose", note="too few training points to hold any out: settings as they are, one head epoch")
     sparse = as_set(config) if config.sparse.passes else None
     epochs = min(1, config.head.epochs)
-    names = ["encoder", "neighbours", *(["sparse"] if sparse else []), *(["head"] if epochs else [])]
+    names = [first, "neighbours", *(["sparse"] if sparse else []), *(["head"] if epochs else [])]
     return Choice({name: START[name] for name in names}, epochs, config.neighbours.temperature, sparse), {}
 
 
@@ -60,11 +60,11 @@ class _Search:
     def __init__(self, fitter: Fitter, validation: Validation, log: Log) -> None:
         self.fitter, self.validation, self.log = fitter, validation, log
         self.voters = fitter.neighbours(fitter.config.neighbours.temperature)
-        self.scorers: dict[str, Scorer] = {"encoder": fitter.encoder(), "neighbours": self.voters}
+        self.scorers: dict[str, Scorer] = {fitter.first: fitter.encoder(), "neighbours": self.voters}
         self.features: str | None = None
         self.sparse_choice: SparseChoice | None = None
         self.epochs = 0
-        self.best = Weighed(0.0, {"encoder": 1.0, "neighbours": 1.0}, {})
+        self.best = Weighed(0.0, {fitter.first: 1.0, "neighbours": 1.0}, {})
         self._queries: dict[str | None, Queries] = {}
         self._clock = time.perf_counter()
 
@@ -110,7 +110,7 @@ class _Search:
             gathered = self.validation.gather(scorers, self._asked(features))
             return self.validation.judge(gathered, {name: START[name] for name in scorers})
 
-        choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, judge, self.log)
+        choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, judge, self.log, self.fitter.sets)
         self._clock = time.perf_counter()
         self.features = choice.features
         joined = self.try_out(sparse=scorer)

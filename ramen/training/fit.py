@@ -17,7 +17,7 @@ from ramen.heads.dense import DenseHead
 from ramen.heads.prior import word_prior
 from ramen.heads.sparse import fit_sparse
 from ramen.heads.start import turned
-from ramen.heads.words import WordFeatures
+from ramen.heads.words import SETS, WordFeatures
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
@@ -58,10 +58,19 @@ class Fitter:
         material: of the run.
         split: rows and targets to fit on.
         encoder: trained on the same split.
+
+    Attributes:
+        first: name of the scorer of the labels' own vectors.
+        sets: of features that the sparse head may read.
+        uniform: negatives of each label that are drawn by chance.
     """
+
+    first = "encoder"
+    sets = SETS
 
     def __init__(self, material: Material, split: Split, encoder: Encoder) -> None:
         self.material, self.split, self.config = material, split, material.config
+        self.uniform = self.config.sparse.uniform
         self.points = encoder.encode(material.tokens["points"])
         self.labels = self._start = encoder.encode_labels(material.tokens["labels"])
         if material.teacher_labels is not None and material.config.stage1.epochs:
@@ -84,7 +93,7 @@ class Fitter:
         return self._words[features]
 
     def encoder(self) -> LabelVectors:
-        """The encoder's label vectors."""
+        """The labels' own vectors."""
         return LabelVectors(self.labels.numpy())
 
     def neighbours(self, temperature: float) -> Neighbours:
@@ -113,7 +122,7 @@ class Fitter:
         with tqdm(total=n_labels, desc="sparse head", unit="label", disable=None, leave=False) as bar:
             head = fit_sparse(
                 words.points[self.split.rows], self.targets.T.tocsr(), self.negatives, self.filtered.T.tocsr(), prior,
-                C=choice.C, passes=settings.passes, uniform=settings.uniform, min_weight=settings.min_weight,
+                C=choice.C, passes=settings.passes, uniform=self.uniform, min_weight=settings.min_weight,
                 max_weights=settings.max_weights, seed=self.config.seed, progress=bar.update,
             )  # fmt: skip
         return SparseWords(head)
@@ -123,8 +132,8 @@ class Fitter:
         return fit_epochs(self._fitted, self._start, self.targets, self.filtered, lambda: self.negatives, self.config)
 
     def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
-        """The encoder's label vectors and every other scorer that was chosen."""
-        scorers: dict[str, Scorer] = {"encoder": self.encoder()}
+        """The labels' own vectors and every other scorer that was chosen."""
+        scorers: dict[str, Scorer] = {self.first: self.encoder()}
         if choice.weights.get("head"):
             weights = fit_head(self.head_epochs(), choice.head_epochs, log)
             scorers["head"] = LabelVectors(weights.numpy())

@@ -45,6 +45,7 @@ def search_sparse(
     fit: Callable[[SparseChoice], SparseWords],
     judge: Callable[[SparseWords, str], tuple[float, dict[str, float]]],
     log: Callable[..., None],
+    sets: tuple[str, ...] = SETS,
 ) -> tuple[SparseChoice, SparseWords]:
     """Change one setting at a time as long as that helps; start without graphs, so that they come in only if they do.
 
@@ -53,6 +54,7 @@ def search_sparse(
         fit: the sparse head of some settings.
         judge: the value and figures of a sparse head over one set of features.
         log: called with the figures of each fit.
+        sets: of features to choose among.
     """
 
     def attempt(choice: SparseChoice) -> tuple[float, SparseWords]:
@@ -66,7 +68,8 @@ def search_sparse(
     at = replace(whole, anchors={}) if config.sparse.choose else whole
     value, scorer = attempt(at)
     tried = [at]
-    for steps, gain in _PHASES if config.sparse.choose else ():
+    phases = ((lambda at, graphs: [replace(at, features=kind) for kind in sets], 1.01), *_PHASES)
+    for steps, gain in phases if config.sparse.choose else ():
         improved = True
         while improved:
             improved = False
@@ -81,10 +84,6 @@ def search_sparse(
     return at, scorer
 
 
-def _features(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
-    return [replace(at, features=kind) for kind in SETS]
-
-
 def _cost(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
     return [replace(at, C=at.C * 3), replace(at, C=at.C / 3)]
 
@@ -97,6 +96,6 @@ def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
     return [replace(at, anchors=graphs)] if at.prior and graphs else []
 
 
-# By how much each must improve the value: pairs make the head three times as large. Steps have no end, so a chosen
-# value never lies at the edge of its range.
-_PHASES = ((_features, 1.01), (_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002))
+# By how much each must improve the value; a set of features by more, as pairs make the head three times as large. Steps
+# have no end, so a chosen value never lies at the edge of its range.
+_PHASES = ((_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ramen.config import load_config
+from ramen.config import Config, load_config
 from ramen.data import Dataset, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
@@ -27,6 +27,7 @@ from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Choice, Fitter
 from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, open_run
+from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
@@ -47,7 +48,7 @@ def train(
 
     Args:
         data: a data set or its folder.
-        preset: ``static`` or ``transformer``.
+        preset: ``static``, ``transformer``, or ``words`` for given bags of words and no encoder.
         out: run folder to write; it must not exist, or with ``resume`` hold an unfinished run of the same settings.
         graphs: ``none``, ``all`` or kinds as in ``"a,b"``.
         seed: of everything random.
@@ -77,11 +78,16 @@ def train(
     fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
-    check_encoder(config.encoder)  # a misspelt one leaves no run folder behind
+    check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     try:
         open_run(out, config, dataset)
         torch.manual_seed(config.seed)
         log = Log(out / "log.jsonl")
+        if config.encoder.kind == "none":
+            train_given(dataset, config, out, log)
+            if len(dataset.test):
+                evaluate(out, whole_set, save=True)
+            return out
         material, encoder = prepare(dataset, config)
         choice, figures = _choose(material, encoder, out, log)
         path = out / CHECKPOINTS / "final.safetensors"
@@ -94,6 +100,18 @@ def train(
         raise_clearly(error, out)
         raise
     return out
+
+
+def check_reads(dataset: Dataset, config: Config) -> None:
+    """Refuse a data set without what the preset reads, and an encoder that cannot be found."""
+    if config.encoder.kind == "none":
+        if dataset.features is None:
+            raise InputError(f"{dataset.path}: has no bags of words, expected --preset static or transformer")
+        return
+    if not any(dataset.train.titles) and not any(dataset.train.contents):
+        instead = "--preset words" if dataset.features is not None else "some"
+        raise InputError(f"{dataset.path}: no training point has a text, expected {instead}")
+    check_encoder(config.encoder)
 
 
 def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[Choice, dict[str, float]]:

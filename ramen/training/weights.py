@@ -10,7 +10,7 @@ from ramen.training.validation import GAIN, Validation
 
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # tried on each weight in turn
 _AGAIN = (0.25, 0.5, 1.0)  # tried on a weight of 0
-START = {"encoder": 1.0, "neighbours": 1.0, "sparse": 2.0, "head": 2.0}  # classifiers count twice
+START = {"encoder": 1.0, "centroids": 1.0, "neighbours": 1.0, "sparse": 2.0, "head": 2.0}  # classifiers count twice
 LOWEST = 1 / 64  # end of the range, of the largest weight
 
 

@@ -36,7 +36,13 @@ def make_sparse(rng, n_labels):
     return SparseWords(SparseHead(sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)))
 
 
-MAKE = {"encoder": make_vectors, "head": make_vectors, "neighbours": make_neighbours, "sparse": make_sparse}
+MAKE = {
+    "encoder": make_vectors,
+    "centroids": make_vectors,
+    "head": make_vectors,
+    "neighbours": make_neighbours,
+    "sparse": make_sparse,
+}
 
 
 def ask(rng, n=9):

@@ -1,0 +1,108 @@
+"""``--preset words``: scorers over the bags of words that a data set gives itself, without an encoder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ramen.config import Config
+from ramen.data import Dataset
+from ramen.data.dataset import Features
+from ramen.heads.given import SETS, GivenWords
+from ramen.inference.artefact import save_run
+from ramen.mining.inverted import InvertedIndex
+from ramen.mining.nearest import nearest
+from ramen.mining.negatives import mined_negatives
+from ramen.training.choose import choose, without_validation
+from ramen.training.fit import Fitter
+from ramen.training.folder import CHECKPOINTS
+from ramen.training.log import Log
+from ramen.training.material import Material, pair_matrix
+from ramen.training.split import Split, cut, whole
+
+_UNIFORM = 5_000_000  # negatives of all labels together, where sparse.uniform makes fewer
+
+
+class GivenRows:
+    """Rows of one set of features, as :class:`ramen.training.fit.WordRows` has them of texts."""
+
+    def __init__(self, given: GivenWords, features: Features, n_labels: int) -> None:
+        self.features = given
+        self.points = given.rows(features.train)
+        none = sp.csr_matrix((n_labels, features.train.shape[1]), dtype=np.float32)
+        self.labels = none if features.labels is None else given.rows(features.labels)
+
+
+class GivenFitter(Fitter):
+    """Fits scorers on given features: centroids of the labels' points stand where an encoder's label vectors do.
+
+    Args:
+        material: of the run; its dataset has features.
+        split: rows and targets to fit on.
+        given: made of the training points' features.
+    """
+
+    first = "centroids"
+    sets = SETS
+
+    def __init__(self, material: Material, split: Split, given: GivenWords) -> None:
+        self.material, self.split, self.config = material, split, material.config
+        self.given, self.bags = given, _features(material.dataset)
+        self.points = torch.from_numpy(given.vectors(self.bags.train))
+        self.targets = split.targets[split.rows]
+        self.filtered = material.filtered[split.rows]
+        self._fitted = self.points[torch.from_numpy(split.rows)].contiguous()
+        sums = (self.targets > 0).astype(np.float32).T @ self._fitted.numpy()
+        self.labels = self._start = torch.nn.functional.normalize(torch.from_numpy(sums), dim=1)
+        self._given: dict[str, GivenRows] = {}
+        n_labels = self.targets.shape[1]
+        self.uniform = max(self.config.sparse.uniform, min(len(split.rows), _UNIFORM // n_labels))
+
+    def words(self, features: str) -> GivenRows:  # type: ignore[override]
+        """Rows of one set of features, made once."""
+        if features not in self._given:
+            n_labels = self.targets.shape[1]
+            self._given[features] = GivenRows(self.given.with_kind(features), self.bags, n_labels)
+        return self._given[features]
+
+    @cached_property
+    def negatives(self) -> sp.csr_matrix:
+        """Mined negatives of every label among the split's rows, CSR (L, rows)."""
+        rows, own = self.words(SETS[1]).points[self.split.rows], np.arange(len(self.split.rows))
+        k = min(self.config.sparse.near, max(1, len(own) - 1))
+        by_words = InvertedIndex(rows).top(rows, k, own)[0]
+        by_vectors = nearest(self._fitted.numpy(), self._fitted.numpy(), k, own)[0]
+        return mined_negatives([by_words, by_vectors], self.targets)
+
+
+def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
+    """Choose on a split, fit on everything, save; the folder is open."""
+    features = _features(dataset)
+    given = GivenWords.fit(features.train, SETS[0], config.seed)
+    filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
+    material = Material(dataset, config, {}, {}, filtered, {}, None)
+    hold = config.validation
+    vectors = given.vectors(features.train)
+    split = cut(dataset, vectors, hold.share, hold.max_points, config.seed, hold.min_points)
+    if len(split.held_out):
+        choice, figures = choose(GivenFitter(material, split, given), log)
+    else:
+        choice, figures = without_validation(config, log, GivenFitter.first)
+    fitter = GivenFitter(material, whole(dataset), given)
+    scorers = fitter.scorers(choice, log)
+    kind = choice.sparse.features if "sparse" in scorers and choice.sparse else SETS[0]
+    weights = {name: choice.weights[name] for name in scorers}
+    metrics = {"chosen": asdict(choice), "validation": figures}
+    save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics)
+    shutil.rmtree(out / CHECKPOINTS)
+
+
+def _features(dataset: Dataset) -> Features:
+    assert dataset.features is not None, "checked before"
+    return dataset.features
