@@ -26,7 +26,7 @@ def own_training(chain: Chain, vectors: Vectors) -> dict[str, Any] | None:
         Figures and a sentence; None where nothing was compared.
 
     Raises:
-        WorkError: ``gate.own=stop``, and the student by itself is better in every metric, beyond chance.
+        WorkError: ``gate.own=stop``, and beyond chance the student by itself is better in a metric and worse in none.
     """
     if chain.config.gate.own == "off" or chain.config.align.student != "static":
         return None
@@ -51,13 +51,16 @@ def _compared(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     own = retrieve(queries, index, chain.split.truth, chain.filtered[0])
     teacher = teacher_figures(chain, vectors)
     shares = kept(teacher, own)
-    worse = all(share["high"] < 1 for share in shares.values())
-    better = any(share["low"] > 1 for share in shares.values())
+    lower = [name for name, share in shares.items() if share["high"] < 1]
+    higher = [name for name, share in shares.items() if share["low"] > 1]
+    worse = bool(lower) and not higher
     told = ", ".join(f"{name} {value:.1f}" for name, value in percent(teacher).items())
     alone = ", ".join(f"{name} {value:.1f}" for name, value in percent(own).items())
     if worse:
-        says = f"the teacher ({told}) is worse than what the student learns by itself ({alone}): expect little of it"
-    elif better:
+        where = "" if len(lower) == len(shares) else f" in {', '.join(lower)}"
+        says = f"the teacher ({told}) is worse{where} than what the student learns by itself ({alone})"
+        says += ": expect little of it but what text without labels tells"
+    elif higher and not lower:
         says = f"the teacher ({told}) knows more than the student learns by itself ({alone})"
     else:
         says = f"the teacher ({told}) is about as good as what the student learns by itself ({alone})"

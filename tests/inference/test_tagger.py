@@ -164,7 +164,10 @@ def test_every_missing_or_altered_file_is_named(run, load):
             '{"format": 2, "scorers": ["sparse"], "blake2b": {"scorers/head/vectors.safetensors": ""}}',
             "lists no file of the scorer 'sparse', expected some in scorers/sparse",
         ),
-        ('{"format": 2, "scorers": [], "blake2b": {}}', "lists no scorer, expected one or more of encoder, centroids, head"),
+        (
+            '{"format": 2, "scorers": [], "blake2b": {}}',
+            "lists no scorer, expected one or more of encoder, centroids, head",
+        ),
         ('{"format": 2, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),
         ("[]", "not a manifest of a run"),
