@@ -141,3 +141,18 @@ def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: 
             true = indices[indptr[row] : indptr[row + 1]]
             _judge(ranked[row], true, weights, discounts, ideal, best, none, sums[part])
     return sums.sum(axis=0)
+
+
+@numba.njit(cache=True, parallel=True)
+def tally_rows(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What :func:`tally` sums, row by row: float64 (N, len(SUMS), k)."""
+    n_rows, k = ranked.shape
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discounts)
+    rows = np.zeros((n_rows, len(SUMS), k))
+    for part in numba.prange(_PARTS):
+        best, none = np.empty(k), np.empty(k, dtype=np.int64)
+        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
+            true = indices[indptr[row] : indptr[row + 1]]
+            _judge(ranked[row], true, weights, discounts, ideal, best, none, rows[row])
+    return rows

@@ -111,14 +111,20 @@ def _rank_scores(scores: sp.csr_matrix | np.ndarray, k: int) -> np.ndarray:
         ranked, state = select_dense(np.ascontiguousarray(_of_kernel(scores)), k)
     else:
         csr = sp.csr_matrix(scores)
-        ranked, state = select(csr.indptr, csr.indices, _of_kernel(csr.data), k)
+        ranked, state = select(*starts_and_labels(csr), _of_kernel(csr.data), k)
         if (state & UNORDERED).any():
             csr = sp.csr_matrix(scores, copy=True)
             csr.sum_duplicates()
-            ranked, state = select(csr.indptr, csr.indices, _of_kernel(csr.data), k)
+            ranked, state = select(*starts_and_labels(csr), _of_kernel(csr.data), k)
     if (state & NAN).any():
         raise InputError(f"predictions: row {np.flatnonzero(state & NAN)[0]}: a score is NaN, expected numbers")
     return ranked
+
+
+def starts_and_labels(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Of a CSR as the kernels take them, so that each is compiled for one kind: int64, and int32 where that is enough."""
+    wide = matrix.shape[1] > np.iinfo(np.int32).max
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64 if wide else np.int32, copy=False)
 
 
 def _of_kernel(scores: np.ndarray) -> np.ndarray:

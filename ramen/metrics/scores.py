@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError
 from ramen.metrics.kernels import SUMS, tally
-from ramen.metrics.ranking import Predictions, binary_csr, top_k
+from ramen.metrics.ranking import Predictions, binary_csr, starts_and_labels, top_k
 
 
 @dataclass
@@ -46,9 +46,9 @@ def judge(
     n_rows, n_labels = binary.shape
     if n_rows == 0 or n_labels == 0:
         raise InputError(f"truth: shape {binary.shape}, expected at least 1 row and 1 label")
-    weights = np.ones(n_labels) if inverse_propensity is None else _weights(inverse_propensity, n_labels)
+    weights = np.ones(n_labels) if inverse_propensity is None else checked_weights(inverse_propensity, n_labels)
     ranked = np.ascontiguousarray(top_k(pred, n_rows, n_labels, k))
-    sums = tally(ranked, binary.indptr, binary.indices, weights)
+    sums = tally(ranked, *starts_and_labels(binary), weights)
     return Judged(dict(zip(SUMS, sums, strict=True)), n_rows)
 
 
@@ -175,7 +175,8 @@ def psrecall_of(judged: Judged) -> np.ndarray:
     return _ratio(judged.sums["gain_recall"], judged.sums["best_recall"])
 
 
-def _weights(inverse_propensity: np.ndarray, n_labels: int) -> np.ndarray:
+def checked_weights(inverse_propensity: np.ndarray, n_labels: int) -> np.ndarray:
+    """The propensities as float64 (L,), or InputError: another number of them, or one that is not above 0."""
     weights = np.asarray(inverse_propensity, dtype=np.float64)
     if weights.shape != (n_labels,):
         raise InputError(f"inverse_propensity: shape {weights.shape}, expected ({n_labels},), one per label")
