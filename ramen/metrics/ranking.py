@@ -122,7 +122,7 @@ def _rank_scores(scores: sp.csr_matrix | np.ndarray, k: int) -> np.ndarray:
 
 
 def starts_and_labels(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Of a CSR as the kernels take them, so that each is compiled for one kind: int64, and int32 where that is enough."""
+    """Of a CSR as the kernels take them: int64, and int32 where that is enough, so that each is compiled once."""
     wide = matrix.shape[1] > np.iinfo(np.int32).max
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64 if wide else np.int32, copy=False)
 
