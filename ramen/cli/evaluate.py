@@ -13,17 +13,24 @@ from ramen.errors import InputError
 
 EXAMPLES = """\b
 Examples:
-  ramen eval runs/planted --data data/planted
-  ramen eval runs/planted --data data/planted data.text=title --scorer encoder --json encoder.json
+  ramen eval runs/planted --data data/planted --against runs/plain --json figures.json
+  ramen eval --predictions scores.npz --data data/planted
 """
 
+WATCHED = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10")
 METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR")
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Another system's, instead of a run: .npz, .txt or .npy.")
+    ] = None,
     scorer: Annotated[str | None, typer.Option(help="Measure this one alone, such as encoder or sparse.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN2", help="Compare with this run or file of predictions, point by point.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="data.text=title or full; default: the run's.")
@@ -32,7 +39,11 @@ def evaluate(
     """Measure a run on the test split.
 
     Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. Those of the joint ranking, and of each scorer alone, also go
-    into the run's metrics.json; with --scorer or another data.text nothing is written there.
+    into the run's metrics.json; with --scorer or another data.text nothing is written there. --json has 95 % intervals
+    of all figures, too, and what rare and frequent labels add to P@5.
+
+    Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
+    numpy, -1 for none).
     """
     if json is not None and not json.parent.is_dir():
         raise InputError(f"--json {json}: folder {json.parent} is missing")
@@ -43,13 +54,39 @@ def evaluate(
     if text not in (None, "title", "full"):
         raise InputError(f"data.text={text!r}: expected one of title, full")
     import ramen
+    from ramen.inference.comparison import compare_systems, evaluate_predictions
 
-    figures = ramen.evaluate(run, data, save=True, scorer=scorer, text=text)
+    source = predictions if run is None else run
+    if source is None or (run is not None and predictions is not None):
+        raise InputError("expected a run or --predictions FILE, one of the two")
+    if predictions is not None or against is not None:
+        for name, given in (("--scorer", scorer), ("data.text", text)):
+            if given is not None:
+                raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
+    dataset = ramen.load_dataset(data)
+    if run is None:
+        figures = evaluate_predictions(source, dataset)
+    else:
+        figures = ramen.evaluate(run, dataset, save=True, scorer=scorer, text=text)
     for line in table(figures["test"], figures["propensity"]):
         show(line)
+    show(
+        "95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in _watched(figures["intervals"]))
+    )
+    if against is not None:
+        figures["against"] = {"system": str(against), **compare_systems(against, source, dataset)}
+        show(f"against {against}:")
+        for name, told in _watched(figures["against"]):
+            moved = f"{told['difference']:+.2f} ({told['low']:+.2f} to {told['high']:+.2f})"
+            show(f"{name:<7}{told['first']:6.2f} -> {told['second']:5.2f}   {moved}   p {told['p']:.3f}")
     if json is not None:
         write_json(json, figures)
-    say_next("ramen", "tag", run, "a text to tag")
+    if run is not None:
+        say_next("ramen", "tag", run, "a text to tag")
+
+
+def _watched(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, figures[name]) for name in WATCHED]
 
 
 def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]:

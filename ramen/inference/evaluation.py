@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from ramen.data import Dataset, load_dataset
 from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
-from ramen.inference.artefact import write_metrics
+from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.scorers.ranker import Ranker
 
@@ -39,21 +40,43 @@ def evaluate(
 
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
-        "points": number of test points}``: the joint ranking under ``"test"``, each scorer alone under its name. With
-        ``scorer`` its figures are under ``"test"`` and its name under ``"scorer"``.
+        "intervals": {"P@1": [low, high], ...}, "frequency": groups of labels from rare to frequent and what they add to
+        P@5, "points": number of test points}``: the joint ranking under ``"test"``, each scorer alone under its name.
+        With ``scorer`` its figures are under ``"test"`` and its name under ``"scorer"``.
 
     Raises:
         InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
     """
-    from ramen.metrics import inverse_propensity, recall, report
-
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
+    trained_on = _trained_on(run)
+    ranked = rankings(run, dataset, scorer, text or trained_on)
+    joined = ranked.pop("")
+    figures = {
+        "test": figures_of(joined, dataset),
+        **(
+            {"scorers": {name: figures_of(labels, dataset) for name, labels in ranked.items()}}
+            if scorer is None
+            else {}
+        ),
+        **({} if scorer is None else {"scorer": scorer}),
+        **facts_of(joined, dataset),
+    }
+    if save and scorer is None and (text or trained_on) == trained_on:
+        write_metrics(Path(run), figures)
+    return figures
+
+
+def rankings(
+    run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None
+) -> dict[str, np.ndarray]:
+    """Labels of every test point, best first, int64 (N, 100), -1 for none: joint under ``""``, and by each scorer.
+
+    Arguments and errors as of :func:`evaluate`.
+    """
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
     tagger = Tagger.load(run)
-    settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))
-    trained_on = settings.get("data", {}).get("text", "full")
-    dataset = with_texts(dataset, text or trained_on)
+    dataset = with_texts(dataset, text or _trained_on(run))
     ranker = tagger.run.ranker
     if tagger.run.uids != dataset.labels.uids:
         raise InputError(
@@ -67,24 +90,50 @@ def evaluate(
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
     asked = dataset.test.joined() if tagger.encoder is not None else _bags(dataset)
     ranked = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
-    card = dataset.card
-    propensities = inverse_propensity(dataset.train_targets, card.A, card.B)
-    found = {}
-    for name, labels in ranked.items():
-        short = DEEP - labels.shape[1]  # a run of fewer labels
-        labels = np.pad(labels, ((0, 0), (0, max(0, short))), constant_values=-1)
-        found[name] = report(labels, dataset.test_targets, propensities, ks=CUT_OFFS)
-        found[name][f"R@{DEEP}"] = 100.0 * float(recall(labels, dataset.test_targets, k=DEEP)[-1])
-    joined = found.pop("")
-    figures = {
-        "test": joined,
-        **({"scorers": found} if scorer is None else {"scorer": scorer}),
+    return {name: padded(labels) for name, labels in ranked.items()}
+
+
+def padded(labels: np.ndarray) -> np.ndarray:
+    """With -1 to 100 columns, as few labels make fewer."""
+    return np.pad(labels, ((0, 0), (0, max(0, DEEP - labels.shape[1]))), constant_values=-1)
+
+
+def figures_of(labels: np.ndarray, dataset: Dataset) -> dict[str, float]:
+    """P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R at 100, percent."""
+    from ramen.metrics import recall, report
+
+    found = report(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
+    found[f"R@{DEEP}"] = 100.0 * float(recall(labels, dataset.test_targets, k=DEEP)[-1])
+    return found
+
+
+def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+    """What stands beside the figures: their 95 % intervals, whose labels the hits are, propensity constants, points."""
+    from ramen.metrics import by_frequency, intervals, per_point
+
+    card, counts = dataset.card, np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
+    parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
+    groups = by_frequency(labels, dataset.test_targets, counts)
+    return {
+        "intervals": {name: list(found) for name, found in intervals(parts).items()},
+        "frequency": [asdict(group) for group in groups],
         "propensity": {"A": card.A, "B": card.B, "source": card.source},
         "points": len(dataset.test),
     }
-    if save and scorer is None and (text or trained_on) == trained_on:
-        write_metrics(Path(run), figures)
-    return figures
+
+
+def propensities(dataset: Dataset) -> np.ndarray:
+    """1 / propensity of every label, from the whole training part and the card's constants."""
+    from ramen.metrics import inverse_propensity
+
+    return inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
+
+
+def _trained_on(run: str | Path) -> str:
+    """Which texts a run was trained on."""
+    check_run(Path(run))
+    settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))
+    return settings.get("data", {}).get("text", "full")
 
 
 def _bags(dataset: Dataset) -> sp.csr_matrix:

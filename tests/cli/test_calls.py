@@ -126,8 +126,10 @@ import ramen
 def evaluate(run, data, save, scorer, text):
     test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR") for k in (1, 3, 5, 10)}
     test["R@100"] = 56.75
-    return {"test": test, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
+    intervals = dict.fromkeys(test, (10.0, 20.0))
+    return {"test": test, "intervals": intervals, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
 ramen.evaluate = evaluate
+ramen.load_dataset = str
 """
 
 
@@ -135,8 +137,9 @@ def test_eval_prints_a_table_and_writes_json(ramen, tmp_path):
     (tmp_path / "f.json").write_text("older")
     done = ramen("eval", "r", "--data", "d", "--json", "f.json", code=EVALUATING)
     assert done.returncode == 0, done.stderr
-    header, *rows = done.stdout.splitlines()
+    header, *rows, intervals = done.stdout.splitlines()
     assert header.split() == ["@1", "@3", "@5", "@10"]
+    assert intervals.startswith("95 %: P@1 10.0 to 20.0, P@5 10.0")
     assert [row.split()[0] for row in rows] == ["P", "nDCG", "R", "PSP", "PSnDCG", "PSR"]
     assert rows[0].split()[1:] == ["12.25"] * 4
     assert rows[2].split()[1:] == ["12.25"] * 4 + ["@100", "56.75"]

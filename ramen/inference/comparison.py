@@ -1,0 +1,106 @@
+"""Another system's predictions, measured as a run is; two systems on the same test points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.data import Dataset
+from ramen.data.files import strict
+from ramen.data.matrices import read_matrix
+from ramen.errors import InputError
+from ramen.inference.evaluation import CUT_OFFS, DEEP, facts_of, figures_of, padded, propensities, rankings
+
+
+def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
+    """Labels of every test point, best first, int64 (N, 100), filter applied.
+
+    Args:
+        source: a run folder; or predictions in a file: sparse scores, points x labels, as ``scipy.sparse.save_npz``
+            writes them (``.npz``) or as text (``.txt``, ``.txt.gz``), or ranked labels, an int (N, K) array of
+            ``numpy.save`` (``.npy``), -1 for none.
+        dataset: its test part is what the predictions are of.
+
+    Raises:
+        InputError: a file of another kind, a shape that does not fit, or what :func:`rankings` raises.
+    """
+    if source.is_dir():
+        return rankings(source, dataset)[""]
+    if not source.is_file():
+        raise InputError(f"{source}: expected a run folder or a file of predictions, found nothing there")
+    if not len(dataset.test):
+        raise InputError(f"{dataset.path}: has no test split to measure on")
+    if source.suffix == ".npy":
+        labels = _ranked(source)
+    elif source.suffix == ".npz" or source.name.endswith((".txt", ".txt.gz")):
+        matrix = strict(read_matrix(source))
+        assert matrix is not None
+        labels = _scores(source, matrix, dataset)
+    else:
+        raise InputError(f"{source}: found the ending {source.suffix or 'none'}, expected .npz, .txt, .txt.gz or .npy")
+    return _without_filtered(source, labels, dataset)
+
+
+def evaluate_predictions(source: str | Path, dataset: Dataset) -> dict[str, Any]:
+    """The figures of predictions in a file, as :func:`ramen.evaluate` gives them of a run.
+
+    Example:
+        ``evaluate_predictions("scores.npz", ramen.load_dataset("data/x"))["test"]["P@1"]``
+    """
+    labels = ranked_by(Path(source), dataset)
+    return {"test": figures_of(labels, dataset), **facts_of(labels, dataset)}
+
+
+def compare_systems(first: str | Path, second: str | Path, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """The second against the first on the same test points; each a run folder or a file of predictions.
+
+    Returns:
+        For each metric ``{"first", "second", "difference", "low", "high", "p"}``; see
+        :class:`ramen.metrics.trust.Difference`.
+    """
+    from ramen.metrics import compare, per_point
+
+    parts = [
+        per_point(ranked_by(Path(source), dataset), dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
+        for source in (first, second)
+    ]
+    return {
+        name: {
+            "first": told.first, "second": told.second, "difference": told.difference, "low": told.low,
+            "high": told.high, "p": told.p,
+        }
+        for name, told in compare(parts[0], parts[1]).items()
+    }  # fmt: skip
+
+
+def _ranked(source: Path) -> np.ndarray:
+    try:
+        labels = np.load(source, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{source}: not an array of numpy.save: {error}") from error
+    if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        raise InputError(f"{source}: {labels.dtype} {labels.shape}, expected an int (points, K) array of ranked labels")
+    return labels.astype(np.int64)
+
+
+def _scores(source: Path, matrix: sp.csr_matrix, dataset: Dataset) -> np.ndarray:
+    from ramen.metrics.ranking import top_k
+
+    if matrix.shape != dataset.test_targets.shape:
+        raise InputError(f"{source}: shape {matrix.shape}, expected {dataset.test_targets.shape}: test points x labels")
+    filtered = np.bincount(dataset.test_filter[:, 0], minlength=1).max() if len(dataset.test_filter) else 0
+    return top_k(matrix, matrix.shape[0], matrix.shape[1], min(DEEP + int(filtered), matrix.shape[1]))
+
+
+def _without_filtered(source: Path, labels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    from ramen.metrics import drop_filtered
+
+    if len(labels) != len(dataset.test) or labels.shape[1] < 1:
+        raise InputError(f"{source}: shape {labels.shape}, expected {len(dataset.test)} rows as there are test points")
+    if labels.min() < -1 or labels.max() >= dataset.n_labels:
+        wrong = labels.max() if labels.max() >= dataset.n_labels else labels.min()
+        raise InputError(f"{source}: label {wrong}, expected 0 to {dataset.n_labels - 1}, or -1 for none")
+    return padded(drop_filtered(labels, dataset.test_filter, labels.shape[1])[:, :DEEP])

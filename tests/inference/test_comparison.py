@@ -1,0 +1,87 @@
+"""Other systems' predictions are measured as a run is, and compared point by point."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import ramen
+from ramen.data.sparse_text import sparse_text
+from ramen.errors import InputError
+from ramen.inference.comparison import compare_systems, evaluate_predictions
+from ramen.inference.evaluation import rankings
+
+
+@pytest.fixture(scope="module")
+def data(planted):
+    return ramen.load_dataset(planted)
+
+
+@pytest.fixture
+def predictions(finished_run, data, tmp_path):
+    """What the run ranks, in each form; in scores the filtered labels are there, too, and first."""
+    labels = rankings(finished_run, data)[""][:, :20]
+    np.save(tmp_path / "ranked.npy", labels)
+    rows, columns = np.nonzero(labels >= 0)
+    scores = sp.lil_matrix(data.test_targets.shape, dtype=np.float32)
+    scores[rows, labels[rows, columns]] = 1 / (2 + columns)
+    for row, label in data.test_filter:
+        scores[row, label] = 9
+    sp.save_npz(tmp_path / "scores.npz", scores.tocsr())
+    (tmp_path / "scores.txt").write_text("".join(sparse_text(scores.tocsr())))
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", ["ranked.npy", "scores.npz", "scores.txt"])
+def test_predictions_in_a_file_have_the_run_s_figures(predictions, finished_run, data, form):
+    by_run, by_file = ramen.evaluate(finished_run, data), evaluate_predictions(predictions / form, data)
+    for name in ("P@1", "P@5", "nDCG@10", "R@10", "PSP@5", "PSnDCG@3", "PSR@10"):
+        assert by_file["test"][name] == pytest.approx(by_run["test"][name])
+    low, high = by_run["intervals"]["P@5"]
+    assert low < by_run["test"]["P@5"] < high
+    assert sum(group["precision"] for group in by_run["frequency"]) == pytest.approx(by_run["test"]["P@5"])
+
+
+def test_a_system_against_itself_and_a_worse_one(predictions, finished_run, data):
+    same = compare_systems(finished_run, predictions / "ranked.npy", data)["P@5"]
+    assert same["difference"] == 0 and same["p"] == 1
+    labels = np.load(predictions / "ranked.npy")
+    np.save(predictions / "worse.npy", labels[:, ::-1])
+    worse = compare_systems(finished_run, predictions / "worse.npy", data)["P@1"]
+    assert worse["difference"] < 0 and worse["high"] < 0 and worse["p"] < 0.01
+
+
+def test_the_command(predictions, finished_run, planted):
+    call = [sys.executable, "-m", "ramen.cli.main", "eval", "--data", str(planted)]
+    both = [*call, "--predictions", str(predictions / "scores.npz"), "--against", str(finished_run), "--json", "f.json"]
+    done = subprocess.run(both, capture_output=True, text=True, cwd=predictions)
+    assert done.returncode == 0, done.stderr
+    assert f"against {finished_run}:" in done.stdout and "+0.00 (+0.00 to +0.00)   p 1.000" in done.stdout
+    assert json.loads((predictions / "f.json").read_text())["against"]["P@1"]["p"] == 1
+    none = subprocess.run(call, capture_output=True, text=True)
+    assert none.returncode == 2 and "expected a run or --predictions FILE, one of the two" in none.stderr
+
+
+def test_bad_predictions_are_one_error(predictions, data):
+    def refused(name, match):
+        with pytest.raises(InputError, match=match):
+            evaluate_predictions(predictions / name, data)
+
+    refused("none.npz", "expected a run folder or a file of predictions, found nothing")
+    (predictions / "a.csv").write_text("")
+    refused("a.csv", "found the ending .csv, expected .npz")
+    (predictions / "b.npy").write_bytes(b"no")
+    refused("b.npy", "not an array of numpy.save")
+    np.save(predictions / "c.npy", np.zeros((2, 3)))
+    refused("c.npy", "float64 .*expected an int")
+    np.save(predictions / "d.npy", np.zeros((2, 3), dtype=int))
+    refused("d.npy", "expected .* rows as there are test points")
+    np.save(predictions / "e.npy", np.full((len(data.test), 3), data.n_labels))
+    refused("e.npy", f"label {data.n_labels}, expected 0 to")
+    sp.save_npz(predictions / "f.npz", sp.csr_matrix((2, 2)))
+    refused("f.npz", r"shape \(2, 2\), expected")
