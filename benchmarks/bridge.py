@@ -130,20 +130,21 @@ def backbone(name: str, options: argparse.Namespace) -> None:
     data, text, pairs, chains = CASES[name]
     case = graph_rows.case(Path(os.environ["RAMEN_DATA"]) / data, pairs, options.seed, [], text)
     kinds = sorted(case.dataset.graphs)
-    starts: dict[str, list[str]] = {"no bridge": []}
-    outs = {bridge: chain(of, options) for bridge, of in chains.items()}
-    for bridge, out in outs.items():
-        starts.update({f"{bridge} ({phase})": [f"encoder=hlm:{out / phase}"] for phase in ("align", "refine")})
+
+    def student(bridge: str, phase: str = "") -> list[str]:
+        return [f"encoder=hlm:{chain(chains[bridge], options) / phase}"] if bridge in chains else []
+
+    starts = {"no bridge": ("", ""), **{f"{b} ({phase})": (b, phase) for b in chains for phase in ("align", "refine")}}
     rows: dict[str, Callable[[], graph_rows.Measured]] = {}
     if "backbone" in options.parts:
         rows["no bridge, no graph"] = lambda: graph_rows.regularised(case, [])
         rows["no bridge, no graph, 240 updates"] = lambda: graph_rows.regularised(case, [], graph_rows.LONG)
-        for start, words in starts.items():
-            rows[f"{start}, no graph"] = lambda words=words: graph_rows.regularised(case, [], *words)
-            rows[f"{start}, graph"] = lambda words=words: graph_rows.regularised(case, kinds, *words)
+        for start, of in starts.items():
+            rows[f"{start}, no graph"] = lambda of=of: graph_rows.regularised(case, [], *student(*of))
+            rows[f"{start}, graph"] = lambda of=of: graph_rows.regularised(case, kinds, *student(*of))
     if "joined" in options.parts:
-        for start, words in {"no bridge": [], **{b: [f"encoder=hlm:{out}"] for b, out in outs.items()}}.items():
-            rows[f"all scorers, {start}"] = lambda words=words: graph_rows.joined(case, "all", *words)
+        for start in ("no bridge", *chains):
+            rows[f"all scorers, {start}"] = lambda start=start: graph_rows.joined(case, "all", *student(start))
     for row, measure in rows.items():
         path = options.work / f"backbone-{name.split()[0]}-{row.replace(' ', '_')}.npz"
         if path.exists() or (options.only and row not in options.only):
