@@ -84,7 +84,12 @@ def import_(
 
 
 @app.command(epilog=CHECK_EXAMPLES)
-def check(data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a data set.")]) -> None:
+def check(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a data set.")],
+    make_filters: Annotated[
+        bool, typer.Option("--make-filters", help="Write the filters of reciprocal pairs: filter_labels_*.txt.")
+    ] = False,
+) -> None:
     """Check a data set and show its statistics.
 
     Prints all problems at once, and exits with 2 when there are any. Otherwise says, too, what each graph tells of the
@@ -99,6 +104,13 @@ def check(data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a
         show(line)
     if report.problems:
         raise typer.Exit(2)
-    for line in forecast_lines(load_dataset(data)):
+    dataset = load_dataset(data)
+    if make_filters:
+        from ramen.data.filters import write_filters
+
+        for name, count in write_filters(dataset).items():
+            say(f"{data / name}: {count:,} pairs")
+        dataset = load_dataset(data)
+    for line in forecast_lines(dataset):
         show(line)
     say_next("ramen", "train", data, "--out", Path("runs") / data.resolve().name)

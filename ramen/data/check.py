@@ -106,6 +106,7 @@ def _warnings(dataset: Dataset) -> list[str]:
         counts.append((f"{name} points have no label", int((np.diff(targets.indptr) == 0).sum())))
         counts.append((f"{name} points have no text", _blank(texts)))
     counts.append(("labels have no text", _blank(dataset.labels)))
+    counts.append(("test points have the very text of a training point", _seen(dataset)))
     for name, pairs in (("training", _self_pairs(dataset, 0)), ("test", _self_pairs(dataset, 1))):
         counts.append((f"{name} pairs name the point itself as its label and are in no filter file", pairs))
     mirrored = "test pairs are the reverse of a training pair and not in filter_labels_test.txt"
@@ -155,6 +156,12 @@ def _mirrored(dataset: Dataset) -> int:
     names = dataset.train.uids, dataset.labels.uids
     seen = {(names[0][row], names[1][label]) for row, label in _pairs(dataset, 0).tolist()}
     return sum((names[1][label], dataset.test.uids[row]) in seen for row, label in _pairs(dataset, 1).tolist())
+
+
+def _seen(dataset: Dataset) -> int:
+    """Test points whose text is in training, too."""
+    known = {" ".join(text.lower().split()) for text in dataset.train.joined()} - {""}
+    return sum(" ".join(text.lower().split()) in known for text in dataset.test.joined())
 
 
 def _blank(texts: Texts) -> int:

@@ -1,0 +1,67 @@
+"""Reciprocal-pair filters: pairs that count neither as right nor as wrong, as they give themselves away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ramen.data.dataset import Dataset
+from ramen.errors import InputError
+from ramen.files import replacing
+
+NAMES = ("filter_labels_train.txt", "filter_labels_test.txt")
+
+
+def reciprocal_pairs(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs that the repository's filter files of related-item sets hold, for the training and the test part.
+
+    A point that is a label itself must not be its own label. Besides, where training has the pair (a, b), the mirrored
+    pair (b, a) of a test point b was seen: it is left out whether it is true or not.
+
+    Args:
+        dataset: points and labels are the same thing where their uids are.
+
+    Returns:
+        int64 (F, 2) of (row, label) each, sorted.
+
+    Example:
+        ``reciprocal_pairs(ramen.load_dataset("data/debian"))[1]`` are the pairs of its ``filter_labels_test.txt``.
+    """
+    label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
+    test_row = {uid: row for row, uid in enumerate(dataset.test.uids)}
+    train = [(row, label_of[uid]) for row, uid in enumerate(dataset.train.uids) if uid in label_of]
+    test = {(row, label_of[uid]) for uid, row in test_row.items() if uid in label_of}
+    targets = dataset.train_targets
+    for row, uid in enumerate(dataset.train.uids):
+        if uid in label_of:
+            for label in targets.indices[targets.indptr[row] : targets.indptr[row + 1]].tolist():
+                mirrored = test_row.get(dataset.labels.uids[label])
+                if mirrored is not None:
+                    test.add((mirrored, label_of[uid]))
+    return _sorted(train), _sorted(test)
+
+
+def write_filters(dataset: Dataset) -> dict[str, int]:
+    """Write both files into the folder of the data set.
+
+    Returns:
+        How many pairs each file holds, by its name.
+
+    Raises:
+        InputError: a filter file is there already, or points and labels have no uid in common.
+    """
+    for name in NAMES:
+        if (dataset.path / name).exists():
+            raise InputError(f"{dataset.path / name}: is there already, expected none to be made")
+    pairs = reciprocal_pairs(dataset)
+    if not any(len(found) for found in pairs):
+        raise InputError(f"{dataset.path}: no point has the uid of a label, so there are no reciprocal pairs to filter")
+    for name, found in zip(NAMES, pairs, strict=True):
+        with replacing(Path(dataset.path / name)) as part:
+            part.write_text("".join(f"{row} {label}\n" for row, label in found.tolist()))
+    return {name: len(found) for name, found in zip(NAMES, pairs, strict=True)}
+
+
+def _sorted(pairs: list[tuple[int, int]] | set[tuple[int, int]]) -> np.ndarray:
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
