@@ -1,4 +1,4 @@
-"""Writes a data set folder in the label-feature layout, the same bytes for the same data."""
+"""Writes a data set folder, the same bytes for the same data: label-feature, or matrices where it has bags of words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.cards import card_yaml
-from ramen.data.dataset import Dataset, Texts
+from ramen.data.dataset import Dataset, Features, Texts
 from ramen.data.files import one_line, strict
 from ramen.data.layouts import read_folder
 from ramen.data.sparse_npz import sparse_npz
@@ -83,16 +83,7 @@ def _read_back(beside: Path, out: Path) -> None:
 
 def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file."""
-    splits = [("trn", ds.train, ds.train_targets), ("tst", ds.test, ds.test_targets)]
-    for name, texts, targets in splits[: 2 if len(ds.test) else 1]:
-        if targets.shape != (len(texts), ds.n_labels):
-            raise InputError(
-                f"{name} targets are {targets.shape}, expected {(len(texts), ds.n_labels)}: points, labels"
-            )
-        targets = _sorted(targets)
-        yield f"{name}.json.gz", _packed(_records(texts, targets))
-        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(targets))
-    yield "lbl.json.gz", _packed(_records(ds.labels, None))
+    yield from _texts(ds) if ds.features is None else _bags(ds, ds.features)
     yield "filter_labels_train.txt", _pairs(ds.train_filter)
     yield "filter_labels_test.txt", _pairs(ds.test_filter)
     for kind, graph in sorted(ds.graphs.items()):
@@ -105,6 +96,32 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
         if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise InputError(f"extra file {path!r}: expected a path inside the data set's folder")
         yield path, content.encode() if isinstance(content, str) else content
+
+
+def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes]]:
+    """Matrices of features and targets, and names; uids are the numbers of the rows."""
+    splits = [("trn", features.train, ds.train_targets), ("tst", features.test, ds.test_targets)]
+    for name, rows, targets in splits[: 2 if len(ds.test) else 1]:
+        yield f"{name}_X_Xf.npz", sparse_npz(_sorted(rows))
+        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(_sorted(targets)))
+    if features.labels is not None:
+        yield "lbl_X_Xf.npz", sparse_npz(_sorted(features.labels))
+    if features.names:
+        yield "Xf.txt.gz", _packed(f"{one_line(name)}\n" for name in features.names)
+    yield "Y.txt.gz", _packed(f"{one_line(title)}\n" for title in ds.labels.titles)
+
+
+def _texts(ds: Dataset) -> Iterator[tuple[str, bytes]]:
+    splits = [("trn", ds.train, ds.train_targets), ("tst", ds.test, ds.test_targets)]
+    for name, texts, targets in splits[: 2 if len(ds.test) else 1]:
+        if targets.shape != (len(texts), ds.n_labels):
+            raise InputError(
+                f"{name} targets are {targets.shape}, expected {(len(texts), ds.n_labels)}: points, labels"
+            )
+        targets = _sorted(targets)
+        yield f"{name}.json.gz", _packed(_records(texts, targets))
+        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(targets))
+    yield "lbl.json.gz", _packed(_records(ds.labels, None))
 
 
 def _records(texts: Texts, targets: sp.csr_matrix | None) -> Iterator[str]:

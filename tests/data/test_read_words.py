@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramen.data import load_dataset
+from ramen.data import load_dataset, write_dataset
 from ramen.data import sparse_text as module
 from ramen.data.check import check
 from ramen.data.files import collect, strict
@@ -212,3 +212,16 @@ def test_real_sets_are_the_same_in_both_forms(real_data, tmp_path, name, points,
     assert (whole.features.train != words.features.train).nnz == 0
     assert (whole.train_targets != words.train_targets).nnz == 0
     assert (whole.test_targets != words.test_targets).nnz == 0
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    words = load_dataset(single(tmp_path))
+    words.features.names = ["red", "green", "blue", "round"]
+    words.features.labels = sp.csr_matrix(np.eye(3, 4, dtype=np.float32))
+    words.labels.titles = ["apple", "pear", "plum"]
+    words.test_filter = np.array([[1, 0]])
+    write_dataset(words, tmp_path / "out")
+    found = load_dataset(tmp_path / "out")
+    same(found)
+    assert found.labels.titles == words.labels.titles and found.features.names == words.features.names
+    assert (found.features.labels != words.features.labels).nnz == 0 and found.test_filter.tolist() == [[1, 0]]
