@@ -1,4 +1,4 @@
-"""``ramen data``: build a data set, import one's own, check one."""
+"""``ramen data``: list known data sets, build one, import one's own, check one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ramen.cli.console import assignments, say, say_next, show
+from ramen.cli.console import assignments, say, say_next, show, write_json
 
 PREPARE_EXAMPLES = """\b
 Examples:
   ramen data prepare planted --out data/planted
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
+"""
+
+LIST_EXAMPLES = """\b
+Examples:
+  ramen data list
+  ramen data list --json cards.json
 """
 
 IMPORT_EXAMPLES = """\b
@@ -29,6 +35,25 @@ Examples:
 """
 
 app = typer.Typer(help="Build data sets and check them.")
+
+
+@app.command(name="list", epilog=LIST_EXAMPLES)
+def list_(json: Annotated[Path | None, typer.Option(help="Also write all facts to this file.")] = None) -> None:
+    """Show the cards of known data sets: sizes and propensity constants.
+
+    A folder with the exact name of a card is measured with its constants, and `ramen data check` says where its sizes
+    are others.
+    """
+    from ramen.data.cards import shipped_facts
+
+    cards = shipped_facts()
+    show(f"{'set':<26}{'train':>10}{'test':>9}{'labels':>10}   {'A':<5}{'B':<5}what it is")
+    for name, facts in cards.items():
+        sizes = [f"{facts[key]:,}" if key in facts else "" for key in ("train", "test", "labels")]
+        constants = f"{facts.get('A', 0.55)!s:<5}{facts.get('B', 1.5)!s:<5}"
+        show(f"{name:<26}{sizes[0]:>10}{sizes[1]:>9}{sizes[2]:>10}   {constants}{facts['title']}")
+    if json is not None:
+        write_json(json, cards)
 
 
 @app.command(epilog=PREPARE_EXAMPLES)

@@ -79,6 +79,13 @@ def shipped_cards() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in card_folder().iterdir() if file.name.endswith(".yaml"))
 
 
+def shipped_facts() -> dict[str, dict[str, Any]]:
+    """All facts of every shipped card, by its name."""
+    folder = card_folder()
+    names = shipped_cards()
+    return {name: strict(_read_facts(folder / f"{name}.yaml", Path(f"{name}.yaml"))) for name in names}
+
+
 def card_yaml(card: Card) -> str:
     """The text of a card file that reads back as ``card``."""
     facts = {key: getattr(card, key) for key in ("name", "title", "licence", "A", "B", "source")}

@@ -104,8 +104,13 @@ def _warnings(dataset: Dataset) -> list[str]:
     counts = [("labels have no training point", int((per_label == 0).sum()))]
     for name, texts, targets in splits:
         counts.append((f"{name} points have no label", int((np.diff(targets.indptr) == 0).sum())))
-        counts.append((f"{name} points have no text", _blank(texts)))
-    counts.append(("labels have no text", _blank(dataset.labels)))
+        if dataset.features is None:
+            counts.append((f"{name} points have no text", _blank(texts)))
+        else:
+            rows = dataset.features.train if name == "training" else dataset.features.test
+            counts.append((f"{name} points have no feature", int((np.diff(rows.indptr) == 0).sum())))
+    if dataset.features is None:
+        counts.append(("labels have no text", _blank(dataset.labels)))
     counts.append(("test points have the very text of a training point", _seen(dataset)))
     for name, pairs in (("training", _self_pairs(dataset, 0)), ("test", _self_pairs(dataset, 1))):
         counts.append((f"{name} pairs name the point itself as its label and are in no filter file", pairs))

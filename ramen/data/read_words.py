@@ -155,8 +155,8 @@ def _whole(
     return (
         yield from assembled(
             folder,
-            numbered(features.shape[0]),
-            numbered(test[0].shape[0]),
+            numbered(features.shape[0], split="trn:"),
+            numbered(test[0].shape[0], split="tst:"),
             numbered(n_labels, titles),
             (targets, test[1]),
             Features(features, test[0], labels, names),

@@ -84,6 +84,6 @@ def read_names(folder: Path, stems: tuple[str, ...], expected: int, of: str) -> 
     return []
 
 
-def numbered(count: int, titles: list[str] | None = None) -> Texts:
-    """Rows known by their numbers, without text or with titles."""
-    return Texts([str(row) for row in range(count)], titles or [""] * count, [""] * count)
+def numbered(count: int, titles: list[str] | None = None, split: str = "") -> Texts:
+    """Rows known by their numbers, without text or with titles; ``split`` goes before, as equal uids mean one thing."""
+    return Texts([f"{split}{row}" for row in range(count)], titles or [""] * count, [""] * count)

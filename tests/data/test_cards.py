@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+
 import pytest
 
-from ramen.data import Card, load_card
+from ramen.data import Card, check, load_card
 from ramen.data.cards import card_yaml, shipped_cards
 from ramen.errors import InputError
 
@@ -42,6 +47,23 @@ def test_every_shipped_card_is_sound(tmp_path, name):
     card = load_card(tmp_path / name)
     assert card.name == name and card.title and card.licence
     assert not card.source.startswith("default: ")
+
+
+def test_list_shows_every_card(tmp_path):
+    call = [sys.executable, "-m", "ramen.cli.main", "data", "list", "--json", str(tmp_path / "f.json")]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert [row.split()[0] for row in rows] == shipped_cards() == list(json.loads((tmp_path / "f.json").read_text()))
+    (row,) = (row for row in rows if row.startswith("LF-AmazonTitles-1.3M"))
+    assert row.split()[1:6] == ["2,248,619", "970,237", "1,305,265", "0.6", "2.6"]
+
+
+def test_a_set_of_other_sizes_than_its_card_is_told(real_data, tmp_path):
+    warnings = check(real_data("Delicious")).warnings
+    assert not [line for line in warnings if "card" in line or "name the point itself" in line]
+    shutil.copytree(real_data("Delicious"), tmp_path / "Bibtex")
+    assert any("card of Bibtex: labels is 159, found 983" in line for line in check(tmp_path / "Bibtex").warnings)
 
 
 def test_the_cards_of_the_real_sets_are_shipped():
