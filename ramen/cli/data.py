@@ -21,6 +21,12 @@ Examples:
   ramen data list --json cards.json
 """
 
+GET_EXAMPLES = """\b
+Examples:
+  ramen data get LF-AmazonTitles-131K --from LF-AmazonTitles-131K.zip --out data/LF-AmazonTitles-131K
+  ramen data get Bibtex --from https://example.org/Bibtex.tar.gz --out data/Bibtex
+"""
+
 IMPORT_EXAMPLES = """\b
 Examples:
   ramen data import articles.csv --text title,body --labels tags --out data/articles
@@ -54,6 +60,22 @@ def list_(json: Annotated[Path | None, typer.Option(help="Also write all facts t
         show(f"{name:<26}{sizes[0]:>10}{sizes[1]:>9}{sizes[2]:>10}   {constants}{facts['title']}")
     if json is not None:
         write_json(json, cards)
+
+
+@app.command(epilog=GET_EXAMPLES)
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a card; see ramen data list.")],
+    source: Annotated[str, typer.Option("--from", metavar="ARCHIVE_OR_URL", help="A .zip or .tar.*, or its address.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
+) -> None:
+    """Unpack a known data set's archive and check it against its card.
+
+    An address is fetched first; a call that was stopped goes on where it was.
+    """
+    from ramen.data.get import get as get_set
+
+    get_set(name, source, out, say)
+    say_next("ramen", "data", "check", out)
 
 
 @app.command(epilog=PREPARE_EXAMPLES)
