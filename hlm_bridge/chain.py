@@ -22,6 +22,7 @@ from hlm_bridge.oracle import with_anchors
 from ramen.config import EncoderConfig
 from ramen.data import Dataset
 from ramen.data.options import with_pairs, with_texts
+from ramen.encoders.backbone import find_backbone
 from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
@@ -60,6 +61,21 @@ class Chain:
             raise InputError(f"{self.dataset.path}: no training point has a label")
         (self.out / "phases").mkdir(parents=True, exist_ok=True)
         self.log = Log(self.out / "log.jsonl")
+
+    def check(self) -> None:
+        """Find what later phases read, so that a misspelt name is told before hours of work.
+
+        Raises:
+            InputError: a backbone or a file of ``align.texts`` is not there, or one of these has no text.
+        """
+        names = {"teacher.backbone": self.config.teacher.backbone, "align.backbone": self.config.align.backbone}
+        for key, name in names.items():
+            if name:
+                try:
+                    find_backbone(name)
+                except InputError as error:
+                    raise InputError(str(error).replace("encoder.backbone", key)) from None
+        self.unlabelled  # noqa: B018
 
     # What is read.
 

@@ -31,6 +31,7 @@ def run(config: HlmConfig) -> Path:
         ``run(load_hlm_config(Path("examples/hlm.yaml")))``
     """
     chain = Chain(config)
+    chain.check()
     notes: dict[str, Any] = {"teacher": train_teacher(chain)}
     stop_if_lost(notes["teacher"], chain.out)
     vectors = teacher_vectors(chain)
@@ -63,6 +64,7 @@ def run_phase(config: HlmConfig, phase: str) -> Path:
         return run(config)
     chain = Chain(config)
     if phase == "teacher":
+        chain.check()
         notes = train_teacher(chain)
     else:
         if phase == "refine":

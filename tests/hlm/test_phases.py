@@ -136,3 +136,18 @@ def test_long_texts_are_cut(chain_config, tmp_path):
 def test_the_loss_of_the_teacher_against_the_student_alone_can_stop(chain_config):
     with pytest.raises(WorkError, match="is worse .*than what the student learns by itself"):
         run(chain_config("gate.own=stop", "teacher.tuning=none"))
+
+
+@pytest.mark.parametrize("phase", ["run", "teacher"])
+@pytest.mark.parametrize(
+    ("word", "match"),
+    [
+        ("teacher.backbone=none", "teacher.backbone='none': expected a folder"),
+        ("align.backbone=none", "align.backbone='none': expected a folder"),
+        ("align.texts=none.txt", "align.texts: none.txt: no such file"),
+    ],
+)
+def test_what_a_later_phase_reads_is_looked_for_first(chain_config, tmp_path, phase, word, match):
+    with pytest.raises(InputError, match=match):
+        run_phase(chain_config(word), phase)
+    assert not (tmp_path / "chain/teacher").exists()
