@@ -10,6 +10,7 @@ from pathlib import Path
 from ramen.data.dataset import Dataset
 from ramen.data.files import Problem, Reading, strict
 from ramen.data.read import read_label_features
+from ramen.data.read_lines import LINE_FILES
 from ramen.data.read_words import read_data_file, read_matrices, read_single_files
 
 
@@ -35,7 +36,7 @@ class Layout:
 
 def _answers(name: str, need: str) -> bool:
     plain = name.removesuffix(".gz")
-    if "_X_" in need and plain.endswith(".npz"):
+    if ("_X_" in need or need.startswith("Y.")) and plain.endswith(".npz"):
         plain = plain.removesuffix(".npz") + ".txt"
     return any(fnmatchcase(plain, pattern) for pattern in need.split("|"))
 
@@ -43,6 +44,7 @@ def _answers(name: str, need: str) -> bool:
 # Tried in this order; the first that lacks nothing reads the folder.
 LAYOUTS = (
     Layout("label-feature", needs=("trn.json", "lbl.json"), read=read_label_features),
+    *(Layout("texts in lines", needs=files.needs, read=files.read) for files in LINE_FILES),
     Layout("bags of words in matrices", needs=("trn_X_Xf.txt", "trn_X_Y.txt"), read=read_matrices),
     Layout("bags of words, a file a split", needs=("train.txt|*_train.txt",), read=read_single_files),
     Layout("bags of words in one file", needs=("*_data.txt",), read=read_data_file),
@@ -87,7 +89,8 @@ def read_folder(folder: Path) -> Reading[Dataset | None]:
 
 
 def _read_known(folder: Path) -> Reading[Dataset | None]:
-    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("filter_labels")]
+    files = [path for path in (*folder.iterdir(), *folder.glob("raw*/*")) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in files if not path.name.startswith("filter_labels")]
     for layout in LAYOUTS:
         if not layout.lacks(names):
             return (yield from layout.read(folder))
