@@ -34,7 +34,7 @@ class EncoderConfig:
     max_words: int = 60_000  # static: at most so many corpus words
     title_weight: float = 2.0  # static: of a title word against a content word, at the start
     pooling: str = "mean"  # transformer: mean | cls | last
-    labels: str = "teacher"  # hlm: teacher | own: label vectors that the head starts from
+    labels: str = "auto"  # hlm: auto | teacher | own: label vectors that the head starts from; auto: as validation says
     autocast: str = "auto"  # transformer: auto | off: train in bfloat16 where the processor or GPU computes it natively
 
 
@@ -153,7 +153,7 @@ _CHOICES = {
     "data.leaks": ("refuse", "allow"),
     "data.text": ("title", "full"),
     "encoder.kind": ("static", "transformer", "hlm", "none"),
-    "encoder.labels": ("teacher", "own"),
+    "encoder.labels": ("auto", "teacher", "own"),
     "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs", "words+idf"),

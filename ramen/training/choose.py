@@ -22,8 +22,8 @@ Log = Callable[..., None]
 def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     """Choose by the fitter's held-out rows; nothing else is looked at.
 
-    One after the other: the neighbours' temperature, the sparse head beside encoder and neighbours, the dense head's
-    epochs beside all.
+    One after the other: the neighbours' temperature, the sparse head beside encoder and neighbours, where the dense
+    head starts if there is a choice, its epochs beside all.
 
     Returns:
         The choice and its figures on the held-out rows (percent).
@@ -35,13 +35,14 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     search.temperature()
     if fitter.config.sparse.passes:
         search.sparse()
+    search.start()
     search.head_epochs()
     edges = [f"weight of {name}" for name in search.best.on_edge]
     edges += ["head.epochs"] if search.epochs and search.epochs == fitter.config.head.epochs else []
     if edges:
         log(stage="choose", note=f"chosen at the edge of its range: {', '.join(edges)}")
     weights = {name: round(weight, 4) for name, weight in search.best.weights.items()}
-    choice = Choice(weights, search.epochs, search.voters.temperature, search.sparse_choice)
+    choice = Choice(weights, search.epochs, search.voters.temperature, search.sparse_choice, labels=search.labels)
     return choice, search.best.figures
 
 
@@ -64,6 +65,7 @@ class _Search:
         self.features: str | None = None
         self.sparse_choice: SparseChoice | None = None
         self.epochs = 0
+        self.labels = ""
         self.best = Weighed(0.0, {fitter.first: 1.0, "neighbours": 1.0}, {})
         self._queries: dict[str | None, Queries] = {}
         self._clock = time.perf_counter()
@@ -120,6 +122,20 @@ class _Search:
             self.scorers["sparse"] = scorer
         else:
             self.features = None
+
+    def start(self) -> None:
+        """The label vectors from which the dense head starts: those that rank best by themselves, or the first."""
+        if len(self.fitter.starts) < 2:
+            return
+        values = {}
+        for name, vectors in self.fitter.starts.items():
+            gathered = self.validation.gather({name: LabelVectors(vectors.numpy())}, self._asked(self.features))
+            values[name] = self.validation.judge(gathered, {name: 1.0})[0]
+        first = next(iter(values))
+        best = max(values, key=values.__getitem__)
+        self.labels = best if values[best] > values[first] * GAIN else first
+        self.fitter.start_from(self.labels)
+        self.log(stage="choose", head="starts", labels=self.labels, **values)
 
     def head_epochs(self) -> None:
         """Train the dense head until an epoch loses."""

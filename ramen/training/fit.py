@@ -63,6 +63,7 @@ class Fitter:
         first: name of the scorer of the labels' own vectors.
         sets: of features that the sparse head may read.
         uniform: negatives of each label that are drawn by chance.
+        starts: label vectors from which the dense head may start, by name; the first unless validation says otherwise.
     """
 
     first = "encoder"
@@ -72,15 +73,23 @@ class Fitter:
         self.material, self.split, self.config = material, split, material.config
         self.uniform = self.config.sparse.uniform
         self.points = encoder.encode(material.tokens["points"])
-        self.labels = self._start = encoder.encode_labels(material.tokens["labels"])
+        self.labels = encoder.encode_labels(material.tokens["labels"])
+        self.starts = {"own": self.labels}
         if material.teacher_labels is not None and material.config.stage1.epochs:
-            self._start = turned(material.teacher_labels, self.labels)
+            teacher = turned(material.teacher_labels, self.labels)
+            self.starts = {"teacher": teacher, **(self.starts if self.config.encoder.labels == "auto" else {})}
         elif material.teacher_labels is not None:  # the encoder still lives in its teacher's space
-            self.labels = self._start = material.teacher_labels
+            self.labels = material.teacher_labels
+            self.starts = {"teacher": self.labels}
+        self.start_from(next(iter(self.starts)))
         self.targets = split.targets[split.rows]
         self.filtered = material.filtered[split.rows]
         self._fitted = self.points[torch.from_numpy(split.rows)].contiguous()
         self._words: dict[str, WordRows] = {}
+
+    def start_from(self, name: str) -> None:
+        """Let the dense head start from these label vectors, one of ``starts``."""
+        self._start = self.starts[name]
 
     def queries(self, rows: np.ndarray, features: str | None) -> Queries:
         """Some of the training points, with words of that set of features, if any."""
@@ -134,6 +143,8 @@ class Fitter:
     def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
         """The labels' own vectors and every other scorer that was chosen."""
         scorers: dict[str, Scorer] = {self.first: self.encoder()}
+        if choice.labels:
+            self.start_from(choice.labels)
         if choice.weights.get("head"):
             weights = fit_head(self.head_epochs(), choice.head_epochs, log)
             scorers["head"] = LabelVectors(weights.numpy())
@@ -155,6 +166,7 @@ class Choice:
         sparse: of the sparse head, or None where there is none.
         lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
         walks: whether the graphs are densified.
+        labels: vectors from which the dense head starts, where there is a choice.
     """
 
     weights: dict[str, float]
@@ -163,3 +175,4 @@ class Choice:
     sparse: SparseChoice | None
     lambdas: Lambdas = field(default_factory=dict)
     walks: bool = False
+    labels: str = ""

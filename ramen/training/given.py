@@ -59,7 +59,9 @@ class GivenFitter(Fitter):
         self.filtered = material.filtered[split.rows]
         self._fitted = self.points[torch.from_numpy(split.rows)].contiguous()
         sums = (self.targets > 0).astype(np.float32).T @ self._fitted.numpy()
-        self.labels = self._start = torch.nn.functional.normalize(torch.from_numpy(sums), dim=1)
+        self.labels = torch.nn.functional.normalize(torch.from_numpy(sums), dim=1)
+        self.starts = {"own": self.labels}
+        self.start_from("own")
         self._given: dict[str, GivenRows] = {}
         n_labels = self.targets.shape[1]
         self.uniform = max(self.config.sparse.uniform, min(len(split.rows), _UNIFORM // n_labels))

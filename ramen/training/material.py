@@ -69,6 +69,6 @@ def prepare(dataset: Dataset, config: Config) -> tuple[Material, Encoder]:
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     teacher_labels = None
-    if config.encoder.kind == "hlm" and config.encoder.labels == "teacher":
+    if config.encoder.kind == "hlm" and config.encoder.labels != "own":
         teacher_labels = read_teacher_labels(student_folder(config.encoder.backbone), dataset.labels.uids)
     return Material(dataset, config, texts, tokens, filtered, links, teacher_labels), encoder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,23 @@ def test_the_head_starts_from_the_teachers_labels_or_the_encoders(distilled, pla
     assert material.teacher_labels is not None and len(material.teacher_labels) == len(dataset.labels)
     material, _ = prepare(dataset, load_config("static", [*asked, "encoder.labels=own"]))
     assert material.teacher_labels is None
+
+
+@pytest.mark.parametrize("expected", ["teacher", "own"])
+def test_validation_says_whose_labels_the_head_starts_from(distilled, planted, tmp_path, expected):
+    """A teacher that knows where the labels' points lie, and a student that learns nothing; or the other way round."""
+    data = ramen.load_dataset(planted)
+    encoder = load_folder(distilled / "student", 256)
+    if expected == "teacher":
+        vectors = data.train_targets.T @ encoder.encode(encoder.tokenize(data.train.joined())).numpy()
+    else:
+        vectors = np.random.default_rng(0).normal(size=(data.n_labels, encoder.dim))
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    write_teacher_labels(distilled / "student", data.labels.uids, vectors)
+    words = [f"encoder=hlm:{distilled}", "head.epochs=1"]
+    words += ["stage1.lr=1e-6", "stage1.min_steps=2", "stage1.epochs=1"] if expected == "teacher" else []
+    run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=words)
+    assert json.loads((run / "metrics.json").read_text())["chosen"]["labels"] == expected
 
 
 def test_turned_undoes_a_rotation():
