@@ -15,7 +15,7 @@ from hlm_bridge.retrieval import Figures, gate, retrieve
 from hlm_bridge.vectors import Vectors
 from ramen.config import EncoderConfig
 from ramen.encoders.base import Encoder
-from ramen.encoders.folder import load_label_map, save_folder
+from ramen.encoders.folder import load_label_map
 from ramen.encoders.static import StaticEncoder, build_static_encoder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
@@ -39,7 +39,7 @@ def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     align_on(chain, student, vectors, chain.config.align.steps, "align")
     notes = {"gate": gate_student(chain, student, vectors, "align", chain.config.gate.align)}
     with chain.writes("align", notes) as folder:
-        save_folder(student, folder)
+        chain.save(student, folder)
     chain.log(stage="align", **notes["gate"]["figures"])
     return notes
 

@@ -23,9 +23,12 @@ from ramen.config import EncoderConfig
 from ramen.data import Dataset
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.backbone import find_backbone
+from ramen.encoders.base import Encoder
+from ramen.encoders.folder import save_folder
 from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
+from ramen.heads.start import write_held_out
 from ramen.settings import flat
 from ramen.training.folder import chosen_graphs
 from ramen.training.log import Log
@@ -76,6 +79,11 @@ class Chain:
                 except InputError as error:
                     raise InputError(str(error).replace("encoder.backbone", key)) from None
         self.unlabelled  # noqa: B018
+
+    def save(self, student: Encoder, folder: Path) -> None:
+        """A student's folder, with the names of the points that no phase has seen the pairs of."""
+        save_folder(student, folder)
+        write_held_out(folder, [self.dataset.train.uids[row] for row in self.split.held_out])
 
     # What is read.
 

@@ -13,7 +13,7 @@ from hlm_bridge.cut_vocabulary import cut_vocabulary
 from hlm_bridge.cuts import Scores, cut_layers, cut_units, score
 from hlm_bridge.vectors import Vectors
 from ramen.encoders.base import Encoder
-from ramen.encoders.folder import load_folder, save_folder
+from ramen.encoders.folder import load_folder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
 
@@ -48,7 +48,7 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
             found = gate_student(chain, student, vectors, f"prune ({written(parts)})", chain.config.gate.prune)
             step = {"cut": written(parts), "gate": found}
             with chain.writes(name, step) as part:
-                save_folder(student, part)
+                chain.save(student, part)
             chain.log(stage="prune", cut=step["cut"], **found["figures"])
         folder = chain.out / name
         notes["steps"].append(step)
@@ -57,7 +57,7 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
             break
     student = load_folder(folder, chain.config.align.max_tokens)
     with chain.writes("prune", notes) as part:
-        save_folder(student, part)
+        chain.save(student, part)
     return notes
 
 

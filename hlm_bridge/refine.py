@@ -13,7 +13,7 @@ from hlm_bridge.losses import contrastive
 from hlm_bridge.pairs import Pairs
 from hlm_bridge.vectors import Vectors
 from ramen.encoders.base import Encoder
-from ramen.encoders.folder import load_folder, save_folder
+from ramen.encoders.folder import load_folder
 from ramen.encoders.static import StaticEncoder
 
 _LR = {True: 2e-3, False: 2e-5}  # of a static student, of a transformer
@@ -36,7 +36,7 @@ def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     refine_on(chain, student, vectors)
     notes = {"gate": gate_student(chain, student, vectors, "refine", chain.config.gate.refine)}
     with chain.writes("refine", notes) as folder:
-        save_folder(student, folder)
+        chain.save(student, folder)
     chain.log(stage="refine", **notes["gate"]["figures"])
     return notes
 

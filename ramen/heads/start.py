@@ -15,6 +15,7 @@ from ramen.errors import InputError
 from ramen.files import replacing
 
 TEACHER_LABELS = "labels.safetensors"  # in the encoder's folder
+HELD_OUT = "held_out.json"  # there, too: training points whose pairs no phase of the distillation has seen
 
 
 def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> None:
@@ -52,6 +53,30 @@ def read_teacher_labels(folder: Path, uids: list[str]) -> torch.Tensor | None:
             "add encoder.labels=own"
         )
     return F.normalize(vectors[[row_of[uid] for uid in uids]], dim=1)
+
+
+def write_held_out(folder: Path, uids: list[str]) -> None:
+    """Keep the names of the training points that distillation held out beside the encoder."""
+    with replacing(folder / HELD_OUT) as part:
+        part.write_text(json.dumps(uids), encoding="utf-8")
+
+
+def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
+    """Rows, among training points of these names, that distillation held out; None where the folder does not say.
+
+    A choice that is made on points which the student has learnt from favours the student.
+
+    Raises:
+        InputError: a damaged file.
+    """
+    path = folder / HELD_OUT
+    if not path.exists():
+        return None
+    try:
+        held_out = set(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a list of names: {error}") from error
+    return np.array([row for row, uid in enumerate(uids) if uid in held_out], dtype=np.int64)
 
 
 def turned(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

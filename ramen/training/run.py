@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ramen.config import Config, load_config
@@ -16,10 +17,11 @@ from ramen.data import Dataset, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.base import Encoder
-from ramen.encoders.build import check_encoder
+from ramen.encoders.build import check_encoder, student_folder
 from ramen.errors import InputError
 from ramen.files import raise_clearly, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
+from ramen.heads.start import read_held_out
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
 from ramen.training.auto import choose_graphs
@@ -31,7 +33,7 @@ from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
-from ramen.training.split import Split, cut, whole
+from ramen.training.split import Split, cut, split_off, whole
 from ramen.training.stage1 import train_encoder
 
 
@@ -123,8 +125,13 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
         lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
         return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
     settings, seed = material.config.validation, material.config.seed
-    start_vectors = encoder.encode(material.tokens["points"]).numpy()
-    split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
+    held_out = _unseen(material) if settings.share else None
+    if held_out is not None:
+        split = split_off(material.dataset, held_out)
+        log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
+    else:
+        start_vectors = encoder.encode(material.tokens["points"]).numpy()
+        split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
     path = out / CHECKPOINTS / "choose.safetensors"
     lambdas, walks = _graphs(material, split, encoder, out / CHECKPOINTS / "graphs.json", log)
     split = material.see(split, walks, log)
@@ -137,6 +144,18 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
         part.write_text(json.dumps({"choice": asdict(choice), "figures": figures}))
     path.unlink(missing_ok=True)
     return choice, figures
+
+
+def _unseen(material: Material) -> np.ndarray | None:
+    """Labelled rows that a student's distillation held out, or None where it does not say or there are none."""
+    config, dataset = material.config, material.dataset
+    if config.encoder.kind != "hlm":
+        return None
+    rows = read_held_out(student_folder(config.encoder.backbone), dataset.train.uids)
+    if rows is None:
+        return None
+    rows = rows[np.diff(dataset.train_targets.indptr)[rows] > 0]
+    return rows if len(rows) else None
 
 
 def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> tuple[Lambdas, bool]:

@@ -76,8 +76,17 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
     order = rng.permutation(len(sizes))
     order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
-    is_held = np.isin(groups, chosen)
-    rows, held_out = labelled[~is_held], labelled[is_held]
+    return split_off(dataset, labelled[np.isin(groups, chosen)])
+
+
+def split_off(dataset: Dataset, held_out: np.ndarray) -> Split:
+    """The split that holds out these rows of the training part, with the rules of :func:`cut` for pairs and labels.
+
+    Args:
+        dataset: its training part is cut.
+        held_out: int64, ascending; rows with a label.
+    """
+    rows = np.setdiff1d(_labelled(dataset.train_targets), held_out)
     texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
     targets = _without_mirrors(dataset, held_out)
     truth = dataset.train_targets[held_out]

@@ -66,12 +66,13 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
     """Its queries score the teacher's label vectors that lie beside it."""
     from hlm_bridge.chain import Chain
     from hlm_bridge.vectors import teacher_vectors
-    from ramen.heads.start import read_teacher_labels
+    from ramen.heads.start import read_held_out, read_teacher_labels
 
     config = chain_config(*words)
     out = run(config)
     chain = Chain(config)
     kept = read_teacher_labels(out / "student", chain.dataset.labels.uids)
+    np.testing.assert_array_equal(read_held_out(out / "student", chain.dataset.train.uids), chain.split.held_out)
     np.testing.assert_allclose(kept.numpy(), teacher_vectors(chain).labels, atol=1e-3)
 
 

@@ -12,7 +12,15 @@ import ramen
 from ramen.config import load_config
 from ramen.encoders.folder import load_folder
 from ramen.errors import InputError
-from ramen.heads.start import TEACHER_LABELS, read_teacher_labels, turned, write_teacher_labels
+from ramen.heads.start import (
+    HELD_OUT,
+    TEACHER_LABELS,
+    read_held_out,
+    read_teacher_labels,
+    turned,
+    write_held_out,
+    write_teacher_labels,
+)
 from ramen.training.material import prepare
 
 FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
@@ -76,6 +84,21 @@ def test_validation_says_whose_labels_the_head_starts_from(distilled, planted, t
     words += ["stage1.lr=1e-6", "stage1.min_steps=2", "stage1.epochs=1"] if expected == "teacher" else []
     run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=words)
     assert json.loads((run / "metrics.json").read_text())["chosen"]["labels"] == expected
+
+
+def test_validation_holds_out_what_the_distillation_held_out(distilled, planted, tmp_path, quick):
+    """A student knows the pairs it was trained on; a choice made on those would favour it."""
+    data = ramen.load_dataset(planted)
+    held_out = [uid for uid, row in zip(data.train.uids, data.train_targets, strict=True) if row.nnz][::7]
+    write_held_out(distilled / "student", [*held_out, "of another set"])
+    rows = read_held_out(distilled / "student", data.train.uids)
+    assert [data.train.uids[row] for row in rows] == held_out
+    steps = [word for word in quick if not word.startswith("encoder.")]
+    run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
+    assert f"validation: the {len(held_out)} points" in (run / "log.jsonl").read_text()
+    (distilled / "student" / HELD_OUT).write_text("no")
+    with pytest.raises(InputError, match="held_out.json: not a list of names"):
+        ramen.train(planted, out=tmp_path / "b", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
 
 
 def test_turned_undoes_a_rotation():
