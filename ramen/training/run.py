@@ -125,7 +125,7 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
         lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
         return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
     settings, seed = material.config.validation, material.config.seed
-    held_out = _unseen(material) if settings.share else None
+    held_out = _unseen(material, log) if settings.share else None
     if held_out is not None:
         split = split_off(material.dataset, held_out)
         log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
@@ -146,16 +146,23 @@ def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[
     return choice, figures
 
 
-def _unseen(material: Material) -> np.ndarray | None:
-    """Labelled rows that a student's distillation held out, or None where it does not say or there are none."""
+def _unseen(material: Material, log: Log) -> np.ndarray | None:
+    """Labelled rows that a student's distillation held out, or None where it does not say or they are too few."""
     config, dataset = material.config, material.dataset
     if config.encoder.kind != "hlm":
         return None
     rows = read_held_out(student_folder(config.encoder.backbone), dataset.train.uids)
     if rows is None:
         return None
-    rows = rows[np.diff(dataset.train_targets.indptr)[rows] > 0]
-    return rows if len(rows) else None
+    labelled = np.diff(dataset.train_targets.indptr) > 0
+    rows = rows[labelled[rows]]
+    if len(rows) < min(config.validation.min_points, labelled.sum() // 4):  # a choice by so few is chance
+        log(
+            stage="choose",
+            note=f"validation: the distillation held out {len(rows)} points, too few; the student knows some",
+        )
+        return None
+    return rows
 
 
 def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, log: Log) -> tuple[Lambdas, bool]:

@@ -89,13 +89,16 @@ def test_validation_says_whose_labels_the_head_starts_from(distilled, planted, t
 def test_validation_holds_out_what_the_distillation_held_out(distilled, planted, tmp_path, quick):
     """A student knows the pairs it was trained on; a choice made on those would favour it."""
     data = ramen.load_dataset(planted)
-    held_out = [uid for uid, row in zip(data.train.uids, data.train_targets, strict=True) if row.nnz][::7]
+    held_out = [uid for uid, row in zip(data.train.uids, data.train_targets, strict=True) if row.nnz][::3]
     write_held_out(distilled / "student", [*held_out, "of another set"])
     rows = read_held_out(distilled / "student", data.train.uids)
     assert [data.train.uids[row] for row in rows] == held_out
     steps = [word for word in quick if not word.startswith("encoder.")]
     run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
     assert f"validation: the {len(held_out)} points" in (run / "log.jsonl").read_text()
+    write_held_out(distilled / "student", held_out[:5])
+    few = ramen.train(planted, out=tmp_path / "few", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
+    assert "held out 5 points, too few" in (few / "log.jsonl").read_text()
     (distilled / "student" / HELD_OUT).write_text("no")
     with pytest.raises(InputError, match="held_out.json: not a list of names"):
         ramen.train(planted, out=tmp_path / "b", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
