@@ -264,8 +264,18 @@ def _write(options: argparse.Namespace) -> None:
     for ending, content in {"json": json.dumps(facts, indent=1), "md": "\n".join(lines)}.items():
         path = options.out / f"bridge.{ending}"
         part = path.with_suffix(f".{ending}.part")
-        part.write_text(content + "\n", encoding="utf-8")
+        part.write_text(_anywhere(content, options) + "\n", encoding="utf-8")
         os.replace(part, path)
+
+
+def _anywhere(content: str, options: argparse.Namespace) -> str:
+    """Without the folders of this machine."""
+    names = {str(options.work): "WORK", str(options.out): "OUT", os.environ["RAMEN_DATA"]: "RAMEN_DATA"}
+    if options.texts:
+        names[str(options.texts)] = "TEXTS"
+    for folder in sorted(names, key=len, reverse=True):
+        content = content.replace(folder, names[folder])
+    return content
 
 
 def _chains(options: argparse.Namespace, lines: list[str]) -> dict[str, Any]:
