@@ -5,6 +5,18 @@ from ramen.data.check import check
 from ramen.data.dataset import Card, Dataset, Graph, Texts
 from ramen.data.layouts import load_dataset
 from ramen.data.lists import from_lists
+from ramen.data.read_words import given_features
 from ramen.data.write import write_dataset
 
-__all__ = ["Card", "Dataset", "Graph", "Texts", "check", "from_lists", "load_card", "load_dataset", "write_dataset"]
+__all__ = [
+    "Card",
+    "Dataset",
+    "Graph",
+    "Texts",
+    "check",
+    "from_lists",
+    "given_features",
+    "load_card",
+    "load_dataset",
+    "write_dataset",
+]

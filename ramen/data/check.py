@@ -15,7 +15,8 @@ from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
 from ramen.data.leaks import told_pairs
-from ramen.data.read_graphs import graph_files
+from ramen.data.read_graphs import graph_places
+from ramen.data.read_words import read_features
 
 SHOWN = 20  # problems listed per file; the rest is counted
 TAIL = 2  # a tail label has at most this many training points
@@ -64,6 +65,11 @@ def check(path: str | Path) -> Report:
     if problems:
         return Report(folder, problems=_listed(problems))
     assert dataset is not None, "a reader that finds no problem returns a data set"
+    if dataset.features is None:
+        sizes = len(dataset.train), len(dataset.test), dataset.n_labels
+        dataset.features, problems = collect(read_features(folder, *sizes))
+        if problems:
+            return Report(folder, problems=_listed(problems))
     return Report(folder, warnings=_warnings(dataset), statistics=statistics(dataset))
 
 
@@ -104,12 +110,12 @@ def _warnings(dataset: Dataset) -> list[str]:
     counts = [("labels have no training point", int((per_label == 0).sum()))]
     for name, texts, targets in splits:
         counts.append((f"{name} points have no label", int((np.diff(targets.indptr) == 0).sum())))
-        if dataset.features is None:
+        if dataset.has_texts:
             counts.append((f"{name} points have no text", _blank(texts)))
-        else:
+        if dataset.features is not None:
             rows = dataset.features.train if name == "training" else dataset.features.test
             counts.append((f"{name} points have no feature", int((np.diff(rows.indptr) == 0).sum())))
-    if dataset.features is None:
+    if dataset.has_texts:
         counts.append(("labels have no text", _blank(dataset.labels)))
     counts.append(("test points have the very text of a training point", _seen(dataset)))
     for name, pairs in (("training", _self_pairs(dataset, 0)), ("test", _self_pairs(dataset, 1))):
@@ -120,7 +126,7 @@ def _warnings(dataset: Dataset) -> list[str]:
         told = f"test pairs are told by graph {kind}: the label is linked to an anchor with the test point's title"
         counts.append((told, len(told_pairs(graph, dataset))))
     found = [f"{count:,} {text}" for text, count in counts if count]
-    found += [f"{path}: not a graph file, ignored" for path in graph_files(dataset.path / "graphs")[1]]
+    found += [f"{path}: not a graph file, ignored" for path in graph_places(dataset.path)[1]]
     return found + _card_warnings(dataset)
 
 

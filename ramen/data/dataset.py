@@ -105,7 +105,7 @@ class Dataset:
         graphs: by kind; test points never have graph rows.
         train_filter, test_filter: int64 (F, 2) of (row, label) pairs that are neither right nor wrong.
         card: propensity constants and where they come from.
-        features: where the folder has them; texts may then be blank.
+        features: of a folder without texts; beside texts :func:`ramen.data.given_features` reads them.
     """
 
     path: Path
@@ -119,6 +119,11 @@ class Dataset:
     test_filter: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     card: Card = field(default_factory=lambda: Card("none"))
     features: Features | None = None
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether any training point has one."""
+        return any(self.train.titles) or any(self.train.contents)
 
     @property
     def n_labels(self) -> int:

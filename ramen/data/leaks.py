@@ -8,6 +8,7 @@ import numpy as np
 
 from ramen.data.dataset import Dataset, Graph
 from ramen.data.matrices import MATRIX
+from ramen.data.read_graphs import FOLDER
 from ramen.errors import InputError
 
 MOST = 0.5  # share of the test points above which a graph is a leak and no chance
@@ -46,9 +47,12 @@ def refuse_leaks(dataset: Dataset, kinds: list[str]) -> None:
     ask = "remove it, leave the graph out (--graphs), or set data.leaks=allow if that is meant"
     for kind in kinds:
         for ending in MATRIX:
-            path = dataset.path / "graphs" / f"{kind}_tst_X_Y{ending}"
-            if os.path.exists(path):  # also where the folder was read from may be closed by now
-                raise InputError(f"{path}: graph rows of test points, expected none: a run must not know them; {ask}")
+            for place in (dataset.path / FOLDER, dataset.path):
+                path = place / f"{kind}_tst_X_Y{ending}"
+                if os.path.exists(path):  # also where the folder was read from may be closed by now
+                    raise InputError(
+                        f"{path}: graph rows of test points, expected none: a run must not know them; {ask}"
+                    )
         told = len(np.unique(told_pairs(dataset.graphs[kind], dataset)[:, 0]))
         if told > MOST * len(dataset.test):
             raise InputError(

@@ -9,27 +9,42 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.dataset import Graph
-from ramen.data.files import Problem, Reading, find_one, lines, one_line
+from ramen.data.files import Problem, Reading, candidates, find_one, lines, one_line
 from ramen.data.matrices import MATRIX, TEXT, at_row, read_matrix, rows_of
 
-_GRAPH_FILE = re.compile(r"(?P<kind>.+)(?:_(?:trn|lbl)_X_Y\.(?:npz|txt|txt\.gz)|\.raw\.txt(?:\.gz)?)")
+FOLDER = "graphs"
+_LINKS = re.compile(r"(?P<kind>.+)_(?:trn|lbl)_X_Y\.(?:npz|txt|txt\.gz)")
+_ANCHORS = re.compile(r"(?P<kind>.+)\.raw\.txt(?:\.gz)?")
 
 
-def graph_files(folder: Path) -> tuple[list[str], list[Path]]:
-    """Kinds of graph that a ``graphs`` folder has files of, and its files that belong to none."""
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    matches = {name: _GRAPH_FILE.fullmatch(name) for name in names}
-    kinds = sorted({match["kind"] for match in matches.values() if match})
-    return kinds, [folder / name for name, match in matches.items() if not match]
+def graph_places(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Where the files of each kind of graph of a data set are, ``graphs/`` or beside the rest, and strays.
+
+    Returns:
+        The folder of each kind, and the files of ``graphs/`` that belong to none.
+    """
+    within = sorted((folder / FOLDER).iterdir()) if (folder / FOLDER).is_dir() else []
+    matches = {path: _LINKS.fullmatch(path.name) or _ANCHORS.fullmatch(path.name) for path in within}
+    # Beside the rest only links make a graph: train.raw.txt holds the texts of points.
+    beside = [_LINKS.fullmatch(path.name) for path in sorted(folder.iterdir())]
+    places = {match["kind"]: folder for match in beside if match}
+    places |= {match["kind"]: folder / FOLDER for match in matches.values() if match}
+    return dict(sorted(places.items())), [path for path, match in matches.items() if not match]
 
 
 def read_graphs(folder: Path, n_train: int | None, n_labels: int | None) -> Reading[dict[str, Graph]]:
-    """Every graph of the folder, by kind; entries are links, so whatever their weight they are read as 1."""
+    """Every graph of a data set, by kind; entries are links, so whatever their weight they are read as 1."""
     graphs: dict[str, Graph] = {}
-    for kind in graph_files(folder)[0]:
-        anchor_file = yield from find_one(folder, f"{kind}.raw", TEXT)
+    for kind, place in graph_places(folder)[0].items():
+        if place != folder:
+            twice = [path for side in ("trn", "lbl") for path in candidates(folder, f"{kind}_{side}_X_Y", MATRIX)]
+            for also in twice:
+                yield Problem(also, f"graph {kind!r} is in {FOLDER}/ too, expected in one of the two")
+        anchor_file = yield from find_one(place, f"{kind}.raw", TEXT)
+        if anchor_file is None and place == folder:
+            anchor_file = yield from find_one(folder, f"raw_data/{kind}.raw", TEXT)
         if anchor_file is None:
-            yield Problem(folder / f"{kind}.raw.txt", f"not there, expected the anchors' texts of graph {kind!r}")
+            yield Problem(place / f"{kind}.raw.txt", f"not there, expected the anchors' texts of graph {kind!r}")
             continue
         anchors: list[str] = []
         whole = True
@@ -42,7 +57,7 @@ def read_graphs(folder: Path, n_train: int | None, n_labels: int | None) -> Read
         sides: list[sp.csr_matrix | None] = []
         found = False
         for side, rows, name in (("trn", n_train, "training points"), ("lbl", n_labels, "labels")):
-            path = yield from find_one(folder, f"{kind}_{side}_X_Y", MATRIX)
+            path = yield from find_one(place, f"{kind}_{side}_X_Y", MATRIX)
             found = found or path is not None
             sides.append((yield from read_links(path, rows, name, n_anchors, anchor_file)) if path else None)
         if not found:

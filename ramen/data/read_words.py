@@ -8,14 +8,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.dataset import Dataset, Features
-from ramen.data.files import Problem, Reading, candidates, find_one, lines
+from ramen.data.files import Problem, Reading, candidates, find_one, lines, strict
 from ramen.data.matrices import MATRIX, TEXT, at_row, read_matrix, rows_of
 from ramen.data.rest import assembled, numbered, read_names
 from ramen.data.sparse_text import read_bag_of_words
+from ramen.errors import InputError
 
 Split = tuple[sp.csr_matrix, sp.csr_matrix]  # features and targets
 
 _FEATURE_NAMES, _LABEL_NAMES = ("Xf",), ("Y", "Yf")
+_PARTS = {"trn": "training points", "tst": "test points", "lbl": "labels"}
 
 
 def read_matrices(folder: Path) -> Reading[Dataset | None]:
@@ -26,8 +28,42 @@ def read_matrices(folder: Path) -> Reading[Dataset | None]:
     test: Split | None = _none_of(train)
     if candidates(folder, "tst_X_Xf", MATRIX) or candidates(folder, "tst_X_Y", MATRIX):
         test = yield from _matrices(folder, "tst")
-    labels = yield from _label_features(folder, train[1].shape[1], train[0].shape[1])
+    labels = yield from _features(folder, "lbl", train[1].shape[1], train[0].shape[1])
     return (yield from _whole(folder, train, test, labels, "tst_X"))
+
+
+def read_features(folder: Path, n_train: int, n_test: int, n_labels: int) -> Reading[Features | None]:
+    """The bags of words that may stand beside texts, ``{trn,tst,lbl}_X_Xf``; None where no file is.
+
+    Each part must have as many rows as the data set has, and all of them the same columns.
+    """
+    train = yield from _features(folder, "trn", n_train, None)
+    if train is None:
+        return None
+    test: sp.csr_matrix | None = train[:0]
+    if n_test:
+        test = yield from _features(folder, "tst", n_test, train.shape[1])
+        if test is None and not candidates(folder, "tst_X_Xf", MATRIX):
+            yield Problem(folder / "tst_X_Xf.txt", "not there, expected beside trn_X_Xf as there are test points")
+    labels = yield from _features(folder, "lbl", n_labels, train.shape[1])
+    names = yield from read_names(folder, _FEATURE_NAMES, train.shape[1], "features")
+    return None if test is None else Features(train, test, labels, names)
+
+
+def given_features(dataset: Dataset) -> Features:
+    """The bags of words of a data set; where it has texts too, they are read at the first call.
+
+    Raises:
+        InputError: it has none, or they do not fit its points and labels.
+    """
+    if dataset.features is None:
+        sizes = len(dataset.train), len(dataset.test), dataset.n_labels
+        dataset.features = strict(read_features(dataset.path, *sizes))
+    if dataset.features is None:
+        raise InputError(
+            f"{dataset.path}: has no bags of words (trn_X_Xf.txt), expected some for a run of --preset words"
+        )
+    return dataset.features
 
 
 def read_single_files(folder: Path) -> Reading[Dataset | None]:
@@ -98,13 +134,18 @@ def _matrices(folder: Path, split: str) -> Reading[Split | None]:
     return found[0], found[1]
 
 
-def _label_features(folder: Path, n_labels: int, n_features: int) -> Reading[sp.csr_matrix | None]:
-    path = yield from find_one(folder, "lbl_X_Xf", MATRIX)
+def _features(folder: Path, part: str, n_rows: int, n_columns: int | None) -> Reading[sp.csr_matrix | None]:
+    """``{part}_X_Xf``; None where it is not there, or after a problem."""
+    path = yield from find_one(folder, f"{part}_X_Xf", MATRIX)
     if path is None:
         return None
     matrix = yield from read_matrix(path)
-    if matrix is not None and matrix.shape != (n_labels, n_features):
-        yield Problem(path, f"shape {matrix.shape}, expected {(n_labels, n_features)}: labels x features")
+    if matrix is None:
+        return None
+    for count, expected, name in ((matrix.shape[0], n_rows, "rows"), (matrix.shape[1], n_columns, "columns")):
+        if expected is not None and count != expected:
+            yield Problem(path, f"{count} {name}, expected {expected}: {_PARTS[part]} x features")
+            return None
     return matrix
 
 

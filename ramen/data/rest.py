@@ -40,7 +40,7 @@ def assembled(
     )
     train_filter = yield from read_filter(folder / "filter_labels_train.txt", n_train, n_labels)
     test_filter = yield from read_filter(folder / "filter_labels_test.txt", n_test, n_labels)
-    graphs = yield from read_graphs(folder / "graphs", n_train, n_labels)
+    graphs = yield from read_graphs(folder, n_train, n_labels)
     card, _ = yield from read_card(folder)
     train_targets, test_targets = targets
     if train_targets is None or test_targets is None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream_problem
 
-BLOCK = 1 << 24  # bytes parsed at once: bounds the memory to a few hundred MB whatever the size of the file
+BLOCK = 1 << 22  # bytes parsed at once: what is made beside the result is some ten times this
 
 _HEADERS = {n: re.compile(rb"\s*" + rb"\s+".join([rb"(\d{1,15})"] * n) + rb"\s*") for n in (2, 3)}
 _SPARE = 1_000_000  # columns that a header may name beyond a hundred times what the rows use

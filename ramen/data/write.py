@@ -83,7 +83,12 @@ def _read_back(beside: Path, out: Path) -> None:
 
 def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file."""
-    yield from _texts(ds) if ds.features is None else _bags(ds, ds.features)
+    if ds.features is None or ds.has_texts:
+        yield from _texts(ds)
+    else:
+        yield from _numbers(ds)
+    if ds.features is not None:
+        yield from _bags(ds, ds.features)
     yield "filter_labels_train.txt", _pairs(ds.train_filter)
     yield "filter_labels_test.txt", _pairs(ds.test_filter)
     for kind, graph in sorted(ds.graphs.items()):
@@ -99,15 +104,20 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
 
 
 def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes]]:
-    """Matrices of features and targets, and names; uids are the numbers of the rows."""
-    splits = [("trn", features.train, ds.train_targets), ("tst", features.test, ds.test_targets)]
-    for name, rows, targets in splits[: 2 if len(ds.test) else 1]:
-        yield f"{name}_X_Xf.npz", sparse_npz(_sorted(rows))
-        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(_sorted(targets)))
+    """Matrices of features, and their names."""
+    yield "trn_X_Xf.npz", sparse_npz(_sorted(features.train))
+    if len(ds.test):
+        yield "tst_X_Xf.npz", sparse_npz(_sorted(features.test))
     if features.labels is not None:
         yield "lbl_X_Xf.npz", sparse_npz(_sorted(features.labels))
     if features.names:
         yield "Xf.txt.gz", _packed(f"{one_line(name)}\n" for name in features.names)
+
+
+def _numbers(ds: Dataset) -> Iterator[tuple[str, bytes]]:
+    """Targets and the names of labels, for points without text; uids are the numbers of the rows."""
+    for name, targets in [("trn", ds.train_targets), ("tst", ds.test_targets)][: 2 if len(ds.test) else 1]:
+        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(_sorted(targets)))
     yield "Y.txt.gz", _packed(f"{one_line(title)}\n" for title in ds.labels.titles)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import yaml
 
-from ramen.data import Dataset, load_dataset
+from ramen.data import Dataset, given_features, load_dataset
 from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
@@ -88,7 +88,7 @@ def rankings(
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    asked = dataset.test.joined() if tagger.encoder is not None else _bags(dataset)
+    asked = dataset.test.joined() if tagger.encoder is not None else given_features(dataset).test
     ranked = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
     return {name: padded(labels) for name, labels in ranked.items()}
 
@@ -134,9 +134,3 @@ def _trained_on(run: str | Path) -> str:
     check_run(Path(run))
     settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))
     return settings.get("data", {}).get("text", "full")
-
-
-def _bags(dataset: Dataset) -> sp.csr_matrix:
-    if dataset.features is None:
-        raise InputError(f"{dataset.path}: has no bags of words, which the run reads")
-    return dataset.features.test

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import torch
 
 from ramen.config import Config
-from ramen.data import Dataset
+from ramen.data import Dataset, given_features
 from ramen.data.dataset import Features
 from ramen.heads.given import SETS, GivenWords
 from ramen.inference.artefact import save_run
@@ -53,7 +53,7 @@ class GivenFitter(Fitter):
 
     def __init__(self, material: Material, split: Split, given: GivenWords) -> None:
         self.material, self.split, self.config = material, split, material.config
-        self.given, self.bags = given, _features(material.dataset)
+        self.given, self.bags = given, given_features(material.dataset)
         self.points = torch.from_numpy(given.vectors(self.bags.train))
         self.targets = split.targets[split.rows]
         self.filtered = material.filtered[split.rows]
@@ -85,7 +85,7 @@ class GivenFitter(Fitter):
 
 def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     """Choose on a split, fit on everything, save; the folder is open."""
-    features = _features(dataset)
+    features = given_features(dataset)
     given = GivenWords.fit(features.train, SETS[0], config.seed)
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     material = Material(dataset, config, {}, {}, filtered, {}, None)
@@ -103,8 +103,3 @@ def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     metrics = {"chosen": asdict(choice), "validation": figures}
     save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics)
     shutil.rmtree(out / CHECKPOINTS)
-
-
-def _features(dataset: Dataset) -> Features:
-    assert dataset.features is not None, "checked before"
-    return dataset.features

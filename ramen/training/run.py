@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ramen.config import Config, load_config
-from ramen.data import Dataset, load_dataset
+from ramen.data import Dataset, given_features, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.base import Encoder
@@ -107,10 +107,9 @@ def train(
 def check_reads(dataset: Dataset, config: Config) -> None:
     """Refuse a data set without what the preset reads, and an encoder that cannot be found."""
     if config.encoder.kind == "none":
-        if dataset.features is None:
-            raise InputError(f"{dataset.path}: has no bags of words, expected --preset static or transformer")
+        given_features(dataset)
         return
-    if not any(dataset.train.titles) and not any(dataset.train.contents):
+    if not dataset.has_texts:
         instead = "--preset words" if dataset.features is not None else "some"
         raise InputError(f"{dataset.path}: no training point has a text, expected {instead}")
     check_encoder(config.encoder)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.data import check, load_dataset
+from ramen.data import check, given_features, load_dataset, write_dataset
 from ramen.data.layouts import LAYOUTS
 from ramen.errors import InputError
 
@@ -89,6 +89,71 @@ def test_test_split_filters_and_graphs_may_be_missing(small_set):
         path.unlink()
     (small_set / "graphs").rmdir()
     assert load_dataset(small_set).graphs == {}
+
+
+def beside(small_set: Path, texts: str) -> None:
+    """The graph's files among the rest, its anchors' texts in ``texts``."""
+    (small_set / texts).parent.mkdir(exist_ok=True)
+    (small_set / "graphs/colour.raw.txt").rename(small_set / texts)
+    for side in ("trn", "lbl"):
+        (small_set / f"graphs/colour_{side}_X_Y.txt").rename(small_set / f"colour_{side}_X_Y.txt")
+
+
+@pytest.mark.parametrize("texts", ["colour.raw.txt", "raw_data/colour.raw.txt"])
+def test_a_graph_may_lie_beside_the_rest(small_set, texts):
+    within = load_dataset(small_set).graphs["colour"]
+    beside(small_set, texts)
+    found = load_dataset(small_set).graphs
+    assert list(found) == ["colour"] and found["colour"].anchors == within.anchors
+    np.testing.assert_array_equal(found["colour"].points.toarray(), within.points.toarray())
+    np.testing.assert_array_equal(found["colour"].labels.toarray(), within.labels.toarray())
+    (small_set / texts).unlink()
+    with pytest.raises(InputError, match=r"colour.raw.txt: not there, expected the anchors' texts of graph 'colour'"):
+        load_dataset(small_set)
+
+
+def test_a_graph_in_two_places_is_refused(small_set):
+    (small_set / "colour_lbl_X_Y.txt").write_text((small_set / "graphs/colour_lbl_X_Y.txt").read_text())
+    with pytest.raises(InputError, match="colour_lbl_X_Y.txt: graph 'colour' is in graphs/ too, expected in one"):
+        load_dataset(small_set)
+
+
+def test_bags_of_words_beside_texts_are_read_when_asked_for(small_set):
+    for part, rows in (("trn", 3), ("tst", 1), ("lbl", 4)):
+        (small_set / f"{part}_X_Xf.txt").write_text(f"{rows} 2\n" + "0:1 1:0.5\n" * rows)
+    (small_set / "Xf.txt").write_text("red\nround\n")
+    ds = load_dataset(small_set)
+    assert ds.features is None and not check(small_set).problems
+    features = given_features(ds)
+    assert features is ds.features and features.names == ["red", "round"]
+    for matrix, rows in ((features.train, 3), (features.test, 1), (features.labels, 4)):
+        np.testing.assert_array_equal(matrix.toarray(), [[1, 0.5]] * rows)
+    write_dataset(ds, small_set.parent / "again")
+    again = load_dataset(small_set.parent / "again")
+    assert again.train == ds.train
+    np.testing.assert_array_equal(given_features(again).labels.toarray(), features.labels.toarray())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("trn_X_Xf.txt", "2 2\n0:1\n\n", "trn_X_Xf.txt: 2 rows, expected 3: training points x features"),
+        ("tst_X_Xf.txt", "1 3\n0:1\n", "tst_X_Xf.txt: 3 columns, expected 2: test points x features"),
+        ("tst_X_Xf.txt", None, "tst_X_Xf.txt: not there, expected beside trn_X_Xf as there are test points"),
+        ("lbl_X_Xf.txt", "3 2\n0:1\n\n\n", "lbl_X_Xf.txt: 3 rows, expected 4: labels x features"),
+        ("Xf.txt", "red\n", "Xf.txt: 1 lines, expected 2 as there are features"),
+    ],
+)
+def test_bags_of_words_that_do_not_fit_the_texts(small_set, name, text, told):
+    for part, rows in (("trn", 3), ("tst", 1), ("lbl", 4)):
+        (small_set / f"{part}_X_Xf.txt").write_text(f"{rows} 2\n" + "0:1 1:0.5\n" * rows)
+    if text is None:
+        (small_set / name).unlink()
+    else:
+        (small_set / name).write_text(text)
+    assert any(told in problem for problem in check(small_set).problems)
+    with pytest.raises(InputError, match=told.split(":")[1].strip()[:20]):
+        given_features(load_dataset(small_set))
 
 
 def test_weights_of_a_graph_are_read_as_links(small_set):
