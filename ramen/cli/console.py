@@ -57,6 +57,18 @@ def show_log() -> None:
     logger.setLevel(logging.INFO)
 
 
+def check_file(path: Path, option: str) -> None:
+    """Refuse a file that cannot be written, before the work.
+
+    Raises:
+        InputError: its folder is missing, or it is a folder.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: folder {path.parent} is missing")
+    if path.is_dir():
+        raise InputError(f"{option} {path}: found a folder, expected a file to write")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` beside ``path``, then rename: the file is whole or as it was."""
     part = path.with_name(path.name + ".part")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ramen.cli.console import assignments, say, say_next, show, write_json
+from ramen.cli.console import assignments, check_file, say, say_next, show, write_json
+
+if TYPE_CHECKING:
+    from ramen.data import Dataset
+    from ramen.data.check import Report
 
 PREPARE_EXAMPLES = """\b
 Examples:
@@ -37,7 +41,7 @@ Examples:
 CHECK_EXAMPLES = """\b
 Examples:
   ramen data check data/planted
-  ramen data check data/LF-AmazonTitles-131K && echo sound
+  ramen data check data/LF-AmazonTitles-131K --html page.html && echo sound
 """
 
 app = typer.Typer(help="Build data sets and check them.")
@@ -136,6 +140,9 @@ def check(
     make_filters: Annotated[
         bool, typer.Option("--make-filters", help="Write the filters of reciprocal pairs: filter_labels_*.txt.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page for a browser, with plots of the labels and graphs.")
+    ] = None,
 ) -> None:
     """Check a data set and show its statistics.
 
@@ -145,11 +152,16 @@ def check(
     from ramen.data import load_dataset
     from ramen.data.check import check as check_folder
     from ramen.graph.forecast import forecast_lines
+    from ramen.pages.plots import check_plots
 
+    if html is not None:
+        check_plots()
+        check_file(html, "--html")
     report = check_folder(data)
     for line in report.lines():
         show(line)
     if report.problems:
+        _write_page(html, report, None, [])
         raise typer.Exit(2)
     dataset = load_dataset(data)
     if make_filters:
@@ -158,6 +170,16 @@ def check(
         for name, count in write_filters(dataset).items():
             say(f"{data / name}: {count:,} pairs")
         dataset = load_dataset(data)
-    for line in forecast_lines(dataset):
+    told = forecast_lines(dataset)
+    for line in told:
         show(line)
+    _write_page(html, report, dataset, told)
     say_next("ramen", "train", data, "--out", Path("runs") / data.resolve().name)
+
+
+def _write_page(html: Path | None, report: Report, dataset: Dataset | None, told: list[str]) -> None:
+    if html is not None:
+        from ramen.pages import write_data_page
+
+        write_data_page(html, report, dataset, told)
+        say(f"page: {html}")

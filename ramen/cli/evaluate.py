@@ -8,17 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ramen.cli.console import assignments, say_next, show, write_json
+from ramen.cli.console import assignments, check_file, say, say_next, show, write_json
 from ramen.errors import InputError
 
 EXAMPLES = """\b
 Examples:
   ramen eval runs/planted --data data/planted --against runs/plain --json figures.json
-  ramen eval --predictions scores.npz --data data/planted
+  ramen eval --predictions scores.npz --data data/planted --html page.html
 """
 
 WATCHED = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10")
-METRICS = ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR")
 
 
 def evaluate(
@@ -32,6 +31,9 @@ def evaluate(
         Path | None, typer.Option(metavar="RUN2", help="Compare with this run or file of predictions, point by point.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page for a browser: plots, and ten texts with their labels.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="data.text=title or full; default: the run's.")
     ] = None,
@@ -45,8 +47,9 @@ def evaluate(
     Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
     numpy, -1 for none).
     """
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"--json {json}: folder {json.parent} is missing")
+    for option, path in (("--json", json), ("--html", html)):
+        if path is not None:
+            check_file(path, option)
     options = assignments(overrides or [])
     for key in options.keys() - {"data.text"}:
         raise InputError(f"argument {key}={options[key]!r}: expected data.text=title or data.text=full")
@@ -54,7 +57,10 @@ def evaluate(
     if text not in (None, "title", "full"):
         raise InputError(f"data.text={text!r}: expected one of title, full")
     import ramen
-    from ramen.inference.comparison import compare_systems, evaluate_predictions
+    from ramen.inference.artefact import write_metrics
+    from ramen.inference.comparison import compare_rankings, ranked_by
+    from ramen.inference.evaluation import measured, rankings, trained_on
+    from ramen.pages.plots import check_plots
 
     source = predictions if run is None else run
     if source is None or (run is not None and predictions is not None):
@@ -63,24 +69,33 @@ def evaluate(
         for name, given in (("--scorer", scorer), ("data.text", text)):
             if given is not None:
                 raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
+    if html is not None:
+        check_plots()
     dataset = ramen.load_dataset(data)
-    if run is None:
-        figures = evaluate_predictions(source, dataset)
-    else:
-        figures = ramen.evaluate(run, dataset, save=True, scorer=scorer, text=text)
+    ranked = {"": ranked_by(source, dataset)} if run is None else rankings(run, dataset, scorer, text)
+    figures = measured(ranked, dataset, scorer)
+    if run is not None and scorer is None and text in (None, trained_on(run)):
+        write_metrics(run, figures)
     for line in table(figures["test"], figures["propensity"]):
         show(line)
     show(
         "95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in _watched(figures["intervals"]))
     )
     if against is not None:
-        figures["against"] = {"system": str(against), **compare_systems(against, source, dataset)}
+        ranked[str(against)] = ranked_by(against, dataset)
+        told_by_metric = compare_rankings(ranked[str(against)], ranked[""], dataset)
+        figures["against"] = {"system": str(against), **told_by_metric}
         show(f"against {against}:")
         for name, told in _watched(figures["against"]):
             moved = f"{told['difference']:+.2f} ({told['low']:+.2f} to {told['high']:+.2f})"
             show(f"{name:<7}{told['first']:6.2f} -> {told['second']:5.2f}   {moved}   p {told['p']:.3f}")
     if json is not None:
         write_json(json, figures)
+    if html is not None:
+        from ramen.pages import write_report_page
+
+        write_report_page(html, f"{source.name} on {dataset.card.name}", ranked, figures, dataset)
+        say(f"page: {html}")
     if run is not None:
         say_next("ramen", "tag", run, "a text to tag")
 
@@ -97,10 +112,13 @@ def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]
         propensity: ``{"A": ..., "B": ..., "source": ...}``.
 
     Example:
+        >>> from ramen.metrics.report import METRICS
         >>> figures = {f"{metric}@1": 50.0 for metric in METRICS}
         >>> table(figures, {"A": 0.5, "B": 0.4, "source": "card"})[4]
         'PSP      50.00   A 0.5, B 0.4 (card)'
     """
+    from ramen.metrics.report import METRICS
+
     cut_offs = [key.removeprefix("P@") for key in test if key.startswith("P@")]
     lines = ["      " + "".join(f"{'@' + cut_off:>8}" for cut_off in cut_offs)]
     for metric in METRICS:

@@ -12,7 +12,7 @@ from ramen.data import Dataset
 from ramen.data.files import strict
 from ramen.data.matrices import read_matrix
 from ramen.errors import InputError
-from ramen.inference.evaluation import CUT_OFFS, DEEP, facts_of, figures_of, padded, propensities, rankings
+from ramen.inference.evaluation import CUT_OFFS, DEEP, measured, padded, propensities, rankings
 
 
 def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
@@ -50,8 +50,7 @@ def evaluate_predictions(source: str | Path, dataset: Dataset) -> dict[str, Any]
     Example:
         ``evaluate_predictions("scores.npz", ramen.load_dataset("data/x"))["test"]["P@1"]``
     """
-    labels = ranked_by(Path(source), dataset)
-    return {"test": figures_of(labels, dataset), **facts_of(labels, dataset)}
+    return measured({"": ranked_by(Path(source), dataset)}, dataset)
 
 
 def compare_systems(first: str | Path, second: str | Path, dataset: Dataset) -> dict[str, dict[str, float]]:
@@ -61,12 +60,15 @@ def compare_systems(first: str | Path, second: str | Path, dataset: Dataset) -> 
         For each metric ``{"first", "second", "difference", "low", "high", "p"}``; see
         :class:`ramen.metrics.trust.Difference`.
     """
+    return compare_rankings(ranked_by(Path(first), dataset), ranked_by(Path(second), dataset), dataset)
+
+
+def compare_rankings(first: np.ndarray, second: np.ndarray, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """:func:`compare_systems` of labels of every test point, best first, int (N, K)."""
     from ramen.metrics import compare, per_point
 
-    parts = [
-        per_point(ranked_by(Path(source), dataset), dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
-        for source in (first, second)
-    ]
+    weights = propensities(dataset)
+    parts = [per_point(labels, dataset.test_targets, weights, ks=CUT_OFFS) for labels in (first, second)]
     return {
         name: {
             "first": told.first, "second": told.second, "difference": told.difference, "low": told.low,

@@ -48,22 +48,20 @@ def evaluate(
         InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
     """
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
-    trained_on = _trained_on(run)
-    ranked = rankings(run, dataset, scorer, text or trained_on)
-    joined = ranked.pop("")
-    figures = {
-        "test": figures_of(joined, dataset),
-        **(
-            {"scorers": {name: figures_of(labels, dataset) for name, labels in ranked.items()}}
-            if scorer is None
-            else {}
-        ),
-        **({} if scorer is None else {"scorer": scorer}),
-        **facts_of(joined, dataset),
-    }
-    if save and scorer is None and (text or trained_on) == trained_on:
+    figures = measured(rankings(run, dataset, scorer, text), dataset, scorer)
+    if save and scorer is None and text in (None, trained_on(run)):
         write_metrics(Path(run), figures)
     return figures
+
+
+def measured(ranked: dict[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
+    """The figures of :func:`evaluate` from what :func:`rankings` gives."""
+    alone = {name: figures_of(labels, dataset) for name, labels in ranked.items() if name}
+    return {
+        "test": figures_of(ranked[""], dataset),
+        **({"scorers": alone} if scorer is None and alone else {} if scorer is None else {"scorer": scorer}),
+        **facts_of(ranked[""], dataset),
+    }
 
 
 def rankings(
@@ -76,7 +74,7 @@ def rankings(
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
     tagger = Tagger.load(run)
-    dataset = with_texts(dataset, text or _trained_on(run))
+    dataset = with_texts(dataset, text or trained_on(run))
     ranker = tagger.run.ranker
     if tagger.run.uids != dataset.labels.uids:
         raise InputError(
@@ -129,7 +127,7 @@ def propensities(dataset: Dataset) -> np.ndarray:
     return inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
 
 
-def _trained_on(run: str | Path) -> str:
+def trained_on(run: str | Path) -> str:
     """Which texts a run was trained on."""
     check_run(Path(run))
     settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))

@@ -1,0 +1,107 @@
+"""Plots as SVG inside a page, by matplotlib."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ramen.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "ramen",  # equal plots are equal files
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+}
+# Told apart by the colour-blind too (Wong, Nature Methods 2011), and by their dashes.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+
+
+def check_plots() -> None:
+    """Refuse a page before the work where matplotlib is not installed.
+
+    Raises:
+        InputError: with the command to type.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError("a page needs matplotlib, which is not installed: pip install 'ramen-xc[plot]'") from error
+
+
+def drawn(*panels: Callable[[Axes], None]) -> str:
+    """The panels side by side, each drawn by its function, as a ``data:`` address of SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.8 * len(panels), 3.4), layout="constrained")
+        for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+            panel(axes)
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def curves(
+    of: Mapping[str, Sequence[float]], at: Sequence[float], x: str, y: str, ticks: Sequence[str] = ()
+) -> Callable[[Axes], None]:
+    """A line for each name over the same places."""
+
+    def panel(axes: Axes) -> None:
+        for number, (name, values) in enumerate(of.items()):
+            style: Any = _DASHES[number % len(_DASHES)]
+            colour = _COLOURS[number % len(_COLOURS)]
+            axes.plot(at, values, color=colour, linestyle=style, marker="o", markersize=3, label=name)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(at, ticks or [f"{place:g}" for place in at], rotation=40 if ticks else 0, fontsize="small")
+        if len(of) > 1:
+            axes.legend(fontsize="small")
+
+    return panel
+
+
+def ranked_counts(counts: np.ndarray, x: str, y: str) -> Callable[[Axes], None]:
+    """Counts from the largest to the smallest, both axes by logarithm; those of 0 are left out."""
+
+    def panel(axes: Axes) -> None:
+        ordered = np.sort(counts[counts > 0])[::-1]
+        # A million places draw as a thousand: the curve is the same.
+        at = np.unique(np.geomspace(1, max(1, len(ordered)), 1000).astype(int)) - 1
+        axes.loglog(at + 1, ordered[at] if len(ordered) else at, color=_COLOURS[0], marker="." if len(at) < 30 else "")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+
+    return panel
+
+
+def histogram(of: Mapping[str, np.ndarray], x: str, y: str) -> Callable[[Axes], None]:
+    """Shares of rows by count, each name a line of steps; the last step holds all above the 99th percentile."""
+
+    def panel(axes: Axes) -> None:
+        most = max(1, *(int(np.percentile(counts, 99)) for counts in of.values() if len(counts)), 1)
+        edges = np.unique(np.linspace(0, most + 1, min(most + 1, 40) + 1).astype(int))
+        for number, (name, counts) in enumerate(of.items()):
+            heights = np.histogram(np.minimum(counts, most), edges)[0] * 100.0 / max(1, len(counts))
+            style: Any = _DASHES[number % len(_DASHES)]
+            axes.stairs(heights, edges, color=_COLOURS[number % len(_COLOURS)], linestyle=style, label=name)
+        axes.set_xlabel(f"{x} (last step: {edges[-2]} or more)")
+        axes.set_ylabel(y)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize="small")
+
+    return panel

@@ -1,0 +1,161 @@
+"""The page of ``ramen eval --html``: figures with intervals, curves, rare and frequent labels, scorers, ten texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ramen.data.dataset import Dataset, Texts, join_fields
+from ramen.metrics import by_frequency, inverse_propensity, report
+from ramen.metrics.report import METRICS
+from ramen.pages.page import Answer, Page, Part, write_page
+from ramen.pages.plots import check_plots, curves, drawn
+
+SIDE_BY_SIDE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
+_DEEPEST = 10  # the curves end there
+_TEXTS, _SHOWN = 10, 5  # texts, and labels of each
+_LENGTH, _LABEL_LENGTH = 300, 80  # characters
+
+
+def write_report_page(
+    path: str | Path, title: str, ranked: Mapping[str, np.ndarray], figures: Mapping[str, Any], dataset: Dataset
+) -> None:
+    """Writes a measured system as a page that opens without a network.
+
+    Args:
+        path: file to write.
+        title: of the page.
+        ranked: labels of every test point, best first, int (N, K), -1 for none: of the system under ``""``, and by
+            their names of its scorers and of a system it is compared with.
+        figures: as :func:`ramen.evaluate` gives them, perhaps with ``"against"``.
+        dataset: the test part that was measured.
+
+    Raises:
+        InputError: matplotlib is not installed, or no permission to write there.
+    """
+    check_plots()
+    named = {name or "joined" if len(ranked) > 1 else title: labels for name, labels in ranked.items()}
+    card = dataset.card
+    points = f"{figures['points']:,} test points of {dataset.path.resolve().name}"
+    constants = f"propensity constants A {card.A}, B {card.B} ({card.source})"
+    parts = [_table(figures)]
+    if "published" in figures:
+        parts.append(_published(figures))
+    if "against" in figures:
+        parts.append(_against(figures["against"]))
+    parts += [_curves(named, dataset), _frequency(named, dataset)]
+    if figures.get("scorers"):
+        parts.append(_scorers(figures))
+    parts.append(_answers(ranked[""], dataset))
+    write_page(Path(path), Page(title, f"{points}; {constants}.", parts))
+
+
+def _table(figures: Mapping[str, Any]) -> Part:
+    test, ranges = figures["test"], figures["intervals"]
+    cut_offs = [name.removeprefix("P@") for name in test if name.startswith("P@")]
+    rows = []
+    for metric in METRICS:
+        names = [f"{metric}@{cut_off}" for cut_off in cut_offs]
+        rows.append(
+            [metric, *(f"{test[name]:.2f}  ({ranges[name][0]:.1f} to {ranges[name][1]:.1f})" for name in names)]
+        )
+    text = "Percent; in brackets 95 % intervals of a bootstrap over the test points."
+    return Part("Figures", text=text, head=["", *(f"@{cut_off}" for cut_off in cut_offs)], rows=rows)
+
+
+def _published(figures: Mapping[str, Any]) -> Part:
+    rows = [["this", f"{figures['test']['P@1']:.2f}", f"{figures['test']['PSP@1']:.2f}", "measured here"]]
+    for one in figures["published"]:
+        rows.append([one["method"], *(f"{one[name]:.2f}" if name in one else "" for name in ("P@1", "PSP@1"))])
+        rows[-1].append(one["source"])
+    text = "As published: read each source for the texts, filters and constants that it was measured with."
+    return Part("Beside published figures", text=text, head=["", "P@1", "PSP@1", "source"], rows=rows)
+
+
+def _against(against: Mapping[str, Any]) -> Part:
+    rows = [
+        [
+            name,
+            f"{told['first']:.2f}",
+            f"{told['second']:.2f}",
+            f"{told['difference']:+.2f}  ({told['low']:+.2f} to {told['high']:+.2f})",
+            f"{told['p']:.3f}",
+        ]
+        for name, told in against.items()
+        if name != "system"
+    ]
+    text = (
+        "The same test points, paired; p: chance of a difference as large if it did not matter which system answered."
+    )
+    return Part(f"Against {against['system']}", text=text, head=["", "it", "this", "difference", "p"], rows=rows)
+
+
+def _curves(named: Mapping[str, np.ndarray], dataset: Dataset) -> Part:
+    places = range(1, _DEEPEST + 1)
+    weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
+    found = {name: report(labels, dataset.test_targets, weights, ks=places) for name, labels in named.items()}
+    panels = [
+        curves(
+            {name: [one[f"{metric}@{k}"] for k in places] for name, one in found.items()}, places, "k", f"{metric}@k, %"
+        )
+        for metric in ("P", "PSP")
+    ]
+    return Part("Precision by depth", plot=drawn(*panels), alt="Curves of P@k and of PSP@k for k from 1 to 10.")
+
+
+def _frequency(named: Mapping[str, np.ndarray], dataset: Dataset) -> Part:
+    counts = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
+    found = {name: by_frequency(labels, dataset.test_targets, counts) for name, labels in named.items()}
+    first = next(iter(found.values()))
+    ticks = [f"{group.fewest}–{group.most}" if group.fewest < group.most else f"{group.fewest}" for group in first]
+    places = range(1, len(first) + 1)
+    panels = [
+        curves(
+            {name: [getattr(group, key) for group in groups] for name, groups in found.items()},
+            places, "training points of a label", says, ticks,
+        )
+        for key, says in (("precision", "share of P@5, points"), ("recall", "true pairs found in 5, %"))
+    ]  # fmt: skip
+    text = (
+        "Labels from rare to frequent, in groups that hold about a tenth of the training pairs each: what their hits "
+        "add to P@5, and the share of their true pairs among the first five."
+    )
+    return Part("Rare and frequent labels", text=text, plot=drawn(*panels), alt="P@5 and recall by label frequency.")
+
+
+def _scorers(figures: Mapping[str, Any]) -> Part:
+    systems = {"joined": figures["test"], **figures["scorers"]}
+    rows = [[name, *(f"{one[metric]:.2f}" for metric in SIDE_BY_SIDE)] for name, one in systems.items()]
+    return Part("Scorers side by side", text="Each alone, and joined.", head=["", *SIDE_BY_SIDE], rows=rows)
+
+
+def _answers(ranked: np.ndarray, dataset: Dataset) -> Part:
+    truth = dataset.test_targets
+    asked = np.flatnonzero(np.diff(truth.indptr))
+    rows = asked[np.linspace(0, len(asked) - 1, min(_TEXTS, len(asked))).astype(int)] if len(asked) else asked
+    answers = []
+    for row in rows.tolist():
+        true = truth.indices[truth.indptr[row] : truth.indptr[row + 1]].tolist()
+        given = [label for label in ranked[row, :_SHOWN].tolist() if label >= 0]
+        named = [(_label(dataset.labels, label), label in true) for label in given]
+        missed = [_label(dataset.labels, label) for label in true if label not in given]
+        answers.append(Answer(_text(dataset.test, row), named, missed[: 2 * _SHOWN]))
+    text = (
+        f"Evenly spaced among the test points with a label; the first {_SHOWN} labels, and true ones that were missed."
+    )
+    return Part("Ten texts" if len(answers) == _TEXTS else "Texts", text=text, answers=answers)
+
+
+def _text(texts: Texts, row: int) -> str:
+    return _cut(join_fields(texts.titles[row], texts.contents[row]).replace("\n", " — ") or texts.uids[row], _LENGTH)
+
+
+def _label(texts: Texts, row: int) -> str:
+    return _cut(texts.titles[row] or texts.contents[row] or texts.uids[row], _LABEL_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + " …"

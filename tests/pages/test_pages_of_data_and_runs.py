@@ -1,0 +1,122 @@
+"""The pages: whole, without a network, saying what was measured; whatever the texts hold."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ramen
+from ramen.data import check
+from ramen.inference.evaluation import measured, rankings
+from ramen.pages import write_data_page, write_report_page
+from ramen.pages.page import Answer, Page, Part, write_page
+
+pytest.importorskip("matplotlib", reason="pages need the extra plot")
+
+
+class Parsed(html.parser.HTMLParser):
+    """Tags with their attributes, text, and whether every tag was closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data + "\n"
+
+
+def parsed(path: Path) -> Parsed:
+    page = path.read_text(encoding="utf-8")
+    found = Parsed(page)
+    assert not found.open and not re.search(r"(?:src|href)=.(?!data:)", page), "closed, and nothing from elsewhere"
+    assert all(attributes["alt"] for tag, attributes in found.tags if tag == "img")
+    return found
+
+
+def test_the_page_of_a_data_set(planted, tmp_path):
+    page = tmp_path / "page.html"
+    write_data_page(page, check(planted), ramen.load_dataset(planted), ["graph links: tells"])
+    found = parsed(page)
+    for said in ("n labels", "120", "Graph links", "Graph noise", "graph links: tells", "label edges", "A 0."):
+        assert said in found.text
+    assert sum(tag == "img" for tag, _ in found.tags) == 2 + len(ramen.load_dataset(planted).graphs)
+    again = tmp_path / "again.html"
+    write_data_page(again, check(planted), ramen.load_dataset(planted), ["graph links: tells"])
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_broken_folder_has_a_page_of_its_problems(small_set, tmp_path):
+    (small_set / "tst.json").write_text("<b>\n")
+    command = [sys.executable, "-m", "ramen.cli.main", "data", "check", str(small_set), "--html", "p.html"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    found = parsed(tmp_path / "p.html")
+    assert "tst.json, line 1" in found.text and "cannot be used" in found.text
+    assert "b" not in [tag for tag, _ in found.tags]
+
+
+def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path):
+    data = ramen.load_dataset(planted)
+    np.save(tmp_path / "other.npy", np.tile(np.arange(20), (len(data.test), 1)))
+    command = [sys.executable, "-m", "ramen.cli.main", "eval", str(finished_run), "--data", str(planted)]
+    done = subprocess.run(
+        [*command, "--against", str(tmp_path / "other.npy"), "--html", str(tmp_path / "p.html")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, figures = parsed(tmp_path / "p.html"), ramen.evaluate(finished_run, data)
+    low, high = figures["intervals"]["P@1"]
+    assert f"{figures['test']['P@1']:.2f}  ({low:.1f} to {high:.1f})" in found.text
+    for name, one in figures["scorers"].items():
+        assert name in found.text and f"{one['PSP@5']:.2f}" in found.text
+    assert "other.npy" in found.text and sum(tag == "img" for tag, _ in found.tags) == 2
+    ranked, marks = rankings(finished_run, data)[""], [attributes.get("class") for _, attributes in found.tags]
+    asked = np.flatnonzero(np.diff(data.test_targets.indptr))
+    shown = asked[np.linspace(0, len(asked) - 1, 10).astype(int)]
+    right = sum(int(data.test_targets[row, ranked[row, :5]].astype(bool).sum()) for row in shown)
+    assert marks.count("label right") == right and marks.count("label wrong") == 50 - right
+    assert all(data.test.titles[row][:40] in found.text for row in shown)
+
+
+def test_points_without_text_are_shown_by_their_names(small_set, tmp_path):
+    for name, text in (("train", "4 4 3\n0,2 0:1 3:0.5\n 1:2\n2 \n1\n"), ("test", "2 4 3\n1 2:1.5\n0,1 0:1 1:1\n")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    data = ramen.load_dataset(tmp_path)
+    ranked = {"": np.array([[1, 0, 2, *[-1] * 97], [2, 1, 0, *[-1] * 97]])}
+    write_report_page(tmp_path / "p.html", "ours", ranked, measured(ranked, data), data)
+    write_data_page(tmp_path / "d.html", check(tmp_path), data)
+    assert "tst:1" in parsed(tmp_path / "p.html").text and parsed(tmp_path / "d.html").text
+
+
+def test_what_texts_hold_is_never_read_as_html(tmp_path):
+    ugly = "<script>alert(1)</script> & \"'\u202e \ud800"
+    page = Page(
+        ugly, ugly, [Part(ugly, ugly, [ugly], [ugly], [[ugly]], answers=[Answer(ugly, [(ugly, True)], [ugly])])]
+    )
+    write_page(tmp_path / "p.html", page)
+    assert "script" not in [tag for tag, _ in parsed(tmp_path / "p.html").tags]
+
+
+@pytest.mark.parametrize("verb", [["data", "check"], ["eval", "--predictions", "x.npy", "--data"]])
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(planted, tmp_path, verb):
+    for path, told in ((tmp_path / "no/p.html", "is missing"), (tmp_path, "found a folder, expected a file to write")):
+        command = [sys.executable, "-m", "ramen.cli.main", *verb, str(planted), "--html", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and told in done.stderr and not done.stdout
