@@ -49,7 +49,10 @@ app = typer.Typer(help="Build data sets and check them.")
 
 @app.command(name="list", epilog=LIST_EXAMPLES)
 def list_(json: Annotated[Path | None, typer.Option(help="Also write all facts to this file.")] = None) -> None:
-    """Show the cards of known data sets: sizes and propensity constants.
+    """Show the cards of known data sets: sizes, propensity constants and the best published P@1.
+
+    --json has all facts, such as the files of an archive, the codes that disagree on A and B, and published figures
+    with their sources.
 
     A folder with the exact name of a card is measured with its constants, and `ramen data check` says where its sizes
     are others.
@@ -57,11 +60,12 @@ def list_(json: Annotated[Path | None, typer.Option(help="Also write all facts t
     from ramen.data.cards import shipped_facts
 
     cards = shipped_facts()
-    show(f"{'set':<26}{'train':>10}{'test':>9}{'labels':>10}   {'A':<5}{'B':<5}what it is")
+    show(f"{'set':<26}{'train':>10}{'test':>9}{'labels':>10}   {'A':<5}{'B':<5}{'P@1 up to':<11}what it is")
     for name, facts in cards.items():
         sizes = [f"{facts[key]:,}" if key in facts else "" for key in ("train", "test", "labels")]
         constants = f"{facts.get('A', 0.55)!s:<5}{facts.get('B', 1.5)!s:<5}"
-        show(f"{name:<26}{sizes[0]:>10}{sizes[1]:>9}{sizes[2]:>10}   {constants}{facts['title']}")
+        best = max((one["P@1"] for one in facts.get("published", []) if "P@1" in one), default="")
+        show(f"{name:<26}{sizes[0]:>10}{sizes[1]:>9}{sizes[2]:>10}   {constants}{best!s:<11}{facts['title']}")
     if json is not None:
         write_json(json, cards)
 

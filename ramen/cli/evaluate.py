@@ -81,6 +81,10 @@ def evaluate(
     show(
         "95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in _watched(figures["intervals"]))
     )
+    if "warning" in figures:
+        say(f"warning: {figures['warning']}")
+    if "published" in figures:
+        show("published: " + "; ".join(map(_published, figures["published"])))
     if against is not None:
         ranked[str(against)] = ranked_by(against, dataset)
         told_by_metric = compare_rankings(ranked[str(against)], ranked[""], dataset)
@@ -98,6 +102,11 @@ def evaluate(
         say(f"page: {html}")
     if run is not None:
         say_next("ramen", "tag", run, "a text to tag")
+
+
+def _published(one: Mapping[str, Any]) -> str:
+    figures = ", ".join(f"{name} {one[name]:.1f}" for name in ("P@1", "PSP@1") if name in one)
+    return f"{one['method']} {figures} ({one['source']})"
 
 
 def _watched(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:

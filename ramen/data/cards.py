@@ -16,10 +16,13 @@ from ramen.errors import WorkError, nearest
 
 DEFAULT_SOURCE = "default: no card for this set"
 
-_TEXT = ("name", "title", "licence", "source", "origin", "split")
+SIZES = ("train", "test", "labels")
+_TEXT = ("name", "title", "licence", "source", "origin", "split", "disagree")
 _NUMBERS = ("A", "B")
-_COUNTS = ("train", "test", "labels")
-KEYS = (*_TEXT, *_NUMBERS, *_COUNTS, "graphs")
+_COUNTS = (*SIZES, "features")
+_LISTS = ("graphs", "files")
+_FIGURES = ("P@1", "PSP@1")
+KEYS = (*_TEXT, *_NUMBERS, *_COUNTS, *_LISTS, "published")
 
 
 def load_card(path: str | Path) -> Card:
@@ -126,5 +129,20 @@ def _fault(key: object, value: object) -> str:
     if key in _NUMBERS:
         sound = type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
         return "" if sound else f"{key} is {value!r}, expected a number of 0 or above"
-    sound = isinstance(value, list) and all(isinstance(kind, str) for kind in value)
-    return "" if sound else f"graphs is {value!r}, expected a list of names"
+    if key in _LISTS:
+        sound = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return "" if sound else f"{key} is {value!r}, expected a list of names"
+    return (
+        ""
+        if isinstance(value, list) and all(map(_is_figure, value))
+        else ("published is not a list of entries with method, source, and P@1, PSP@1 or both in percent")
+    )
+
+
+def _is_figure(entry: object) -> bool:
+    """Whether an entry of ``published`` has what it needs."""
+    if not isinstance(entry, dict) or set(entry) - {"method", "source", *_FIGURES}:
+        return False
+    figures = [entry[name] for name in _FIGURES if name in entry]
+    named = all(isinstance(entry.get(key), str) for key in ("method", "source"))
+    return named and bool(figures) and all(type(value) in (int, float) and 0 <= value <= 100 for value in figures)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import urllib.error
 import urllib.request
@@ -25,6 +29,10 @@ from ramen.files import raise_clearly
 _CHUNK = 1 << 20
 _RATIO, _SPARE = 100, 1 << 30  # bytes that an archive may unpack to: so many times its own, and a gigabyte more
 _SECONDS = 60  # that a server may be silent
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    RuntimeError, struct.error,
+)  # fmt: skip
 _SIZES = ("train", "test", "labels")
 
 
@@ -135,17 +143,28 @@ def unpack(archive: Path, folder: Path) -> None:
                     left = _write(archive, name, stream, folder, left)
         else:
             raise InputError(f"{archive}: expected a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, found none of these")
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise InputError(f"{archive}: a broken archive ({error})") from error
 
 
 def _zipped(archive: Path, packed: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
     for member in packed.infolist():
+        if not member.filename:
+            raise InputError(f"{archive}: a broken archive (a file without a name)")
         if member.is_dir():
             continue
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(f"{archive}: {member.filename!r} is a link, expected files only")
-        with packed.open(member) as stream:
+        try:
+            stream = packed.open(member)
+        except (
+            OSError,
+            ValueError,
+            IndexError,
+            struct.error,
+        ) as error:  # what zipfile makes of a broken list of members
+            raise InputError(f"{archive}: a broken archive ({error})") from error
+        with stream:
             yield member.filename, stream
 
 
@@ -167,8 +186,17 @@ def _write(archive: Path, name: str, stream: IO[bytes], folder: Path, left: int)
     target = folder.joinpath(*path.parts)
     if target.exists():
         raise InputError(f"{archive}: {name!r:.80} is there twice")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("wb")
+    except OSError as error:
+        if isinstance(error, (FileExistsError, NotADirectoryError)) or error.errno in (
+            errno.ENAMETOOLONG,
+            errno.EINVAL,
+        ):
+            raise InputError(f"{archive}: {name!r:.80} is no name for a file here ({error.strerror})") from error
+        raise
+    with file:
         while chunk := stream.read(_CHUNK):
             left -= len(chunk)
             if left < 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ramen.data.dataset import Dataset
 from ramen.data.files import Problem, Reading, strict
-from ramen.data.read import read_label_features
+from ramen.data.read import read_label_features, read_named_labels
 from ramen.data.read_lines import LINE_FILES
 from ramen.data.read_words import read_data_file, read_matrices, read_single_files
 
@@ -36,14 +36,15 @@ class Layout:
 
 def _answers(name: str, need: str) -> bool:
     plain = name.removesuffix(".gz")
-    if ("_X_" in need or need.startswith("Y.")) and plain.endswith(".npz"):
+    if ("_X_" in need or need.startswith("Y.tr")) and plain.endswith(".npz"):
         plain = plain.removesuffix(".npz") + ".txt"
     return any(fnmatchcase(plain, pattern) for pattern in need.split("|"))
 
 
 # Tried in this order; the first that lacks nothing reads the folder.
 LAYOUTS = (
-    Layout("label-feature", needs=("trn.json", "lbl.json"), read=read_label_features),
+    Layout("label-feature", needs=("trn.json|trn.raw.json", "lbl.json|lbl.raw.json"), read=read_label_features),
+    Layout("label names in lines", needs=("trn.json|trn.raw.json", "Y.txt|Yf.txt"), read=read_named_labels),
     *(Layout("texts in lines", needs=files.needs, read=files.read) for files in LINE_FILES),
     Layout("bags of words in matrices", needs=("trn_X_Xf.txt", "trn_X_Y.txt"), read=read_matrices),
     Layout("bags of words, a file a split", needs=("train.txt|*_train.txt",), read=read_single_files),

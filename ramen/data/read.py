@@ -7,22 +7,37 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.data.dataset import Dataset
+from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, Reading, candidates, find_one
-from ramen.data.matrices import MATRIX, at_row, entries, read_matrix, rows_of
+from ramen.data.matrices import MATRIX, TEXT, at_row, entries, read_matrix, rows_of
+from ramen.data.read_lines import read_texts
 from ramen.data.records import Records, read_records
 from ramen.data.rest import assembled
 
-JSON = (".json", ".json.gz")
+JSON = (".json", ".json.gz", ".raw.json", ".raw.json.gz")
 
 
 def read_label_features(folder: Path) -> Reading[Dataset | None]:
     """Reads a whole folder; the value is None, or not to be used, after a problem."""
     label_file = yield from find_one(folder, "lbl", JSON)
+    assert label_file, "the layout needs it"
+    labels = yield from read_records(label_file, None, with_targets=False)
+    return (yield from _with_labels(folder, label_file, labels))
+
+
+def read_named_labels(folder: Path) -> Reading[Dataset | None]:
+    """As :func:`read_label_features`, with the labels a line each in ``Y.txt`` or ``Yf.txt``."""
+    stem = "Y" if candidates(folder, "Y", TEXT) else "Yf"
+    texts = yield from read_texts(folder, stem, "")
+    path = folder / f"{stem}.txt"
+    labels = Records(path, texts or Texts([], [], []), [0] * len(texts or ()), whole=texts is not None)
+    return (yield from _with_labels(folder, path, labels))
+
+
+def _with_labels(folder: Path, label_file: Path, labels: Records) -> Reading[Dataset | None]:
     train_file = yield from find_one(folder, "trn", JSON)
     test_file = yield from find_one(folder, "tst", JSON)
-    assert label_file and train_file, "the layout needs both"
-    labels = yield from read_records(label_file, None, with_targets=False)
+    assert train_file, "both layouts need it"
     if labels.whole and not labels.lengths:
         yield Problem(label_file, "no labels, expected at least one row")
     n_labels = len(labels.lengths) if labels.whole else None

@@ -39,13 +39,13 @@ class LineFiles:
 
     def read(self, folder: Path) -> Reading[Dataset | None]:
         """Reads a folder that has them; the value is not to be used after a problem."""
-        labels = yield from _texts(folder, self.labels, "")
-        train = yield from _texts(folder, self.train, "trn:")
+        labels = yield from read_texts(folder, self.labels, "")
+        train = yield from read_texts(folder, self.train, "trn:")
         targets = yield from _targets(folder, self.train_targets, self.train, train, self.labels, labels)
         test: Texts | None = Texts([], [], [])
         asked: sp.csr_matrix | None = sp.csr_matrix((0, len(labels or ())), dtype=np.float32)
         if candidates(folder, self.test, TEXT) or candidates(folder, self.test_targets, MATRIX):
-            test = yield from _texts(folder, self.test, "tst:")
+            test = yield from read_texts(folder, self.test, "tst:")
             asked = yield from _targets(folder, self.test_targets, self.test, test, self.labels, labels)
         if train is None or test is None or labels is None:
             return None
@@ -65,7 +65,7 @@ LINE_FILES = (
 )
 
 
-def _texts(folder: Path, stem: str, split: str) -> Reading[Texts | None]:
+def read_texts(folder: Path, stem: str, split: str) -> Reading[Texts | None]:
     """Texts of a file, a line each.
 
     Where all lines are ``UID->text`` the uids are those, otherwise the numbers of the rows behind ``split``. Where all

@@ -1,4 +1,4 @@
-"""Vectors of word pieces that an earlier run computed: one file per backbone in the user's cache folder.
+"""The user's cache folder, and in it the vectors of word pieces that an earlier run computed, a file per backbone.
 
 A cache only saves time: a file that is damaged or missing, or a folder that cannot be written, never fails a run.
 """
@@ -24,7 +24,8 @@ from ramen.files import replacing
 
 MAX_BYTES = 1 << 30  # all files together; the least recently used ones go first
 _FORMAT = b"1"  # of the file and of how a vector is computed: another number leaves all older files unused
-_OWN = re.compile(r"vectors-[0-9a-f]{32}\.safetensors(\.part-\d+)?")  # RAMEN_CACHE may name a folder with other files
+# RAMEN_CACHE may name a folder with other files.
+_OWN = re.compile(r"(vectors-[0-9a-f]{32}\.safetensors|tokens-[0-9a-f]{32}\.i32)(\.part-\d+)?")
 _PARTS_OF_A_BACKBONE = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 logger = logging.getLogger("ramen")
@@ -174,7 +175,7 @@ def _write(key: str, stored: _Stored) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             part.write_bytes(save(tensors))
-        _trim()
+        trim()
     except (OSError, InputError, WorkError) as error:
         logger.warning("token vectors are not kept for the next run: %s; RAMEN_CACHE moves the cache", error)
 
@@ -187,7 +188,8 @@ def _digest(tensors: dict[str, np.ndarray]) -> bytes:
     return digest.digest()
 
 
-def _trim() -> None:
+def trim() -> None:
+    """Removes the least recently used files until all together have ``MAX_BYTES`` at most."""
     files = cache_files()
     total = sum(size for _, size in files)
     for path, size in files:

@@ -15,6 +15,7 @@ from torch import nn
 
 from ramen.config import EncoderConfig
 from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.token_cache import tokens_of
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 
 
@@ -118,11 +119,11 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
 
 def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
     """Token ids of texts, as the vocabulary's tokenizer cuts them."""
-    lists: list[list[int]] = []
-    for start in range(0, len(texts), 8192):  # bounds the memory of the Rust encodings
-        block = vocabulary.tokenizer.encode_batch_fast(texts[start : start + 8192], add_special_tokens=False)
-        lists.extend(encoding.ids for encoding in block)
-    return Tokens.from_lists(lists)
+
+    def cut(block: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in vocabulary.tokenizer.encode_batch_fast(block, add_special_tokens=False)]
+
+    return tokens_of(texts, cut, vocabulary.tokenizer.to_str)
 
 
 def _idf(vocabulary: Vocabulary, texts: list[str]) -> np.ndarray:

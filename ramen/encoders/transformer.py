@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
 from ramen.encoders.precision import computes_bfloat16
+from ramen.encoders.token_cache import tokens_of
 
 _WORTH = 256  # padding tokens: a cut that saves fewer costs more in calls of the model than it saves
 
@@ -66,9 +68,22 @@ class TransformerEncoder(Encoder):
 
     def tokenize(self, texts: list[str]) -> Tokens:
         """See :class:`Encoder`."""
-        if not texts:
-            return Tokens.from_lists([])
-        return Tokens.from_lists(self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"])
+
+        def cut(block: list[str]) -> list[list[int]]:
+            return self.tokenizer(block, truncation=True, max_length=self.max_tokens)["input_ids"]
+
+        return tokens_of(texts, cut, self._cut_by)
+
+    def _cut_by(self) -> str:
+        """All that the ids of a text depend on."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:  # a tokenizer in Python
+            tree = {"class": type(self.tokenizer).__name__, "vocabulary": self.tokenizer.get_vocab()}
+        else:
+            tree = json.loads(backend.to_str())
+            for call in ("truncation", "padding"):  # as the last call left them
+                tree.pop(call, None)
+        return json.dumps([tree, self.max_tokens], sort_keys=True)
 
     def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`; texts of like length go through the model together, which saves padding."""

@@ -41,7 +41,8 @@ def evaluate(
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
         "intervals": {"P@1": [low, high], ...}, "frequency": groups of labels from rare to frequent and what they add to
-        P@5, "points": number of test points}``: the joint ranking under ``"test"``, each scorer alone under its name.
+        P@5, "points": number of test points}``, and of a published set its ``"published"`` figures, and a ``"warning"``
+        where its card has other A and B: the joint ranking under ``"test"``, each scorer alone under its name.
         With ``scorer`` its figures are under ``"test"`` and its name under ``"scorer"``.
 
     Raises:
@@ -106,17 +107,20 @@ def figures_of(labels: np.ndarray, dataset: Dataset) -> dict[str, float]:
 
 
 def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """What stands beside the figures: their 95 % intervals, whose labels the hits are, propensity constants, points."""
+    """What stands beside the figures: 95 % intervals, whose labels the hits are, constants, published figures."""
+    from ramen.data.published import constants_warning, known_facts
     from ramen.metrics import by_frequency, intervals, per_point
 
     card, counts = dataset.card, np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
     groups = by_frequency(labels, dataset.test_targets, counts)
+    told = {"warning": constants_warning(dataset), "published": known_facts(dataset).get("published")}
     return {
         "intervals": {name: list(found) for name, found in intervals(parts).items()},
         "frequency": [asdict(group) for group in groups],
         "propensity": {"A": card.A, "B": card.B, "source": card.source},
         "points": len(dataset.test),
+        **{key: value for key, value in told.items() if value},
     }
 
 

@@ -42,6 +42,8 @@ def write_report_page(
     points = f"{figures['points']:,} test points of {dataset.path.resolve().name}"
     constants = f"propensity constants A {card.A}, B {card.B} ({card.source})"
     parts = [_table(figures)]
+    if "warning" in figures:
+        parts.append(Part("Warning", lines=[figures["warning"]]))
     if "published" in figures:
         parts.append(_published(figures))
     if "against" in figures:

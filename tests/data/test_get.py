@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -191,3 +193,26 @@ def test_the_command_on_a_real_set(real_data, tmp_path):
     call[call.index("Bibtex")], call[-1] = "Delicious", "c"
     wrong = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path)
     assert wrong.returncode == 2 and "train 4,880, expected 12,920" in wrong.stderr
+
+
+def test_archives_broken_anywhere_are_one_error(small_set, tmp_path):
+    """Every byte of the list of a zip's members, and of the end of a tar.gz, changed."""
+    for name in ("a.zip", "a.tar.gz"):
+        whole = packed(small_set, tmp_path / name).read_bytes()
+        for number, at in enumerate(range(len(whole) - 600, len(whole))):
+            for value in (0, 255, whole[at] ^ 16):
+                archive = tmp_path / f"broken-{name}"
+                archive.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+                out = tmp_path / f"{name}-{number}-{value}"
+                with contextlib.suppress(InputError):
+                    unpack(archive, out)
+                shutil.rmtree(out, ignore_errors=True)
+
+
+@pytest.mark.parametrize("names", [["a/b", "a"], ["a", "a/b"], ["x" * 300]])
+def test_names_that_are_none_here(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    with pytest.raises(InputError, match="is no name for a file here|is there twice"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
