@@ -184,9 +184,9 @@ def _write(archive: Path, name: str, stream: IO[bytes], folder: Path, left: int)
     if path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name or not path.parts:
         raise InputError(f"{archive}: {name!r:.80} would be written outside the folder")
     target = folder.joinpath(*path.parts)
-    if target.exists():
-        raise InputError(f"{archive}: {name!r:.80} is there twice")
     try:
+        if target.exists():
+            raise InputError(f"{archive}: {name!r:.80} is there twice")
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("wb")
     except OSError as error:
