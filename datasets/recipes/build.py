@@ -1,14 +1,19 @@
-"""Turn sorted names and pairs of names into the arrays of a data set."""
+"""Turn sorted names and pairs of names into the arrays and graphs of a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.data.dataset import Graph
+
 PROPENSITY_SOURCE = "default of the extreme classification repository for sets that are not Amazon's or Wikipedia's"
 """Where A 0.55 and B 1.5 come from, as the cards of these recipes say."""
+
+_FEWEST_LINKS = 2
 
 
 def matrix(pairs: Iterable[tuple[str, str]], rows: Sequence[str], columns: Sequence[str]) -> sp.csr_matrix:
@@ -31,3 +36,34 @@ def positions(pairs: Iterable[tuple[str, str]], rows: Sequence[str], columns: Se
     column_of = {name: i for i, name in enumerate(columns)}
     found = {(row_of[a], column_of[b]) for a, b in pairs if a in row_of and b in column_of}
     return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+
+
+def graphs(
+    points: Sequence[str],
+    labels: Sequence[str],
+    anchors_of: Mapping[str, Callable[[str], Iterable[str]]],
+    wording: Mapping[str, Callable[[str], str]],
+) -> dict[str, Graph]:
+    """One graph per kind of metadata, its anchors sorted by name; a kind without anchors is left out.
+
+    An anchor needs two links, points and labels together, or it ties nothing together.
+
+    Args:
+        points: names of the training points.
+        labels: names of the labels.
+        anchors_of: kind -> function from the name of a point or label to the names of its anchors.
+        wording: kind -> function from the name of an anchor to its text; without one the name is the text.
+    """
+    made = {}
+    for kind, of in anchors_of.items():
+        of_points, of_labels = ({(name, anchor) for name in names for anchor in of(name)} for names in (points, labels))
+        degree = Counter(anchor for links in (of_points, of_labels) for _, anchor in links)
+        anchors = sorted(anchor for anchor, count in degree.items() if count >= _FEWEST_LINKS)
+        if anchors:
+            made[kind] = Graph(
+                kind=kind,
+                anchors=[wording.get(kind, str)(anchor) for anchor in anchors],
+                points=matrix(of_points, points, anchors),
+                labels=matrix(of_labels, labels, anchors),
+            )
+    return made

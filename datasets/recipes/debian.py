@@ -9,13 +9,12 @@ import hashlib
 import re
 import tempfile
 import zlib
-from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ramen.data.recipes.apt_index import Index, fetch
-from ramen.data.recipes.build import PROPENSITY_SOURCE, matrix, positions
+from ramen.data.recipes.build import PROPENSITY_SOURCE, graphs, matrix, positions
 from ramen.data.recipes.deb822 import read_index, related, stanzas, synopsis_and_text
 
 from ramen.data.dataset import Card, Dataset, Graph, Texts
@@ -26,7 +25,6 @@ Pairs = set[tuple[str, str]]
 Translations = dict[tuple[str, str], str]
 
 _FOLDS = 5
-_FEWEST_LINKS = 2
 
 
 @dataclass(frozen=True)
@@ -176,34 +174,21 @@ def _texts(names: list[str], known: dict[str, Package]) -> Texts:
 
 
 def _graphs(points: list[str], labels: list[str], known: dict[str, Package]) -> dict[str, Graph]:
-    """One graph per kind of metadata; an anchor needs two links, or it ties nothing together."""
+    """One graph per kind of metadata."""
     # A held-out package that may be asked about must not be reachable, not even as an anchor.
     asked = {p.name for p in known.values() if p.held_out and p.targets}
-    kinds: dict[str, Callable[[Package], Iterable[str]]] = {
-        "depends": lambda p: p.depends - asked,
-        "debtags": lambda p: p.tags,
-        "source": lambda p: [p.source],
-        "maintainer": lambda p: [p.maintainer] if p.maintainer else [],
-        "section": lambda p: [p.section] if p.section else [],
+    anchors_of: dict[str, Callable[[str], Iterable[str]]] = {
+        "depends": lambda name: known[name].depends - asked,
+        "debtags": lambda name: known[name].tags,
+        "source": lambda name: [known[name].source],
+        "maintainer": lambda name: filter(None, [known[name].maintainer]),
+        "section": lambda name: filter(None, [known[name].section]),
     }
     wording: dict[str, Callable[[str], str]] = {
         "depends": lambda name: known[name].title,
         "debtags": lambda tag: re.sub("[:-]+", " ", tag),
     }
-    graphs = {}
-    for kind, anchors_of in kinds.items():
-        sides = {"points": points, "labels": labels}
-        links = {side: [(n, a) for n in names for a in anchors_of(known[n])] for side, names in sides.items()}
-        degree = Counter(anchor for side in links.values() for _, anchor in side)
-        anchors = sorted(anchor for anchor, count in degree.items() if count >= _FEWEST_LINKS)
-        if anchors:
-            graphs[kind] = Graph(
-                kind=kind,
-                anchors=[wording.get(kind, str)(anchor) for anchor in anchors],
-                points=matrix(links["points"], points, anchors),
-                labels=matrix(links["labels"], labels, anchors),
-            )
-    return graphs
+    return graphs(points, labels, anchors_of, wording)
 
 
 def _given(packages: str, translation: str) -> Index:
