@@ -17,6 +17,8 @@ PREPARE_EXAMPLES = """\b
 Examples:
   ramen data prepare planted --out data/planted
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
+  ramen data prepare debian --out data/debian
+  ramen data prepare wordnet --out data/wordnet files=/usr/share/wordnet
 """
 
 LIST_EXAMPLES = """\b
@@ -88,7 +90,7 @@ def get(
 
 @app.command(epilog=PREPARE_EXAMPLES)
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe, such as planted.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe: debian, planted or wordnet.")],
     out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe.")] = None,
 ) -> None:

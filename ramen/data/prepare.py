@@ -13,6 +13,7 @@ from ramen.errors import InputError, WorkError, nearest
 RECIPES: dict[str, str] = {
     "debian": "ramen.data.recipes.debian",
     "planted": "ramen.data.recipes.planted",
+    "wordnet": "ramen.data.recipes.wordnet",
 }
 """Name of a recipe -> the module with its ``prepare`` function."""
 

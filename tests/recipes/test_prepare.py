@@ -50,4 +50,5 @@ def test_every_recipe_tells_its_options() -> None:
     assert options == {
         "debian": {"packages": "", "translation": ""},
         "planted": {"points": 2000, "labels": 800, "seed": 0},
+        "wordnet": {"files": ""},
     }
