@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 PREPARE_EXAMPLES = """\b
 Examples:
-  ramen data prepare planted --out data/planted
+  ramen data prepare wordnet --out data/wordnet
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
-  ramen data prepare debian --out data/debian
-  ramen data prepare wordnet --out data/wordnet files=/usr/share/wordnet
 """
 
 LIST_EXAMPLES = """\b
