@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -109,7 +110,7 @@ def stream_problem(path: Path, error: BaseException, line: int) -> Problem:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str | Problem]]:
-    """Number (from 1) and text of each line, without its line end.
+    """Number (from 1) and text of each line, without its line end or a byte order mark before the first.
 
     A line that is not UTF-8 comes as its Problem. A stream that breaks off ends with its Problem numbered 0, as what
     follows is unknown.
@@ -118,6 +119,8 @@ def lines(path: Path) -> Iterator[tuple[int, str | Problem]]:
     try:
         with open_bytes(path) as stream:
             for number, raw in enumerate(stream, 1):
+                if number == 1:
+                    raw = raw.removeprefix(codecs.BOM_UTF8)
                 try:
                     yield number, raw.decode("utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:

@@ -95,6 +95,8 @@ def _read_known(folder: Path) -> Reading[Dataset | None]:
     for layout in LAYOUTS:
         if not layout.lacks(names):
             return (yield from layout.read(folder))
-    tried = "; ".join(f"{layout.name} lacks {', '.join(layout.lacks(names))}" for layout in LAYOUTS)
+    tried = "; ".join(
+        f"{layout.name} lacks {', '.join(layout.lacks(names)).replace('|', ' or ')}" for layout in LAYOUTS
+    )
     yield Problem(folder, f"no known layout fits (a file may end in .gz, a matrix be .npz): {tried}")
     return None

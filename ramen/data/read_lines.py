@@ -82,7 +82,7 @@ def read_texts(folder: Path, stem: str, split: str) -> Reading[Texts | None]:
             yield line
             sound = False
         else:
-            found.append(line.removeprefix("\ufeff") if not found else line)
+            found.append(line)
     if sound and not found:
         yield Problem(path, "no texts, expected at least one line")
     if not sound or not found:

@@ -11,7 +11,7 @@ from ramen.data.dataset import Dataset, Features
 from ramen.data.files import Problem, Reading, candidates, find_one, lines, strict
 from ramen.data.matrices import MATRIX, TEXT, at_row, read_matrix, rows_of
 from ramen.data.rest import assembled, numbered, read_names
-from ramen.data.sparse_text import read_bag_of_words
+from ramen.data.sparse_text import read_bag_of_words, too_many
 from ramen.errors import InputError
 
 Split = tuple[sp.csr_matrix, sp.csr_matrix]  # features and targets
@@ -127,6 +127,10 @@ def _matrices(folder: Path, split: str) -> Reading[Split | None]:
         if found and found[0].shape[0] != matrix.shape[0]:
             yield Problem(path, f"{matrix.shape[0]} rows, expected {found[0].shape[0]} as in {split}_X_Xf")
             return None
+        of = "labels" if kind == "Y" else "features"
+        if limit := too_many(matrix, of):
+            yield Problem(path, f"{matrix.shape[1]} {of}, expected {limit} at most for so few pairs")
+            return None
         wrong = np.unique(rows_of(matrix)[matrix.data <= 0]).tolist() if kind == "Y" else []
         for row in wrong:
             yield at_row(path, row, "a target with a value of 0 or below, expected above 0")
@@ -141,6 +145,9 @@ def _features(folder: Path, part: str, n_rows: int, n_columns: int | None) -> Re
         return None
     matrix = yield from read_matrix(path)
     if matrix is None:
+        return None
+    if limit := too_many(matrix, "features"):
+        yield Problem(path, f"{matrix.shape[1]} features, expected {limit} at most for so few pairs")
         return None
     for count, expected, name in ((matrix.shape[0], n_rows, "rows"), (matrix.shape[1], n_columns, "columns")):
         if expected is not None and count != expected:

@@ -16,7 +16,9 @@ from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream
 BLOCK = 1 << 22  # bytes parsed at once: what is made beside the result is some ten times this
 
 _HEADERS = {n: re.compile(rb"\s*" + rb"\s+".join([rb"(\d{1,15})"] * n) + rb"\s*") for n in (2, 3)}
-_SPARE = 1_000_000  # columns that a header may name beyond a hundred times what the rows use
+# What is made for each label or feature would fill the memory where a header lies: columns that it may name beyond a
+# hundred for each pair. Labels have texts; features are hashed into up to 2^24 by some codes.
+_SPARE = {"labels": 1_000_000, "features": 1 << 24}
 _TOKEN = re.compile(rb"[^ \t\r]+")
 _PAIR = re.compile(rb"(\d+):([0-9+\-.eE]+)")
 
@@ -63,11 +65,18 @@ def read_bag_of_words(path: Path) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix]
     features, targets = found
     assert targets is not None, "asked for"
     for name, matrix in (("features", features), ("labels", targets)):
-        used = int(matrix.indices.max()) + 1 if matrix.nnz else 0
-        if matrix.shape[1] > _SPARE + 100 * used:  # what is made for each label or feature would fill the memory
-            yield Problem(path, f"header says {matrix.shape[1]} {name}, the rows name none from {used} on", line=1)
+        if limit := too_many(matrix, name):
+            yield Problem(
+                path, f"header says {matrix.shape[1]} {name}, expected {limit} at most for so few pairs", line=1
+            )
             return None
     return features, targets
+
+
+def too_many(matrix: sp.csr_matrix, of: str) -> int:
+    """How many columns, of ``"labels"`` or ``"features"``, would do for the pairs of a matrix that has more; else 0."""
+    limit = _SPARE[of] + 100 * int(matrix.nnz)
+    return limit if matrix.shape[1] > limit else 0
 
 
 class _Parts:
@@ -151,9 +160,9 @@ def _canonical(path: Path, matrix: sp.csr_matrix, ascending: bool, what: str) ->
 
 
 def repeated_columns(matrix: sp.csr_matrix) -> list[tuple[int, int]]:
-    """(row, column) of each entry of a CSR with sorted indices that repeats the entry before it."""
+    """(row, column) of entries of a CSR with sorted indices that repeat the entry before: the first thousand."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    at = np.flatnonzero((rows[1:] == rows[:-1]) & (matrix.indices[1:] == matrix.indices[:-1]))
+    at = np.flatnonzero((rows[1:] == rows[:-1]) & (matrix.indices[1:] == matrix.indices[:-1]))[:1000]
     return [(int(rows[i]), int(matrix.indices[i])) for i in at]
 
 

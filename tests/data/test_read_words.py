@@ -167,7 +167,7 @@ def test_exactly_the_faulty_lines_are_named(file, lines):
         ("1 4 3\n0, 1 1:1\n", "line 2: found '0,', expected 'label,label'"),
         ("1 4 3\n0 4:1\n", "line 2: column '4' is out of range"),
         ("1 4 3\n0 1:nan\n", "line 2: value 'nan' of column 1"),
-        ("1 4 1000000000000\n0 1:1\n", "header says 1000000000000 labels, the rows name none from 1 on"),
+        ("1 4 1000000000000\n0 1:1\n", "header says 1000000000000 labels, expected 1000100 at most for so few pairs"),
         ("1 1000000000000 3\n0 1:1\n", "header says 1000000000000 features"),
         ("1 4 3\n 1:1\n", "1 training points with 0 labels, expected some of both"),
         ("0 4 3\n", "0 training points"),
@@ -197,7 +197,8 @@ def test_splits_must_agree(tmp_path):
 def test_what_no_layout_knows_is_told_with_what_each_lacks(tmp_path):
     (tmp_path / "trn_X_Xf.txt").write_text("")
     with pytest.raises(
-        InputError, match=r"label-feature lacks trn.json, lbl.json; .*matrices lacks trn_X_Y.txt; .*lacks "
+        InputError,
+        match=r"label-feature lacks trn.json or trn.raw.json, lbl.json or .*matrices lacks trn_X_Y.txt; .*lacks ",
     ):
         load_dataset(tmp_path)
 
