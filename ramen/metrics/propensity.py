@@ -18,16 +18,16 @@ def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.n
     A 0.5, B 0.4 for Wikipedia; A 0.6, B 2.6 for Amazon; A 0.55, B 1.5 otherwise.
 
     Args:
-        train_targets: sparse N x L of the **training** split; N is at least 3, below which the formula gives
-            propensities above 1.
+        train_targets: sparse N x L of the **training** split; of fewer than 3 rows, where the formula gives propensities
+            above 1, every label counts alike.
         A: exponent, at least 0.
         B: offset, at least 0; with 0, a label that never occurs in training counts as one that occurs once.
 
     Returns:
-        float64 (L,), each above 1, larger for rarer labels.
+        float64 (L,), each at least 1, larger for rarer labels.
 
     Raises:
-        InputError: fewer than 3 rows, or constants out of range.
+        InputError: constants out of range.
 
     Example:
         >>> targets = sp.csr_matrix([[1, 0], [1, 0], [1, 1], [1, 0]])
@@ -40,9 +40,8 @@ def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.n
         raise InputError(f"propensity constant B is {B}, expected a number of at least 0")
     binary = binary_csr(train_targets, "train_targets")
     n_rows, n_labels = binary.shape
-    if n_rows < 3:
-        raise InputError(f"train_targets: {n_rows} rows, expected at least 3 for propensities")
     frequency = np.bincount(binary.indices, minlength=n_labels)
     if B == 0:
         frequency = np.maximum(frequency, 1)  # 0 to a negative power
-    return 1.0 + (math.log(n_rows) - 1.0) * (B + 1.0) ** A * (frequency + B) ** -A
+    scale = max(0.0, math.log(max(n_rows, 1)) - 1.0)
+    return 1.0 + scale * (B + 1.0) ** A * (frequency + B) ** -A

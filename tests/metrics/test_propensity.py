@@ -24,7 +24,6 @@ def test_a_label_that_occurs_once_gets_ln_n():
 @pytest.mark.parametrize(
     ("rows", "a", "b", "message"),
     [
-        (2, 0.5, 0.4, "2 rows, expected at least 3"),
         (3, -0.1, 0.4, "A is -0.1"),
         (3, 0.5, -0.1, "B is -0.1"),
         (3, float("nan"), 1.5, "A is nan"),
@@ -33,6 +32,11 @@ def test_a_label_that_occurs_once_gets_ln_n():
 def test_bad_input(rows, a, b, message):
     with pytest.raises(InputError, match=message):
         inverse_propensity(sp.csr_matrix(np.eye(rows)), a, b)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_of_fewer_than_three_rows_every_label_counts_alike(rows):
+    np.testing.assert_array_equal(inverse_propensity(sp.csr_matrix(np.ones((rows, 2))), 0.5, 0.4), [1.0, 1.0])
 
 
 def test_b_of_zero_leaves_every_label_finite():
