@@ -18,8 +18,8 @@ def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.n
     A 0.5, B 0.4 for Wikipedia; A 0.6, B 2.6 for Amazon; A 0.55, B 1.5 otherwise.
 
     Args:
-        train_targets: sparse N x L of the **training** split; of fewer than 3 rows, where the formula gives propensities
-            above 1, every label counts alike.
+        train_targets: sparse N x L of the **training** split. Of fewer than 3 rows the formula would give propensities
+            above 1; then every label counts alike.
         A: exponent, at least 0.
         B: offset, at least 0; with 0, a label that never occurs in training counts as one that occurs once.
 
