@@ -88,14 +88,9 @@ def _folder(files: dict[str, bytes], name: str) -> Callable[[Path, bytes], None]
         for each, content in {**files, name: data}.items():
             (folder / each).parent.mkdir(exist_ok=True)
             (folder / each).write_bytes(content)
-        if not check(folder).problems:
-            load_dataset(folder)
-        else:
-            try:
-                load_dataset(folder)
-            except InputError:
-                return
-            raise AssertionError("check has problems and load_dataset none")
+        problems = check(folder).problems
+        load_dataset(folder)
+        assert not problems, "check has problems and load_dataset none"
 
     return read
 

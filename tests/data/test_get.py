@@ -196,10 +196,10 @@ def test_the_command_on_a_real_set(real_data, tmp_path):
 
 
 def test_archives_broken_anywhere_are_one_error(small_set, tmp_path):
-    """Every byte of the list of a zip's members, and of the end of a tar.gz, changed."""
+    """Bytes of the list of a zip's members, and of the end of a tar.gz, changed one at a time."""
     for name in ("a.zip", "a.tar.gz"):
         whole = packed(small_set, tmp_path / name).read_bytes()
-        for number, at in enumerate(range(len(whole) - 600, len(whole))):
+        for number, at in enumerate(range(len(whole) - 600, len(whole), 7)):
             for value in (0, 255, whole[at] ^ 16):
                 archive = tmp_path / f"broken-{name}"
                 archive.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
