@@ -10,7 +10,6 @@ import typer
 from ramen.cli.console import assignments, check_file, say, say_next, show, write_json
 
 if TYPE_CHECKING:
-    from ramen.data import Dataset
     from ramen.data.check import Report
 
 PREPARE_EXAMPLES = """\b
@@ -164,26 +163,26 @@ def check(
     report = check_folder(data)
     for line in report.lines():
         show(line)
-    if report.problems:
-        _write_page(html, report, None, [])
+    dataset = report.dataset
+    if dataset is None:
+        _write_page(html, report, [])
         raise typer.Exit(2)
-    dataset = load_dataset(data)
     if make_filters:
         from ramen.data.filters import write_filters
 
         for name, count in write_filters(dataset).items():
             say(f"{data / name}: {count:,} pairs")
-        dataset = load_dataset(data)
+        report.dataset = dataset = load_dataset(data)
     told = forecast_lines(dataset)
     for line in told:
         show(line)
-    _write_page(html, report, dataset, told)
+    _write_page(html, report, told)
     say_next("ramen", "train", data, "--out", Path("runs") / data.resolve().name)
 
 
-def _write_page(html: Path | None, report: Report, dataset: Dataset | None, told: list[str]) -> None:
+def _write_page(html: Path | None, report: Report, told: list[str]) -> None:
     if html is not None:
         from ramen.pages import write_data_page
 
-        write_data_page(html, report, dataset, told)
+        write_data_page(html, report, told)
         say(f"page: {html}")

@@ -14,7 +14,7 @@ from ramen.data.cards import read_card
 from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
-from ramen.data.leaks import told_pairs
+from ramen.data.leaks import anchored, told_pairs
 from ramen.data.published import constants_warning
 from ramen.data.read_graphs import graph_places
 from ramen.data.read_words import read_features
@@ -32,12 +32,14 @@ class Report:
         problems: one line each, with file and line; ``load_dataset`` refuses the folder when there is one.
         warnings: odd but allowed.
         statistics: counts and means by name, graphs by kind; empty when there are problems.
+        dataset: what was read; None when there are problems.
     """
 
     path: Path
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
+    dataset: Dataset | None = field(default=None, repr=False)
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
@@ -71,7 +73,7 @@ def check(path: str | Path) -> Report:
         dataset.features, problems = collect(read_features(folder, *sizes))
         if problems:
             return Report(folder, problems=_listed(problems))
-    return Report(folder, warnings=_warnings(dataset), statistics=statistics(dataset))
+    return Report(folder, warnings=_warnings(dataset), statistics=statistics(dataset), dataset=dataset)
 
 
 def statistics(dataset: Dataset) -> dict[str, Any]:
@@ -124,6 +126,7 @@ def _warnings(dataset: Dataset) -> list[str]:
     mirrored = "test pairs are the reverse of a training pair and not in filter_labels_test.txt"
     counts.append((mirrored, _mirrored(dataset)))
     for kind, graph in dataset.graphs.items():
+        counts.append((f"test points are anchors of graph {kind}, by their titles", anchored(graph, dataset)))
         told = f"test pairs are told by graph {kind}: the label is linked to an anchor with the test point's title"
         counts.append((told, len(told_pairs(graph, dataset))))
     found = [f"{count:,} {text}" for text, count in counts if count]

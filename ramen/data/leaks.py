@@ -14,6 +14,12 @@ from ramen.errors import InputError
 MOST = 0.5  # share of the test points above which a graph is a leak and no chance
 
 
+def anchored(graph: Graph, dataset: Dataset) -> int:
+    """How many test points have the title of an anchor of a graph: what links to them may have been written later."""
+    anchors = {anchor.strip().lower() for anchor in graph.anchors}
+    return sum(title.strip().lower() in anchors for title in dataset.test.titles if title.strip())
+
+
 def told_pairs(graph: Graph, dataset: Dataset) -> np.ndarray:
     """Test pairs that a graph tells: the label is linked to an anchor with the test point's own title.
 

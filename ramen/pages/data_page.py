@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,22 @@ from ramen.pages.page import Page, Part, write_page
 from ramen.pages.plots import check_plots, drawn, histogram, ranked_counts
 
 
-def write_data_page(path: str | Path, report: Report, dataset: Dataset | None, told: list[str] | None = None) -> None:
+def write_data_page(path: str | Path, report: Report, told: Sequence[str] = ()) -> None:
     """Writes what a check found as a page that opens without a network.
 
     Args:
         path: file to write.
         report: of :func:`ramen.data.check`.
-        dataset: what was checked; None where the report has problems.
         told: lines on what the graphs tell.
 
     Raises:
         InputError: matplotlib is not installed, or no permission to write there.
 
     Example:
-        ``write_data_page("page.html", check("data/planted"), load_dataset("data/planted"))``
+        ``write_data_page("page.html", check("data/planted"))``
     """
     check_plots()
+    dataset = report.dataset
     parts = []
     for heading, found in (("Problems", report.problems), ("Warnings", report.warnings)):
         if found:
@@ -41,7 +42,7 @@ def write_data_page(path: str | Path, report: Report, dataset: Dataset | None, t
     if dataset.has_texts:
         parts.append(_texts(dataset))
     if dataset.graphs:
-        parts.append(_graph_table(report, told or []))
+        parts.append(_graph_table(report, told))
         parts += [_graph(dataset, kind) for kind in dataset.graphs]
     card = dataset.card
     subtitle = f"{card.title or 'no card'}. Propensity constants A {card.A}, B {card.B} ({card.source})."
@@ -79,7 +80,7 @@ def _texts(dataset: Dataset) -> Part:
     )
 
 
-def _graph_table(report: Report, told: list[str]) -> Part:
+def _graph_table(report: Report, told: Sequence[str]) -> Part:
     graphs = report.statistics["graphs"]
     names = list(next(iter(graphs.values())))
     rows = [[name.replace("_", " "), *(f"{facts[name]:,}" for facts in graphs.values())] for name in names]

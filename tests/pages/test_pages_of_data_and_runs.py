@@ -52,13 +52,13 @@ def parsed(path: Path) -> Parsed:
 
 def test_the_page_of_a_data_set(planted, tmp_path):
     page = tmp_path / "page.html"
-    write_data_page(page, check(planted), ramen.load_dataset(planted), ["graph links: tells"])
+    write_data_page(page, check(planted), ["graph links: tells"])
     found = parsed(page)
     for said in ("n labels", "120", "Graph links", "Graph noise", "graph links: tells", "label edges", "A 0."):
         assert said in found.text
     assert sum(tag == "img" for tag, _ in found.tags) == 2 + len(ramen.load_dataset(planted).graphs)
     again = tmp_path / "again.html"
-    write_data_page(again, check(planted), ramen.load_dataset(planted), ["graph links: tells"])
+    write_data_page(again, check(planted), ["graph links: tells"])
     assert again.read_bytes() == page.read_bytes()
 
 
@@ -101,7 +101,7 @@ def test_points_without_text_are_shown_by_their_names(small_set, tmp_path):
     data = ramen.load_dataset(tmp_path)
     ranked = {"": np.array([[1, 0, 2, *[-1] * 97], [2, 1, 0, *[-1] * 97]])}
     write_report_page(tmp_path / "p.html", "ours", ranked, measured(ranked, data), data)
-    write_data_page(tmp_path / "d.html", check(tmp_path), data)
+    write_data_page(tmp_path / "d.html", check(tmp_path))
     assert "tst:1" in parsed(tmp_path / "p.html").text and parsed(tmp_path / "d.html").text
 
 
