@@ -18,7 +18,7 @@ Examples:
   ramen cache clear && ramen cache show
 """
 
-app = typer.Typer(help="Show or clear the cache of token vectors.")
+app = typer.Typer(help="Show or clear the cache of token vectors and token ids.")
 
 
 @app.command("show", epilog=SHOW_EXAMPLES)

@@ -44,6 +44,9 @@ def evaluate(
     into the run's metrics.json; with --scorer or another data.text nothing is written there. --json has 95 % intervals
     of all figures, too, and what rare and frequent labels add to P@5.
 
+    Of a published data set, told by its sizes, its card's published figures are shown, too, and a warning where A and B
+    are others than the card's.
+
     Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
     numpy, -1 for none).
     """
@@ -83,8 +86,8 @@ def evaluate(
     )
     if "warning" in figures:
         say(f"warning: {figures['warning']}")
-    if "published" in figures:
-        show("published: " + "; ".join(map(_published, figures["published"])))
+    for one in figures.get("published", []):
+        show(f"published: {_published(one)}")
     if against is not None:
         ranked[str(against)] = ranked_by(against, dataset)
         told_by_metric = compare_rankings(ranked[str(against)], ranked[""], dataset)

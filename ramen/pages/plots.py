@@ -64,7 +64,10 @@ def curves(
         for number, (name, values) in enumerate(of.items()):
             style: Any = _DASHES[number % len(_DASHES)]
             colour = _COLOURS[number % len(_COLOURS)]
-            axes.plot(at, values, color=colour, linestyle=style, marker="o", markersize=3, label=name)
+            # The first above the others, as equal lines would hide it.
+            axes.plot(
+                at, values, color=colour, linestyle=style, marker="o", markersize=3, label=name, zorder=9 - number
+            )
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.set_ylim(bottom=0)

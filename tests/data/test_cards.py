@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ramen.data import Card, check, load_card
-from ramen.data.cards import card_yaml, shipped_cards
+from ramen.data.cards import card_yaml, shipped_cards, shipped_facts
 from ramen.errors import InputError
 
 
@@ -97,3 +97,28 @@ def test_a_written_card_reads_back(tmp_path):
     card = Card("näme: x", A=0.5, B=0.4, source="table 2, 'as is'", title="yes", licence="1.0")
     (tmp_path / "card.yaml").write_text(card_yaml(card))
     assert load_card(tmp_path) == card
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{method: x, P@1: 50}",
+        "{method: x, source: y}",
+        "{method: x, source: y, P@1: 101}",
+        "{method: x, source: y, P@1: high}",
+        "{method: x, source: y, P@1: 50, P@3: 40}",
+        "x",
+    ],
+)
+def test_published_figures_need_a_method_a_source_and_a_percentage(small_set, entry):
+    (small_set / "card.yaml").write_text(f"published:\n- {entry}\n")
+    with pytest.raises(InputError, match="published is not a list of entries with method, source, and P@1, PSP@1"):
+        load_card(small_set)
+    (small_set / "card.yaml").write_text("published:\n- {method: x, source: y, PSP@1: 50}\nfiles: [a, b]\n")
+    load_card(small_set)
+
+
+def test_every_published_figure_of_the_repository_s_sets_has_a_source():
+    facts = shipped_facts()
+    sets = [name for name in facts if "files" in facts[name]]
+    assert len(sets) == 15 and all(facts[name]["disagree"] and facts[name]["published"] for name in sets)

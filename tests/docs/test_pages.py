@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
@@ -31,3 +32,8 @@ def test_the_architecture_names_every_file():
         for path in (ROOT / "ramen" / room).glob("*.py"):
             named = path.name in page or path.name == "__init__.py"
             assert named, f"docs/architecture.md does not name {path.relative_to(ROOT)}"
+
+
+def test_the_examples_of_the_metrics_page_give_what_it_says():
+    found = doctest.testfile(str(ROOT / "docs/metrics.md"), module_relative=False)
+    assert found.attempted > 5 and not found.failed
