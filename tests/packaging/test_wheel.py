@@ -47,7 +47,7 @@ def test_wheel_holds_every_package_file_of_the_clone(wheel):
         name = file.as_posix()
         for clone, installed in moved.items():
             name = name.replace(clone, installed) if name.startswith(clone) else name
-        if name.startswith(("ramen/", "hlm_bridge/")) and file.suffix in {".py", ".yaml"}:
+        if name.startswith(("ramen/", "hlm_bridge/")) and file.suffix in {".py", ".yaml", ".html"}:
             expected.add(name)
     assert any(name.startswith("ramen/data/card_files/") and name.endswith(".yaml") for name in expected)
     assert any(name.startswith("ramen/data/recipes/") for name in expected)
