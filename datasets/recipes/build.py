@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.data.dataset import Graph
+from ramen.data.dataset import Card, Dataset, Graph, Texts
+from ramen.errors import InputError
 
 PROPENSITY_SOURCE = "default of the extreme classification repository for sets that are not Amazon's or Wikipedia's"
 """Where A 0.55 and B 1.5 come from, as the cards of these recipes say."""
@@ -67,3 +69,45 @@ def graphs(
                 labels=matrix(of_labels, labels, anchors),
             )
     return made
+
+
+def assemble(
+    out: Path,
+    train: set[tuple[str, str]],
+    test: set[tuple[str, str]],
+    texts_of: Callable[[list[str]], Texts],
+    graphs_of: Callable[[list[str], list[str]], dict[str, Graph]],
+    card: Card,
+    neither: Iterable[tuple[str, str]] = (),
+) -> Dataset:
+    """The data set of pairs (name, name of a label) of things that are points and labels at once.
+
+    Args:
+        out: where it will be.
+        train: pairs; their second names are the labels.
+        test: pairs over the same labels.
+        texts_of: texts of names.
+        graphs_of: graphs of training points and labels.
+        card: its facts.
+        neither: test pairs that are neither right nor wrong. A point that is a label, too, never is its own label.
+
+    Raises:
+        InputError: no training or no test pair.
+    """
+    if not train or not test:
+        found = f"{len(train)} training and {len(test)} test pairs"
+        raise InputError(f"{card.name}: found {found}, expected some of each")
+    points, labels, held = sorted({a for a, _ in train}), sorted({b for _, b in train}), sorted({a for a, _ in test})
+    itself = {(label, label) for label in labels}
+    return Dataset(
+        path=out,
+        train=texts_of(points),
+        test=texts_of(held),
+        labels=texts_of(labels),
+        train_targets=matrix(train, points, labels),
+        test_targets=matrix(test, held, labels),
+        graphs=graphs_of(points, labels),
+        train_filter=positions(itself, points, labels),
+        test_filter=positions(itself.union(neither), held, labels),
+        card=card,
+    )

@@ -11,10 +11,11 @@ import tempfile
 import zlib
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ramen.data.recipes.apt_index import Index, fetch
-from ramen.data.recipes.build import PROPENSITY_SOURCE, graphs, matrix, positions
+from ramen.data.recipes.build import PROPENSITY_SOURCE, assemble, graphs
 from ramen.data.recipes.deb822 import read_index, related, stanzas, synopsis_and_text
 
 from ramen.data.dataset import Card, Dataset, Graph, Texts
@@ -138,35 +139,19 @@ def build(out: Path, known: dict[str, Package]) -> Dataset:
     """
     pairs: Pairs = {(p.name, target) for p in known.values() for target in p.targets}
     train = {pair for pair in pairs if not known[pair[0]].held_out}
-    labels = sorted({label for _, label in train})
+    labels = {label for _, label in train}
     # b -> a in training gives away a -> b in test: such a pair is neither right nor wrong.
     given_away = {(b, a) for a, b in train}
-    learnable = set(labels)
-    test = {pair for pair in pairs - train if pair[1] in learnable} - given_away
-    if not train or not test:
-        found = f"{len(train)} training and {len(test)} test pairs"
-        raise InputError(f"package index: found {found}, expected some of each")
-    points, held = sorted({a for a, _ in train}), sorted({a for a, _ in test})
-    itself = {(label, label) for label in labels}
-    return Dataset(
-        path=out,
-        train=_texts(points, known),
-        test=_texts(held, known),
-        labels=_texts(labels, known),
-        train_targets=matrix(train, points, labels),
-        test_targets=matrix(test, held, labels),
-        graphs=_graphs(points, labels, known),
-        train_filter=positions(itself, points, labels),
-        test_filter=positions(itself | given_away, held, labels),
-        card=Card(
-            name="debian",
-            A=0.55,
-            B=1.5,
-            source=PROPENSITY_SOURCE,
-            title="Related packages of a Debian or Ubuntu release",
-            licence="of each package; see SOURCE.txt",
-        ),
+    test = {pair for pair in pairs - train if pair[1] in labels} - given_away
+    card = Card(
+        name="debian",
+        A=0.55,
+        B=1.5,
+        source=PROPENSITY_SOURCE,
+        title="Related packages of a Debian or Ubuntu release",
+        licence="of each package; see SOURCE.txt",
     )
+    return assemble(out, train, test, partial(_texts, known=known), partial(_graphs, known=known), card, given_away)
 
 
 def _texts(names: list[str], known: dict[str, Package]) -> Texts:

@@ -9,14 +9,14 @@ import hashlib
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from ramen.data.recipes.build import PROPENSITY_SOURCE, graphs, matrix, positions
+from ramen.data.recipes.build import PROPENSITY_SOURCE, assemble, graphs
 from ramen.data.recipes.wndb import Synset, licence, read_files, read_synsets, unpack
 
 from ramen.data.dataset import Card, Dataset, Graph, Texts
 from ramen.data.write import write_dataset
-from ramen.errors import InputError
 
 INSTALLED = Path("/usr/share/wordnet")
 """Where the package ``wordnet-base`` puts the database files."""
@@ -63,33 +63,17 @@ def build(out: Path, known: dict[str, Synset]) -> Dataset:
     test = {pair for pair in pairs if pair[0] in asked}
     # Most relations have an inverse: b -> a in training would give away a -> b in test.
     train = pairs - test - {(b, a) for a, b in test}
-    labels = sorted({label for _, label in train})
-    learnable = set(labels)
-    test = {pair for pair in test if pair[1] in learnable}
-    if not train or not test:
-        found = f"{len(train)} training and {len(test)} test pairs"
-        raise InputError(f"WordNet's database: found {found}, expected some of each")
-    points, held = sorted({a for a, _ in train}), sorted({a for a, _ in test})
-    itself = {(label, label) for label in labels}
-    return Dataset(
-        path=out,
-        train=_texts(points, known),
-        test=_texts(held, known),
-        labels=_texts(labels, known),
-        train_targets=matrix(train, points, labels),
-        test_targets=matrix(test, held, labels),
-        graphs=_graphs(points, labels, known, asked),
-        train_filter=positions(itself, points, labels),
-        test_filter=positions(itself, held, labels),
-        card=Card(
-            name="wordnet",
-            A=0.55,
-            B=1.5,
-            source=PROPENSITY_SOURCE,
-            title="Related synsets of WordNet",
-            licence="WordNet 3.0 licence, copyright 2006 Princeton University; see SOURCE.txt",
-        ),
+    labels = {label for _, label in train}
+    card = Card(
+        name="wordnet",
+        A=0.55,
+        B=1.5,
+        source=PROPENSITY_SOURCE,
+        title="Related synsets of WordNet",
+        licence="WordNet 3.0 licence, copyright 2006 Princeton University; see SOURCE.txt",
     )
+    test = {pair for pair in test if pair[1] in labels}
+    return assemble(out, train, test, partial(_texts, known=known), partial(_graphs, known=known, asked=asked), card)
 
 
 def _targets(synset: Synset, symbols: frozenset[str]) -> list[str]:
