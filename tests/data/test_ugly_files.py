@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ramen.data import check, load_dataset
 from ramen.data.files import strict
@@ -114,6 +116,29 @@ def strict_reader_is_compiled(folder: Path) -> None:
     (folder / "small.txt").write_text("1 2\n0:1\n")
     strict(read_sparse_text(folder / "small.txt"))
     (folder / "small.txt").unlink()
+
+
+SOUND = [(files, name) for files in (JSON, LINES, BAGS, WORDS) for name in files]
+SOUND += [(JSON, name) for name in ("filter_labels_train.txt", "card.yaml", "tst.json", "links_trn_X_Y.txt")]
+TOKENS = st.sampled_from(
+    ["0:1", "1", "-1", ":", ",", "\n", "\r\n", " ", '{"uid": "', '"}', "[", "1e400", "nan", "\ufeff"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(SOUND), st.integers(0, 200), st.integers(0, 20), st.binary(max_size=20) | TOKENS.map(str.encode))
+def test_any_bytes_anywhere_are_data_or_one_error(tmp_path_factory, place, at, cut, put):
+    """A sound file in which some bytes are replaced, or a file of nothing but these."""
+    files, name = place
+    old = files.get(name, "").encode()
+    folder = written(tmp_path_factory.mktemp("set"), files, name, old[:at] + put + old[at + cut :])
+    problems = check(folder).problems
+    try:
+        load_dataset(folder)
+    except InputError as error:
+        assert problems and "\n" not in str(error)
+    else:
+        assert not problems or "trn_X_Xf" in name
 
 
 @pytest.mark.parametrize("name", ["trn.json", "lbl.json", "trn_X_Y.txt", "filter_labels_train.txt", "card.yaml"])
