@@ -221,7 +221,13 @@ def main() -> None:
         assert not fuzz.refused[name] and not fuzz.found, f"the sound {name} is refused: {fuzz.found}"
         (corpus / f"seed-{number}").write_bytes(bytes([number]) + content)
     atexit.register(fuzz.summary)
-    flags = [f"-max_total_time={options.seconds}", "-max_len=4096", "-timeout=60", "-rss_limit_mb=4096"]
+    flags = [
+        f"-max_total_time={options.seconds}",
+        "-max_len=4096",
+        "-timeout=60",
+        "-rss_limit_mb=4096",
+        f"-artifact_prefix={options.out}/",
+    ]
     atheris.Setup([sys.argv[0], *flags, str(corpus)], fuzz.one)
     atheris.Fuzz()
 
