@@ -96,7 +96,7 @@ def histogram(of: Mapping[str, np.ndarray], x: str, y: str) -> Callable[[Axes], 
     """Shares of rows by count, each name a line of steps; the last step holds all above the 99th percentile."""
 
     def panel(axes: Axes) -> None:
-        most = max(1, *(int(np.percentile(counts, 99)) for counts in of.values() if len(counts)), 1)
+        most = max([1, *(int(np.percentile(counts, 99)) for counts in of.values() if len(counts))])
         edges = np.unique(np.linspace(0, most + 1, min(most + 1, 40) + 1).astype(int))
         for number, (name, counts) in enumerate(of.items()):
             heights = np.histogram(np.minimum(counts, most), edges)[0] * 100.0 / max(1, len(counts))
