@@ -60,9 +60,8 @@ def evaluate(
     if text not in (None, "title", "full"):
         raise InputError(f"data.text={text!r}: expected one of title, full")
     import ramen
-    from ramen.inference.artefact import write_metrics
     from ramen.inference.comparison import compare_rankings, ranked_by
-    from ramen.inference.evaluation import measured, rankings, trained_on
+    from ramen.inference.evaluation import keep, measured, rankings
     from ramen.pages.plots import check_plots
 
     source = predictions if run is None else run
@@ -77,8 +76,8 @@ def evaluate(
     dataset = ramen.load_dataset(data)
     ranked = {"": ranked_by(source, dataset)} if run is None else rankings(run, dataset, scorer, text)
     figures = measured(ranked, dataset, scorer)
-    if run is not None and scorer is None and text in (None, trained_on(run)):
-        write_metrics(run, figures)
+    if run is not None:
+        keep(run, figures, scorer, text)
     for line in table(figures["test"], figures["propensity"]):
         show(line)
     show(

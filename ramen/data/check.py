@@ -15,7 +15,7 @@ from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
 from ramen.data.leaks import anchored, told_pairs
-from ramen.data.published import constants_warning
+from ramen.data.published import constants_warning, known_facts
 from ramen.data.read_graphs import graph_places
 from ramen.data.read_words import read_features
 
@@ -148,7 +148,7 @@ def _card_warnings(dataset: Dataset) -> list[str]:
         f"card of {dataset.card.name}: {key} is {value}, found {own[key]}: is it the card of this set?"
         for key, value in stated.items()
         if value != own[key]
-    ] + [warning for warning in [constants_warning(dataset)] if warning]
+    ] + [warning for warning in [constants_warning(dataset.card, known_facts(dataset))] if warning]
 
 
 def _pairs(dataset: Dataset, split: int) -> np.ndarray:

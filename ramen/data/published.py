@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ramen.data.cards import SIZES, shipped_facts
-from ramen.data.dataset import Dataset
+from ramen.data.dataset import Card, Dataset
 
 
 def known_facts(dataset: Dataset) -> dict[str, Any]:
@@ -24,9 +24,8 @@ def known_facts(dataset: Dataset) -> dict[str, Any]:
     return {key: value for key, value in named[0].items() if key != "published"}
 
 
-def constants_warning(dataset: Dataset) -> str:
-    """One line where the propensity constants of a published data set are others than those of its card, or ""."""
-    card, facts = dataset.card, known_facts(dataset)
+def constants_warning(card: Card, facts: dict[str, Any]) -> str:
+    """One line where a card's A and B are others than those among the :func:`known_facts` of its data set, or ""."""
     if "A" not in facts or (card.A, card.B) == (facts["A"], facts["B"]):
         return ""
     return (

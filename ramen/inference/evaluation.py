@@ -50,9 +50,15 @@ def evaluate(
     """
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
     figures = measured(rankings(run, dataset, scorer, text), dataset, scorer)
-    if save and scorer is None and text in (None, trained_on(run)):
-        write_metrics(Path(run), figures)
+    if save:
+        keep(run, figures, scorer, text)
     return figures
+
+
+def keep(run: str | Path, figures: dict[str, Any], scorer: str | None = None, text: str | None = None) -> None:
+    """Write figures into a run's ``metrics.json``, unless they are of one scorer or of other texts than the run's."""
+    if scorer is None and text in (None, trained_on(run)):
+        write_metrics(Path(run), figures)
 
 
 def measured(ranked: dict[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
@@ -114,7 +120,8 @@ def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     card, counts = dataset.card, np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
     groups = by_frequency(labels, dataset.test_targets, counts)
-    told = {"warning": constants_warning(dataset), "published": known_facts(dataset).get("published")}
+    facts = known_facts(dataset)
+    told = {"warning": constants_warning(card, facts), "published": facts.get("published")}
     return {
         "intervals": {name: list(found) for name, found in intervals(parts).items()},
         "frequency": [asdict(group) for group in groups],

@@ -123,15 +123,14 @@ def test_train_passes_its_options_on_and_names_the_next_command(ramen):
 
 EVALUATING = """
 import ramen
-from ramen.inference import artefact, evaluation
+from ramen.inference import evaluation
 test = {f"{m}@{k}": 12.25 for m in ("P", "nDCG", "R", "PSP", "PSnDCG", "PSR") for k in (1, 3, 5, 10)}
 test["R@100"] = 56.75
 intervals = dict.fromkeys(test, (10.0, 20.0))
 figures = {"test": test, "intervals": intervals, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
 evaluation.rankings = lambda *asked: {"": None}
 evaluation.measured = lambda *asked: figures
-evaluation.trained_on = lambda run: "full"
-artefact.write_metrics = lambda *asked: None
+evaluation.keep = lambda *asked: None
 ramen.load_dataset = str
 """
 

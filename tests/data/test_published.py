@@ -29,7 +29,7 @@ def test_sizes_lead_to_the_card_whatever_the_folder_is_called(small_set, cards):
     cards(TITLES, {**WHOLE, "labels": 5})
     assert known_facts(data) == TITLES
     cards({**TITLES, "test": 2})
-    assert known_facts(data) == {} and constants_warning(data) == ""
+    assert known_facts(data) == {} and constants_warning(data.card, known_facts(data)) == ""
 
 
 def test_of_two_sets_of_one_size_the_name_decides_and_none_s_figures_are_guessed(small_set, cards):
@@ -44,7 +44,7 @@ def test_of_two_sets_of_one_size_the_name_decides_and_none_s_figures_are_guessed
 def test_other_constants_than_the_card_s_are_told(small_set, cards):
     cards(TITLES)
     data = load_dataset(small_set)
-    told = constants_warning(data)
+    told = constants_warning(data.card, known_facts(data))
     assert told.startswith("A 0.55, B 1.5 (default") and "card of Fruit-Titles" in told and "A 0.6, B 2.6" in told
     assert any(told == warning for warning in check(small_set).warnings)
-    assert not constants_warning(dataclasses.replace(data, card=Card("mine", A=0.6, B=2.6)))
+    assert not constants_warning(Card("mine", A=0.6, B=2.6), known_facts(data))
