@@ -49,11 +49,12 @@ def write_filters(dataset: Dataset) -> dict[str, int]:
         How many pairs each file holds, by its name.
 
     Raises:
-        InputError: a filter file is there already, or points and labels have no uid in common.
+        InputError: a filter file with pairs is there already, or points and labels have no uid in common.
     """
     for name in NAMES:
-        if (dataset.path / name).exists():
-            raise InputError(f"{dataset.path / name}: is there already, expected none to be made")
+        path = dataset.path / name
+        if path.exists() and path.stat().st_size:  # imported and prepared sets have empty ones
+            raise InputError(f"{path}: is there already, expected none to be made")
     pairs = reciprocal_pairs(dataset)
     if not any(len(found) for found in pairs):
         raise InputError(f"{dataset.path}: no point has the uid of a label, so there are no reciprocal pairs to filter")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ramen.data import check, load_dataset
-from ramen.data.filters import reciprocal_pairs, write_filters
+from ramen.data.filters import NAMES, reciprocal_pairs, write_filters
 from ramen.errors import InputError
 
 
@@ -65,3 +65,9 @@ def test_a_text_that_training_has_seen_is_told(related):
     rows = (related / "tst.json").read_text().replace("thing b", "Thing  A")
     (related / "tst.json").write_text(rows)
     assert "1 test points have the very text of a training point" in check(related).warnings
+
+
+def test_empty_filter_files_as_imported_sets_have_are_filled(related):
+    for name in NAMES:
+        (related / name).write_text("")
+    assert write_filters(load_dataset(related))["filter_labels_test.txt"] == 2
