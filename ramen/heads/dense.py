@@ -7,10 +7,13 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from ramen.heads.base import Head
+from ramen.heads.rows import DenseRows
+
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
 
 
-class DenseHead:
+class DenseHead(Head):
     """Scores q·w_l with a vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax over all labels (DEXML, ICLR 2024, eq. 4): each true label competes with every
@@ -30,6 +33,7 @@ class DenseHead:
 
     def __init__(self, start: torch.Tensor, temperature: float = 0.05, chunk: int = 100_000) -> None:
         self.weights = start.clone()
+        self.n_labels, self.dim = start.shape
         self.temperature = temperature
         self.chunk = chunk
         self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -53,16 +57,7 @@ class DenseHead:
         lr: float,
         shortlist: np.ndarray | None = None,
     ) -> float:
-        """One Adam step on a batch; returns the mean loss per true pair.
-
-        Args:
-            queries: float32 (B, d).
-            targets: CSR (B, L), rows' true labels.
-            filtered: CSR (B, L) of labels that are neither right nor wrong, or None.
-            lr: learning rate.
-            shortlist: int64, ascending, the labels that compete and move; all true ones must be among them. None for
-                all labels.
-        """
+        """See :class:`Head`; Adam."""
         if not targets.nnz:
             return 0.0
         known = targets if filtered is None else (targets + filtered).tocsr()
@@ -77,6 +72,20 @@ class DenseHead:
         for tensor, moved in zip(state, part, strict=True):
             tensor[rows] = moved
         return loss
+
+    def rows(self) -> DenseRows:
+        """See :class:`Head`."""
+        return DenseRows(self.weights.numpy())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """See :class:`Head`."""
+        first, second = self._moments or (torch.empty(0), torch.empty(0))
+        return {"weights": self.weights, "first": first, "second": second, "steps": self._steps}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """See :class:`Head`."""
+        self.weights, self._steps = state["weights"], state["steps"]
+        self._moments = (state["first"], state["second"]) if len(state["first"]) else None
 
     def _step(
         self, state: tuple[torch.Tensor, ...], queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix,

@@ -1,4 +1,4 @@
-"""Scorers with one vector per label: the encoder's label vectors, and the dense head's."""
+"""Scorers with one row per label over the encoder's vector: the labels' own vectors, and the one-vs-all head's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from ramen.mining.nearest import nearest, products
+from ramen.heads.rows import DenseRows, LabelRows, rows_of
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
 
@@ -15,29 +15,30 @@ class LabelVectors(Scorer):
     """q · w_l.
 
     Args:
-        vectors: float32 (L, d).
+        rows: the w_l, or float32 (L, d).
     """
 
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self.n_labels = len(vectors)
+    def __init__(self, rows: LabelRows | np.ndarray) -> None:
+        self.rows = rows if isinstance(rows, LabelRows) else DenseRows(rows)
+        self.n_labels = self.rows.n_labels
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`."""
         kept = queries.memory.setdefault(self, {})
         if k not in kept:
-            kept[k] = nearest(queries.vectors, self.vectors, k)
+            kept[k] = self.rows.top(queries.vectors, k)
         return kept[k]
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
-        return products(queries.vectors, self.vectors, labels)
+        return self.rows.products(queries.vectors, labels)
 
     def save(self, folder: Path) -> None:
         """See :class:`Scorer`."""
-        save_tensors(folder / "vectors.safetensors", {"vectors": self.vectors})
+        save_tensors(folder / "vectors.safetensors", self.rows.arrays())
 
     @classmethod
     def load(cls, folder: Path) -> LabelVectors:
-        """See :class:`Scorer`."""
-        return cls(load_file(folder / "vectors.safetensors")["vectors"])
+        """What :meth:`save` wrote."""
+        path = folder / "vectors.safetensors"
+        return cls(rows_of(load_file(path), path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -142,7 +143,7 @@ class _Search:
         for epoch, head, loss in self.fitter.head_epochs():
             if not epoch:
                 continue
-            scorer = LabelVectors(head.weights.numpy().copy())
+            scorer = LabelVectors(copy.deepcopy(head.rows()))
             found = self.try_out(head=scorer)
             self.report(found, epoch=epoch, loss=loss)
             if found.value <= self.best.value:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import Lambdas
-from ramen.heads.dense import DenseHead
+from ramen.heads.base import Head
 from ramen.heads.prior import word_prior
 from ramen.heads.sparse import fit_sparse
 from ramen.heads.start import turned
@@ -136,7 +136,7 @@ class Fitter:
             )  # fmt: skip
         return SparseWords(head)
 
-    def head_epochs(self) -> Iterator[tuple[int, DenseHead, float]]:
+    def head_epochs(self) -> Iterator[tuple[int, Head, float]]:
         """The dense head after each epoch; see :func:`fit_epochs`."""
         return fit_epochs(self._fitted, self._start, self.targets, self.filtered, lambda: self.negatives, self.config)
 
@@ -146,8 +146,7 @@ class Fitter:
         if choice.labels:
             self.start_from(choice.labels)
         if choice.weights.get("head"):
-            weights = fit_head(self.head_epochs(), choice.head_epochs, log)
-            scorers["head"] = LabelVectors(weights.numpy())
+            scorers["head"] = LabelVectors(fit_head(self.head_epochs(), choice.head_epochs, log))
         if choice.weights.get("neighbours"):
             scorers["neighbours"] = self.neighbours(choice.temperature)
         if choice.weights.get("sparse") and choice.sparse:

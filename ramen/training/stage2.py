@@ -11,7 +11,9 @@ import torch
 from tqdm import tqdm
 
 from ramen.config import Config
-from ramen.heads.dense import DenseHead
+from ramen.heads.base import Head
+from ramen.heads.build import make_head
+from ramen.heads.rows import LabelRows
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
@@ -25,7 +27,7 @@ def fit_epochs(
     filtered: sp.csr_matrix,
     mined: Callable[[], sp.csr_matrix],
     config: Config,
-) -> Iterator[tuple[int, DenseHead, float]]:
+) -> Iterator[tuple[int, Head, float]]:
     """Train a head and yield (epochs done, head, mean loss), first the untrained one.
 
     With many labels only a shortlist competes in a batch: batches are then made of clusters of alike points, whose true
@@ -40,7 +42,7 @@ def fit_epochs(
         config: settings.
     """
     settings, n = config.head, len(points)
-    head = DenseHead(labels, settings.temperature, settings.chunk)
+    head = make_head(labels, settings)
     yield 0, head, float("nan")
     competing = None
     if settings.epochs and len(labels) > settings.all_labels:
@@ -61,13 +63,13 @@ def fit_epochs(
         yield epoch + 1, head, total / len(batches)
 
 
-def fit_head(epochs: Iterator[tuple[int, DenseHead, float]], wanted: int, log: Callable[..., None]) -> torch.Tensor:
-    """Vectors of the head after ``wanted`` epochs, float32 (L, d)."""
+def fit_head(epochs: Iterator[tuple[int, Head, float]], wanted: int, log: Callable[..., None]) -> LabelRows:
+    """Rows of the head after ``wanted`` epochs."""
     start = time.perf_counter()
     for epoch, head, loss in epochs:
         if epoch:
             log(stage="head", epoch=epoch, loss=loss, seconds=time.perf_counter() - start)
         start = time.perf_counter()
         if epoch == wanted:
-            return head.weights
+            return head.rows()
     raise AssertionError(f"the settings allow fewer than the {wanted} epochs chosen")

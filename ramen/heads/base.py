@@ -1,0 +1,55 @@
+"""The contract of a one-vs-all head in training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ramen.heads.rows import LabelRows
+
+
+class Head(ABC):
+    """A row of weights w_l per label, trained so that q · w_l ranks the labels of a query q.
+
+    Attributes:
+        n_labels: L.
+        dim: d, of queries.
+    """
+
+    n_labels: int
+    dim: int
+
+    @abstractmethod
+    def fit_step(
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | None = None,
+    ) -> float:
+        """One step of the optimiser on a batch; returns the mean loss per true pair, 0.0 where there is none.
+
+        Args:
+            queries: float32 (B, d).
+            targets: CSR (B, L), rows' true labels; a row may have none.
+            filtered: CSR (B, L) of labels that are neither right nor wrong, or None.
+            lr: learning rate.
+            shortlist: int64, ascending, the labels that compete and move; all true ones must be among them. None for
+                all labels.
+        """
+
+    @abstractmethod
+    def rows(self) -> LabelRows:
+        """The weights as they are now, for scoring without torch; they may share the head's memory."""
+
+    @abstractmethod
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights, optimiser and whatever else training goes on from, for a checkpoint."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
