@@ -1,4 +1,4 @@
-"""A made-up data set whose truth is known: seconds to build, no network.
+"""A made-up data set whose truth is known: seconds to build, minutes with a million labels, no network.
 
 Every latent group has two vocabularies of invented words with the same meaning. Texts of points draw from one, texts of
 labels from the other; only the anchors of the graph ``links`` use both. What point and label texts share in plain
@@ -7,13 +7,13 @@ sight is the topic, which cuts across the groups. The rules are in ``datasets/RE
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ramen.data.recipes.build import PROPENSITY_SOURCE, matrix, positions
+import numpy as np
+import scipy.sparse as sp
+from ramen.data.recipes.build import PROPENSITY_SOURCE
 
 from ramen.data.dataset import Card, Dataset, Graph, Texts
 from ramen.data.write import write_dataset
@@ -22,7 +22,9 @@ from ramen.errors import InputError
 _FEWEST_POINTS, _FEWEST_LABELS = 50, 20
 _LABELS_PER_GROUP = 4
 _TOPICS = 8
+_FILLERS = 60
 _VOCABULARY = 30  # words per group and side, and per topic
+_LEXICON = 100_000  # words a side: with more groups these share words, as in any language
 _GROUP_SKEW = 0.9  # group g is drawn as 1 / (1 + g) ** skew: of the rare ones training texts say little, links much
 _ANCHORS_PER_GROUP = 3
 _LINKS = 2  # per point and per label, in each graph
@@ -32,21 +34,14 @@ _BARE_EVERY = 10
 _WRONG_LINK = 0.1
 _SECOND_GROUP = 0.2
 _TOPIC_PULL = 4.0
-
-
-@dataclass(frozen=True)
-class Item:
-    """A point or a label, and the truth behind it: its latent groups, the main one first, and its topic."""
-
-    uid: str
-    title: str
-    content: str
-    groups: tuple[int, ...]
-    topic: int
+_MOST_DRAWS = 4  # of labels, a point
+_BLOCK = 50_000  # texts drawn at once
+_SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+_STRIDE = 9_700_417  # shares no factor with the number of words of four syllables, so all of them come up
 
 
 def prepare(out: Path, *, report: Callable[[str], None], points: int = 2000, labels: int = 800, seed: int = 0) -> None:
-    """Write the data set, and the latent groups and topic of every point and label as ``truth.json``.
+    """Write the data set, and the latent groups and topics of its points and labels as ``truth.npz``.
 
     Args:
         out: new folder.
@@ -62,65 +57,60 @@ def prepare(out: Path, *, report: Callable[[str], None], points: int = 2000, lab
         if value < fewest:
             raise InputError(f"recipe 'planted', option {name!r}: found {value}, expected at least {fewest}")
     report(f"invent {points} points and {labels} labels")
-    world = World(random.Random(seed), n_points=points, n_labels=labels)
-    truth = {
-        side: {item.uid: {"groups": item.groups, "topic": item.topic} for item in items}
-        for side, items in (("points", world.points), ("labels", world.labels))
-    }
+    world = World(np.random.default_rng(seed), points, labels)
     dataset = world.dataset(out)
     report(f"write {len(dataset.train)} training points and {len(dataset.test)} test points")
-    write_dataset(dataset, out, extra={"truth.json": json.dumps(truth) + "\n"})
+    write_dataset(dataset, out, extra={"truth.npz": world.truth()})
 
 
 class World:
     """Groups, topics, words, and the points and labels made of them.
 
     Attributes:
-        points: every point, training and test.
-        labels: every label.
-        targets: (point uid, label uid) pairs.
-        twins: (point uid, label uid) pairs where the point is the label itself, so neither right nor wrong.
+        groups: int64 (N, 2), the main latent group of every point, training and test, and a second one or -1.
+        topics: int64 (N,), of the points.
+        label_groups, label_topics: int64 (L,).
+        held_out: bool (N,), the test points.
+        targets: float32 CSR (N, L).
+        twins: int64 (N,), the label that a point is itself, so neither right nor wrong; -1 for most.
     """
 
-    def __init__(self, rng: random.Random, *, n_points: int, n_labels: int) -> None:
+    def __init__(self, rng: np.random.Generator, n_points: int, n_labels: int) -> None:
         self._rng = rng
-        self._fresh = _words(rng)
         self._n_groups = max(2, n_labels // _LABELS_PER_GROUP)
-        self._fillers = self._take(60)
-        self._topic_words = [self._take(_VOCABULARY) for _ in range(_TOPICS)]
-        self._point_words = [self._take(_VOCABULARY) for _ in range(self._n_groups)]
-        self._label_words = [self._take(_VOCABULARY) for _ in range(self._n_groups)]
-        self.labels = [self._label(i) for i in range(n_labels)]
-        self._in_group = [[x for x in self.labels if x.groups[0] == g] for g in range(self._n_groups)]
-        # A label's place in its group sets how often it is chosen: 1, 1/2, 1/3 and so on, the long tail.
-        self._weight = {label.uid: 1.0 / rank for group in self._in_group for rank, label in enumerate(group, start=1)}
-        self.points: list[Item] = []
-        self.targets: set[tuple[str, str]] = set()
-        self.twins: set[tuple[str, str]] = set()
-        # Shuffled, so that no group falls on the held-out points alone.
-        every = range(self._n_groups)
-        frequency = [1.0 / (1 + g) ** _GROUP_SKEW for g in every]
-        groups = [*every, *rng.choices(every, frequency, k=n_points)][:n_points]
-        rng.shuffle(groups)
-        for i, group in enumerate(groups):
-            self._add_point(i, group)
-        self._teach_every_label()
+        self._invent_words(n_labels)
+        self.label_groups = np.arange(n_labels) % self._n_groups
+        self.label_topics = rng.integers(_TOPICS, size=n_labels)
+        # Each group once, so that none is without a point; shuffled, so that none falls on the held-out points alone.
+        frequency = 1.0 / (1 + np.arange(self._n_groups)) ** _GROUP_SKEW
+        drawn = rng.choice(self._n_groups, n_points, p=frequency / frequency.sum())
+        main = rng.permutation(np.append(np.arange(self._n_groups), drawn)[:n_points])
+        second = np.where(rng.random(n_points) < _SECOND_GROUP, rng.integers(self._n_groups, size=n_points), -1)
+        self.groups = np.stack([main, second], axis=1)
+        self.topics = rng.integers(_TOPICS, size=n_points)
+        number = np.arange(n_points)
+        self.held_out = number % _TEST_EVERY == _TEST_EVERY - 1
+        self._is_bare = number % _BARE_EVERY == 0
+        is_twin = number % _TWIN_EVERY >= _TWIN_EVERY - 2  # one held out, one not
+        place = rng.integers(self._group_sizes()[main])
+        self.twins = np.where(is_twin, main + place * self._n_groups, -1)
+        self.targets = self._choose_labels()
 
     def dataset(self, out: Path) -> Dataset:
         """The data set, with the training points first in order and every fifth point held out."""
-        train = [p for i, p in enumerate(self.points) if not _held_out(i)]
-        test = [p for i, p in enumerate(self.points) if _held_out(i)]
-        points, held, labels = ([x.uid for x in items] for items in (train, test, self.labels))
+        train, test = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
+        label_texts = self._label_texts()
+        texts = self._point_texts(label_texts.titles)
         return Dataset(
             path=out,
-            train=_texts(train),
-            test=_texts(test),
-            labels=_texts(self.labels),
-            train_targets=matrix(self.targets, points, labels),
-            test_targets=matrix(self.targets, held, labels),
-            graphs={"links": self._links(train), "noise": self._noise(train)},
-            train_filter=positions(self.twins, points, labels),
-            test_filter=positions(self.twins, held, labels),
+            train=_some(texts, train),
+            test=_some(texts, test),
+            labels=label_texts,
+            train_targets=self.targets[train],
+            test_targets=self.targets[test],
+            graphs={"links": self._links(train), "noise": self._noise(len(train))},
+            train_filter=_pairs(self.twins[train]),
+            test_filter=_pairs(self.twins[test]),
             card=Card(
                 name="planted",
                 A=0.55,
@@ -131,99 +121,173 @@ class World:
             ),
         )
 
-    def _take(self, count: int) -> list[str]:
-        return [next(self._fresh) for _ in range(count)]
+    def truth(self) -> bytes:
+        """An npz: ``train_groups``, ``train_topics`` and the same of test and labels, in their order."""
+        arrays = {"label_groups": self.label_groups, "label_topics": self.label_topics}
+        for name, rows in (("train", ~self.held_out), ("test", self.held_out)):
+            arrays[f"{name}_groups"], arrays[f"{name}_topics"] = self.groups[rows], self.topics[rows]
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **{name: a.astype(np.int32) for name, a in arrays.items()})
+        return stream.getvalue()
 
-    def _label(self, i: int) -> Item:
-        group, topic = i % self._n_groups, self._rng.randrange(_TOPICS)
-        own, about = self._label_words[group], self._topic_words[topic]
-        title = [*self._rng.sample(own, 2), self._rng.choice(about), next(self._fresh)]
-        content = [*self._rng.sample(own, 3), *self._rng.sample(about, 3), *self._rng.sample(self._fillers, 5)]
-        return Item(f"label-{i:05d}", self._line(title), self._line(content), (group,), topic)
+    def _invent_words(self, n_labels: int) -> None:
+        """Numbers of the words of every topic, group and side, and how each number is spelt."""
+        own = min(_VOCABULARY * self._n_groups, _LEXICON)
+        topics = _FILLERS + np.arange(_TOPICS * _VOCABULARY).reshape(_TOPICS, _VOCABULARY)
+        first = _FILLERS + topics.size
+        self._topic_words = topics
+        self._point_words = first + self._vocabularies(own)
+        self._label_words = first + own + self._vocabularies(own)
+        self._names = first + 2 * own  # a word of its own for each label
+        count, most = self._names + n_labels, len(_SYLLABLES) ** 4
+        at = (np.arange(count) * _STRIDE + self._rng.integers(most)) % most
+        parts = [((at // len(_SYLLABLES) ** i) % len(_SYLLABLES)).tolist() for i in range(4)]
+        s = _SYLLABLES
+        self._spelt = [s[a] + s[b] + s[c] + s[d] for a, b, c, d in zip(*parts, strict=True)]
 
-    def _add_point(self, i: int, group: int) -> None:
-        rng = self._rng
-        topic = rng.randrange(_TOPICS)
-        groups = (group, rng.randrange(self._n_groups)) if rng.random() < _SECOND_GROUP else (group,)
-        # The texts say a noisy part of the truth: of a second group a single word, and some words of no group at all.
-        own = rng.sample(self._point_words[group], 4) + [rng.choice(self._point_words[g]) for g in groups[1:]]
-        about = rng.sample(self._topic_words[topic], 3) + [rng.choice(rng.choice(self._topic_words))]
-        title = self._line([*own[:2], about[0]])
-        content = self._line([*own[2:], *about[1:], *rng.sample(self._fillers, 5)]) if i % _BARE_EVERY else ""
-        uid = f"point-{i:06d}"
-        chosen = {label.uid for label in self._choose(groups, topic)}
-        if i % _TWIN_EVERY >= _TWIN_EVERY - 2:  # one held out, one not
-            twin = rng.choice(self._in_group[group])
-            title = twin.title
-            self.twins.add((uid, twin.uid))
-            chosen = chosen - {twin.uid} or {next(x.uid for x in self._in_group[group] if x is not twin)}
-        self.points.append(Item(uid, title, content, groups, topic))
-        self.targets |= {(uid, label) for label in chosen}
+    def _vocabularies(self, own: int) -> np.ndarray:
+        shape = (self._n_groups, _VOCABULARY)
+        return np.arange(own).reshape(shape) if own == shape[0] * shape[1] else self._rng.integers(own, size=shape)
 
-    def _choose(self, groups: tuple[int, ...], topic: int) -> list[Item]:
-        labels = [label for g in groups for label in self._in_group[g]]
-        weights = [self._weight[x.uid] * (_TOPIC_PULL if x.topic == topic else 1.0) for x in labels]
-        return self._rng.choices(labels, weights, k=self._rng.choice((1, 2, 3, 4)))
+    def _group_sizes(self) -> np.ndarray:
+        return np.bincount(self.label_groups, minlength=self._n_groups)
 
-    def _teach_every_label(self) -> None:
-        """Give each label that no training point has one training point, of its group where there is one."""
-        train = [p for i, p in enumerate(self.points) if not _held_out(i)]
-        trained = {p.uid for p in train}
-        taught = {label for uid, label in self.targets if uid in trained}
-        for label in self.labels:
-            if label.uid not in taught:
-                able = [p for p in train if (p.uid, label.uid) not in self.twins]
-                point = self._rng.choice([p for p in able if p.groups[0] == label.groups[0]] or able)
-                self.targets.add((point.uid, label.uid))
+    def _choose_labels(self) -> sp.csr_matrix:
+        """One to four draws of its groups' labels for each point, and a training point for every label."""
+        pairs = np.concatenate([self._drawn(rows) for rows in _blocks(len(self.groups))])
+        taught = np.zeros(len(self.label_groups), dtype=np.bool_)
+        taught[pairs[~self.held_out[pairs[:, 0]], 1]] = True
+        pairs = np.concatenate([pairs, self._lessons(np.flatnonzero(~taught))])
+        shape = (len(self.groups), len(taught))
+        targets = sp.csr_matrix((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
+        targets.sum_duplicates()
+        targets.data[:] = 1.0
+        return targets
 
-    def _links(self, train: list[Item]) -> Graph:
+    def _drawn(self, rows: np.ndarray) -> np.ndarray:
+        """(point, label) pairs of some points."""
+        # A label's place in its group sets how often it is chosen: 1, 1/2, 1/3 and so on, the long tail.
+        places = np.arange(-(-len(self.label_groups) // self._n_groups))
+        labels = self.groups[rows][:, :, None] + places * self._n_groups
+        weights = np.broadcast_to(1.0 / (1 + places), labels.shape).copy()
+        is_label = (self.groups[rows][:, :, None] >= 0) & (labels < len(self.label_groups))
+        labels = np.where(is_label, labels, 0)
+        weights *= np.where(self.label_topics[labels] == self.topics[rows][:, None, None], _TOPIC_PULL, 1.0)
+        weights *= is_label & (labels != self.twins[rows][:, None, None])
+        labels, weights = labels.reshape(len(rows), -1), weights.reshape(len(rows), -1)
+        shares = np.cumsum(weights, axis=1) / weights.sum(1, keepdims=True)
+        draws = self._rng.random((len(rows), _MOST_DRAWS))
+        column = (draws[:, :, None] >= shares[:, None, :-1]).sum(2)
+        kept = np.arange(_MOST_DRAWS) < self._rng.integers(1, _MOST_DRAWS + 1, size=(len(rows), 1))
+        point = np.repeat(rows[:, None], _MOST_DRAWS, axis=1)
+        return np.stack([point[kept], np.take_along_axis(labels, column, axis=1)[kept]], axis=1)
+
+    def _lessons(self, labels: np.ndarray) -> np.ndarray:
+        """(training point, label) pairs for labels that have none: a point of the group where there is one."""
+        train = np.flatnonzero(~self.held_out)
+        train = train[np.argsort(self.groups[train, 0], kind="stable")]
+        groups = self.label_groups[labels]
+        first = np.searchsorted(self.groups[train, 0], groups)
+        count = np.searchsorted(self.groups[train, 0], groups, side="right") - first
+        lonely = count == 0
+        first, count = np.where(lonely, 0, first), np.where(lonely, len(train), count)
+        point = train[first + self._rng.integers(count)]
+        is_twin = self.twins[point] == labels
+        while is_twin.any():
+            point[is_twin] = train[self._rng.integers(len(train), size=int(is_twin.sum()))]
+            is_twin = self.twins[point] == labels
+        return np.stack([point, labels], axis=1)
+
+    def _label_texts(self) -> Texts:
+        titles, contents = [], []
+        for rows in _blocks(len(self.label_groups)):
+            own = self._sample(self._label_words[self.label_groups[rows]], 5)
+            about = self._sample(self._topic_words[self.label_topics[rows]], 4)
+            name = (self._names + rows)[:, None]
+            titles += self._lines(own[:, :2], about[:, :1], name)
+            contents += self._lines(own[:, 2:], about[:, 1:], self._fillers(len(rows), 5))
+        return Texts([f"label-{i:07d}" for i in range(len(titles))], titles, contents)
+
+    def _point_texts(self, label_titles: list[str]) -> Texts:
+        titles: list[str] = []
+        contents: list[str] = []
+        for rows in _blocks(len(self.groups)):
+            # The texts say a noisy part of the truth: of a second group a single word, and some words of no group.
+            main, second = self.groups[rows].T
+            own = self._sample(self._point_words[main], 4)
+            other = np.where(second >= 0, self._sample(self._point_words[second], 1)[:, 0], -1)[:, None]
+            about = self._sample(self._topic_words[self.topics[rows]], 3)
+            stray = self._rng.choice(self._topic_words.ravel(), (len(rows), 1))
+            titles += self._lines(own[:, :2], about[:, :1])
+            contents += self._lines(own[:, 2:], other, about[:, 1:], stray, self._fillers(len(rows), 5))
+        for row in np.flatnonzero(self._is_bare).tolist():
+            contents[row] = ""
+        for row in np.flatnonzero(self.twins >= 0).tolist():
+            titles[row] = label_titles[self.twins[row]]
+        return Texts([f"point-{i:07d}" for i in range(len(titles))], titles, contents)
+
+    def _links(self, train: np.ndarray) -> Graph:
         """Anchors of the groups; their texts are the only ones that use both vocabularies of a group."""
-        rng = self._rng
-        anchors = [
-            self._line(
-                rng.sample(self._point_words[i % self._n_groups] + self._label_words[i % self._n_groups], _VOCABULARY)
+        anchors = []
+        for rows in _blocks(_ANCHORS_PER_GROUP * self._n_groups):
+            both = np.concatenate(
+                [self._point_words[rows % self._n_groups], self._label_words[rows % self._n_groups]], 1
             )
-            for i in range(_ANCHORS_PER_GROUP * self._n_groups)
-        ]
+            anchors += self._lines(self._sample(both, _VOCABULARY))
+        points, labels = (self._links_of(groups) for groups in (self.groups[train, 0], self.label_groups))
+        return Graph("links", anchors, points, labels)
 
-        def link(item: Item) -> list[int]:
-            if rng.random() < _WRONG_LINK:
-                return rng.sample(range(len(anchors)), _LINKS)
-            return [item.groups[0] + k * self._n_groups for k in rng.sample(range(_ANCHORS_PER_GROUP), _LINKS)]
+    def _links_of(self, groups: np.ndarray) -> sp.csr_matrix:
+        """Two of its group's anchors for each row; one row in ten has two of any."""
+        shape = (len(groups), _ANCHORS_PER_GROUP * self._n_groups)
+        own = groups[:, None] + self._n_groups * np.arange(_ANCHORS_PER_GROUP)
+        right = self._sample(np.broadcast_to(own, (len(groups), _ANCHORS_PER_GROUP)), _LINKS)
+        is_wrong = self._rng.random((len(groups), 1)) < _WRONG_LINK
+        return _linked(np.where(is_wrong, self._any_two(shape), right), shape)
 
-        return self._graph("links", anchors, train, link)
-
-    def _noise(self, train: list[Item]) -> Graph:
+    def _noise(self, n_train: int) -> Graph:
         """As many anchors and links as ``links`` has, all of them random."""
-        anchors = [self._line(self._rng.sample(self._fillers, 8)) for _ in range(_ANCHORS_PER_GROUP * self._n_groups)]
-        return self._graph("noise", anchors, train, lambda _: self._rng.sample(range(len(anchors)), _LINKS))
+        n_anchors = _ANCHORS_PER_GROUP * self._n_groups
+        anchors = [line for rows in _blocks(n_anchors) for line in self._lines(self._fillers(len(rows), 8))]
+        shapes = [(rows, n_anchors) for rows in (n_train, len(self.label_groups))]
+        points, labels = (_linked(self._any_two(shape), shape) for shape in shapes)
+        return Graph("noise", anchors, points, labels)
 
-    def _graph(self, kind: str, anchors: list[str], train: list[Item], link: Callable[[Item], list[int]]) -> Graph:
-        ids = [str(i) for i in range(len(anchors))]
-        sides = []
-        for items in (train, self.labels):
-            pairs = [(item.uid, str(anchor)) for item in items for anchor in link(item)]
-            sides.append(matrix(pairs, [item.uid for item in items], ids))
-        return Graph(kind, anchors, points=sides[0], labels=sides[1])
+    def _any_two(self, shape: tuple[int, int]) -> np.ndarray:
+        """Two different columns for each row."""
+        first, step = self._rng.integers(shape[1], size=shape[0]), self._rng.integers(1, shape[1], size=shape[0])
+        return np.stack([first, (first + step) % shape[1]], axis=1)
 
-    def _line(self, words: Sequence[str]) -> str:
-        return " ".join(self._rng.sample(words, len(words)))
+    def _fillers(self, rows: int, count: int) -> np.ndarray:
+        return self._sample(np.broadcast_to(np.arange(_FILLERS), (rows, _FILLERS)), count)
+
+    def _sample(self, of: np.ndarray, count: int) -> np.ndarray:
+        """So many different columns of each row."""
+        order = self._rng.random(of.shape, dtype=np.float32).argpartition(count - 1, axis=1)
+        return np.take_along_axis(of, order[:, :count], axis=1)
+
+    def _lines(self, *words: np.ndarray) -> list[str]:
+        """Texts of numbers of words, a row each, in any order; -1 is no word."""
+        rows, spelt = self._rng.permuted(np.concatenate(words, axis=1), axis=1), self._spelt
+        return [" ".join([spelt[word] for word in row if word >= 0]) for row in rows.tolist()]
 
 
-def _held_out(i: int) -> bool:
-    return i % _TEST_EVERY == _TEST_EVERY - 1
+def _blocks(n: int) -> Iterator[np.ndarray]:
+    for start in range(0, n, _BLOCK):
+        yield np.arange(start, min(start + _BLOCK, n))
 
 
-def _texts(items: list[Item]) -> Texts:
-    return Texts([x.uid for x in items], [x.title for x in items], [x.content for x in items])
+def _some(texts: Texts, rows: np.ndarray) -> Texts:
+    return Texts(*([field[row] for row in rows.tolist()] for field in (texts.uids, texts.titles, texts.contents)))
 
 
-def _words(rng: random.Random) -> Iterator[str]:
-    """Pronounceable words of two to four syllables, each one once, without end."""
-    seen: set[str] = set()
-    while True:
-        word = "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.choice((2, 3, 3, 4))))
-        word += rng.choice(("", "", "n", "r", "s"))
-        if word not in seen:
-            seen.add(word)
-            yield word
+def _pairs(twins: np.ndarray) -> np.ndarray:
+    rows = np.flatnonzero(twins >= 0)
+    return np.stack([rows, twins[rows]], axis=1)
+
+
+def _linked(columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    ones, starts = np.ones(columns.size, dtype=np.float32), np.arange(0, columns.size + 1, columns.shape[1])
+    linked = sp.csr_matrix((ones, columns.ravel(), starts), shape=shape)
+    linked.sort_indices()
+    return linked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,8 @@ from ramen.errors import InputError, WorkError
 
 # What the caller can mend by naming another place; any other failure to write is a failure of the work.
 _PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.EEXIST)
+
+_LEVEL = 6  # of gzip: 9 takes three times as long for a hundredth less
 
 
 def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | None = None) -> None:
@@ -57,7 +60,7 @@ def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | Non
             if target.exists():
                 raise InputError(f"extra file {name!r}: the data set has a file of that name")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            _write(target, content)
         _read_back(beside, out)
         os.replace(beside, out)
     except UnicodeEncodeError as error:
@@ -72,6 +75,16 @@ def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | Non
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def _write(target: Path, content: bytes | Iterable[str]) -> None:
+    """Bytes as they are; lines gzipped as they come, without the time of day, so that equal data gives equal bytes."""
+    if isinstance(content, bytes):
+        target.write_bytes(content)
+        return
+    with target.open("wb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed:
+        with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
+            text.writelines(content)
+
+
 def _read_back(beside: Path, out: Path) -> None:
     """Refuses a data set that ``load_dataset`` would refuse."""
     try:
@@ -81,8 +94,8 @@ def _read_back(beside: Path, out: Path) -> None:
         raise InputError(f"{out}: not written, as this data set would not load: {reason}") from error
 
 
-def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each file."""
+def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, bytes | Iterable[str]]]:
+    """Name of each file, and its bytes or the lines to pack."""
     if ds.features is None or ds.has_texts:
         yield from _texts(ds)
     else:
@@ -92,7 +105,7 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
     yield "filter_labels_train.txt", _pairs(ds.train_filter)
     yield "filter_labels_test.txt", _pairs(ds.test_filter)
     for kind, graph in sorted(ds.graphs.items()):
-        yield f"graphs/{kind}.raw.txt.gz", _packed(f"{one_line(anchor)}\n" for anchor in graph.anchors)
+        yield f"graphs/{kind}.raw.txt.gz", map(_line, graph.anchors)
         for side, matrix in (("trn", graph.points), ("lbl", graph.labels)):
             if matrix is not None:
                 yield f"graphs/{kind}_{side}_X_Y.npz", sparse_npz(_sorted(matrix))
@@ -103,7 +116,7 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
         yield path, content.encode() if isinstance(content, str) else content
 
 
-def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes]]:
+def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes | Iterable[str]]]:
     """Matrices of features, and their names."""
     yield "trn_X_Xf.npz", sparse_npz(_sorted(features.train))
     if len(ds.test):
@@ -111,17 +124,17 @@ def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes]]:
     if features.labels is not None:
         yield "lbl_X_Xf.npz", sparse_npz(_sorted(features.labels))
     if features.names:
-        yield "Xf.txt.gz", _packed(f"{one_line(name)}\n" for name in features.names)
+        yield "Xf.txt.gz", map(_line, features.names)
 
 
-def _numbers(ds: Dataset) -> Iterator[tuple[str, bytes]]:
+def _numbers(ds: Dataset) -> Iterator[tuple[str, bytes | Iterable[str]]]:
     """Targets and the names of labels, for points without text; uids are the numbers of the rows."""
     for name, targets in [("trn", ds.train_targets), ("tst", ds.test_targets)][: 2 if len(ds.test) else 1]:
-        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(_sorted(targets)))
-    yield "Y.txt.gz", _packed(f"{one_line(title)}\n" for title in ds.labels.titles)
+        yield f"{name}_X_Y.txt.gz", sparse_text(_sorted(targets))
+    yield "Y.txt.gz", map(_line, ds.labels.titles)
 
 
-def _texts(ds: Dataset) -> Iterator[tuple[str, bytes]]:
+def _texts(ds: Dataset) -> Iterator[tuple[str, bytes | Iterable[str]]]:
     splits = [("trn", ds.train, ds.train_targets), ("tst", ds.test, ds.test_targets)]
     for name, texts, targets in splits[: 2 if len(ds.test) else 1]:
         if targets.shape != (len(texts), ds.n_labels):
@@ -129,9 +142,9 @@ def _texts(ds: Dataset) -> Iterator[tuple[str, bytes]]:
                 f"{name} targets are {targets.shape}, expected {(len(texts), ds.n_labels)}: points, labels"
             )
         targets = _sorted(targets)
-        yield f"{name}.json.gz", _packed(_records(texts, targets))
-        yield f"{name}_X_Y.txt.gz", _packed(sparse_text(targets))
-    yield "lbl.json.gz", _packed(_records(ds.labels, None))
+        yield f"{name}.json.gz", _records(texts, targets)
+        yield f"{name}_X_Y.txt.gz", sparse_text(targets)
+    yield "lbl.json.gz", _records(ds.labels, None)
 
 
 def _records(texts: Texts, targets: sp.csr_matrix | None) -> Iterator[str]:
@@ -145,6 +158,10 @@ def _records(texts: Texts, targets: sp.csr_matrix | None) -> Iterator[str]:
         yield json.dumps(record, ensure_ascii=False) + "\n"
 
 
+def _line(text: str) -> str:
+    return one_line(text) + "\n"
+
+
 def _sorted(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """A copy whose columns rise in each row, so that equal matrices give equal bytes."""
     matrix = matrix.copy()
@@ -154,8 +171,3 @@ def _sorted(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 def _pairs(pairs: np.ndarray) -> bytes:
     return "".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode()
-
-
-def _packed(lines: Iterable[str]) -> bytes:
-    """Gzipped without the time of day, so that equal data gives equal bytes."""
-    return gzip.compress("".join(lines).encode("utf-8"), mtime=0)

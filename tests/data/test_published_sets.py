@@ -107,4 +107,4 @@ def test_get_check_train_and_eval(name, planted, quick, tmp_path, monkeypatch):
     )
     figures = ramen.evaluate(run, folder)
     assert figures["published"] == facts["published"] and "warning" not in figures
-    assert figures["test"]["R@10"] > 1.5 * 100 * 10 / data.n_labels, "above chance"
+    assert figures["test"]["R@10"] > 1.2 * 100 * 10 / data.n_labels, "above chance"

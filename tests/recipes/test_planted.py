@@ -1,6 +1,5 @@
 """The planted set: the same bytes every time, and the truth that it says it has."""
 
-import json
 import os
 import subprocess
 import sys
@@ -81,34 +80,48 @@ def test_links_tie_true_pairs_and_noise_does_not(planted: Dataset) -> None:
 
 
 def test_only_anchors_use_both_vocabularies_of_a_group(planted: Dataset, folder: Path) -> None:
-    truth = json.loads((folder / "truth.json").read_text())
-    main = {"point": {}, "label": {}}
-    for name, side, texts in (("point", "points", planted.train), ("label", "labels", planted.labels)):
-        twins = set(planted.train_filter[:, 0]) if name == "point" else set()
-        for row, (uid, text) in enumerate(zip(texts.uids, texts.joined(), strict=True)):
+    truth = np.load(folder / "truth.npz")
+    main: dict[str, dict[int, set[str]]] = {"train": {}, "label": {}}
+    for side, texts, groups in (
+        ("train", planted.train, truth["train_groups"][:, 0]),
+        ("label", planted.labels, truth["label_groups"]),
+    ):
+        twins = set(planted.train_filter[:, 0]) if side == "train" else set()
+        for row, (group, text) in enumerate(zip(groups.tolist(), texts.joined(), strict=True)):
             if row not in twins:  # a twin has the title of a label
-                main[name].setdefault(truth[side][uid]["groups"][0], set()).update(text.split())
+                main[side].setdefault(group, set()).update(text.split())
     n_groups = len(main["label"])
     both = seen = 0
     for anchor, text in enumerate(planted.graphs["links"].anchors):
         group, words = anchor % n_groups, set(text.split())
-        if group not in main["point"]:  # a rare group, of test points only
+        if group not in main["train"]:  # a rare group, of test points only
             continue
         seen += 1
-        own = main["point"][group] - main["label"][group], main["label"][group] - main["point"][group]
+        own = main["train"][group] - main["label"][group], main["label"][group] - main["train"][group]
         both += bool(words & own[0]) and bool(words & own[1])
     assert seen > 0.8 * len(planted.graphs["links"].anchors)
     assert both > 0.9 * seen
 
 
-def test_truth_names_every_point_and_label_and_explains_the_targets(planted: Dataset, folder: Path) -> None:
-    truth = json.loads((folder / "truth.json").read_text())
-    assert sorted(truth["points"]) == sorted(planted.train.uids + planted.test.uids)
-    assert sorted(truth["labels"]) == sorted(planted.labels.uids)
-    rows, columns = planted.test_targets.nonzero()
-    for row, column in zip(rows, columns, strict=True):
-        group = truth["labels"][planted.labels.uids[column]]["groups"][0]
-        assert group in truth["points"][planted.test.uids[row]]["groups"]
+def test_truth_explains_the_targets(planted: Dataset, folder: Path) -> None:
+    truth = np.load(folder / "truth.npz")
+    assert truth["train_topics"].shape == (len(planted.train),) and truth["label_topics"].shape == (planted.n_labels,)
+    for split, targets in (("test", planted.test_targets), ("train", planted.train_targets)):
+        assert truth[f"{split}_groups"].shape == (targets.shape[0], 2)
+        rows, columns = targets.nonzero()
+        explained = (truth[f"{split}_groups"][rows] == truth["label_groups"][columns][:, None]).any(1)
+        assert explained.all() if split == "test" else explained.mean() > 0.95  # every label has a training point
+
+
+def test_with_many_groups_words_are_shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ramen.data.recipes import planted as recipe
+
+    monkeypatch.setattr(recipe, "_LEXICON", 500)
+    monkeypatch.setattr(recipe, "_BLOCK", 97)
+    dataset = load_dataset(prepare("planted", tmp_path / "set", points=300, labels=200))
+    words = {word for text in dataset.train.joined() + dataset.labels.joined() for word in text.split()}
+    assert len(words) <= 60 + 8 * 30 + 2 * 500 + 200
+    assert share_of_linked_pairs(dataset, "links", dataset.train_targets) > 0.6
 
 
 def test_twins_are_filtered_and_never_targets(planted: Dataset) -> None:
