@@ -32,6 +32,7 @@ class EncoderConfig:
     max_tokens: int = 256  # of a text
     min_count: int = 2  # static: occurrences that a corpus word needs for an entry of its own
     max_words: int = 60_000  # static: at most so many corpus words
+    dim: int = 0  # static: main directions of the backbone's token vectors that are kept; 0 for all
     title_weight: float = 2.0  # static: of a title word against a content word, at the start
     pooling: str = "mean"  # transformer: mean | cls | last
     labels: str = "auto"  # hlm: auto | teacher | own: label vectors that the head starts from; auto: as validation says
@@ -69,6 +70,7 @@ class GraphConfig:
     auto_steps: int = 120  # auto: batches of a short run, more where they are smaller than stage1.batch_size
     lambdas: str = ""  # fixed: of single graphs, as in category:0.1/0.3,header:0
     floor: float = 0.02  # bandit: smallest weight
+    words: bool = False  # words of the anchors' texts take part in the vocabulary and the features of exact words
     rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
     rows_per_step: int = 512  # all: a side
     min_steps: int = 240  # as stage1.min_steps, where a graph takes part: it holds off overfitting
@@ -116,6 +118,7 @@ class SparseConfig:
     anchors: float = 0.5  # of the words of each graph's anchors against those of the text; 0 leaves the graphs out
     max_degree: int = 200  # anchors with more labels are left out of the prior
     min_count: int = 2  # texts that a feature needs
+    max_share: float = 1.0  # features that a larger share of the texts has are left out
     near: int = 20  # nearest points by words, and as many by vectors, whose labels are mined as negatives
     uniform: int = 50  # uniform negatives a label
     passes: int = 10  # over the examples of a label, at most; 0 for no sparse head
@@ -130,6 +133,7 @@ class ValidationConfig:
     share: float = 0.1  # of the training points
     min_points: int = 400  # hold out so many of a small set, but at most a quarter
     max_points: int = 2000
+    refit: bool = True  # train anew on every point with what was chosen; false keeps what the rest of the points gave
 
 
 @dataclass
@@ -171,9 +175,14 @@ _ABOVE_ZERO = {
     "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
     "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
-    "sparse.min_count", "sparse.max_weights", "validation.max_points",
+    "sparse.min_count", "sparse.max_share", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip
-RULES = Rules(_CHOICES, _ABOVE_ZERO, at_most_one={"data.pairs", "graph.restart"}, below_one={"validation.share"})
+RULES = Rules(
+    _CHOICES,
+    _ABOVE_ZERO,
+    at_most_one={"data.pairs", "graph.restart", "sparse.max_share"},
+    below_one={"validation.share"},
+)
 _GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
 
 

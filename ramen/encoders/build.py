@@ -31,7 +31,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
 
         encoder = load_folder(student_folder(settings.backbone), settings.max_tokens, settings.autocast)
         is_static = type(encoder).__name__ == "StaticEncoder"
-        if is_static != (config.preset == "static"):
+        if is_static == (config.preset == "transformer"):
             kind = "static" if is_static else "transformer"
             raise InputError(f"{settings.backbone}: its encoder is of the kind {kind}: add --preset {kind}")
     elif settings.kind == "transformer":

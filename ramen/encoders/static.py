@@ -17,6 +17,7 @@ from ramen.config import EncoderConfig
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.token_cache import tokens_of
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
+from ramen.errors import InputError
 
 
 class StaticEncoder(Encoder):
@@ -111,7 +112,7 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
 
     backbone = Backbone(settings.backbone)
     vocabulary = build_vocabulary(texts, word_pieces(backbone.tokenizer), settings.min_count, settings.max_words)
-    vectors = contextual_vectors(backbone, vocabulary.words)
+    vectors = _main_directions(contextual_vectors(backbone, vocabulary.words), settings.dim)
     vocabulary.tokenizer.enable_truncation(settings.max_tokens)
     weights = _idf(vocabulary, texts)
     return StaticEncoder(vocabulary, vectors, weights, settings.title_weight, settings.max_tokens)
@@ -124,6 +125,18 @@ def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
         return [encoding.ids for encoding in vocabulary.tokenizer.encode_batch_fast(block, add_special_tokens=False)]
 
     return tokens_of(texts, cut, vocabulary.tokenizer.to_str)
+
+
+def _main_directions(vectors: np.ndarray, dim: int) -> np.ndarray:
+    """Unit vectors in the ``dim`` directions in which they vary most; all where 0."""
+    if not dim:
+        return vectors
+    if dim > vectors.shape[1]:
+        raise InputError(
+            f"encoder.dim={dim}: the backbone's vectors have {vectors.shape[1]} dimensions, expected fewer"
+        )
+    kept = vectors @ np.linalg.eigh(vectors.T @ vectors)[1][:, -dim:]
+    return np.ascontiguousarray(kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-6))
 
 
 def _idf(vocabulary: Vocabulary, texts: list[str]) -> np.ndarray:

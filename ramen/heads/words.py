@@ -50,8 +50,10 @@ class WordFeatures:
         return len(self.names)
 
     @classmethod
-    def fit(cls, texts: Iterable[str], kind: str, min_count: int = 2) -> WordFeatures:
-        """The features that ``min_count`` texts have, with idf = 1 + ln((1 + n) / (1 + texts with it)).
+    def fit(cls, texts: Iterable[str], kind: str, min_count: int = 2, max_share: float = 1.0) -> WordFeatures:
+        """The features that ``min_count`` texts have and no larger share than ``max_share``.
+
+        Their idf is 1 + ln((1 + n) / (1 + texts with it)).
 
         There may be none, as with texts that share no word: then every row is empty.
 
@@ -65,7 +67,7 @@ class WordFeatures:
         for text in texts:
             counts.update(set(_features(text, kind)))
             n += 1
-        names = sorted(name for name, count in counts.items() if count >= min_count)
+        names = sorted(name for name, count in counts.items() if min_count <= count <= max_share * n)
         frequency = np.array([counts[name] for name in names], dtype=np.float64)
         return cls(kind, names, (1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32))
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from ramen.mining.heaps import best_first, push
 
 _Arrays = tuple[np.ndarray, ...]
-_FEW = 100  # rows: a feature of so few is never too common
+_FEW, _MANY = 100, 5000  # rows: a feature of so few is never too common, one of so many always is
 
 
 class InvertedIndex:
@@ -19,13 +19,13 @@ class InvertedIndex:
         rows: sparse (n, F), as float32; a CSC matrix is shared, not copied.
         bias: float32 (n,), or None for none.
         max_share: features that a larger share of the rows has are left out of the scores: words that all texts have
-            take most of the time and say least.
+            take most of the time and say least. Below 1, none that 5,000 rows have counts.
     """
 
     def __init__(self, rows: sp.spmatrix, bias: np.ndarray | None = None, max_share: float = 1.0) -> None:
         columns = sp.csc_matrix(rows, dtype=np.float32)
         if max_share < 1.0:
-            is_rare = np.diff(columns.indptr) <= max(_FEW, max_share * rows.shape[0])
+            is_rare = np.diff(columns.indptr) <= min(max(_FEW, max_share * rows.shape[0]), _MANY)
             columns = (columns @ sp.diags(is_rare.astype(np.float32))).tocsc()
             columns.eliminate_zeros()
         self.n_rows = rows.shape[0]

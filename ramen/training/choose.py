@@ -113,6 +113,9 @@ class _Search:
             gathered = self.validation.gather(scorers, self._asked(features))
             return self.validation.judge(gathered, {name: START[name] for name in scorers})
 
+        start = time.perf_counter()
+        mined = self.fitter.negatives.nnz
+        self.log(stage="mine", negatives=mined, seconds=time.perf_counter() - start)
         choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, judge, self.log, self.fitter.sets)
         self._clock = time.perf_counter()
         self.features = choice.features

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,10 +38,10 @@ class WordRows:
     """Features of one set, fitted on a split's points and all labels, and the rows of every text."""
 
     def __init__(self, material: Material, split: Split, kind: str) -> None:
-        points, labels = material.texts["points"], material.texts["labels"]
-        self.features = WordFeatures.fit(
-            [points[row] for row in split.rows] + labels, kind, material.config.sparse.min_count
-        )
+        points, labels, config = material.texts["points"], material.texts["labels"], material.config
+        anchors = (material.texts[graph] for graph in (config.graphs if config.graph.words else ()))
+        texts = chain((points[row] for row in split.rows), labels, *anchors)
+        self.features = WordFeatures.fit(texts, kind, config.sparse.min_count, config.sparse.max_share)
         self.points, self.labels = self.features.transform(points), self.features.transform(labels)
         self._texts, self._anchors = material.texts, dict[str, sp.csr_matrix]()
 
@@ -68,6 +69,7 @@ class Fitter:
 
     first = "encoder"
     sets = SETS
+    _kept: tuple[SparseChoice, SparseWords] | None = None
 
     def __init__(self, material: Material, split: Split, encoder: Encoder) -> None:
         self.material, self.split, self.config = material, split, material.config
@@ -119,7 +121,9 @@ class Fitter:
         return mined_negatives([by_words, by_vectors], self.targets)
 
     def sparse(self, choice: SparseChoice) -> SparseWords:
-        """The sparse head of these settings."""
+        """The sparse head of these settings; where it is also the run's own, the last one fitted is kept."""
+        if self._kept and self._kept[0] == choice:
+            return self._kept[1]
         settings, words = self.config.sparse, self.words(choice.features)
         graphs = [
             (links, words.anchors(kind), weight)
@@ -134,7 +138,10 @@ class Fitter:
                 C=choice.C, passes=settings.passes, uniform=self.uniform, min_weight=settings.min_weight,
                 max_weights=settings.max_weights, seed=self.config.seed, progress=bar.update,
             )  # fmt: skip
-        return SparseWords(head)
+        scorer = SparseWords(head)
+        if not self.config.validation.refit:
+            self._kept = choice, scorer
+        return scorer
 
     def head_epochs(self) -> Iterator[tuple[int, Head, float]]:
         """The dense head after each epoch; see :func:`fit_epochs`."""

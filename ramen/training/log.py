@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,14 @@ class Log:
         figures = {k: round(v, 4) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
         figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
         figures["elapsed"] = round(time.perf_counter() - self._start, 1)
+        figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)  # of memory, so far
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")
         logger.info("  ".join(f"{key} {value}" for key, value in figures.items() if value is not None))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add a line with the seconds that a block took."""
+        start = time.perf_counter()
+        yield
+        self(stage=stage, seconds=time.perf_counter() - start)

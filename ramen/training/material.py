@@ -65,7 +65,8 @@ def prepare(dataset: Dataset, config: Config) -> tuple[Material, Encoder]:
     links = {kind: prepare_links(dataset.graphs[kind]) for kind in config.graphs}
     texts = {"points": dataset.train.joined(), "labels": dataset.labels.joined()}
     texts.update({kind: dataset.graphs[kind].anchors for kind in config.graphs})
-    encoder = build_encoder(config, texts["points"] + texts["labels"])
+    read = texts if config.graph.words else ("points", "labels")
+    encoder = build_encoder(config, [text for name in read for text in texts[name]])
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     teacher_labels = None

@@ -50,7 +50,7 @@ def train(
 
     Args:
         data: a data set or its folder.
-        preset: ``static``, ``transformer``, or ``words`` for given bags of words and no encoder.
+        preset: ``static``, ``transformer``, ``million`` for very many labels, or ``words`` for given bags of words.
         out: run folder to write; it must not exist, or with ``resume`` hold an unfinished run of the same settings.
         graphs: ``none``, ``all`` or kinds as in ``"a,b"``.
         seed: of everything random.
@@ -90,14 +90,18 @@ def train(
             if len(dataset.test):
                 evaluate(out, whole_set, save=True)
             return out
-        material, encoder = prepare(dataset, config)
-        choice, figures = _choose(material, encoder, out, log)
-        path = out / CHECKPOINTS / "final.safetensors"
-        fitter = _fit(material, material.see(whole(dataset), choice.walks, log), choice.lambdas, encoder, path, log)
-        _save(fitter, encoder, choice, figures, out, log)
+        with log.timed("prepare"):
+            material, encoder = prepare(dataset, config)
+        choice, figures, fitter = _choose(material, encoder, out, log)
+        if fitter is None:
+            path = out / CHECKPOINTS / "final.safetensors"
+            fitter = _fit(material, material.see(whole(dataset), choice.walks, log), choice.lambdas, encoder, path, log)
+        with log.timed("save"):
+            _save(fitter, encoder, choice, figures, out, log)
         if len(dataset.test):
             del fitter, encoder, material
-            evaluate(out, whole_set, save=True)
+            with log.timed("evaluate"):
+                evaluate(out, whole_set, save=True)
     except OSError as error:
         raise_clearly(error, out)
         raise
@@ -115,34 +119,52 @@ def check_reads(dataset: Dataset, config: Config) -> None:
     check_encoder(config.encoder)
 
 
-def _choose(material: Material, encoder: Encoder, out: Path, log: Log) -> tuple[Choice, dict[str, float]]:
-    """The choice and its validation figures, from a run on a part of the training points; kept for resuming."""
-    stored = out / CHECKPOINTS / "chosen.json"
-    if stored.exists():
-        kept = json.loads(stored.read_text())
-        sparse = kept["choice"].pop("sparse")
-        lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
-        return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
+def _choose(
+    material: Material, encoder: Encoder, out: Path, log: Log
+) -> tuple[Choice, dict[str, float], Fitter | None]:
+    """The choice and its validation figures, from a run on a part of the training points; kept for resuming.
+
+    Without ``validation.refit`` also that run's fitter, with ``encoder`` trained: the run's own weights come from it.
+    """
+    stored, refit = out / CHECKPOINTS / "chosen.json", material.config.validation.refit
+    kept = _read_choice(stored) if stored.exists() else None
+    if kept and refit:
+        return *kept, None
+    with log.timed("split"):
+        split = _split(material, encoder, log)
+    lambdas, walks = _graphs(material, split, encoder, out / CHECKPOINTS / "graphs.json", log)
+    split = material.see(split, walks, log)
+    path, fitter = out / CHECKPOINTS / "choose.safetensors", None
+    if len(split.held_out):
+        trained = copy.deepcopy(encoder) if refit else encoder
+        fitter = _fit(material, split, lambdas, trained, path, log)
+    if kept is None:
+        choice, figures = choose(fitter, log) if fitter else without_validation(material.config, log)
+        kept = replace(choice, lambdas=lambdas, walks=walks), figures
+        with replacing(stored) as part:
+            part.write_text(json.dumps({"choice": asdict(kept[0]), "figures": kept[1]}))
+    if refit:
+        path.unlink(missing_ok=True)
+        fitter = None
+    return *kept, fitter
+
+
+def _read_choice(stored: Path) -> tuple[Choice, dict[str, float]]:
+    kept = json.loads(stored.read_text())
+    sparse = kept["choice"].pop("sparse")
+    lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
+    return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
+
+
+def _split(material: Material, encoder: Encoder, log: Log) -> Split:
+    """What the choice trains on and what it is made by."""
     settings, seed = material.config.validation, material.config.seed
     held_out = _unseen(material, log) if settings.share else None
     if held_out is not None:
-        split = split_off(material.dataset, held_out)
         log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
-    else:
-        start_vectors = encoder.encode(material.tokens["points"]).numpy()
-        split = cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
-    path = out / CHECKPOINTS / "choose.safetensors"
-    lambdas, walks = _graphs(material, split, encoder, out / CHECKPOINTS / "graphs.json", log)
-    split = material.see(split, walks, log)
-    if len(split.held_out):
-        choice, figures = choose(_fit(material, split, lambdas, copy.deepcopy(encoder), path, log), log)
-    else:
-        choice, figures = without_validation(material.config, log)
-    choice = replace(choice, lambdas=lambdas, walks=walks)
-    with replacing(stored) as part:
-        part.write_text(json.dumps({"choice": asdict(choice), "figures": figures}))
-    path.unlink(missing_ok=True)
-    return choice, figures
+        return split_off(material.dataset, held_out)
+    start_vectors = encoder.encode(material.tokens["points"]).numpy()
+    return cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
 
 
 def _unseen(material: Material, log: Log) -> np.ndarray | None:

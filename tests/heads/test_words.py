@@ -38,6 +38,12 @@ def test_weights_are_those_of_scikit_learn():
     assert found.dtype == np.float32 and found.has_sorted_indices
 
 
+def test_words_of_too_many_texts_are_left_out():
+    texts = ["the red apple", "the green apple", "the green pear", "the stone"]
+    assert WordFeatures.fit(texts, "words", 2, max_share=0.5).names == ["apple", "green"]
+    assert WordFeatures.fit(texts, "words", 2, max_share=0.49).names == []
+
+
 @pytest.mark.parametrize("kind", ["words", "words+pairs"])
 @pytest.mark.parametrize("texts", [[], ["", " \n "], ["1 2", "3 4"], ["?!", "\n\n"]])
 def test_texts_that_share_no_word_give_empty_rows(kind, texts):

@@ -43,7 +43,7 @@ def run(bags, tmp_path_factory):
 def test_it_beats_what_a_chance_ranking_gives_and_says_so_in_its_folder(run, bags):
     figures = json.loads((run / "metrics.json").read_text())
     assert not (run / "encoder").exists() and not (run / "checkpoints").exists()
-    assert {"centroids", "neighbours"} <= set(figures["scorers"])
+    assert "centroids" in figures["scorers"] and len(figures["scorers"]) > 1
     assert figures["test"]["P@1"] > 12, figures["test"]  # chance is 1
     assert ramen.evaluate(run, bags)["test"] == pytest.approx(figures["test"])
 
