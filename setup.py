@@ -22,6 +22,7 @@ setup(
         "numpy>=1.26.4,<2.6",
         "scipy>=1.13",
         "numba>=0.60",
+        "threadpoolctl>=3.1",
         "torch>=2.11",
         "transformers>=5.17,<6",
         "sentence-transformers>=6.0,<7",

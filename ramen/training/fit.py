@@ -19,6 +19,7 @@ from ramen.heads.prior import word_prior
 from ramen.heads.sparse import fit_sparse
 from ramen.heads.start import turned
 from ramen.heads.words import SETS, WordFeatures
+from ramen.mining.approximate import nearest_of_each
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
@@ -31,6 +32,7 @@ from ramen.training.material import Material
 from ramen.training.split import Split
 from ramen.training.stage2 import fit_epochs, fit_head
 
+_EXACT = 200_000  # points up to which the nearest are searched exactly: the time grows with their square
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
 
 
@@ -117,7 +119,11 @@ class Fitter:
         words, own = self.words("words").points[self.split.rows], np.arange(len(self.split.rows))
         k = min(self.config.sparse.near, max(1, len(own) - 1))
         by_words = InvertedIndex(words, max_share=_COMMON).top(words, k, own)[0]
-        by_vectors = nearest(self._fitted.numpy(), self._fitted.numpy(), k, own)[0]
+        vectors = self._fitted.numpy()
+        if len(own) <= _EXACT:
+            by_vectors = nearest(vectors, vectors, k, own)[0]
+        else:
+            by_vectors = nearest_of_each(vectors, k, self.config.seed)[0]
         return mined_negatives([by_words, by_vectors], self.targets)
 
     def sparse(self, choice: SparseChoice) -> SparseWords:
