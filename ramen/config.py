@@ -92,6 +92,11 @@ class HeadConfig:
     """Training of the one-vs-all head."""
 
     epochs: int = 5  # at most; validation chooses
+    kind: str = "dense"  # dense | shortlist: all labels compete, or the mined ones of each point alone
+    precision: str = "fp32"  # dense: fp32 | bf16
+    loss: str = "softmax"  # softmax | bce
+    negatives: str = "mined"  # mined | top | both: of lists: labels of near points, or those that score highest
+    top: int = 50  # top: labels of each point's list, found anew each epoch
     batch_size: int = 512
     lr: float = 2e-3
     temperature: float = 0.05
@@ -161,6 +166,10 @@ _CHOICES = {
     "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs", "words+idf"),
+    "head.kind": ("dense", "shortlist"),
+    "head.precision": ("fp32", "bf16"),
+    "head.loss": ("softmax", "bce"),
+    "head.negatives": ("mined", "top", "both"),
     "graph.lambda": ("auto", "fixed", "bandit"),
     "graph.prune": ("auto", "none", "threshold", "top"),
     "graph.walks": ("auto", "on", "off"),
@@ -173,7 +182,7 @@ _ABOVE_ZERO = {
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
     "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
     "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
-    "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr",
+    "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr", "head.top",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_share", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip

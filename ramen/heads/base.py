@@ -29,7 +29,7 @@ class Head(ABC):
         targets: sp.csr_matrix,
         filtered: sp.csr_matrix | None,
         lr: float,
-        shortlist: np.ndarray | None = None,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
         """One step of the optimiser on a batch; returns the mean loss per true pair, 0.0 where there is none.
 
@@ -38,8 +38,8 @@ class Head(ABC):
             targets: CSR (B, L), rows' true labels; a row may have none.
             filtered: CSR (B, L) of labels that are neither right nor wrong, or None.
             lr: learning rate.
-            shortlist: int64, ascending, the labels that compete and move; all true ones must be among them. None for
-                all labels.
+            shortlist: the labels that compete and move: int64, ascending, the same for all points, the true ones among
+                them; or CSR (B, L), those of each point; or None for all labels.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Dense one-vs-all head: one fp32 vector per label, trained on every label, chunked so that memory stays bounded."""
+"""Dense one-vs-all head: a vector per label, chunked so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from ramen.errors import InputError
 from ramen.heads.base import Head
-from ramen.heads.rows import DenseRows
+from ramen.heads.optimisers import Adam, Optimiser, RowAdam, State
+from ramen.heads.rows import DenseRows, HalfRows, LabelRows
 
-_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
+PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 
 
 class DenseHead(Head):
     """Scores q·w_l with a vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax over all labels (DEXML, ICLR 2024, eq. 4): each true label competes with every
-    label that is neither true nor filtered. Gradients are written out, so no L x d gradient and no B x L matrix
-    beyond one chunk is ever whole in memory; Adam runs chunk by chunk.
+    label that is neither true nor filtered; or binary cross entropy, each label by itself. Gradients are written out
+    and the loss's value comes from the true pairs alone (Renee, MLSys 2023), so no L x d gradient and no B x L matrix
+    beyond one chunk is ever whole in memory; the optimiser runs chunk by chunk.
 
     Args:
-        start: float32 (L, d), copied.
+        start: float32 (L, d), copied; the head stays on its device.
         temperature: of the scores in the loss.
         chunk: labels scored at once.
+        precision: ``fp32`` weights with Adam, or ``bf16`` weights with one second moment a label.
+        loss: ``softmax`` or ``bce``.
+        seed: of bfloat16's rounding.
 
     Example:
         >>> head = DenseHead(torch.eye(3), temperature=0.1)
@@ -31,23 +37,56 @@ class DenseHead(Head):
         0
     """
 
-    def __init__(self, start: torch.Tensor, temperature: float = 0.05, chunk: int = 100_000) -> None:
-        self.weights = start.clone()
+    def __init__(
+        self,
+        start: torch.Tensor,
+        temperature: float = 0.05,
+        chunk: int = 100_000,
+        precision: str = "fp32",
+        loss: str = "softmax",
+        seed: int = 0,
+    ) -> None:
+        self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16)
         self.n_labels, self.dim = start.shape
-        self.temperature = temperature
-        self.chunk = chunk
-        self._moments: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.temperature, self.chunk, self.loss = temperature, chunk, loss
+        self._optimiser: Optimiser = Adam() if precision == "fp32" else RowAdam(seed)
+        self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
-        self._steps = torch.zeros(len(start), 1)  # of each label: with a shortlist they differ
+        self._steps = torch.zeros(len(start), 1, device=start.device)  # of each label: with a shortlist they differ
 
     @staticmethod
-    def memory(labels: int, dim: int, batch_size: int, chunk: int) -> int:
-        """Bytes that training takes: weights, two moments, and a chunk's scores and gradient."""
-        return 4 * (3 * labels * dim + min(labels, chunk) * (batch_size + dim))
+    def memory(labels: int, dim: int, batch_size: int, chunk: int, precision: str = "fp32") -> int:
+        """Bytes that training takes: weights, state of the optimiser, and a chunk's scores, gradient and copies."""
+        rows = 12 * dim + 4 if precision == "fp32" else 2 * dim + 8
+        copies = dim if precision == "fp32" else 3 * dim  # bfloat16: widened, and the random bits
+        return labels * rows + 4 * min(labels, chunk) * (batch_size + copies)
 
     def scores(self, queries: torch.Tensor) -> torch.Tensor:
         """float32 (B, L)."""
-        return queries @ self.weights.T
+        return queries.to(self.weights.device) @ self.weights.float().T
+
+    def rows(self) -> LabelRows:
+        """See :class:`Head`."""
+        weights = self.weights.cpu()
+        if weights.dtype == torch.bfloat16:
+            return HalfRows(weights.view(torch.int16).numpy().view(np.uint16))
+        return DenseRows(weights.numpy())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """See :class:`Head`."""
+        calls = torch.tensor(getattr(self._optimiser, "calls", 0))
+        kept = {f"state.{at}": tensor for at, tensor in enumerate(self._state or ())}
+        return {"weights": self.weights, "steps": self._steps, "calls": calls, **kept}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """See :class:`Head`."""
+        if state["weights"].shape != self.weights.shape or state["weights"].dtype != self.weights.dtype:
+            found, expected = (f"{tuple(w.shape)} {w.dtype}" for w in (state["weights"], self.weights))
+            raise InputError(f"the weights of a head: found {found}, expected {expected}")
+        self.weights, self._steps = state["weights"].clone(), state["steps"].clone()
+        self._state = tuple(state[f"state.{at}"].clone() for at in range(2) if f"state.{at}" in state) or None
+        if isinstance(self._optimiser, RowAdam):
+            self._optimiser.calls = int(state["calls"])
 
     def fit_step(
         self,
@@ -55,92 +94,90 @@ class DenseHead(Head):
         targets: sp.csr_matrix,
         filtered: sp.csr_matrix | None,
         lr: float,
-        shortlist: np.ndarray | None = None,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
-        """See :class:`Head`; Adam."""
+        """See :class:`Head`; of lists by point the union competes for all."""
         if not targets.nnz:
             return 0.0
+        if isinstance(shortlist, sp.csr_matrix):
+            shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
+        queries = queries.to(self.weights.device)
         known = targets if filtered is None else (targets + filtered).tocsr()
-        if self._moments is None:
-            self._moments = (torch.zeros_like(self.weights), torch.zeros_like(self.weights))
-        state = (self.weights, *self._moments, self._steps)
+        if self._state is None:
+            self._state = self._optimiser.start(self.weights)
+        tensors = (self.weights, self._steps, *self._state)
         if shortlist is None:
-            return self._step(state, queries, targets, known, lr)
-        rows = torch.from_numpy(shortlist)
-        part = tuple(tensor[rows] for tensor in state)
+            return self._step(tensors, queries, targets, known, lr)
+        rows = torch.from_numpy(shortlist).to(self.weights.device)
+        part = tuple(tensor[rows] for tensor in tensors)
         loss = self._step(part, queries, targets[:, shortlist], known[:, shortlist], lr)
-        for tensor, moved in zip(state, part, strict=True):
+        for tensor, moved in zip(tensors, part, strict=True):
             tensor[rows] = moved
         return loss
 
-    def rows(self) -> DenseRows:
-        """See :class:`Head`."""
-        return DenseRows(self.weights.numpy())
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Head`."""
-        first, second = self._moments or (torch.empty(0), torch.empty(0))
-        return {"weights": self.weights, "first": first, "second": second, "steps": self._steps}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Head`."""
-        self.weights, self._steps = state["weights"], state["steps"]
-        self._moments = (state["first"], state["second"]) if len(state["first"]) else None
-
     def _step(
-        self, state: tuple[torch.Tensor, ...], queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix,
-        lr: float,
-    ) -> float:  # fmt: skip
-        """Move the weights, moments and step counts of some labels in place."""
-        weights, _, _, steps = state
-        pairs = targets.tocoo()
-        rows, columns = torch.from_numpy(pairs.row.astype(np.int64)), torch.from_numpy(pairs.col.astype(np.int64))
-        bounds = list(range(0, len(weights), self.chunk))
+        self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix, lr: float
+    ) -> float:
+        """Move weights, step counts and state of some labels in place."""
+        weights, steps, *_ = tensors
+        rows, columns = _places(targets, weights.device)
         scaled = queries / self.temperature
-        true_scores = (scaled[rows] * weights[columns]).sum(1)
-        logsum = torch.full((len(queries),), -torch.inf)
-        exponentials, highest, total = torch.empty(0), torch.empty(0), torch.empty(0)
-        for start in bounds:
-            exponentials = self._masked_scores(weights, scaled, known, start)
-            highest = exponentials.amax(1)
-            total = exponentials.sub_(highest[:, None]).exp_().sum(1)
-            logsum = torch.logaddexp(logsum, highest + total.log())
-        margins = logsum[rows] - true_scores
-        pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
-        push = torch.zeros(len(queries)).index_add_(0, rows, pull)
+        true_scores = (scaled[rows] * weights[columns].float()).sum(1)
+        if self.loss == "bce":
+            margins, pull = -true_scores, torch.sigmoid(-true_scores)
+            push, logsum, kept = torch.ones(len(queries), device=weights.device), None, None
+        else:
+            logsum, kept = self._logsum(weights, scaled, known)
+            margins = logsum[rows] - true_scores
+            pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
+            push = torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull)
         steps += 1
-        for start in bounds:
-            if len(bounds) > 1:  # one chunk's exponentials are still there
-                exponentials = self._masked_scores(weights, scaled, known, start).sub_(logsum[:, None]).exp_()
-                total = torch.ones(len(queries))
-            gradient = exponentials.mul_((push / total)[:, None])
+        for start in range(0, len(weights), self.chunk):
+            gradient = kept
+            if gradient is None:
+                gradient = self._masked_scores(weights, scaled, known, start)
+                gradient = gradient.sigmoid_() if logsum is None else gradient.sub_(logsum[:, None]).exp_()
+            gradient.mul_(push[:, None])
             inside = (columns >= start) & (columns < start + self.chunk)
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
             step = self._buffer("step", gradient.shape[1], scaled.shape[1])
-            self._adam(state, start, torch.mm(gradient.T, scaled / len(queries), out=step), lr)
+            torch.mm(gradient.T, scaled / len(queries), out=step)
+            moved = tuple(tensor[start : start + self.chunk] for tensor in tensors)
+            self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
         return float(F.softplus(margins).mean())
+
+    def _logsum(
+        self, weights: torch.Tensor, scaled: torch.Tensor, known: sp.csr_matrix
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log of the sum over the wrong labels; and where one chunk holds all, their shares of it."""
+        logsum = torch.full((len(scaled),), -torch.inf, device=scaled.device)
+        for start in range(0, len(weights), self.chunk):
+            scores = self._masked_scores(weights, scaled, known, start)
+            highest = scores.amax(1)
+            total = scores.sub_(highest[:, None]).exp_().sum(1)
+            logsum = torch.logaddexp(logsum, highest + total.log())
+        return logsum, scores.div_(total[:, None]) if len(weights) <= self.chunk else None
 
     def _masked_scores(
         self, weights: torch.Tensor, scaled: torch.Tensor, known: sp.csr_matrix, start: int
     ) -> torch.Tensor:
         part = weights[start : start + self.chunk]
+        if part.dtype == torch.bfloat16:
+            part = self._buffer("part", *part.shape).copy_(part)
         scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
-        inside = (known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]).tocoo()
-        scores[torch.from_numpy(inside.row.astype(np.int64)), torch.from_numpy(inside.col.astype(np.int64))] = -1e9
+        inside = known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]
+        scores[_places(inside, scores.device)] = -1e9
         return scores
 
     def _buffer(self, name: str, rows: int, columns: int) -> torch.Tensor:
         """Memory kept from step to step: to be given hundreds of new megabytes costs as much as to fill them."""
         kept = self._buffers.get(name)
         if kept is None or kept.numel() < rows * columns:
-            kept = self._buffers[name] = torch.empty(rows * columns)
+            kept = self._buffers[name] = torch.empty(rows * columns, device=self.weights.device)
         return kept[: rows * columns].view(rows, columns)
 
-    @staticmethod
-    def _adam(state: tuple[torch.Tensor, ...], start: int, gradient: torch.Tensor, lr: float) -> None:
-        weights, first, second, steps = (tensor[start : start + len(gradient)] for tensor in state)
-        first.mul_(_BETA1).add_(gradient, alpha=1 - _BETA1)
-        second.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-        # gradient's memory takes the denominator
-        denominator = torch.sqrt(second, out=gradient).mul_((1 - _BETA2**steps) ** -0.5).add_(_EPS)
-        weights.sub_(torch.div(first, denominator, out=denominator).mul_(lr / (1 - _BETA1**steps)))
+
+def _places(matrix: sp.csr_matrix, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs = matrix.tocoo()
+    rows, columns = (torch.from_numpy(at.astype(np.int64)).to(device) for at in (pairs.row, pairs.col))
+    return rows, columns

@@ -81,7 +81,59 @@ class DenseRows(LabelRows):
         return cls(arrays["vectors"])
 
 
-KINDS: dict[str, type[LabelRows]] = {"vectors": DenseRows}
+_BLOCK = 65_536  # rows widened at once
+
+
+class HalfRows(LabelRows):
+    """bfloat16 (L, d), kept as its bits: half the memory; products in float32.
+
+    Args:
+        bits: uint16 (L, d), the upper halves of float32.
+    """
+
+    def __init__(self, bits: np.ndarray) -> None:
+        self.bits = np.ascontiguousarray(bits, dtype=np.uint16)
+        self.n_labels, self.dim = self.bits.shape
+
+    def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`LabelRows`; a block of labels is widened at a time."""
+        labels = np.full((len(queries), k), -1, dtype=np.int64)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        for start in range(0, self.n_labels, _BLOCK):
+            found, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
+            both = np.concatenate([scores, values], axis=1)
+            named = np.concatenate([labels, np.where(found >= 0, found + start, -1)], axis=1)
+            best = np.argsort(-both, axis=1, kind="stable")[:, :k]  # stable: of equal scores the earlier block's
+            labels, scores = np.take_along_axis(named, best, 1), np.take_along_axis(both, best, 1)
+        return labels, scores
+
+    def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """See :class:`LabelRows`."""
+        used, at = np.unique(labels, return_inverse=True)
+        at = np.where(labels >= 0, at.reshape(labels.shape), -1)
+        return products(queries, widened(self.bits[np.maximum(used, 0)]), at)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See :class:`LabelRows`."""
+        return {"bf16": self.bits}
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> HalfRows:
+        """See :class:`LabelRows`."""
+        return cls(arrays["bf16"])
+
+
+def widened(bits: np.ndarray) -> np.ndarray:
+    """The float32 that bfloat16 bits stand for.
+
+    Example:
+        >>> widened(np.array([0x3F80, 0xC020], dtype=np.uint16))
+        array([ 1. , -2.5], dtype=float32)
+    """
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+KINDS: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows}
 """Kinds of rows by the name of an array that only they have."""
 
 

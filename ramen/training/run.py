@@ -21,6 +21,7 @@ from ramen.encoders.build import check_encoder, student_folder
 from ramen.errors import InputError
 from ramen.files import raise_clearly, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
+from ramen.heads.build import check_head
 from ramen.heads.start import read_held_out
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
@@ -80,6 +81,7 @@ def train(
     fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
+    check_head(config.head)
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     try:
         open_run(out, config, dataset)

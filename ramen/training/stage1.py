@@ -21,7 +21,7 @@ from ramen.losses import masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.hard import HardNegatives
 from ramen.training.material import Material
-from ramen.training.optimise import Optimiser
+from ramen.training.optimise import Optimiser, check_loss
 from ramen.training.split import Split
 
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
@@ -107,6 +107,7 @@ def train_encoder(
                     graphs.bandit.reward(_accuracy(queries, encoder.as_labels(keys), targets, not_negative))
             penalty, more = graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
             total = value + penalty
+            check_loss(total.item(), "encoder", epoch, number)
             if total.requires_grad:
                 optimiser.step(total, epoch * per_epoch + number, last=number + 1 == len(batches))
             loss_sum += value.item()

@@ -10,11 +10,12 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
-from ramen.config import Config
+from ramen.config import Config, HeadConfig
 from ramen.heads.base import Head
 from ramen.heads.build import make_head
 from ramen.heads.rows import LabelRows
 from ramen.mining.clusters import balanced_clusters, cluster_batches
+from ramen.training.optimise import check_loss
 
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
@@ -30,8 +31,8 @@ def fit_epochs(
 ) -> Iterator[tuple[int, Head, float]]:
     """Train a head and yield (epochs done, head, mean loss), first the untrained one.
 
-    With many labels only a shortlist competes in a batch: batches are then made of clusters of alike points, whose true
-    and mined labels overlap.
+    With the shortlist head each point has its own list of labels. With a dense head and many labels those of the batch
+    compete, and batches are made of clusters of alike points, whose lists overlap.
 
     Args:
         points: float32 (N, d), vectors of the training points.
@@ -42,25 +43,39 @@ def fit_epochs(
         config: settings.
     """
     settings, n = config.head, len(points)
-    head = make_head(labels, settings)
+    head = make_head(labels, settings, config.seed)
     yield 0, head, float("nan")
-    competing = None
-    if settings.epochs and len(labels) > settings.all_labels:
-        competing = (sp.csr_matrix(mined().T) + targets).tocsr()
+    mined_lists = None
+    has_lists = settings.kind == "shortlist" or len(labels) > settings.all_labels
+    if settings.epochs and has_lists and settings.negatives != "top":
+        mined_lists = (sp.csr_matrix(mined().T) + targets).tocsr()
     for epoch in range(settings.epochs):
         rng = np.random.default_rng([config.seed, 2, epoch])
-        if competing is None:
+        lists = _lists(head, points, mined_lists, settings) if has_lists else None
+        if lists is None or settings.kind == "shortlist":
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
-        else:
+        else:  # batches of alike points, whose lists overlap
             clusters = balanced_clusters(points.numpy(), _CLUSTER, config.seed + epoch)
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total, lr = 0.0, settings.lr * _LR_DECAY**epoch
         name = f"head {epoch + 1}/{settings.epochs}"
-        for rows in tqdm(batches, desc=name, unit="batch", disable=None, leave=False):
-            shortlist = None if competing is None else np.unique(competing[rows].indices).astype(np.int64)
-            total += head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
+        for number, rows in enumerate(tqdm(batches, desc=name, unit="batch", disable=None, leave=False)):
+            shortlist = None if lists is None else lists[rows]
+            loss = head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
+            check_loss(loss, "head", epoch, number)
+            total += loss
         yield epoch + 1, head, total / len(batches)
+
+
+def _lists(head: Head, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig) -> sp.csr_matrix | None:
+    """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
+    if settings.negatives == "mined":
+        return mined
+    found = head.rows().top(points.numpy(), min(settings.top, head.n_labels))[0]
+    starts = np.arange(0, found.size + 1, found.shape[1])
+    top = sp.csr_matrix((np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), head.n_labels))
+    return top if mined is None else (mined + top).tocsr()
 
 
 def fit_head(epochs: Iterator[tuple[int, Head, float]], wanted: int, log: Callable[..., None]) -> LabelRows:

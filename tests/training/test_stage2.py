@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from ramen.errors import InputError, WorkError
 from ramen.training.stage2 import fit_head
 
 
@@ -33,3 +35,29 @@ def test_epochs_do_not_depend_on_how_many_follow(make_fitter, all_labels):
     )
     np.testing.assert_array_equal(one.vectors, many.vectors)
     assert [line["epoch"] for line in log] == [1, 1]
+
+
+@pytest.mark.parametrize("negatives", ["mined", "top", "both"])
+@pytest.mark.parametrize("kind", ["shortlist", "dense"])
+def test_lists_of_every_kind_learn(make_fitter, kind, negatives):
+    fitter = make_fitter(
+        f"head.kind={kind}", f"head.negatives={negatives}", "head.all_labels=10", "head.top=8", "head.epochs=3"
+    )
+    assert ("negatives" in vars(fitter)) is False
+    losses = [loss for _, _, loss in fitter.head_epochs()][1:]
+    assert losses[-1] < losses[0]
+    assert ("negatives" in vars(fitter)) == (negatives != "top")
+
+
+def test_precision_is_the_dense_heads(make_fitter):
+    with pytest.raises(InputError, match=r"head.precision=bf16: only head.kind=dense"):
+        next(make_fitter("head.kind=shortlist", "head.precision=bf16").head_epochs())
+
+
+def test_a_loss_that_is_no_number_stops_the_work(make_fitter):
+    epochs = make_fitter("head.epochs=3").head_epochs()
+    next(epochs)
+    _, head, _ = next(epochs)
+    head.weights[:] = torch.nan
+    with pytest.raises(WorkError, match="head: the loss is nan in epoch 2, batch 1"):
+        next(epochs)

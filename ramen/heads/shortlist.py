@@ -1,0 +1,228 @@
+"""Shortlist head: a vector per label, trained on each point's true labels and mined negatives alone.
+
+A step costs (pairs x d), whatever the number of labels, and moves only the rows in its lists. Source of the idea: SLICE
+(Jain et al., WSDM 2019) and NGAME (Dahiya et al., WSDM 2023), which train classifiers on mined negatives only.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ramen.heads.base import Head
+from ramen.heads.rows import DenseRows
+
+_BETA, _EPS = 0.999, 1e-8
+_Arrays = tuple[np.ndarray, ...]
+_FAST = {"reassoc", "contract", "nsz"}
+
+
+class ShortlistHead(Head):
+    """Scores q·w_l with a float32 vector w_l per label, started from the label's embedding.
+
+    The loss is the decoupled softmax of :class:`ramen.heads.dense.DenseHead`, or binary cross entropy, over the list of
+    each point. The optimiser keeps one second moment a row. On the CPU numba kernels run it; elsewhere torch does.
+
+    Args:
+        start: float32 (L, d), copied; the head stays on its device.
+        temperature: of the scores in the loss.
+        loss: ``softmax`` or ``bce``.
+
+    Example:
+        >>> head = ShortlistHead(torch.eye(3), temperature=0.1)
+        >>> true, wrong = sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]])
+        >>> loss = head.fit_step(torch.tensor([[0.6, 0.8, 0.0]]), true, None, 0.01, wrong)
+        >>> bool(head.weights[0, 0] > 1), bool(head.weights[1, 1] < 1), bool(head.weights[2, 2] == 1)
+        (True, True, True)
+    """
+
+    def __init__(self, start: torch.Tensor, temperature: float = 0.05, loss: str = "softmax") -> None:
+        self.weights = start.clone()
+        self.n_labels, self.dim = start.shape
+        self.temperature, self.loss = temperature, loss
+        self._second = torch.zeros(len(start), device=start.device)
+        self._steps = torch.zeros(len(start), device=start.device)
+
+    @staticmethod
+    def memory(labels: int, dim: int, batch_size: int, a_point: int) -> int:
+        """Bytes that training takes: weights, state of the optimiser, and a batch's lists and gradients."""
+        return labels * (4 * dim + 8) + batch_size * a_point * (32 + 4 * dim)
+
+    def rows(self) -> DenseRows:
+        """See :class:`Head`."""
+        return DenseRows(self.weights.cpu().numpy())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """See :class:`Head`."""
+        return {"weights": self.weights, "second": self._second, "steps": self._steps}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """See :class:`Head`."""
+        self.weights, self._second, self._steps = (state[name].clone() for name in ("weights", "second", "steps"))
+
+    def fit_step(
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
+    ) -> float:
+        """See :class:`Head`; true labels need not be in the lists, and true or filtered ones are no negatives."""
+        if not targets.nnz:
+            return 0.0
+        points, labels, is_true = listed(targets, filtered, shortlist)
+        if self.weights.device.type == "cpu":
+            return self._in_numba(queries, points, labels, is_true, lr)
+        return self._in_torch(queries, points, labels, is_true, lr)
+
+    def _in_numba(
+        self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
+    ) -> float:
+        q, n = np.ascontiguousarray(queries.numpy()), len(queries)
+        starts = np.searchsorted(points, np.arange(n + 1))
+        weights = self.weights.numpy()
+        pulls, losses = _pulls(q, starts, labels, is_true, weights, 1 / self.temperature, self.loss == "bce")
+        order = np.argsort(labels, kind="stable")
+        bounds = np.append(np.flatnonzero(np.diff(labels[order], prepend=-1)), len(order))
+        state = weights, self._second.numpy(), self._steps.numpy()
+        _move(q, points, labels, order, bounds, pulls, state, 1 / (self.temperature * n), lr)
+        return float(losses.sum() / is_true.sum())
+
+    def _in_torch(
+        self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
+    ) -> float:
+        """The same, in torch: what runs on a GPU, and what the kernels are tested against."""
+        device, n = self.weights.device, len(queries)
+        queries = queries.to(device)
+        at, columns, true = (torch.from_numpy(array).to(device) for array in (points, labels, is_true))
+        scores = (queries[at] * self.weights[columns]).sum(1) / self.temperature
+        if self.loss == "bce":
+            margins, pulls = -scores, torch.sigmoid(scores) - true.float()
+        else:
+            wrong = scores.masked_fill(true, -torch.inf)
+            highest = torch.full((n,), -1e30, device=device).scatter_reduce_(0, at, wrong, "amax")
+            shares = torch.exp(wrong - highest[at])
+            total = torch.zeros(n, device=device).index_add_(0, at, shares)
+            margins = (highest + total.log())[at] - scores
+            pull = torch.where(true, torch.sigmoid(margins), 0.0)
+            push = torch.zeros(n, device=device).index_add_(0, at, pull)
+            pulls = torch.where(true, -pull, push[at] * shares / total.clamp(min=1e-30)[at])
+        used, place = torch.unique(columns, return_inverse=True)
+        gradient = torch.zeros(len(used), self.dim, device=device)
+        gradient.index_add_(0, place, pulls[:, None] * queries[at] / (self.temperature * n))
+        self._steps[used] += 1
+        second = _BETA * self._second[used] + (1 - _BETA) * gradient.square().mean(1)
+        self._second[used] = second
+        size = (second / (1 - _BETA ** self._steps[used])).sqrt() + _EPS
+        self.weights[used] -= lr * gradient / size[:, None]
+        return float(torch.nn.functional.softplus(margins[true]).mean())
+
+
+def listed(
+    targets: sp.csr_matrix, filtered: sp.csr_matrix | None, shortlist: np.ndarray | sp.csr_matrix | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, labels (int64) and whether true (bool) of all pairs that take part, by point, then label.
+
+    Args:
+        targets: CSR (B, L).
+        filtered: CSR (B, L) of pairs that are neither right nor wrong, or None.
+        shortlist: CSR (B, L), labels that may compete for each point; int64 labels that may for all; or None for all.
+    """
+    n, n_labels = targets.shape
+    if not isinstance(shortlist, sp.csr_matrix):
+        every = np.arange(n_labels) if shortlist is None else shortlist
+        competing = np.repeat(np.arange(n), len(every)) * n_labels + np.tile(every, n)
+    else:
+        competing = _keys(shortlist)
+    true = np.unique(_keys(targets))
+    known = true if filtered is None else np.union1d(true, _keys(filtered))
+    competing = np.unique(competing)
+    competing = competing[~_among(competing, known)]
+    keys = np.concatenate([true, competing])
+    order = np.argsort(keys, kind="stable")
+    return keys[order] // n_labels, keys[order] % n_labels, order < len(true)
+
+
+def _keys(matrix: sp.csr_matrix) -> np.ndarray:
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return rows * matrix.shape[1] + matrix.indices
+
+
+def _among(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    at = np.minimum(np.searchsorted(ascending, keys), max(0, len(ascending) - 1))
+    return ascending[at] == keys if len(ascending) else np.zeros(len(keys), dtype=np.bool_)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+def _pulls(
+    queries: np.ndarray, starts: np.ndarray, labels: np.ndarray, is_true: np.ndarray, weights: np.ndarray,
+    scale: float, bce: bool,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Derivative of the loss by the score of every pair, and the loss of every point."""
+    pulls = np.zeros(len(labels), dtype=np.float32)
+    losses = np.zeros(len(queries))
+    for point in numba.prange(len(queries)):
+        first, last = starts[point], starts[point + 1]
+        highest = -1e30
+        for at in range(first, last):
+            total = np.float32(0.0)
+            for j in range(queries.shape[1]):
+                total += queries[point, j] * weights[labels[at], j]
+            pulls[at] = total * np.float32(scale)
+            if not is_true[at]:
+                highest = max(highest, pulls[at])
+        if bce:
+            for at in range(first, last):
+                score = pulls[at]
+                pulls[at] = 1.0 / (1.0 + np.exp(-score))
+                if is_true[at]:
+                    losses[point] += np.log1p(np.exp(-abs(score))) + max(-score, 0.0)
+                    pulls[at] -= np.float32(1.0)
+            continue
+        wrong, push = 0.0, 0.0
+        for at in range(first, last):
+            if not is_true[at]:
+                wrong += np.exp(pulls[at] - highest)
+        logsum = highest + np.log(wrong) if wrong > 0 else -1e30
+        for at in range(first, last):
+            if is_true[at]:
+                margin = logsum - pulls[at]
+                losses[point] += np.log1p(np.exp(-abs(margin))) + max(margin, 0.0)
+                pull = 1.0 / (1.0 + np.exp(-margin))
+                push += pull
+                pulls[at] = -pull
+            else:
+                pulls[at] = np.exp(pulls[at] - highest) / wrong
+        for at in range(first, last):
+            if not is_true[at]:
+                pulls[at] *= push
+    return pulls, losses
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+def _move(
+    queries: np.ndarray, points: np.ndarray, labels: np.ndarray, order: np.ndarray, bounds: np.ndarray,
+    pulls: np.ndarray, state: _Arrays, scale: float, lr: float,
+) -> None:  # fmt: skip
+    """Move every label of the lists by the gradient of all its pairs; no two threads meet in a row."""
+    weights, second, steps = state
+    dim = queries.shape[1]
+    for place in numba.prange(len(bounds) - 1):
+        label = labels[order[bounds[place]]]
+        gradient = np.zeros(dim, dtype=np.float32)
+        for at in range(bounds[place], bounds[place + 1]):
+            pair = order[at]
+            pull, point = pulls[pair] * np.float32(scale), points[pair]
+            for j in range(dim):
+                gradient[j] += pull * queries[point, j]
+        square = np.float32(0.0)
+        for j in range(dim):
+            square += gradient[j] * gradient[j]
+        steps[label] += 1
+        second[label] = _BETA * second[label] + (1 - _BETA) * square / dim
+        size = np.float32(lr / (np.sqrt(second[label] / (1 - _BETA ** steps[label])) + _EPS))
+        for j in range(dim):
+            weights[label, j] -= size * gradient[j]
