@@ -8,6 +8,7 @@ from ramen.config import HeadConfig
 from ramen.errors import InputError
 from ramen.heads.base import Head
 from ramen.heads.dense import DenseHead
+from ramen.heads.fan_in import FanInHead
 from ramen.heads.shortlist import ShortlistHead
 
 _A_POINT = 200  # labels of a point's list, about
@@ -27,6 +28,8 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     check_head(settings)
     if settings.kind == "shortlist":
         return ShortlistHead(start, settings.temperature, settings.loss)
+    if settings.kind == "fan_in":
+        return FanInHead(start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss)
     return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 
@@ -40,4 +43,6 @@ def head_memory(labels: int, dim: int, settings: HeadConfig) -> int:
     """Bytes that training the head takes at its peak, before anything is allocated."""
     if settings.kind == "shortlist":
         return ShortlistHead.memory(labels, dim, settings.batch_size, _A_POINT)
+    if settings.kind == "fan_in":
+        return FanInHead.memory(labels, dim, settings.batch_size, settings.chunk, fan_in=settings.fan_in)
     return DenseHead.memory(labels, dim, settings.batch_size, settings.chunk, settings.precision)

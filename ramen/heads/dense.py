@@ -103,9 +103,7 @@ class DenseHead(Head):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
         queries = queries.to(self.weights.device)
         known = targets if filtered is None else (targets + filtered).tocsr()
-        if self._state is None:
-            self._state = self._optimiser.start(self.weights)
-        tensors = (self.weights, self._steps, *self._state)
+        tensors = self._tensors()
         if shortlist is None:
             return self._step(tensors, queries, targets, known, lr)
         rows = torch.from_numpy(shortlist).to(self.weights.device)
@@ -115,6 +113,28 @@ class DenseHead(Head):
             tensor[rows] = moved
         return loss
 
+    def _tensors(self) -> State:
+        """What a step moves, a row a label: weights, step counts, state of the optimiser."""
+        if self._state is None:
+            self._state = self._optimiser.start(self.weights)
+        return (self.weights, self._steps, *self._state)
+
+    def _as_rows(self, tensors: State, start: int, stop: int) -> torch.Tensor:
+        """float32 vectors of some labels."""
+        part = tensors[0][start:stop]
+        return self._buffer("part", *part.shape).copy_(part) if part.dtype == torch.bfloat16 else part
+
+    def _true_scores(
+        self, tensors: State, scaled: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    ) -> torch.Tensor:
+        return (scaled[rows] * tensors[0][columns].float()).sum(1)
+
+    def _move(self, moved: State, gradient: torch.Tensor, scaled: torch.Tensor, lr: float) -> None:
+        """Step of the labels ``moved`` by the gradient of their scores, (B, labels)."""
+        step = self._buffer("step", gradient.shape[1], scaled.shape[1])
+        torch.mm(gradient.T, scaled, out=step)
+        self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
+
     def _step(
         self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix, lr: float
     ) -> float:
@@ -122,12 +142,12 @@ class DenseHead(Head):
         weights, steps, *_ = tensors
         rows, columns = _places(targets, weights.device)
         scaled = queries / self.temperature
-        true_scores = (scaled[rows] * weights[columns].float()).sum(1)
+        true_scores = self._true_scores(tensors, scaled, rows, columns)
         if self.loss == "bce":
             margins, pull = -true_scores, torch.sigmoid(-true_scores)
             push, logsum, kept = torch.ones(len(queries), device=weights.device), None, None
         else:
-            logsum, kept = self._logsum(weights, scaled, known)
+            logsum, kept = self._logsum(tensors, scaled, known)
             margins = logsum[rows] - true_scores
             pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
             push = torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull)
@@ -135,35 +155,29 @@ class DenseHead(Head):
         for start in range(0, len(weights), self.chunk):
             gradient = kept
             if gradient is None:
-                gradient = self._masked_scores(weights, scaled, known, start)
+                gradient = self._masked_scores(tensors, scaled, known, start)
                 gradient = gradient.sigmoid_() if logsum is None else gradient.sub_(logsum[:, None]).exp_()
             gradient.mul_(push[:, None])
             inside = (columns >= start) & (columns < start + self.chunk)
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
-            step = self._buffer("step", gradient.shape[1], scaled.shape[1])
-            torch.mm(gradient.T, scaled / len(queries), out=step)
             moved = tuple(tensor[start : start + self.chunk] for tensor in tensors)
-            self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
+            self._move(moved, gradient, scaled / len(queries), lr)
         return float(F.softplus(margins).mean())
 
     def _logsum(
-        self, weights: torch.Tensor, scaled: torch.Tensor, known: sp.csr_matrix
+        self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log of the sum over the wrong labels; and where one chunk holds all, their shares of it."""
         logsum = torch.full((len(scaled),), -torch.inf, device=scaled.device)
-        for start in range(0, len(weights), self.chunk):
-            scores = self._masked_scores(weights, scaled, known, start)
+        for start in range(0, len(tensors[0]), self.chunk):
+            scores = self._masked_scores(tensors, scaled, known, start)
             highest = scores.amax(1)
             total = scores.sub_(highest[:, None]).exp_().sum(1)
             logsum = torch.logaddexp(logsum, highest + total.log())
-        return logsum, scores.div_(total[:, None]) if len(weights) <= self.chunk else None
+        return logsum, scores.div_(total[:, None]) if len(tensors[0]) <= self.chunk else None
 
-    def _masked_scores(
-        self, weights: torch.Tensor, scaled: torch.Tensor, known: sp.csr_matrix, start: int
-    ) -> torch.Tensor:
-        part = weights[start : start + self.chunk]
-        if part.dtype == torch.bfloat16:
-            part = self._buffer("part", *part.shape).copy_(part)
+    def _masked_scores(self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
+        part = self._as_rows(tensors, start, start + self.chunk)
         scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
         inside = known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]
         scores[_places(inside, scores.device)] = -1e9

@@ -133,19 +133,19 @@ def widened(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-KINDS: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows}
-"""Kinds of rows by the name of an array that only they have."""
-
-
 def rows_of(arrays: Arrays, path: Path) -> LabelRows:
     """The rows that a file keeps.
 
     Raises:
         InputError: arrays of no known kind.
     """
-    for name, kind in KINDS.items():
+    from ramen.heads.fan_in_rows import FanInRows
+
+    # Kinds of rows by the name of an array that only they have.
+    kinds: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows, "fan_in": FanInRows}
+    for name, kind in kinds.items():
         if name in arrays:
             return kind.of(arrays)
     raise InputError(
-        f"{path}: found the arrays {', '.join(sorted(arrays)) or 'none'}, expected one of {', '.join(KINDS)}"
+        f"{path}: found the arrays {', '.join(sorted(arrays)) or 'none'}, expected one of {', '.join(kinds)}"
     )
