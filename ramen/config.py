@@ -20,6 +20,7 @@ class DataConfig:
 
     text: str = "full"  # title | full: of points and labels
     leaks: str = "refuse"  # refuse | allow: graphs that know the test part
+    memory: str = "refuse"  # refuse | allow: a run that needs more memory than is free
     pairs: float = 1.0  # share of the training points that keep their pairs; the others stay as text and graph
 
 
@@ -162,6 +163,7 @@ class Config:
 
 _CHOICES = {
     "data.leaks": ("refuse", "allow"),
+    "data.memory": ("refuse", "allow"),
     "data.text": ("title", "full"),
     "encoder.kind": ("static", "transformer", "hlm", "none"),
     "encoder.labels": ("auto", "teacher", "own"),

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ramen._version import __version__
-from ramen.cli import cache, data, evaluate, tag, train
+from ramen.cli import cache, data, evaluate, plan, tag, train
 from ramen.cli.console import quiet_libraries, show
 from ramen.cli.exits import exits
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data", epilog=data.PREPARE_EXAMPLES)
+app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)

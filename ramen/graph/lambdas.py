@@ -67,6 +67,9 @@ class Bandit:
 
     def _perturb(self) -> None:
         self._drawn = self.means + _STD * self._rng.standard_normal(self.means.shape)
+        self._clip()
+
+    def _clip(self) -> None:
         self.values = np.where(self.active, np.maximum(self._drawn, self.floor), 0.0)
 
     @property
@@ -91,12 +94,15 @@ class Bandit:
         self._perturb()
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a resumed run goes on from, at the end of an epoch."""
-        return {"bandit.means": self.means, "bandit.running": np.array([self.running])}
+        """What a resumed run goes on from."""
+        facts = {"means": self.means, "running": np.array([self.running]), "drawn": self._drawn}
+        return {f"bandit.{name}": v for name, v in {**facts, "accuracies": np.array(self._accuracies)}.items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a state; :meth:`start_epoch` comes next."""
+        """Go on from a state; at the start of an epoch :meth:`start_epoch` comes next."""
         self.means, self.running = state["bandit.means"].copy(), float(state["bandit.running"][0])
+        self._drawn, self._accuracies = state["bandit.drawn"].copy(), state["bandit.accuracies"].tolist()
+        self._clip()
 
     def start_epoch(self, rng: np.random.Generator) -> None:
         """Draw from the epoch's own generator, so that a resumed run draws what one never interrupted does."""

@@ -1,8 +1,10 @@
-"""State of an interrupted stage: safetensors, written beside and renamed, so that the last one always survives."""
+"""State of an interrupted stage: the last two of them, each written beside and renamed, checked when read."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +15,36 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ramen.errors import InputError
+from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
-_EVERY_SECONDS = 20.0
+_EVERY_SECONDS = 20.0  # at the ends of epochs
+_WITHIN = 3  # times as long within an epoch
+
+logger = logging.getLogger("ramen")
+Tensors = dict[str, torch.Tensor]
 
 
 class Checkpoint:
-    """One stage's state in one file.
+    """One stage's state in a file, and the one before it in another.
 
     Args:
-        path: of the file; it need not exist.
+        path: of the newest; it need not exist.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.before = path, path.with_name(path.name + ".before")
         self._saved_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether a stage in the middle of an epoch had better be kept."""
+        return time.monotonic() - self._saved_at >= _WITHIN * _EVERY_SECONDS
+
+    def remove(self) -> None:
+        """Both files, where they are."""
+        for path in (self.path, self.before):
+            path.unlink(missing_ok=True)
 
     def save(
         self,
@@ -40,46 +56,88 @@ class Checkpoint:
     ) -> None:
         """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last.
 
-        ``arrays`` are what else training goes on from: clusters, kept edges and the like.
+        A full disk is a warning, as training can go on, unless it is the last.
+
+        Args:
+            epoch: whole ones done.
+            model: its weights are kept.
+            optimiser: its state, unless it is the last.
+            arrays: what else training goes on from: clusters, kept edges, the position in the epoch and the like.
+            last: of the stage, which is never trained on.
+
+        Raises:
+            WorkError: the disk is full, and it is the last.
         """
         if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
             return
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        if not last:  # a finished stage is never trained on
+        if not last:
             for index, state in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
             tensors.update({f"array.{name}": torch.from_numpy(value) for name, value in (arrays or {}).items()})
-        meta = {"epoch": epoch}
-        with replacing(self.path) as part:
-            save_file(
-                {name: value.contiguous() for name, value in tensors.items()},
-                part,
-                metadata={"ramen": json.dumps(meta)},
-            )
+        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        meta = {"epoch": epoch, "digest": _digest(tensors)}
+        try:
+            with replacing(self.path) as part:
+                save_file(tensors, part, metadata={"ramen": json.dumps(meta)})
+                if self.path.exists():
+                    self.path.replace(self.before)
+        except WorkError as error:
+            if last:
+                raise
+            logger.warning("%s; training goes on", error)
         self._saved_at = time.monotonic()
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
         """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the arrays.
 
+        A damaged file is a warning, and the one before it is used; where both are, the stage starts anew.
+
         Raises:
-            InputError: the file is damaged or of another model.
+            InputError: the state is of another model.
         """
-        if not self.path.exists():
-            return 0, {}
+        for path in (self.path, self.before):
+            if not path.exists():
+                continue
+            try:
+                epoch, tensors = _read(path)
+            except Exception as error:  # whatever a damaged file makes of the reader
+                logger.warning("%s: damaged (%s); going on from the one before", path, str(error).splitlines()[0])
+                continue
+            return epoch, self._load(path, tensors, model, optimiser)
+        return 0, {}
+
+    @staticmethod
+    def _load(
+        path: Path, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> dict[str, np.ndarray]:
         try:
-            with safe_open(self.path, framework="pt") as stored:
-                meta = json.loads(stored.metadata()["ramen"])
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-        except Exception as error:
+        except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self.path}: cannot be resumed from: {reason}; remove the run to start anew") from error
-        states: dict[int, dict[str, torch.Tensor]] = {}
+            raise InputError(f"{path}: cannot be resumed from: {reason}; remove the run to start anew") from error
+        states: dict[int, Tensors] = {}
         for name, value in tensors.items():
             if name.startswith("optimiser."):
                 _, index, key = name.split(".")
                 states.setdefault(int(index), {})[key] = value
         if states:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-        arrays = {n.removeprefix("array."): t.numpy() for n, t in tensors.items() if n.startswith("array.")}
-        return int(meta["epoch"]), arrays
+        return {n.removeprefix("array."): t.numpy() for n, t in tensors.items() if n.startswith("array.")}
+
+
+def _read(path: Path) -> tuple[int, Tensors]:
+    with safe_open(path, framework="pt") as stored:
+        meta = json.loads(stored.metadata()["ramen"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    if _digest(tensors) != meta["digest"]:
+        raise ValueError("its bytes are not those that were written")
+    return int(meta["epoch"]), tensors
+
+
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

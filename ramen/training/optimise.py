@@ -17,6 +17,9 @@ _LAST_LR = 0.02  # share of the learning rate at the end of the linear decay
 class Optimiser:
     """AdamW over an encoder for a known number of batches.
 
+    Attributes:
+        waiting: batches whose gradients the next update takes.
+
     Args:
         encoder: its parameter groups set the learning rates.
         settings: of stage 1.
@@ -27,7 +30,7 @@ class Optimiser:
         self.encoder, self.settings = encoder, settings
         self.adam = torch.optim.AdamW(encoder.parameter_groups(settings.lr), weight_decay=0.0, fused=True)
         self.updates = -(-batches // settings.accumulate)
-        self._waiting = 0  # batches whose gradients the next update takes
+        self.waiting = 0
         self._rates = [group["lr"] for group in self.adam.param_groups]
         for parameter in encoder.parameters():
             parameter.grad = torch.zeros_like(parameter)  # kept, so that sparse gradients are added into dense ones
@@ -42,10 +45,10 @@ class Optimiser:
         """
         accumulate = self.settings.accumulate
         (value / accumulate).backward()
-        self._waiting += 1
-        if self._waiting < accumulate and not last:
+        self.waiting += 1
+        if self.waiting < accumulate and not last:
             return
-        self._waiting = 0
+        self.waiting = 0
         update = number // accumulate
         factor = min(1.0, (update + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - update / self.updates)
         for group, rate in zip(self.adam.param_groups, self._rates, strict=True):

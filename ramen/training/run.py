@@ -34,6 +34,7 @@ from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
+from ramen.training.plan import refuse_too_large
 from ramen.training.split import Split, cut, split_off, whole
 from ramen.training.stage1 import train_encoder
 
@@ -83,6 +84,7 @@ def train(
         raise InputError(f"{dataset.path}: no training point has a label")
     check_head(config.head)
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
+    refuse_too_large(dataset, config)
     try:
         open_run(out, config, dataset)
         torch.manual_seed(config.seed)
@@ -146,7 +148,7 @@ def _choose(
         with replacing(stored) as part:
             part.write_text(json.dumps({"choice": asdict(kept[0]), "figures": kept[1]}))
     if refit:
-        path.unlink(missing_ok=True)
+        Checkpoint(path).remove()
         fitter = None
     return *kept, fitter
 

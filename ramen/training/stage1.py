@@ -22,6 +22,7 @@ from ramen.training.checkpoint import Checkpoint
 from ramen.training.hard import HardNegatives
 from ramen.training.material import Material
 from ramen.training.optimise import Optimiser, check_loss
+from ramen.training.position import Position
 from ramen.training.split import Split
 
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
@@ -45,9 +46,9 @@ def train_encoder(
 ) -> None:
     """Train in place, going on from ``checkpoint`` where it has an epoch.
 
-    Every epoch draws from its own generators (seed, epoch) and the checkpoint keeps clusters and pruned edges, so that
-    a resumed run has the batches of one that was never interrupted. The task and the graphs draw from two generators:
-    runs that differ in λ alone have the same batches.
+    Every epoch draws from its own generators (seed, epoch), and the checkpoint keeps clusters, pruned edges and, within
+    an epoch, its position and the generators' states, so that a resumed run ends with the weights of one that was never
+    interrupted. The task and the graphs draw from two generators: runs that differ in λ alone have the same batches.
 
     Args:
         encoder: trained in place.
@@ -82,19 +83,28 @@ def train_encoder(
     first_epoch, state = checkpoint.restore(encoder, optimiser.adam) if checkpoint else (0, {})
     hard.restore(state)
     graphs.restore(state)
+    at = Position.read(state)
     encoder.train()
     for epoch in range(first_epoch, epochs):
         start = time.perf_counter()
-        rng, graph_rng, bandit_rng = (np.random.default_rng([config.seed, epoch, draw]) for draw in range(3))
+        rng, graph_rng, bandit_rng = rngs = [np.random.default_rng([config.seed, epoch, draw]) for draw in range(3)]
         torch.manual_seed(config.seed * 100_003 + epoch)
-        hard.refresh(epoch, encoder)
-        graphs.refresh(epoch, encoder, log)
         if graphs.bandit:
             graphs.bandit.start_epoch(bandit_rng)
-        loss_sum, penalty_sum, texts = 0.0, 0.0, 0
+        if not at.batch:
+            hard.refresh(epoch, encoder)
+            graphs.refresh(epoch, encoder, log)
         batches = hard.batches(batch_size, rng)
+        if at.batch:
+            at.set(rngs)
+            if graphs.bandit:
+                graphs.bandit.restore(state)
+        done, texts = at.batch, 0
         name = f"encoder {epoch + 1}/{epochs}"
-        for number, batch in enumerate(tqdm(batches, desc=name, unit="batch", disable=None, leave=False)):
+        shown = tqdm(
+            batches[done:], desc=name, unit="batch", disable=None, leave=False, initial=done, total=len(batches)
+        )
+        for number, batch in enumerate(shown, done):
             rows = np.sort(split.rows[batch])
             columns = sample_column(split.targets, rows, rng)[1]
             columns = np.unique(np.concatenate([columns, hard.labels(batch, rng)]))
@@ -108,16 +118,20 @@ def train_encoder(
             penalty, more = graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
             total = value + penalty
             check_loss(total.item(), "encoder", epoch, number)
+            last = number + 1 == len(batches)
             if total.requires_grad:
-                optimiser.step(total, epoch * per_epoch + number, last=number + 1 == len(batches))
-            loss_sum += value.item()
-            penalty_sum += penalty.item()
+                optimiser.step(total, epoch * per_epoch + number, last=last)
+            at.add(value.item(), penalty.item())
             texts += len(rows) + len(columns) + more
+            if checkpoint and checkpoint.due and not last and not optimiser.waiting:
+                arrays = {**hard.state(), **graphs.state(), **at.state(rngs)}
+                checkpoint.save(epoch, encoder, optimiser.adam, arrays)
         seconds = time.perf_counter() - start
-        facts = {"loss": loss_sum / len(batches), "penalty": penalty_sum / len(batches)}
+        facts = {"loss": at.loss / len(batches), "penalty": at.penalty / len(batches)}
         if graphs.bandit:
             facts.update(_means(graphs.bandit.kinds, graphs.bandit.means))
         log(stage="encoder", epoch=epoch + 1, **facts, seconds=seconds, texts_per_s=texts / seconds)
+        at = Position()
         if checkpoint:
             arrays = {**hard.state(), **graphs.state()}
             checkpoint.save(epoch + 1, encoder, optimiser.adam, arrays, last=epoch + 1 == epochs)

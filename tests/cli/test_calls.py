@@ -9,7 +9,10 @@ import pytest
 
 from ramen._version import __version__
 
-VERBS = [("data", "prepare"), ("data", "check"), ("train",), ("eval",), ("tag",), ("cache", "show"), ("cache", "clear")]
+VERBS = [
+    *[("data", "prepare"), ("data", "check"), ("train",), ("plan",), ("eval",), ("tag",)],
+    *[("cache", "show"), ("cache", "clear")],
+]
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)

@@ -164,3 +164,20 @@ def test_a_real_set_is_learned(ramen, tmp_path, real_data, tiny_backbone):
     done = ramen("train", data, "--out", "run", f"encoder.backbone={tiny_backbone}", "graph.lambda=fixed")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["P@1"] > 20, done.stderr
+
+
+def test_plan_says_what_a_run_needs(ramen, planted, quick):
+    done = ramen("plan", str(planted), *quick)
+    assert done.returncode == 0, done.stderr
+    for told in (
+        "240 points, 120 labels",
+        "parameters: encoder",
+        "memory, head",
+        "disk:",
+        "time, encoder",
+        "with head",
+    ):
+        assert told in done.stdout
+    assert "most exact head that fits: head.kind=dense" in done.stdout
+    assert "next: ramen train" in done.stderr
+    assert "time" not in ramen("plan", str(planted), "--quick", *quick).stdout

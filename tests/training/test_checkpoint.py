@@ -59,7 +59,7 @@ def test_recent_saves_are_skipped_but_the_last_is_not(tmp_path, monkeypatch):
     assert checkpoint.restore(*state()) == (2, {})
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, caplog):
     checkpoint = Checkpoint(tmp_path / "c")
     checkpoint.save(1, *state())
     before = checkpoint.path.read_bytes()
@@ -69,20 +69,43 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("ramen.training.checkpoint.save_file", full)
-    with pytest.raises(WorkError, match="no space left on the disk; what was saved before is untouched"):
-        checkpoint.save(2, *state(1))
+    checkpoint.save(2, *state(1))
+    assert "no space left on the disk; what was saved before is untouched; training goes on" in caplog.text
+    with pytest.raises(WorkError, match="no space left on the disk"):
+        checkpoint.save(2, *state(1), last=True)
     assert checkpoint.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
     assert checkpoint.restore(*state()) == (1, {})
 
 
-@pytest.mark.parametrize("keep", [0, 20, -1])
-def test_a_damaged_checkpoint_is_named(tmp_path, keep):
+def damage(path, how):
+    whole = path.read_bytes()
+    if how == "flipped":
+        path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    else:
+        path.write_bytes(whole[:how])
+
+
+@pytest.mark.parametrize("how", [0, 20, -1, "flipped"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog, how):
+    checkpoint = Checkpoint(tmp_path / "c")
+    for epoch in (1, 2, 3):
+        checkpoint.save(epoch, *state())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "c.before"]
+    assert checkpoint.restore(*state())[0] == 3 and not caplog.text
+    damage(checkpoint.path, how)
+    assert checkpoint.restore(*state())[0] == 2
+    assert f"{checkpoint.path}: damaged" in caplog.text
+    damage(checkpoint.before, how)
+    assert checkpoint.restore(*state()) == (0, {})
+    assert f"{checkpoint.before}: damaged" in caplog.text
+
+
+def test_killed_between_the_two_renamings(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     checkpoint.save(1, *state())
-    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="c: cannot be resumed from: "):
-        checkpoint.restore(*state())
+    checkpoint.path.rename(checkpoint.before)
+    assert checkpoint.restore(*state())[0] == 1
 
 
 def test_a_checkpoint_of_another_model_is_named(tmp_path):

@@ -1,0 +1,215 @@
+"""What a run will need, said before anything is allocated: memory by stage, disk, time; and which head would fit."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ramen.config import Config
+from ramen.data import Dataset
+from ramen.data.dataset import Texts
+from ramen.errors import InputError
+from ramen.heads.build import head_memory
+
+_PIECES = 30_000  # of a backbone's vocabulary
+_BACKBONE_DIM = 384
+_BASE = 700e6  # python, torch and numba
+_STRING = 60  # bytes of a string besides its characters
+_TOKEN = 6  # characters of a token and the space after it, about
+_SAMPLE = 20_000  # points and as many labels that the probe looks at
+_STEPS = 10
+_KINDS = (  # heads from the most exact to the smallest
+    ("dense", "fp32"),
+    ("dense", "bf16"),
+    ("fan_in", "fp32"),
+    ("shortlist", "fp32"),
+)
+
+
+@dataclass
+class Plan:
+    """Estimates of a run.
+
+    Attributes:
+        points, labels, pairs: of training.
+        parameters: of the encoder, and of the head where there is one.
+        stages: bytes of memory at the peak of each stage, by name.
+        disk: bytes of the run folder and its checkpoints.
+        available: bytes of memory that this machine has free.
+        heads: bytes of the peak of training with each kind and precision of head, by ``kind precision``.
+        seconds: of an epoch of the encoder and of the head; empty before a probe.
+    """
+
+    points: int
+    labels: int
+    pairs: int
+    parameters: dict[str, int]
+    stages: dict[str, float]
+    disk: float
+    available: float
+    heads: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def peak(self) -> float:
+        """Bytes of memory at the peak of the run."""
+        return max(self.stages.values())
+
+    @property
+    def fitting(self) -> str | None:
+        """The most exact head that fits, as settings, or None where none does."""
+        for name, peak in self.heads.items():
+            if peak <= self.available:
+                kind, precision = name.split()
+                return f"head.kind={kind}" + (f" head.precision={precision}" if precision != "fp32" else "")
+        return None
+
+
+def estimate(dataset: Dataset, config: Config) -> Plan:
+    """What a run would need, from sizes alone.
+
+    Memory is counted for the static encoder and given bags of words; of a transformer its activations are not.
+
+    Args:
+        dataset: as read.
+        config: with ``graphs`` set.
+
+    Example:
+        ``estimate(ramen.load_dataset("data/x"), load_config("million")).peak / 1e9``
+    """
+    n, n_labels, pairs = len(dataset.train), len(dataset.labels), int(dataset.train_targets.nnz)
+    anchors = [text for kind in config.graphs for text in dataset.graphs[kind].anchors]
+    characters = [_characters(dataset.train), _characters(dataset.labels), sum(map(len, anchors))]
+    texts = [n, n_labels, len(anchors)]
+    most = config.encoder.max_tokens
+    tokens = sum(min(chars / _TOKEN, count * most) for chars, count in zip(characters, texts, strict=True))
+    held = 2.0 * (sum(characters) + _STRING * sum(texts)) + 12.0 * pairs + _characters(dataset.test)
+    dim = config.encoder.dim or _BACKBONE_DIM
+    words = min(config.encoder.max_words, int(sum(characters) / _TOKEN))
+    table = 2 * (_PIECES + words)  # title words have ids of their own, which share the vector of the plain ones
+    parameters = {"encoder": (table // 2) * (dim + 1) + 2 * dim * dim}
+    base = _BASE + held + 4.0 * tokens
+    vectors = 4.0 * dim * (n + n_labels)
+    copies = 1 if not config.validation.refit else 2  # of the encoder while validation chooses
+    encoder = 4.0 * parameters["encoder"] * (3 + copies)
+    features = 8.0 * 1.3 * tokens
+    near = 12.0 * 2 * min(n * 2.0 * config.sparse.near * max(1.0, pairs / max(n, 1)), float(n) * n_labels)
+    kept = min(config.sparse.max_weights, 250) if config.sparse.passes else 0
+    sparse = 8.0 * n_labels * kept
+    scorers = 2 * vectors + 4.0 * parameters["encoder"]
+    stages = {
+        "prepare": base + 8.0 * parameters["encoder"],
+        "encoder": base + encoder + 2 * vectors,
+        "mine": base + scorers + features + (near if config.sparse.passes else 0.0),
+        "sparse": base + scorers + features + near / 2 + 3 * sparse,
+    }
+    heads = {}
+    for kind, precision in _KINDS:
+        settings = replace(config.head, kind=kind, precision=precision)
+        needs = base + scorers + sparse + head_memory(n_labels, dim, settings)
+        heads[f"{kind} {precision}"] = max(needs, *stages.values())
+    if config.head.epochs:
+        parameters["head"] = n_labels * (config.head.fan_in if config.head.kind == "fan_in" else dim)
+        stages["head"] = base + scorers + sparse + head_memory(n_labels, dim, config.head)
+    stages["evaluate"] = base + 2 * sparse + vectors * (2 if config.head.epochs else 1)
+    disk = 4.0 * table * dim + 2 * vectors + sparse + 2 * 12.0 * parameters["encoder"]
+    return Plan(n, n_labels, pairs, parameters, stages, disk, available_memory(), heads)
+
+
+def probe(dataset: Dataset, config: Config) -> dict[str, float]:
+    """Seconds of an epoch of the encoder and of the head, from ten steps on a sample of the data set.
+
+    The encoder's steps have the full batch; the head's are timed with the sample's labels and scaled to all of them.
+    """
+    from ramen.heads.build import make_head
+    from ramen.training.material import prepare
+    from ramen.training.split import whole
+    from ramen.training.stage1 import train_encoder
+
+    sample = _sample(dataset)
+    config = replace(config, graphs=[], stage1=replace(config.stage1, negatives="batch"))
+    material, encoder = prepare(sample, config)
+    seconds = {}
+    if config.stage1.epochs:
+        train_encoder(encoder, material, whole(sample), {}, None, _quiet, max_steps=2)  # compiles and allocates
+        start, lines = time.perf_counter(), []
+        train_encoder(encoder, material, whole(sample), {}, None, lambda **line: lines.append(line), max_steps=_STEPS)
+        texts = sum(line["seconds"] * line["texts_per_s"] for line in lines)
+        rate = texts / (time.perf_counter() - start)
+        seconds["encoder"] = 2 * len(dataset.train) / rate  # a batch has about as many labels as points
+    if config.head.epochs:
+        labels = encoder.encode_labels(material.tokens["labels"])
+        points = encoder.encode(material.tokens["points"])
+        head = make_head(labels, config.head)
+        rows = np.arange(min(len(points), config.head.batch_size))
+        targets, filtered = sample.train_targets[rows], material.filtered[rows]
+        head.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+        start = time.perf_counter()
+        for _ in range(_STEPS):
+            head.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+        a_step = (time.perf_counter() - start) / _STEPS
+        share = 1.0 if config.head.kind == "shortlist" else len(dataset.labels) / len(labels)
+        seconds["head"] = a_step * share * len(dataset.train) / len(rows)
+    return seconds
+
+
+def refuse_too_large(dataset: Dataset, config: Config) -> None:
+    """Stop a run that needs more memory than there is, before it starts.
+
+    Raises:
+        InputError: what it needs, what there is and what would fit.
+    """
+    if config.data.memory == "allow":
+        return
+    plan = estimate(dataset, config)
+    if plan.peak <= plan.available:
+        return
+    stage = max(plan.stages, key=plan.stages.__getitem__)
+    advice = plan.fitting if stage == "head" else None
+    hint = f"{advice} would fit" if advice else "--preset million, a smaller encoder.dim or graphs=none need less"
+    raise InputError(
+        f"{dataset.path}: the stage {stage!r} would need about {plan.peak / 1e9:.1f} GB of memory, "
+        f"found {plan.available / 1e9:.1f} GB free: {hint}; see ramen plan; data.memory=allow tries it all the same"
+    )
+
+
+def available_memory() -> float:
+    """Bytes that a process may still take, by the system and by a container's limit."""
+    free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = float(line.split()[1]) * 1024
+        limit, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
+        if limit != "max":
+            free = min(free, float(limit) - float(used))
+    except (OSError, ValueError):
+        pass  # another system, or no container
+    return free
+
+
+def _characters(texts: Texts) -> int:
+    return sum(map(len, texts.titles)) + sum(map(len, texts.contents)) + sum(map(len, texts.uids))
+
+
+def _sample(dataset: Dataset) -> Dataset:
+    rows = np.flatnonzero(np.diff(dataset.train_targets.indptr))[:_SAMPLE]
+    labels = np.unique(dataset.train_targets[rows].indices)[:_SAMPLE]
+    targets = dataset.train_targets[rows][:, labels]
+    none = np.empty((0, 2), dtype=np.int64)
+    parts = [
+        Texts(*([values[at] for at in some] for values in (texts.uids, texts.titles, texts.contents)))
+        for texts, some in ((dataset.train, rows.tolist()), (dataset.labels, labels.tolist()))
+    ]
+    return replace(
+        dataset, train=parts[0], labels=parts[1], test=Texts([], [], []), train_targets=targets,
+        test_targets=targets[:0], graphs={}, train_filter=none, test_filter=none, features=None,
+    )  # fmt: skip
+
+
+def _quiet(**figures: object) -> None:
+    pass
