@@ -1,0 +1,96 @@
+"""Kinds of one-vs-all heads on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
+
+ramen train $RAMEN_DATA/LF-DebianRelated --out runs/debian --graphs none
+python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--epochs 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from reference_sets import _commit, machine
+from safetensors.numpy import load_file
+
+import ramen
+from ramen.config import load_config
+from ramen.heads.build import head_memory
+from ramen.metrics import inverse_propensity, report
+from ramen.scorers.base import Queries
+from ramen.scorers.ranker import Ranker
+from ramen.scorers.vectors import LabelVectors
+from ramen.training.material import pair_matrix
+from ramen.training.stage2 import fit_epochs
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = {
+    "dense": [],
+    "bf16": ["head.precision=bf16"],
+    "fan_in": ["head.kind=fan_in"],
+    "shortlist": ["head.kind=shortlist", "head.negatives=top", "head.top=100"],
+}
+
+
+def main() -> int:
+    """Measure and write the result; returns an exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder with a static encoder")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
+    parser.add_argument("overrides", nargs="*", help="settings of all, such as head.fan_in=16")
+    options = parser.parse_intermixed_args()
+    dataset, tagger = ramen.load_dataset(options.data), ramen.Tagger.load(options.run)
+    vectors = {name: tagger.queries(texts.joined()).vectors for name, texts in
+               (("train", dataset.train), ("test", dataset.test))}  # fmt: skip
+    labels = load_file(options.run / "scorers/encoder/vectors.safetensors")["vectors"]
+    facts: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine()}
+    facts |= {"data": dataset.path.name, "labels": len(labels), "dim": labels.shape[1], "epochs": options.epochs}
+    facts["kinds"] = {}
+    for kind in options.kinds:
+        overrides = [*KINDS[kind], f"head.epochs={options.epochs}", *options.overrides]
+        facts["kinds"][kind] = measure(dataset, vectors, labels, overrides)
+        print(kind, json.dumps(facts["kinds"][kind]), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "head_kinds.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
+
+
+def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str]) -> dict[str, Any]:
+    """One kind: figures of the head alone on the test split after each epoch."""
+    config = load_config("static", overrides)
+    rows = np.flatnonzero(np.diff(dataset.train_targets.indptr))
+    filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)[rows]
+    points, targets = torch.from_numpy(vectors["train"][rows]), dataset.train_targets[rows]
+    weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
+    test_filter = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
+    found: dict[str, Any] = {"overrides": overrides, "seconds": [], "test": []}
+    found["training_bytes"] = head_memory(len(labels), labels.shape[1], config.head)
+    start = time.perf_counter()
+    mined: Any = lambda: sp.csr_matrix(targets.shape[::-1], dtype=np.float32)  # noqa: E731
+    for epoch, head, _ in fit_epochs(points, torch.from_numpy(labels), targets, filtered, mined, config):
+        if epoch:
+            found["seconds"].append(round(time.perf_counter() - start, 1))
+            scorer = LabelVectors(head.rows())
+            ranked = Ranker({"head": scorer}, {"head": 1.0}).rank(Queries(vectors["test"]), 10, test_filter)[0]
+            figures = report(ranked, dataset.test_targets, weights, ks=(1, 5, 10))
+            found["test"].append({name: round(figures[name], 2) for name in ("P@1", "P@5", "PSP@5", "R@10")})
+        start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        scorer.save(Path(folder))
+        found["file_bytes"] = sum(path.stat().st_size for path in Path(folder).iterdir())
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
