@@ -95,7 +95,7 @@ class HeadConfig:
     epochs: int = 5  # at most; validation chooses
     kind: str = "dense"  # dense | fan_in | shortlist: all labels compete, or the mined ones of each point alone
     fan_in: int = 32  # fan_in: weights a label
-    rewire: int = 10  # fan_in: steps between two exchanges of weak weights for places where the gradient is large
+    rewire: int = 100  # fan_in: steps between two exchanges of weak weights for places where the gradient is large
     precision: str = "fp32"  # dense: fp32 | bf16
     loss: str = "softmax"  # softmax | bce
     negatives: str = "mined"  # mined | top | both: of lists: labels of near points, or those that score highest

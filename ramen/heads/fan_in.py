@@ -16,7 +16,7 @@ import torch
 
 from ramen.errors import InputError
 from ramen.heads.dense import DenseHead
-from ramen.heads.fan_in_rows import FanInRows
+from ramen.heads.fan_in_rows import FanInRows, main_directions
 
 _FAST = {"reassoc", "contract", "nsz"}
 _SHARE = 0.3  # of a label's weights that move at first; it falls to none
@@ -24,10 +24,12 @@ _MOVES = 40  # times that weights move, in all
 
 
 class FanInHead(DenseHead):
-    """A :class:`DenseHead` of which only k entries a row are kept, with their moments.
+    """A :class:`DenseHead` of which only k coordinates a row are kept, with their moments.
+
+    The axes are the main directions of the labels' starting vectors (:class:`FanInRows`).
 
     Args:
-        start: float32 (L, d); a label starts with the k largest entries of its vector.
+        start: float32 (L, d); a label starts with the k largest coordinates of its vector.
         fan_in: k.
         rewire: steps between two moves of weights.
         temperature, chunk, loss: see :class:`DenseHead`.
@@ -36,9 +38,9 @@ class FanInHead(DenseHead):
         InputError: k is above d.
 
     Example:
-        >>> head = FanInHead(torch.tensor([[3.0, 1.0, -2.0]]), fan_in=2)
-        >>> head.rows().dense().tolist()
-        [[3.0, 0.0, -2.0]]
+        >>> head = FanInHead(torch.tensor([[3.0, 1.0, -2.0]]), fan_in=1)
+        >>> head.rows().dense().round(3).tolist()
+        [[3.0, 1.0, -2.0]]
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class FanInHead(DenseHead):
     ) -> None:
         if fan_in > start.shape[1]:
             raise InputError(f"head.fan_in={fan_in}: the encoder's vectors have {start.shape[1]} dimensions")
+        rotation = main_directions(start.cpu().numpy())
+        self.rotation = torch.from_numpy(rotation).to(start.device)
+        start = start @ self.rotation
         self.columns = start.abs().topk(fan_in, dim=1).indices.sort(1).values
         super().__init__(start.gather(1, self.columns), temperature, chunk, "fp32", loss)
         self.dim, self.fan_in, self.rewire = start.shape[1], fan_in, rewire
@@ -64,20 +69,27 @@ class FanInHead(DenseHead):
 
     def scores(self, queries: torch.Tensor) -> torch.Tensor:
         """float32 (B, L)."""
-        return queries.to(self.weights.device) @ self._dense(self.weights, self.columns).T
+        queries = queries.to(self.weights.device) @ self.rotation
+        return queries @ self._dense(self.weights, self.columns).T
 
     def rows(self) -> FanInRows:
         """See :class:`Head`."""
-        return FanInRows(self.weights.cpu().numpy(), self.columns.cpu().numpy(), self.dim)
+        return FanInRows(*(tensor.cpu().numpy() for tensor in (self.weights, self.columns, self.rotation)))
 
     def state(self) -> dict[str, torch.Tensor]:
         """See :class:`Head`."""
-        return {**super().state(), "columns": self.columns, "taken": torch.tensor(self._taken)}
+        return {
+            **super().state(),
+            "columns": self.columns,
+            "rotation": self.rotation,
+            "taken": torch.tensor(self._taken),
+        }
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """See :class:`Head`."""
         super().restore(state)
-        self.columns, self._taken = state["columns"].clone(), int(state["taken"])
+        self.columns, self.rotation = state["columns"].clone(), state["rotation"].clone()
+        self._taken = int(state["taken"])
 
     def fit_step(
         self,
@@ -88,6 +100,7 @@ class FanInHead(DenseHead):
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
         """See :class:`Head`."""
+        queries = queries.to(self.weights.device) @ self.rotation
         loss = super().fit_step(queries, targets, filtered, lr, shortlist)
         self._taken += bool(targets.nnz)
         return loss

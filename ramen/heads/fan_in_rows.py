@@ -15,58 +15,68 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 
 class FanInRows(LabelRows):
-    """w_l has k entries that are not 0.
+    """R' w_l has k entries that are not 0, with a rotation R that all labels share.
+
+    A few coordinates say more of a vector when the axes are the directions in which the vectors vary most; to rotate a
+    query costs d² products, as much as a few hundred labels.
 
     Args:
         values: float32 (L, k).
         columns: uint16 (L, k), ascending in each row.
-        dim: d.
-
-    Example:
-        >>> rows = pruned(np.array([[3, 1, -2], [0, 1, 0]], dtype=np.float32), k=2)
-        >>> rows.values.tolist(), rows.columns.tolist()
-        ([[3.0, -2.0], [0.0, 1.0]], [[0, 2], [0, 1]])
+        rotation: float32 (d, d), orthogonal; see :func:`main_directions`.
     """
 
-    def __init__(self, values: np.ndarray, columns: np.ndarray, dim: int) -> None:
+    def __init__(self, values: np.ndarray, columns: np.ndarray, rotation: np.ndarray) -> None:
+        self.rotation = np.ascontiguousarray(rotation, dtype=np.float32)
         self.values = np.ascontiguousarray(values, dtype=np.float32)
         self.columns = np.ascontiguousarray(columns, dtype=np.uint16)
-        self.n_labels, self.dim = len(values), dim
+        self.n_labels, self.dim = len(values), len(rotation)
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelRows`."""
-        return _top(np.ascontiguousarray(queries, dtype=np.float32), self.values, self.columns, k)
+        return _top(queries @ self.rotation, self.values, self.columns, k)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
-        return _products(np.ascontiguousarray(queries, dtype=np.float32), self.values, self.columns, labels)
+        return _products(queries @ self.rotation, self.values, self.columns, labels)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
-        return {"fan_in": self.values, "columns": self.columns, "dim": np.array([self.dim])}
+        return {"fan_in": self.values, "columns": self.columns, "rotation": self.rotation}
 
     @classmethod
     def of(cls, arrays: Arrays) -> FanInRows:
         """See :class:`LabelRows`."""
-        return cls(arrays["fan_in"], arrays["columns"], int(arrays["dim"][0]))
+        return cls(arrays["fan_in"], arrays["columns"], arrays["rotation"])
 
     def dense(self) -> np.ndarray:
-        """The rows with their zeros, float32 (L, d)."""
+        """The vectors w_l, float32 (L, d)."""
         rows = np.zeros((self.n_labels, self.dim), dtype=np.float32)
         np.put_along_axis(rows, self.columns.astype(np.int64), self.values, axis=1)
-        return rows
+        return rows @ self.rotation.T
+
+
+def main_directions(vectors: np.ndarray) -> np.ndarray:
+    """The rotation to the directions in which vectors vary most, float32 (d, d): the eigenvectors of their products."""
+    return np.ascontiguousarray(np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1], dtype=np.float32)
 
 
 def pruned(vectors: np.ndarray, k: int) -> FanInRows:
-    """The k largest weights of each row of a float32 (L, d) matrix; of equal ones the earlier columns.
+    """The k largest coordinates of each row of a float32 (L, d) matrix, along its main directions.
 
     Raises:
         InputError: k is above d.
+
+    Example:
+        >>> pruned(np.array([[3, 1], [6, 2]], dtype=np.float32), k=1).dense().round(3).tolist()
+        [[3.0, 1.0], [6.0, 2.0]]
     """
     if not 0 < k <= vectors.shape[1]:
         raise InputError(f"{k} weights a label: expected 1 to {vectors.shape[1]}, the dimension of the vectors")
-    columns = np.sort(np.argsort(-np.abs(vectors), axis=1, kind="stable")[:, :k], axis=1)
-    return FanInRows(np.take_along_axis(vectors, columns, axis=1), columns, vectors.shape[1])
+    rotation = main_directions(vectors)
+    rotated = vectors @ rotation
+    columns = np.sort(np.argsort(-np.abs(rotated), axis=1, kind="stable")[:, :k], axis=1)
+    return FanInRows(np.take_along_axis(rotated, columns, axis=1), columns, rotation)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)

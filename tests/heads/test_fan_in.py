@@ -21,7 +21,7 @@ def test_scores_are_those_of_the_dense_rows(labels, dim, k, queries):
     vectors[labels // 2] = 0
     rows, asked = pruned(vectors, k), rng.normal(size=(queries, dim)).astype(np.float32)
     dense = rows.dense()
-    assert ((dense != 0).sum(1) <= k).all()
+    assert rows.values.shape == (labels, k) and ((dense @ rows.rotation).round(4) != 0).sum(1).max() <= k
     found, scores = rows.top(asked, 12)
     expected, values = nearest(asked, dense, 12)
     np.testing.assert_allclose(scores, values, atol=1e-5)
@@ -46,14 +46,14 @@ def test_more_weights_than_dimensions_are_refused(k):
 def test_with_all_weights_it_is_the_dense_head():
     rng = np.random.default_rng(0)
     start = torch.tensor(rng.normal(size=(20, 6)), dtype=torch.float32)
-    head, dense = FanInHead(start, fan_in=6, rewire=2, chunk=7), DenseHead(start, chunk=7)
+    head = FanInHead(start, fan_in=6, rewire=2, chunk=7)
+    dense = DenseHead(start @ head.rotation, chunk=7)
     for _ in range(6):
         queries = torch.tensor(rng.normal(size=(9, 6)), dtype=torch.float32)
         targets = sp.csr_matrix((rng.random((9, 20)) < 0.2).astype(np.float32))
-        assert head.fit_step(queries, targets, None, 0.01) == pytest.approx(
-            dense.fit_step(queries, targets, None, 0.01)
-        )
-    torch.testing.assert_close(head.weights, dense.weights, atol=1e-4, rtol=1e-4)
+        found = head.fit_step(queries, targets, None, 0.01)
+        assert found == pytest.approx(dense.fit_step(queries @ head.rotation, targets, None, 0.01), rel=1e-3)
+    torch.testing.assert_close(head.weights, dense.weights, atol=1e-3, rtol=1e-3)
 
 
 def test_the_kernel_gives_the_gradient_at_its_places():
@@ -77,10 +77,10 @@ def test_weak_weights_give_way_to_steep_places():
 def test_moving_finds_places_that_the_start_had_not(seed):
     """Labels whose points lie along directions in which the label itself is small."""
     rng = np.random.default_rng(seed)
-    truth = np.zeros((30, 40), np.float32)
-    truth[np.arange(30), rng.permutation(40)[:30]] = 1
-    start = np.abs(rng.normal(size=(30, 40))).astype(np.float32) * (truth == 0) * 0.1
-    queries = torch.from_numpy(truth)
+    start = np.zeros((30, 60), np.float32)
+    start[:, :30] = np.abs(rng.normal(size=(30, 30))) * 0.1
+    queries = torch.zeros(30, 60)
+    queries[np.arange(30), 30 + rng.permutation(30)] = 1
     targets = sp.identity(30, dtype=np.float32, format="csr")
     right = []
     for rewire in (3, 10**6):
