@@ -70,7 +70,7 @@ def save_run(
             file.write((json.dumps({"uid": uid, "text": title}, ensure_ascii=False) + "\n").encode())
     write_metrics(out, metrics)
     files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
-    hashes = {str(path.relative_to(out)): _digest(path) for path in [*files, out / _RANKING, out / _LABELS]}
+    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, out / _RANKING, out / _LABELS]}
     manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n")
@@ -157,11 +157,12 @@ def check_run(path: Path) -> list[str]:
     for name, wanted in hashes.items():
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")
-        if _digest(path / name) != wanted:
+        if digest(path / name) != wanted:
             raise InputError(f"{path / name}: differs from what training wrote (hash)")
     return names
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """What the manifest says of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

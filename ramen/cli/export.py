@@ -1,0 +1,29 @@
+"""``ramen export``: a copy of a run in another form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ramen.cli.console import say_next, show
+
+EXAMPLES = """\b
+Examples:
+  ramen export runs/planted --prune 32 --out runs/small
+  ramen export runs/planted --prune 64 --out runs/medium
+"""
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    prune: Annotated[int, typer.Option(min=1, help="Weights that the one-vs-all head keeps of each label.")],
+) -> None:
+    """Copy a run with a sparse head: the largest weights of each label, along the main directions of all labels."""
+    from ramen.inference.export import prune_head
+
+    before, after = prune_head(run, out, prune)
+    show(f"{out}: {prune} weights a label, {after / 1e6:.2f} MB instead of {before / 1e6:.2f} MB")
+    say_next("ramen", "eval", out, "--data", "DATA")
