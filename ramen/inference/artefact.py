@@ -110,8 +110,8 @@ def load_run(path: str | Path) -> Run:
     """Read a run folder and check it against its manifest.
 
     Raises:
-        InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, or a
-            scorer that this version does not know.
+        InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, a
+            scorer that this version does not know, or one of another number of labels.
     """
     path = Path(path)
     names = check_run(path)
@@ -124,6 +124,11 @@ def load_run(path: str | Path) -> Run:
         words = WordFeatures.load(path / "words")
     with gzip.open(path / _LABELS, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
+    for name, scorer in scorers.items():
+        if scorer.n_labels != len(rows):
+            raise InputError(
+                f"{path / 'scorers' / name}: of {scorer.n_labels} labels, expected {len(rows)} as in {_LABELS}"
+            )
     return Run(path, words, Ranker(scorers, weights), [row["uid"] for row in rows], [row["text"] for row in rows])
 
 

@@ -1,14 +1,16 @@
 """A run with a pruned head: smaller, still whole, and wrong calls named."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import ramen
 from ramen.errors import InputError
-from ramen.inference.artefact import load_run
+from ramen.inference.artefact import digest, load_run
 from ramen.inference.export import prune_head
 from ramen.scorers.vectors import LabelVectors
 
@@ -61,3 +63,16 @@ def test_the_command(with_head, tmp_path):
     assert done.returncode == 0 and "4 weights a label" in done.stdout and "next: ramen eval" in done.stderr
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 2 and "already exists" in again.stderr
+
+
+def test_a_head_of_another_number_of_labels_is_named(with_head, tmp_path):
+    """Files exchanged by hand, with hashes to match."""
+    other = tmp_path / "other"
+    shutil.copytree(with_head, other)
+    path = other / "scorers/head/vectors.safetensors"
+    save_file({"vectors": load_file(path)["vectors"][:-1]}, path)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["blake2b"]["scorers/head/vectors.safetensors"] = digest(path)
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="scorers/head: of 119 labels, expected 120 as in labels.jsonl.gz"):
+        load_run(other)
