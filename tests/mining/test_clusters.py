@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ramen.mining.clusters as module
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 
 
@@ -17,8 +18,8 @@ def unit_rows(n, dim, seed=0):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def reference(vectors, size, seed):
-    """The same algorithm in plain Python: halve at each level along the axis between the two halves' means."""
+def halves(vectors, seed):
+    """The first level in plain Python: halve along the axis between the two halves' means."""
 
     def draw(a, b):
         mask = (1 << 64) - 1
@@ -27,32 +28,67 @@ def reference(vectors, size, seed):
         x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
         return (x ^ (x >> 31)) >> 2
 
-    groups, level = [np.arange(len(vectors))], 0
-    while max(map(len, groups)) > size:
-        halves = []
-        for node, rows in enumerate(groups):
-            half = len(rows) // 2
-            if len(rows) > 1:
-                key = (1 << level) + node
-                axis = (
-                    vectors[rows[draw(seed, 2 * key) % len(rows)]] - vectors[rows[draw(seed, 2 * key + 1) % len(rows)]]
-                )
-                for _ in range(4):
-                    rows = rows[np.argsort(-(vectors[rows] @ axis), kind="stable")]
-                    axis = vectors[rows[:half]].mean(0) - vectors[rows[half:]].mean(0)
-            halves += [rows[:half], rows[half:]]
-        groups, level = halves, level + 1
-    clusters = np.empty(len(vectors), dtype=np.int64)
-    for number, rows in enumerate(groups):
-        clusters[rows] = number
-    return clusters
+    rows, half = np.arange(len(vectors)), len(vectors) // 2
+    axis = vectors[draw(seed, 2) % len(rows)] - vectors[draw(seed, 3) % len(rows)]
+    for _ in range(4):
+        rows = rows[np.argsort(-(vectors[rows] @ axis), kind="stable")]
+        axis = vectors[rows[:half]].mean(0) - vectors[rows[half:]].mean(0)
+    return rows[:half], rows[half:]
 
 
-@pytest.mark.parametrize(("n", "size"), [(100, 8), (37, 5), (2, 1), (64, 64)])
 @pytest.mark.parametrize("seed", [0, 5])
-def test_equals_the_plain_reference(n, size, seed):
-    vectors = unit_rows(n, 6, seed=n)
-    np.testing.assert_array_equal(balanced_clusters(vectors, size, seed), reference(vectors, size, seed))
+def test_a_large_matrix_is_halved_first(monkeypatch, seed):
+    monkeypatch.setattr(module, "_AT_ONCE", 4)
+    vectors = unit_rows(101, 6)
+    clusters = balanced_clusters(vectors, 13, seed)  # eight clusters: one halving, four at once in each half
+    left, right = halves(vectors, seed)
+    assert set(clusters[left]) == {0, 1, 2, 3} and set(clusters[right]) == {4, 5, 6, 7}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 6), st.integers(1, 90), st.integers(1, 20), st.integers(0, 99))
+def test_best_columns_equal_a_full_sort(n, wide, m, seed):
+    rng, m = np.random.default_rng(seed), min(m, wide)
+    block = rng.integers(-2, 3, (n, wide)).astype(np.float32)  # whole numbers: many ties
+    prices = rng.integers(-1, 2, wide).astype(np.float32)
+    found, scores = np.empty((n, m), np.int64), np.empty((n, m), np.float32)
+    module._best(block.copy(), prices, found, scores)
+    expected = np.argsort(-(block - prices), axis=1, kind="stable")[:, :m]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(scores, np.take_along_axis(block, expected, 1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prices_even_out_who_is_asked_for(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.random((400, 8), dtype=np.float32)
+    scores[:, 0] += np.float32(0.5)  # everyone's favourite
+    found = np.tile(np.arange(8), (400, 1))
+    prices = np.zeros(8, np.float32)
+    clusters = module._settle(found, scores, prices, 50.0)
+    assert np.bincount(scores.argmax(1), minlength=8).max() > 150
+    assert np.bincount(clusters, minlength=8).max() < 75
+    assert prices.argmax() == 0
+
+
+def test_means_are_unit_sums_or_what_was_before():
+    vectors = np.array([[3, 0], [0, 4], [1, 0], [-1, 0]], np.float32)
+    before = np.array([[9, 9], [8, 8], [7, 7]], np.float32)
+    means = module._unit_sums(vectors, np.array([0, 1, 2, 3]), np.array([0, 2, 2, 4]), before)
+    np.testing.assert_allclose(means, [[0.6, 0.8], [8, 8], [7, 7]], rtol=1e-6)  # rows, none, rows that cancel
+
+
+def test_closer_together_than_by_halving_alone(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = unit_rows(40, 48)[rng.integers(0, 40, 4000)] + unit_rows(4000, 48, seed=1)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def cosine(clusters):
+        return sum(np.linalg.norm(rows[clusters == c].sum(0)) for c in range(clusters.max() + 1)) / len(rows)
+
+    at_once = cosine(balanced_clusters(rows, 50))
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    assert at_once > 1.05 * cosine(balanced_clusters(rows, 50))
 
 
 @settings(deadline=None, max_examples=60)
