@@ -240,7 +240,7 @@ def balanced_clusters(vectors: np.ndarray, size: int, seed: int = 0) -> np.ndarr
     Args:
         vectors: float32 (N, d), rows of unit length (zero rows are allowed).
         size: the largest cluster allowed, at least 1.
-        seed: of the starting directions; the same seed gives the same clusters on any number of threads.
+        seed: of the starting directions, 0 or more; the same seed gives the same clusters on any number of threads.
 
     Returns:
         int64 (N,) cluster of each row, numbered from 0; sizes differ by at most one.

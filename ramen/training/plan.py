@@ -170,7 +170,7 @@ def refuse_too_large(dataset: Dataset, config: Config) -> None:
         return
     stage = max(plan.stages, key=plan.stages.__getitem__)
     advice = plan.fitting if stage == "head" else None
-    hint = f"{advice} would fit" if advice else "--preset million, a smaller encoder.dim or graphs=none need less"
+    hint = f"{advice} would fit" if advice else "--preset million, a smaller encoder.dim or --graphs none need less"
     raise InputError(
         f"{dataset.path}: the stage {stage!r} would need about {plan.peak / 1e9:.1f} GB of memory, "
         f"found {plan.available / 1e9:.1f} GB free: {hint}; see ramen plan; data.memory=allow tries it all the same"
