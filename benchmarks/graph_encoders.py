@@ -50,7 +50,7 @@ class GraphEncoder(Encoder):
         if matrix is not None:
             self.links[id(tokens)] = matrix
 
-    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`. At most ten anchors a row, others each time while it trains."""
         own = self.below(tokens, rows)
         matrix = self.links.get(id(tokens))

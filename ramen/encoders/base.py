@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ramen import ranks
+
 
 @dataclass
 class Tokens:
@@ -78,8 +80,16 @@ class Encoder(nn.Module, ABC):
         """Token ids of texts (``title\\ncontent``), at most ``max_tokens`` each."""
 
     @abstractmethod
-    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """Unit vectors of some rows, float32 (len(rows), dim), on the encoder's device."""
+
+    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+        """What :meth:`embed` gives; the ranks of a run, where there are several, embed a share of the rows each."""
+        if ranks.count() == 1 or not len(rows):
+            return self.embed(tokens, rows)
+        part = rows[ranks.share(len(rows))]
+        vectors = self.embed(tokens, part if len(part) else rows[:1])[: len(part)]
+        return ranks.joined(vectors, len(rows))
 
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict]:

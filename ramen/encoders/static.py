@@ -54,7 +54,7 @@ class StaticEncoder(Encoder):
         """See :class:`Encoder`."""
         return tokenize(self.vocabulary, texts)
 
-    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`. A text without tokens gets the zero vector."""
         ids_array, starts_array = tokens.take(rows)
         ids = torch.from_numpy(ids_array).to(self.device)

@@ -85,7 +85,7 @@ class TransformerEncoder(Encoder):
                 tree.pop(call, None)
         return json.dumps([tree, self.max_tokens], sort_keys=True)
 
-    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`; texts of like length go through the model together, which saves padding."""
         if not len(rows):  # a batch without labels; backbones refuse it
             return torch.zeros(0, self.dim, device=self.device)

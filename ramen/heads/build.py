@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
 
+from ramen import ranks
 from ramen.config import HeadConfig
 from ramen.errors import InputError
 from ramen.heads.base import Head
 from ramen.heads.dense import DenseHead
 from ramen.heads.fan_in import FanInHead
+from ramen.heads.fan_in_rows import main_directions
+from ramen.heads.sharded import ShardedHead
 from ramen.heads.shortlist import ShortlistHead
 
 _A_POINT = 200  # labels of a point's list, about
 
 
 def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
-    """An untrained head.
+    """An untrained head; where a run has several ranks, of this one's labels.
 
     Args:
         start: float32 (L, d), label vectors that it starts from.
@@ -26,10 +32,24 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
         InputError: settings that do not go together.
     """
     check_head(settings)
+    make = partial(_make, settings=settings, seed=seed)
+    if ranks.count() == 1:
+        return make(start)
+    if settings.kind == "fan_in":  # the axes of all labels
+        axes = ranks.first(lambda: {"axes": torch.from_numpy(main_directions(start.cpu().numpy()))})["axes"]
+        make = partial(make, rotation=axes.numpy())
+    return ShardedHead(start, make)
+
+
+def _make(
+    start: torch.Tensor, settings: HeadConfig, seed: int, rotation: np.ndarray | None = None
+) -> DenseHead | ShortlistHead:
     if settings.kind == "shortlist":
         return ShortlistHead(start, settings.temperature, settings.loss)
     if settings.kind == "fan_in":
-        return FanInHead(start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss)
+        return FanInHead(
+            start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss, rotation
+        )
     return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 

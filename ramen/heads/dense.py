@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ramen.errors import InputError
+from ramen.heads.across import Alone
 from ramen.heads.base import Head
 from ramen.heads.optimisers import Adam, Optimiser, RowAdam, State
 from ramen.heads.rows import DenseRows, HalfRows, LabelRows
@@ -31,6 +32,9 @@ class DenseHead(Head):
         loss: ``softmax`` or ``bce``.
         seed: of bfloat16's rounding.
 
+    Attributes:
+        across: sums over all labels, where other ranks have some.
+
     Example:
         >>> head = DenseHead(torch.eye(3), temperature=0.1)
         >>> head.scores(torch.tensor([[1.0, 0.0, 0.0]])).argmax().item()
@@ -49,6 +53,7 @@ class DenseHead(Head):
         self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16)
         self.n_labels, self.dim = start.shape
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
+        self.across = Alone()
         self._optimiser: Optimiser = Adam() if precision == "fp32" else RowAdam(seed)
         self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
@@ -97,7 +102,7 @@ class DenseHead(Head):
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
         """See :class:`Head`; of lists by point the union competes for all."""
-        if not targets.nnz:
+        if not self.across.pairs(targets):
             return 0.0
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
@@ -150,7 +155,7 @@ class DenseHead(Head):
             logsum, kept = self._logsum(tensors, scaled, known)
             margins = logsum[rows] - true_scores
             pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
-            push = torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull)
+            push = self.across.total(torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull))
         steps += 1
         for start in range(0, len(weights), self.chunk):
             gradient = kept
@@ -162,19 +167,24 @@ class DenseHead(Head):
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
             moved = tuple(tensor[start : start + self.chunk] for tensor in tensors)
             self._move(moved, gradient, scaled / len(queries), lr)
-        return float(F.softplus(margins).mean())
+        return float(self.across.total(F.softplus(margins).sum())) / self.across.pairs(targets)
 
     def _logsum(
         self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log of the sum over the wrong labels; and where one chunk holds all, their shares of it."""
-        logsum = torch.full((len(scaled),), -torch.inf, device=scaled.device)
+        own, kept = torch.full((len(scaled),), -torch.inf, device=scaled.device), None
         for start in range(0, len(tensors[0]), self.chunk):
-            scores = self._masked_scores(tensors, scaled, known, start)
-            highest = scores.amax(1)
-            total = scores.sub_(highest[:, None]).exp_().sum(1)
-            logsum = torch.logaddexp(logsum, highest + total.log())
-        return logsum, scores.div_(total[:, None]) if len(tensors[0]) <= self.chunk else None
+            kept = self._masked_scores(tensors, scaled, known, start)
+            highest = kept.amax(1)
+            total = kept.sub_(highest[:, None]).exp_().sum(1)
+            own = torch.logaddexp(own, highest + total.log())
+        logsum = self.across.logsum(own)
+        if kept is None or len(tensors[0]) > self.chunk:
+            return logsum, None
+        if logsum is not own:
+            total = total * torch.exp(logsum - own)
+        return logsum, kept.div_(total[:, None])
 
     def _masked_scores(self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
         part = self._as_rows(tensors, start, start + self.chunk)

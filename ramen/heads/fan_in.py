@@ -33,6 +33,7 @@ class FanInHead(DenseHead):
         fan_in: k.
         rewire: steps between two moves of weights.
         temperature, chunk, loss: see :class:`DenseHead`.
+        rotation: float32 (d, d), axes in place of the main directions of ``start``.
 
     Raises:
         InputError: k is above d.
@@ -51,10 +52,11 @@ class FanInHead(DenseHead):
         temperature: float = 0.05,
         chunk: int = 100_000,
         loss: str = "softmax",
+        rotation: np.ndarray | None = None,
     ) -> None:
         if fan_in > start.shape[1]:
             raise InputError(f"head.fan_in={fan_in}: the encoder's vectors have {start.shape[1]} dimensions")
-        rotation = main_directions(start.cpu().numpy())
+        rotation = main_directions(start.cpu().numpy()) if rotation is None else rotation
         self.rotation = torch.from_numpy(rotation).to(start.device)
         start = start @ self.rotation
         self.columns = start.abs().topk(fan_in, dim=1).indices.sort(1).values
@@ -102,7 +104,7 @@ class FanInHead(DenseHead):
         """See :class:`Head`."""
         queries = queries.to(self.weights.device) @ self.rotation
         loss = super().fit_step(queries, targets, filtered, lr, shortlist)
-        self._taken += bool(targets.nnz)
+        self._taken += bool(self.across.pairs(targets))
         return loss
 
     def _tensors(self) -> tuple[torch.Tensor, ...]:

@@ -50,6 +50,10 @@ class LabelRows(ABC):
     def of(cls, arrays: Arrays) -> LabelRows:
         """What :meth:`arrays` gave."""
 
+    def whole(self) -> LabelRows:
+        """The rows of all labels, where ranks of a run have a part each; else these."""
+        return self
+
     @property
     def nbytes(self) -> int:
         """Of the weights."""

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen.heads.across import Alone
 from ramen.heads.base import Head
 from ramen.heads.rows import DenseRows
 
@@ -30,6 +31,9 @@ class ShortlistHead(Head):
         temperature: of the scores in the loss.
         loss: ``softmax`` or ``bce``.
 
+    Attributes:
+        across: sums over all labels, where other ranks have some.
+
     Example:
         >>> head = ShortlistHead(torch.eye(3), temperature=0.1)
         >>> true, wrong = sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]])
@@ -41,7 +45,7 @@ class ShortlistHead(Head):
     def __init__(self, start: torch.Tensor, temperature: float = 0.05, loss: str = "softmax") -> None:
         self.weights = start.clone()
         self.n_labels, self.dim = start.shape
-        self.temperature, self.loss = temperature, loss
+        self.temperature, self.loss, self.across = temperature, loss, Alone()
         self._second = torch.zeros(len(start), device=start.device)
         self._steps = torch.zeros(len(start), device=start.device)
 
@@ -71,29 +75,35 @@ class ShortlistHead(Head):
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
         """See :class:`Head`; true labels need not be in the lists, and true or filtered ones are no negatives."""
-        if not targets.nnz:
+        n_pairs = self.across.pairs(targets)
+        if not n_pairs:
             return 0.0
-        points, labels, is_true = listed(targets, filtered, shortlist)
-        if self.weights.device.type == "cpu":
-            return self._in_numba(queries, points, labels, is_true, lr)
-        return self._in_torch(queries, points, labels, is_true, lr)
+        pairs = listed(targets, filtered, shortlist)
+        step = self._in_numba if self.weights.device.type == "cpu" else self._in_torch
+        return float(self.across.total(step(queries, *pairs, lr))) / n_pairs
 
     def _in_numba(
         self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
-    ) -> float:
+    ) -> torch.Tensor:
         q, n = np.ascontiguousarray(queries.numpy()), len(queries)
         starts = np.searchsorted(points, np.arange(n + 1))
         weights = self.weights.numpy()
-        pulls, losses = _pulls(q, starts, labels, is_true, weights, 1 / self.temperature, self.loss == "bce")
+        pulls, logsum = _scores(q, starts, labels, is_true, weights, 1 / self.temperature)
+        bce = self.loss == "bce"
+        if not bce:
+            logsum = self.across.logsum(torch.from_numpy(logsum)).numpy()
+        push, losses = _pull(pulls, starts, is_true, logsum, bce)
+        if not bce:
+            _push(pulls, starts, is_true, logsum, self.across.total(torch.from_numpy(push)).numpy())
         order = np.argsort(labels, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(labels[order], prepend=-1)), len(order))
         state = weights, self._second.numpy(), self._steps.numpy()
         _move(q, points, labels, order, bounds, pulls, state, 1 / (self.temperature * n), lr)
-        return float(losses.sum() / is_true.sum())
+        return torch.tensor(losses.sum())
 
     def _in_torch(
         self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
-    ) -> float:
+    ) -> torch.Tensor:
         """The same, in torch: what runs on a GPU, and what the kernels are tested against."""
         device, n = self.weights.device, len(queries)
         queries = queries.to(device)
@@ -104,12 +114,12 @@ class ShortlistHead(Head):
         else:
             wrong = scores.masked_fill(true, -torch.inf)
             highest = torch.full((n,), -1e30, device=device).scatter_reduce_(0, at, wrong, "amax")
-            shares = torch.exp(wrong - highest[at])
-            total = torch.zeros(n, device=device).index_add_(0, at, shares)
-            margins = (highest + total.log())[at] - scores
+            total = torch.zeros(n, device=device).index_add_(0, at, torch.exp(wrong - highest[at]))
+            logsum = self.across.logsum(highest + total.log())
+            margins = logsum[at] - scores
             pull = torch.where(true, torch.sigmoid(margins), 0.0)
-            push = torch.zeros(n, device=device).index_add_(0, at, pull)
-            pulls = torch.where(true, -pull, push[at] * shares / total.clamp(min=1e-30)[at])
+            push = self.across.total(torch.zeros(n, device=device).index_add_(0, at, pull))
+            pulls = torch.where(true, -pull, push[at] * torch.exp(wrong - logsum[at]))
         used, place = torch.unique(columns, return_inverse=True)
         gradient = torch.zeros(len(used), self.dim, device=device)
         gradient.index_add_(0, place, pulls[:, None] * queries[at] / (self.temperature * n))
@@ -118,7 +128,7 @@ class ShortlistHead(Head):
         self._second[used] = second
         size = (second / (1 - _BETA ** self._steps[used])).sqrt() + _EPS
         self.weights[used] -= lr * gradient / size[:, None]
-        return float(torch.nn.functional.softplus(margins[true]).mean())
+        return torch.nn.functional.softplus(margins[true]).sum()
 
 
 def listed(
@@ -157,49 +167,62 @@ def _among(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _pulls(
-    queries: np.ndarray, starts: np.ndarray, labels: np.ndarray, is_true: np.ndarray, weights: np.ndarray,
-    scale: float, bce: bool,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Derivative of the loss by the score of every pair, and the loss of every point."""
-    pulls = np.zeros(len(labels), dtype=np.float32)
-    losses = np.zeros(len(queries))
+def _scores(
+    queries: np.ndarray, starts: np.ndarray, labels: np.ndarray, is_true: np.ndarray, weights: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score of every pair, and log Σ exp of the wrong ones of every point, -inf where it has none."""
+    scores = np.empty(len(labels), dtype=np.float32)
+    logsum = np.full(len(queries), -np.inf)
     for point in numba.prange(len(queries)):
-        first, last = starts[point], starts[point + 1]
-        highest = -1e30
-        for at in range(first, last):
+        highest = -np.inf
+        for at in range(starts[point], starts[point + 1]):
             total = np.float32(0.0)
             for j in range(queries.shape[1]):
                 total += queries[point, j] * weights[labels[at], j]
-            pulls[at] = total * np.float32(scale)
+            scores[at] = total * np.float32(scale)
             if not is_true[at]:
-                highest = max(highest, pulls[at])
-        if bce:
-            for at in range(first, last):
-                score = pulls[at]
-                pulls[at] = 1.0 / (1.0 + np.exp(-score))
-                if is_true[at]:
-                    losses[point] += np.log1p(np.exp(-abs(score))) + max(-score, 0.0)
-                    pulls[at] -= np.float32(1.0)
-            continue
-        wrong, push = 0.0, 0.0
-        for at in range(first, last):
+                highest = max(highest, scores[at])
+        wrong = 0.0
+        for at in range(starts[point], starts[point + 1]):
             if not is_true[at]:
-                wrong += np.exp(pulls[at] - highest)
-        logsum = highest + np.log(wrong) if wrong > 0 else -1e30
-        for at in range(first, last):
+                wrong += np.exp(scores[at] - highest)
+        if wrong > 0:
+            logsum[point] = highest + np.log(wrong)
+    return scores, logsum
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+def _pull(
+    scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray, bce: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put the derivative of the loss in the place of every true score, or with BCE of all; the pull and loss of points.
+
+    The pull of a point is what its wrong labels share.
+    """
+    push, losses = np.zeros(len(logsum)), np.zeros(len(logsum))
+    for point in numba.prange(len(logsum)):
+        for at in range(starts[point], starts[point + 1]):
+            score = scores[at]
+            if bce:
+                scores[at] = 1.0 / (1.0 + np.exp(-score))
             if is_true[at]:
-                margin = logsum - pulls[at]
+                margin = -score if bce else logsum[point] - score
                 losses[point] += np.log1p(np.exp(-abs(margin))) + max(margin, 0.0)
                 pull = 1.0 / (1.0 + np.exp(-margin))
-                push += pull
-                pulls[at] = -pull
-            else:
-                pulls[at] = np.exp(pulls[at] - highest) / wrong
-        for at in range(first, last):
+                push[point] += pull
+                scores[at] = -pull
+    return push, losses
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+def _push(
+    scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray, push: np.ndarray
+) -> None:  # fmt: skip
+    """Put the derivative of the loss in the place of every wrong score."""
+    for point in numba.prange(len(logsum)):
+        for at in range(starts[point], starts[point + 1]):
             if not is_true[at]:
-                pulls[at] *= push
-    return pulls, losses
+                scores[at] = np.exp(scores[at] - logsum[point]) * push[point]
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)

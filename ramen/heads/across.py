@@ -1,0 +1,46 @@
+"""Sums over all labels of a head, of which this process may have a part only."""
+
+from __future__ import annotations
+
+import scipy.sparse as sp
+import torch
+
+from ramen import ranks
+
+
+class Alone:
+    """All labels are here."""
+
+    def pairs(self, targets: sp.csr_matrix) -> int:
+        """True pairs of the batch, with those of labels elsewhere."""
+        return int(targets.nnz)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of what each part has; it may be ``values`` itself, changed."""
+        return values
+
+    def logsum(self, values: torch.Tensor) -> torch.Tensor:
+        """Log Σ exp of what each part has; ``values`` itself where there is one part."""
+        return values
+
+
+class AcrossRanks(Alone):
+    """Every rank has a part, and all make the same steps.
+
+    Attributes:
+        n_pairs: true pairs of the batch, to be set before each step.
+    """
+
+    n_pairs = 0
+
+    def pairs(self, targets: sp.csr_matrix) -> int:
+        """See :class:`Alone`."""
+        return self.n_pairs
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """See :class:`Alone`."""
+        return ranks.total(values)
+
+    def logsum(self, values: torch.Tensor) -> torch.Tensor:
+        """See :class:`Alone`."""
+        return torch.logsumexp(ranks.stacked(values), 0)

@@ -1,0 +1,122 @@
+"""A head whose labels are split over the ranks of a run: each trains and keeps its share of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from ramen import ranks
+from ramen.heads.across import AcrossRanks
+from ramen.heads.base import Head
+from ramen.heads.dense import DenseHead
+from ramen.heads.rows import Arrays, LabelRows, rows_of
+from ramen.heads.shortlist import ShortlistHead
+
+_OF_ALL = ("rotation",)  # what labels share
+
+
+class ShardedHead(Head):
+    """Steps as of one head with all labels, up to rounding: the ranks exchange a number per point and step.
+
+    Every rank calls every method, with the same arguments. bfloat16 is rounded by other chance than in one process.
+
+    Args:
+        start: float32 (L, d), where all labels start.
+        make: gives the head of some of the labels.
+    """
+
+    def __init__(self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseHead | ShortlistHead]) -> None:
+        self.n_labels, self.dim = start.shape
+        self.own = ranks.share(self.n_labels)
+        self.part = make(start[self.own])
+        self.part.across = self._across = AcrossRanks()
+
+    def fit_step(
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
+    ) -> float:
+        """See :class:`Head`."""
+        self._across.n_pairs = int(targets.nnz)
+        if isinstance(shortlist, sp.csr_matrix):
+            shortlist = shortlist[:, self.own]
+        elif shortlist is not None:
+            inside = (shortlist >= self.own.start) & (shortlist < self.own.stop)
+            shortlist = shortlist[inside] - self.own.start
+        filtered = None if filtered is None else filtered[:, self.own]
+        return self.part.fit_step(queries, targets[:, self.own], filtered, lr, shortlist)
+
+    def rows(self) -> ShardedRows:
+        """See :class:`Head`."""
+        return ShardedRows(self.part.rows(), self.n_labels)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """See :class:`Head`; that of all labels, for any number of ranks."""
+        kept = self.part.state()
+        return {
+            name: ranks.joined(value, self.n_labels) if _by_label(name, value) else value
+            for name, value in kept.items()
+        }
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """See :class:`Head`."""
+        self.part.restore({name: value[self.own] if _by_label(name, value) else value for name, value in state.items()})
+
+
+def _by_label(name: str, value: torch.Tensor) -> bool:
+    return value.dim() > 0 and name not in _OF_ALL
+
+
+class ShardedRows(LabelRows):
+    """The rows of this rank's labels; every rank asks the same, and gets the answer over all labels.
+
+    Args:
+        part: rows of the :func:`ramen.ranks.share` of this rank.
+        n_labels: of all ranks.
+    """
+
+    def __init__(self, part: LabelRows, n_labels: int) -> None:
+        self.part, self.n_labels, self.dim = part, n_labels, part.dim
+        self.own = ranks.share(n_labels)
+
+    def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`LabelRows`: the best of every rank's best."""
+        labels, scores = self.part.top(queries, k)
+        labels = np.where(labels >= 0, labels + self.own.start, -1)
+        # By rank and so by label, and stable: of equal scores the smaller label comes first.
+        every_label, every_score = (
+            np.hstack(list(ranks.stacked(torch.from_numpy(a)).numpy())) for a in (labels, scores)
+        )
+        best = np.argsort(-every_score, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(every_label, best, 1), np.take_along_axis(every_score, best, 1)
+
+    def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """See :class:`LabelRows`."""
+        inside = (labels >= self.own.start) & (labels < self.own.stop)
+        found = self.part.products(queries, np.where(inside, labels - self.own.start, -1))
+        return ranks.total(torch.from_numpy(found)).numpy()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See :class:`LabelRows`; those of all labels."""
+        return {name: self._whole(name, array) for name, array in self.part.arrays().items()}
+
+    def _whole(self, name: str, array: np.ndarray) -> np.ndarray:
+        if name in _OF_ALL:
+            return array
+        return ranks.joined(torch.from_numpy(array.view(np.uint8)), self.n_labels).numpy().view(array.dtype)
+
+    def whole(self) -> LabelRows:
+        """See :class:`LabelRows`."""
+        return type(self.part).of(self.arrays())
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> LabelRows:
+        """What :meth:`arrays` gave, as rows of one process."""
+        return rows_of(arrays, Path("sharded rows"))
