@@ -32,6 +32,16 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Let a full disk or a missing permission at ``path`` end a block as :func:`raise_clearly` says it."""
+    try:
+        yield
+    except OSError as error:
+        raise_clearly(error, path)
+        raise
+
+
 def raise_clearly(error: Exception, path: Path) -> None:
     """Turn a full disk or a missing permission into one clear error; do nothing for any other."""
     code = getattr(error, "errno", None)

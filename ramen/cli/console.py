@@ -50,6 +50,18 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def share_cores() -> None:
+    """Let the ranks that torchrun starts on a machine share its cores; call before numba and torch are imported.
+
+    Threads that wait for their next task keep a core busy, and other ranks' work with it: measured, a step of two ranks
+    on two cores took half as long without.
+    """
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > 1:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("NUMBA_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // here)))
+
+
 def show_log() -> None:
     """Let the library's log lines through to stderr."""
     logger = logging.getLogger("ramen")

@@ -15,10 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from ramen import ranks
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
 _EVERY_SECONDS = 20.0  # at the ends of epochs
+_EPOCH = "epoch"
 _WITHIN = 3  # times as long within an epoch
 
 logger = logging.getLogger("ramen")
@@ -56,6 +58,8 @@ class Checkpoint:
     ) -> None:
         """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last.
 
+        Of several ranks the first writes.
+
         A full disk is a warning, as training can go on, unless it is the last.
 
         Args:
@@ -69,6 +73,9 @@ class Checkpoint:
             WorkError: the disk is full, and it is the last.
         """
         if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
+            return
+        if not ranks.is_first():
+            self._saved_at = time.monotonic()
             return
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         if not last:
@@ -91,11 +98,20 @@ class Checkpoint:
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
         """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the arrays.
 
-        A damaged file is a warning, and the one before it is used; where both are, the stage starts anew.
+        Of several ranks the first reads, whatever their number was when it was kept. A damaged file is a warning, and
+        the one before it is used; where both are, the stage starts anew.
 
         Raises:
             InputError: the state is of another model.
         """
+        tensors = ranks.first(self._newest)
+        if not tensors:
+            return 0, {}
+        epoch = int(tensors.pop(_EPOCH))
+        return epoch, self._load(tensors, model, optimiser)
+
+    def _newest(self) -> Tensors:
+        """The newest state that can be read, with its epoch; nothing where there is none."""
         for path in (self.path, self.before):
             if not path.exists():
                 continue
@@ -104,18 +120,15 @@ class Checkpoint:
             except Exception as error:  # whatever a damaged file makes of the reader
                 logger.warning("%s: damaged (%s); going on from the one before", path, str(error).splitlines()[0])
                 continue
-            return epoch, self._load(path, tensors, model, optimiser)
-        return 0, {}
+            return {**tensors, _EPOCH: torch.tensor(epoch)}
+        return {}
 
-    @staticmethod
-    def _load(
-        path: Path, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> dict[str, np.ndarray]:
+    def _load(self, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
         try:
             model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: cannot be resumed from: {reason}; remove the run to start anew") from error
+            raise InputError(f"{self.path}: cannot be resumed from: {reason}; remove the run to start anew") from error
         states: dict[int, Tensors] = {}
         for name, value in tensors.items():
             if name.startswith("optimiser."):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+from ramen import ranks
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.ranker import Gathered
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
@@ -74,7 +77,13 @@ class _Search:
     def try_out(self, **changed: Scorer) -> Weighed:
         """The best weights with some scorers added or exchanged."""
         scorers = {**self.scorers, **changed}
-        return weigh(self.validation, self.validation.gather(scorers, self._asked(self.features)))
+        gathered = self.validation.gather(scorers, self._asked(self.features))
+        return Weighed(**ranks.first_value(lambda: asdict(weigh(self.validation, gathered))))
+
+    def _judge(self, gathered: Gathered, weights: dict[str, float]) -> tuple[float, dict[str, float]]:
+        """What rank 0 finds: ranks that decided for themselves might part."""
+        value, figures = ranks.first_value(lambda: self.validation.judge(gathered, weights))
+        return value, figures
 
     def _asked(self, features: str | None) -> Queries:
         """The held-out points; kept, so that a scorer asked twice answers from memory."""
@@ -111,7 +120,7 @@ class _Search:
         def judge(scorer: SparseWords, features: str) -> tuple[float, dict[str, float]]:
             scorers = {**self.scorers, "sparse": scorer}
             gathered = self.validation.gather(scorers, self._asked(features))
-            return self.validation.judge(gathered, {name: START[name] for name in scorers})
+            return self._judge(gathered, {name: START[name] for name in scorers})
 
         start = time.perf_counter()
         mined = self.fitter.negatives.nnz
@@ -134,7 +143,7 @@ class _Search:
         values = {}
         for name, vectors in self.fitter.starts.items():
             gathered = self.validation.gather({name: LabelVectors(vectors.numpy())}, self._asked(self.features))
-            values[name] = self.validation.judge(gathered, {name: 1.0})[0]
+            values[name] = self._judge(gathered, {name: 1.0})[0]
         first = next(iter(values))
         best = max(values, key=values.__getitem__)
         self.labels = best if values[best] > values[first] * GAIN else first

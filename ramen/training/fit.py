@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
+from ramen import ranks
 from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import Lambdas
 from ramen.heads.base import Head
@@ -116,6 +117,9 @@ class Fitter:
     @cached_property
     def negatives(self) -> sp.csr_matrix:
         """Mined negatives of every label among the split's rows, CSR (L, rows)."""
+        return ranks.first_csr(self._mined)
+
+    def _mined(self) -> sp.csr_matrix:
         words, own = self.words("words").points[self.split.rows], np.arange(len(self.split.rows))
         k = min(self.config.sparse.near, max(1, len(own) - 1))
         by_words = InvertedIndex(words, max_share=_COMMON).top(words, k, own)[0]
@@ -138,7 +142,7 @@ class Fitter:
         ]
         prior = word_prior(words.labels, graphs, choice.prior, settings.max_degree) if choice.prior else None
         n_labels = self.targets.shape[1]
-        with tqdm(total=n_labels, desc="sparse head", unit="label", disable=None, leave=False) as bar:
+        with tqdm(total=n_labels, desc="sparse head", unit="label", disable=ranks.hidden(), leave=False) as bar:
             head = fit_sparse(
                 words.points[self.split.rows], self.targets.T.tocsr(), self.negatives, self.filtered.T.tocsr(), prior,
                 C=choice.C, passes=settings.passes, uniform=self.uniform, min_weight=settings.min_weight,
@@ -159,7 +163,7 @@ class Fitter:
         if choice.labels:
             self.start_from(choice.labels)
         if choice.weights.get("head"):
-            scorers["head"] = LabelVectors(fit_head(self.head_epochs(), choice.head_epochs, log))
+            scorers["head"] = LabelVectors(fit_head(self.head_epochs(), choice.head_epochs, log).whole())
         if choice.weights.get("neighbours"):
             scorers["neighbours"] = self.neighbours(choice.temperature)
         if choice.weights.get("sparse") and choice.sparse:

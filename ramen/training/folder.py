@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
+
+import numpy as np
 
 from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
@@ -26,6 +29,20 @@ def chosen_graphs(graphs: str, dataset: Dataset) -> list[str]:
         if kind not in dataset.graphs:
             raise InputError(f"unknown graph kind {kind!r} in {dataset.path}: {nearest(kind, dataset.graphs)}")
     return sorted(set(kinds))
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """A text that differs where training would see another data set."""
+    digest = hashlib.blake2b(digest_size=16)
+    parts = [column for part in (dataset.train, dataset.labels) for column in (part.uids, part.titles, part.contents)]
+    for column in (*parts, *(graph.anchors for graph in dataset.graphs.values())):
+        digest.update("\n".join(column).encode("utf-8", "surrogatepass"))
+    links = [side for graph in dataset.graphs.values() for side in (graph.points, graph.labels) if side is not None]
+    bags = [dataset.features.train] if dataset.features is not None else []
+    for matrix in (dataset.train_targets, *links, *bags):
+        digest.update(matrix.indptr.astype(np.int64).tobytes() + matrix.indices.astype(np.int64).tobytes())
+    points, labels = dataset.train_targets.shape
+    return f"{points} points, {labels} labels, {dataset.train_targets.nnz} pairs, {digest.hexdigest()}"
 
 
 def check_out(out: Path, resume: bool) -> None:

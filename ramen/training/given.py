@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen import ranks
 from ramen.config import Config
 from ramen.data import Dataset, given_features
 from ramen.data.dataset import Features
@@ -73,9 +73,7 @@ class GivenFitter(Fitter):
             self._given[features] = GivenRows(self.given.with_kind(features), self.bags, n_labels)
         return self._given[features]
 
-    @cached_property
-    def negatives(self) -> sp.csr_matrix:
-        """Mined negatives of every label among the split's rows, CSR (L, rows)."""
+    def _mined(self) -> sp.csr_matrix:
         rows, own = self.words(SETS[1]).points[self.split.rows], np.arange(len(self.split.rows))
         k = min(self.config.sparse.near, max(1, len(own) - 1))
         by_words = InvertedIndex(rows).top(rows, k, own)[0]
@@ -100,6 +98,8 @@ def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     scorers = fitter.scorers(choice, log)
     kind = choice.sparse.features if "sparse" in scorers and choice.sparse else SETS[0]
     weights = {name: choice.weights[name] for name in scorers}
+    if not ranks.is_first():
+        return
     metrics = {"chosen": asdict(choice), "validation": figures}
     save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics)
     shutil.rmtree(out / CHECKPOINTS)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ramen import ranks
+
 logger = logging.getLogger("ramen")
 
 
@@ -28,7 +30,9 @@ class Log:
         self._start = time.perf_counter()
 
     def __call__(self, **figures: Any) -> None:
-        """Add a line."""
+        """Add a line; of several ranks the first does."""
+        if not ranks.is_first():
+            return
         figures = {k: round(v, 4) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
         figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
         figures["elapsed"] = round(time.perf_counter() - self._start, 1)

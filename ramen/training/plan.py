@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ramen import ranks
 from ramen.config import Config
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
@@ -39,7 +40,7 @@ class Plan:
         parameters: of the encoder, and of the head where there is one.
         stages: bytes of memory at the peak of each stage, by name.
         disk: bytes of the run folder and its checkpoints.
-        available: bytes of memory that this machine has free.
+        available: bytes of memory that this machine has free; of several ranks on it each has its share.
         heads: bytes of the peak of training with each kind and precision of head, by ``kind precision``.
         seconds: of an epoch of the encoder and of the head; empty before a probe.
     """
@@ -107,17 +108,17 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
         "mine": base + scorers + features + (near if config.sparse.passes else 0.0),
         "sparse": base + scorers + features + near / 2 + 3 * sparse,
     }
-    heads = {}
+    heads, of_a_rank = {}, -(-n_labels // ranks.count())
     for kind, precision in _KINDS:
         settings = replace(config.head, kind=kind, precision=precision)
-        needs = base + scorers + sparse + head_memory(n_labels, dim, settings)
+        needs = base + scorers + sparse + head_memory(of_a_rank, dim, settings)
         heads[f"{kind} {precision}"] = max(needs, *stages.values())
     if config.head.epochs:
         parameters["head"] = n_labels * (config.head.fan_in if config.head.kind == "fan_in" else dim)
-        stages["head"] = base + scorers + sparse + head_memory(n_labels, dim, config.head)
+        stages["head"] = base + scorers + sparse + head_memory(of_a_rank, dim, config.head)
     stages["evaluate"] = base + 2 * sparse + vectors * (2 if config.head.epochs else 1)
     disk = 4.0 * table * dim + 2 * vectors + sparse + 2 * 12.0 * parameters["encoder"]
-    return Plan(n, n_labels, pairs, parameters, stages, disk, available_memory(), heads)
+    return Plan(n, n_labels, pairs, parameters, stages, disk, available_memory() / ranks.on_this_machine(), heads)
 
 
 def probe(dataset: Dataset, config: Config) -> dict[str, float]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 
 class Position:
@@ -22,7 +21,6 @@ class Position:
     def __init__(self, batch: int = 0, loss: float = 0.0, penalty: float = 0.0) -> None:
         self.batch, self.loss, self.penalty = batch, loss, penalty
         self._states: list[dict] = []
-        self._torch: torch.Tensor | None = None
 
     def add(self, loss: float, penalty: float) -> None:
         """Count a batch."""
@@ -33,7 +31,7 @@ class Position:
         states = [rng.bit_generator.state for rng in rngs]
         facts = {"batch": self.batch, "loss": self.loss, "penalty": self.penalty, "states": states}
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8).copy()
-        return {"position": text, "position.torch": torch.get_rng_state().numpy()}
+        return {"position": text}
 
     @classmethod
     def read(cls, state: Mapping[str, np.ndarray]) -> Position:
@@ -42,12 +40,10 @@ class Position:
             return cls()
         facts = json.loads(state["position"].tobytes())
         at = cls(facts["batch"], facts["loss"], facts["penalty"])
-        at._states, at._torch = facts["states"], torch.from_numpy(state["position.torch"])
+        at._states = facts["states"]
         return at
 
     def set(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Give the generators, and torch's, the states that they had here."""
+        """Give the generators the states that they had here."""
         for rng, state in zip(rngs, self._states, strict=True):
             rng.bit_generator.state = state
-        if self._torch is not None:
-            torch.set_rng_state(self._torch)

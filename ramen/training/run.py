@@ -8,18 +8,21 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ramen.config import Config, load_config
+from ramen import ranks
+from ramen._version import __version__
+from ramen.config import Config, config_yaml, load_config
 from ramen.data import Dataset, given_features, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.base import Encoder
 from ramen.encoders.build import check_encoder, student_folder
 from ramen.errors import InputError
-from ramen.files import raise_clearly, replacing
+from ramen.files import clear_errors, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.heads.build import check_head
 from ramen.heads.start import read_held_out
@@ -29,13 +32,13 @@ from ramen.training.auto import choose_graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Choice, Fitter
-from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, open_run
+from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, dataset_digest, open_run
 from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
 from ramen.training.plan import refuse_too_large
-from ramen.training.split import Split, cut, split_off, whole
+from ramen.training.split import Split, held_out_rows, split_off, whole
 from ramen.training.stage1 import train_encoder
 
 
@@ -73,9 +76,24 @@ def train(
     config = load_config(preset, overrides)
     config.seed = seed
     out = Path(out)
-    check_out(out, resume)
-    whole_set = data if isinstance(data, Dataset) else load_dataset(data)
-    dataset = with_pairs(with_texts(whole_set, config.data.text), config.data.pairs, seed)
+    log = Log(out / "log.jsonl")
+    with ranks.together():
+        ranks.first_value(lambda: check_out(out, resume))
+        whole_set = data if isinstance(data, Dataset) else load_dataset(data)
+        dataset = _checked(whole_set, config, graphs)
+        with clear_errors(out):
+            ranks.first_value(lambda: open_run(out, config, dataset))
+            _fill(dataset, config, out, log)
+        is_first = ranks.is_first()
+    if is_first and len(whole_set.test):
+        with clear_errors(out), log.timed("evaluate"):
+            evaluate(out, whole_set, save=True)
+    return out
+
+
+def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:
+    """The data set as the settings want it; what is wrong with either is said here, before a folder is made."""
+    dataset = with_pairs(with_texts(whole_set, config.data.text), config.data.pairs, config.seed)
     config.graphs = chosen_graphs(graphs, dataset)
     if config.data.leaks == "refuse":
         refuse_leaks(dataset, config.graphs)
@@ -85,31 +103,26 @@ def train(
     check_head(config.head)
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     refuse_too_large(dataset, config)
-    try:
-        open_run(out, config, dataset)
-        torch.manual_seed(config.seed)
-        log = Log(out / "log.jsonl")
-        if config.encoder.kind == "none":
-            train_given(dataset, config, out, log)
-            if len(dataset.test):
-                evaluate(out, whole_set, save=True)
-            return out
-        with log.timed("prepare"):
-            material, encoder = prepare(dataset, config)
-        choice, figures, fitter = _choose(material, encoder, out, log)
-        if fitter is None:
-            path = out / CHECKPOINTS / "final.safetensors"
-            fitter = _fit(material, material.see(whole(dataset), choice.walks, log), choice.lambdas, encoder, path, log)
-        with log.timed("save"):
-            _save(fitter, encoder, choice, figures, out, log)
-        if len(dataset.test):
-            del fitter, encoder, material
-            with log.timed("evaluate"):
-                evaluate(out, whole_set, save=True)
-    except OSError as error:
-        raise_clearly(error, out)
-        raise
-    return out
+    if ranks.count() > 1:
+        ranks.check_same({"ramen": __version__, "settings": config_yaml(config), "data": dataset_digest(dataset)})
+    return dataset
+
+
+def _fill(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
+    """Train, and write all of the run folder but the figures of the test split."""
+    torch.manual_seed(config.seed)
+    if config.encoder.kind == "none":
+        train_given(dataset, config, out, log)
+        return
+    with log.timed("prepare"):
+        material, encoder = prepare(dataset, config)
+        ranks.check_agreement(encoder.parameters(), "the untrained encoder")
+    choice, figures, fitter = _choose(material, encoder, out, log)
+    if fitter is None:
+        path = out / CHECKPOINTS / "final.safetensors"
+        fitter = _fit(material, material.see(whole(dataset), choice.walks, log), choice.lambdas, encoder, path, log)
+    with log.timed("save"):
+        _save(fitter, encoder, choice, figures, out, log)
 
 
 def check_reads(dataset: Dataset, config: Config) -> None:
@@ -131,7 +144,7 @@ def _choose(
     Without ``validation.refit`` also that run's fitter, with ``encoder`` trained: the run's own weights come from it.
     """
     stored, refit = out / CHECKPOINTS / "chosen.json", material.config.validation.refit
-    kept = _read_choice(stored) if stored.exists() else None
+    kept = _read_choice(ranks.first_value(lambda: json.loads(stored.read_text()) if stored.exists() else None))
     if kept and refit:
         return *kept, None
     with log.timed("split"):
@@ -145,16 +158,23 @@ def _choose(
     if kept is None:
         choice, figures = choose(fitter, log) if fitter else without_validation(material.config, log)
         kept = replace(choice, lambdas=lambdas, walks=walks), figures
-        with replacing(stored) as part:
-            part.write_text(json.dumps({"choice": asdict(kept[0]), "figures": kept[1]}))
+        _keep(stored, {"choice": asdict(kept[0]), "figures": kept[1]})
     if refit:
-        Checkpoint(path).remove()
+        if ranks.is_first():
+            Checkpoint(path).remove()
         fitter = None
     return *kept, fitter
 
 
-def _read_choice(stored: Path) -> tuple[Choice, dict[str, float]]:
-    kept = json.loads(stored.read_text())
+def _keep(stored: Path, value: dict[str, Any]) -> None:
+    if ranks.is_first():
+        with replacing(stored) as part:
+            part.write_text(json.dumps(value))
+
+
+def _read_choice(kept: dict[str, Any] | None) -> tuple[Choice, dict[str, float]] | None:
+    if kept is None:
+        return None
     sparse = kept["choice"].pop("sparse")
     lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
     return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
@@ -168,7 +188,12 @@ def _split(material: Material, encoder: Encoder, log: Log) -> Split:
         log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
         return split_off(material.dataset, held_out)
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
-    return cut(material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points)
+    held_out = ranks.first_array(
+        lambda: held_out_rows(
+            material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points
+        )
+    )
+    return split_off(material.dataset, held_out)
 
 
 def _unseen(material: Material, log: Log) -> np.ndarray | None:
@@ -197,11 +222,11 @@ def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, lo
         return {}, False
     if config.graph.lambda_ != "auto" or not len(split.held_out):
         return fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on"
-    if not stored.exists():
+    kept = ranks.first_value(lambda: json.loads(stored.read_text()) if stored.exists() else None)
+    if kept is None:
         lambdas, walks = choose_graphs(material, split, encoder, log)
-        with replacing(stored) as part:
-            part.write_text(json.dumps({"lambdas": lambdas, "walks": walks}))
-    kept = json.loads(stored.read_text())
+        kept = {"lambdas": lambdas, "walks": walks}
+        _keep(stored, kept)
     return _as_lambdas(kept["lambdas"]), kept["walks"]
 
 
@@ -219,6 +244,8 @@ def _save(fitter: Fitter, encoder: Encoder, choice: Choice, figures: dict[str, f
     scorers = fitter.scorers(choice, log)
     words = fitter.words(choice.sparse.features).features if "sparse" in scorers and choice.sparse else None
     weights = {name: choice.weights[name] for name in scorers}
+    if not ranks.is_first():
+        return
     metrics = {"chosen": asdict(choice), "validation": figures}
     save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics)
     shutil.rmtree(out / CHECKPOINTS)

@@ -49,7 +49,14 @@ def whole(dataset: Dataset) -> Split:
 
 
 def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0) -> Split:
-    """Hold out a share of the training points, near duplicates together.
+    """The split that holds out :func:`held_out_rows`."""
+    return split_off(dataset, held_out_rows(dataset, vectors, share, max_points, seed, min_points))
+
+
+def held_out_rows(
+    dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0
+) -> np.ndarray:
+    """Rows to hold out, int64: a share of the training points, near duplicates together.
 
     Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
     training and so overrate memory (neighbours, many epochs of the head). For a held-out pair (point, label) whose
@@ -76,7 +83,7 @@ def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, se
     order = rng.permutation(len(sizes))
     order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
-    return split_off(dataset, labelled[np.isin(groups, chosen)])
+    return labelled[np.isin(groups, chosen)]
 
 
 def split_off(dataset: Dataset, held_out: np.ndarray) -> Split:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
+from ramen import ranks
 from ramen.config import Config
 from ramen.encoders.base import Encoder
 from ramen.graph.graphs import Graphs
@@ -88,7 +89,6 @@ def train_encoder(
     for epoch in range(first_epoch, epochs):
         start = time.perf_counter()
         rng, graph_rng, bandit_rng = rngs = [np.random.default_rng([config.seed, epoch, draw]) for draw in range(3)]
-        torch.manual_seed(config.seed * 100_003 + epoch)
         if graphs.bandit:
             graphs.bandit.start_epoch(bandit_rng)
         if not at.batch:
@@ -102,9 +102,16 @@ def train_encoder(
         done, texts = at.batch, 0
         name = f"encoder {epoch + 1}/{epochs}"
         shown = tqdm(
-            batches[done:], desc=name, unit="batch", disable=None, leave=False, initial=done, total=len(batches)
+            batches[done:],
+            desc=name,
+            unit="batch",
+            disable=ranks.hidden(),
+            leave=False,
+            initial=done,
+            total=len(batches),
         )
         for number, batch in enumerate(shown, done):
+            seed_dropout(config.seed, epoch, number)
             rows = np.sort(split.rows[batch])
             columns = sample_column(split.targets, rows, rng)[1]
             columns = np.unique(np.concatenate([columns, hard.labels(batch, rng)]))
@@ -126,6 +133,7 @@ def train_encoder(
             if checkpoint and checkpoint.due and not last and not optimiser.waiting:
                 arrays = {**hard.state(), **graphs.state(), **at.state(rngs)}
                 checkpoint.save(epoch, encoder, optimiser.adam, arrays)
+        ranks.check_agreement(encoder.parameters(), f"encoder, epoch {epoch + 1}")
         seconds = time.perf_counter() - start
         facts = {"loss": at.loss / len(batches), "penalty": at.penalty / len(batches)}
         if graphs.bandit:
@@ -137,6 +145,12 @@ def train_encoder(
             checkpoint.save(epoch + 1, encoder, optimiser.adam, arrays, last=epoch + 1 == epochs)
     encoder.eval()
     encoder.zero_grad(set_to_none=True)  # gives back as much memory as the encoder takes
+
+
+def seed_dropout(seed: int, epoch: int, batch: int) -> None:
+    """Seed torch's chance, which dropout alone takes: by batch, for resuming, and by rank, as each has other texts."""
+    state = np.random.SeedSequence([seed, epoch, batch, ranks.number()]).generate_state(2)
+    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
 
 
 def _truth(split: Split) -> sp.csr_matrix | None:

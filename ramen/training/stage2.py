@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
+from ramen import ranks
 from ramen.config import Config, HeadConfig
 from ramen.heads.base import Head
 from ramen.heads.build import make_head
@@ -56,11 +58,11 @@ def fit_epochs(
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
         else:  # batches of alike points, whose lists overlap
-            clusters = balanced_clusters(points.numpy(), _CLUSTER, config.seed + epoch)
+            clusters = ranks.first_array(partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch))
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total, lr = 0.0, settings.lr * _LR_DECAY**epoch
         name = f"head {epoch + 1}/{settings.epochs}"
-        for number, rows in enumerate(tqdm(batches, desc=name, unit="batch", disable=None, leave=False)):
+        for number, rows in enumerate(tqdm(batches, desc=name, unit="batch", disable=ranks.hidden(), leave=False)):
             shortlist = None if lists is None else lists[rows]
             loss = head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
             check_loss(loss, "head", epoch, number)
