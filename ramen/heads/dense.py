@@ -34,6 +34,7 @@ class DenseHead(Head):
 
     Attributes:
         across: sums over all labels, where other ranks have some.
+        native: multiply bfloat16 weights as they are, adding up in float32: as GPUs do fast. Else they are widened.
 
     Example:
         >>> head = DenseHead(torch.eye(3), temperature=0.1)
@@ -50,10 +51,11 @@ class DenseHead(Head):
         loss: str = "softmax",
         seed: int = 0,
     ) -> None:
-        self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16)
+        self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16, copy=True)
         self.n_labels, self.dim = start.shape
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
         self.across = Alone()
+        self.native = precision == "bf16" and start.is_cuda
         self._optimiser: Optimiser = Adam() if precision == "fp32" else RowAdam(seed)
         self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
@@ -136,8 +138,10 @@ class DenseHead(Head):
 
     def _move(self, moved: State, gradient: torch.Tensor, scaled: torch.Tensor, lr: float) -> None:
         """Step of the labels ``moved`` by the gradient of their scores, (B, labels)."""
-        step = self._buffer("step", gradient.shape[1], scaled.shape[1])
-        torch.mm(gradient.T, scaled, out=step)
+        if self.native:
+            step = _native_product(gradient.T, scaled)
+        else:
+            step = torch.mm(gradient.T, scaled, out=self._buffer("step", gradient.shape[1], scaled.shape[1]))
         self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
 
     def _step(
@@ -187,8 +191,11 @@ class DenseHead(Head):
         return logsum, kept.div_(total[:, None])
 
     def _masked_scores(self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
-        part = self._as_rows(tensors, start, start + self.chunk)
-        scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
+        if self.native:
+            scores = _native_product(scaled, tensors[0][start : start + self.chunk].T)
+        else:
+            part = self._as_rows(tensors, start, start + self.chunk)
+            scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
         inside = known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]
         scores[_places(inside, scores.device)] = -1e9
         return scores
@@ -199,6 +206,12 @@ class DenseHead(Head):
         if kept is None or kept.numel() < rows * columns:
             kept = self._buffers[name] = torch.empty(rows * columns, device=self.weights.device)
         return kept[: rows * columns].view(rows, columns)
+
+
+def _native_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """float32 product of two matrices in bfloat16."""
+    a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
+    return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else torch.mm(a, b).float()
 
 
 def _places(matrix: sp.csr_matrix, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

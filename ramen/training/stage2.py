@@ -38,14 +38,14 @@ def fit_epochs(
 
     Args:
         points: float32 (N, d), vectors of the training points.
-        labels: float32 (L, d), where the head starts.
+        labels: float32 (L, d), where the head starts; it trains on the GPU where there is one.
         targets: CSR (N, L).
         filtered: CSR (N, L), pairs that are neither right nor wrong.
         mined: gives CSR (L, N), points that are mined negatives of each label; asked only for a shortlist.
         config: settings.
     """
     settings, n = config.head, len(points)
-    head = make_head(labels, settings, config.seed)
+    head = make_head(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
     yield 0, head, float("nan")
     mined_lists = None
     has_lists = settings.kind == "shortlist" or len(labels) > settings.all_labels

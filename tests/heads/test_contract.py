@@ -27,9 +27,17 @@ MAKE = {
 }
 
 
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
 @pytest.fixture(params=MAKE)
-def make(request):
-    return MAKE[request.param]
+def make(request, device):
+    return lambda start: MAKE[request.param](start.to(device))
 
 
 def unit(rng, n):

@@ -152,3 +152,17 @@ def test_a_label_that_joins_late_takes_a_first_step_like_any_other():
     head.fit_step(queries, targets, None, LR, np.sort(np.append(true, late)))
     moved = (head.weights - start)[late].abs()
     assert moved.max() == pytest.approx(LR, rel=0.05)  # the size of Adam's first step
+
+
+def test_native_bfloat16_products_step_as_widened_ones_do():
+    """On the CPU a stand-in for the GPU, where products add up in float32 and are nearer yet."""
+    rng = np.random.default_rng(0)
+    start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(40, 16)), dtype=torch.float32), dim=1)
+    heads = [DenseHead(start, 0.1, chunk=13, precision="bf16", loss="bce") for _ in range(2)]
+    heads[0].native = True
+    for _ in range(5):
+        targets = sp.csr_matrix(rng.random((8, 40)) < 0.1, dtype=np.float32)
+        queries = torch.tensor(rng.normal(size=(8, 16)), dtype=torch.float32)
+        losses = [head.fit_step(queries, targets, None, 0.01) for head in heads]
+        assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    torch.testing.assert_close(heads[0].weights.float(), heads[1].weights.float(), atol=0.02, rtol=0.05)
