@@ -4,8 +4,8 @@ python benchmarks/head_on_gpu.py [--labels 1300000 2800000] [--dim 768] [--batch
 
 Weights and queries are drawn by chance, three true labels a point. The bound is the time of two bfloat16 products of a
 batch with all labels (scores, gradient), measured here. The peer is what one would write first: logits of the whole
-batch, binary_cross_entropy_with_logits, autograd, AdamW; where it does not fit it says so. Without a GPU all runs on the
-CPU, which tells nothing of one: use few labels there.
+batch, binary_cross_entropy_with_logits, autograd, AdamW; where it does not fit it says so. Without a GPU all runs on
+the CPU, which tells nothing of one: use few labels there.
 """
 
 from __future__ import annotations
