@@ -66,7 +66,7 @@ def measure(labels: int, options: argparse.Namespace) -> dict[str, Any]:
     ]
     start = torch.randn(labels, options.dim, device=DEVICE, dtype=torch.bfloat16) / options.dim**0.5
     bound = statistics.median(timed(lambda: products(start, batches[0][0])) for _ in range(REPEATS))
-    kept = start.nbytes + 8 * labels  # weights, a second moment and a count of steps a label
+    kept = 3 * start.nbytes + 4 * labels  # weights, two moments, a count of steps
     row: dict[str, Any] = {"labels": labels, "kept_gb": kept / 1e9, "bound_ms": 1000 * bound}
     row["ours"] = run(lambda: ours(start, options), batches, options.steps)
     row["peer"] = run(lambda: Peer(start).step, batches, options.steps)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from ramen.errors import InputError
 from ramen.heads.across import Alone
 from ramen.heads.base import Head
-from ramen.heads.optimisers import Adam, Optimiser, RowAdam, State
+from ramen.heads.optimisers import ROWS, Adam, HalfAdam, Optimiser, State
 from ramen.heads.rows import DenseRows, HalfRows, LabelRows
 
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
@@ -28,7 +28,7 @@ class DenseHead(Head):
         start: float32 (L, d), copied; the head stays on its device.
         temperature: of the scores in the loss.
         chunk: labels scored at once.
-        precision: ``fp32`` weights with Adam, or ``bf16`` weights with one second moment a label.
+        precision: ``fp32`` weights with Adam, or ``bf16`` weights and moments.
         loss: ``softmax`` or ``bce``.
         seed: of bfloat16's rounding.
 
@@ -56,7 +56,7 @@ class DenseHead(Head):
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
         self.across = Alone()
         self.native = precision == "bf16" and start.is_cuda
-        self._optimiser: Optimiser = Adam() if precision == "fp32" else RowAdam(seed)
+        self._optimiser: Optimiser = Adam() if precision == "fp32" else HalfAdam(seed)
         self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
         self._steps = torch.zeros(len(start), 1, device=start.device)  # of each label: with a shortlist they differ
@@ -64,9 +64,10 @@ class DenseHead(Head):
     @staticmethod
     def memory(labels: int, dim: int, batch_size: int, chunk: int, precision: str = "fp32") -> int:
         """Bytes that training takes: weights, state of the optimiser, and a chunk's scores, gradient and copies."""
-        rows = 12 * dim + 4 if precision == "fp32" else 2 * dim + 8
-        copies = dim if precision == "fp32" else 3 * dim  # bfloat16: widened, and the random bits
-        return labels * rows + 4 * min(labels, chunk) * (batch_size + copies)
+        rows = 12 * dim + 4 if precision == "fp32" else 6 * dim + 4
+        copies = dim if precision == "fp32" else 2 * dim  # bfloat16: widened
+        widened = 0 if precision == "fp32" else 20 * dim * min(labels, ROWS)  # moments and random bits
+        return labels * rows + 4 * min(labels, chunk) * (batch_size + copies) + widened
 
     def scores(self, queries: torch.Tensor) -> torch.Tensor:
         """float32 (B, L)."""
@@ -92,7 +93,7 @@ class DenseHead(Head):
             raise InputError(f"the weights of a head: found {found}, expected {expected}")
         self.weights, self._steps = state["weights"].clone(), state["steps"].clone()
         self._state = tuple(state[f"state.{at}"].clone() for at in range(2) if f"state.{at}" in state) or None
-        if isinstance(self._optimiser, RowAdam):
+        if isinstance(self._optimiser, HalfAdam):
             self._optimiser.calls = int(state["calls"])
 
     def fit_step(

@@ -38,7 +38,7 @@ def test_the_first_step_has_the_direction_of_the_dense_heads_gradient():
     rng = np.random.default_rng(0)
     queries, targets, filtered, _ = random_batch(rng, 9, 14, 6)
     start = torch.tensor(rng.normal(size=(14, 6)), dtype=torch.float32)
-    head, dense = ShortlistHead(start, 0.5), DenseHead(start, 0.5, precision="bf16")
+    head, dense = ShortlistHead(start, 0.5), DenseHead(start, 0.5)
     found = head.fit_step(queries, targets, filtered, 0.01)
     assert found == pytest.approx(dense.fit_step(queries, targets, filtered, 0.01), rel=0.02)
     moved, expected = head.weights - start, dense.weights.float() - start
