@@ -10,10 +10,10 @@ import torch
 from ramen import ranks
 from ramen.config import HeadConfig
 from ramen.errors import InputError
+from ramen.heads.atoms import make_atoms
 from ramen.heads.base import Head
 from ramen.heads.dense import DenseHead
 from ramen.heads.fan_in import FanInHead
-from ramen.heads.fan_in_rows import main_directions
 from ramen.heads.sharded import ShardedHead
 from ramen.heads.shortlist import ShortlistHead
 
@@ -35,20 +35,19 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     make = partial(_make, settings=settings, seed=seed)
     if ranks.count() == 1:
         return make(start)
-    if settings.kind == "fan_in":  # the axes of all labels
-        axes = ranks.first(lambda: {"axes": torch.from_numpy(main_directions(start.cpu().numpy()))})["axes"]
-        make = partial(make, rotation=axes.numpy())
+    if settings.kind == "fan_in":  # the atoms of all labels
+        make = partial(make, atoms=ranks.first_array(lambda: make_atoms(start.cpu().numpy())))
     return ShardedHead(start, make)
 
 
 def _make(
-    start: torch.Tensor, settings: HeadConfig, seed: int, rotation: np.ndarray | None = None
+    start: torch.Tensor, settings: HeadConfig, seed: int, atoms: np.ndarray | None = None
 ) -> DenseHead | ShortlistHead:
     if settings.kind == "shortlist":
         return ShortlistHead(start, settings.temperature, settings.loss)
     if settings.kind == "fan_in":
         return FanInHead(
-            start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss, rotation
+            start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss, atoms
         )
     return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 

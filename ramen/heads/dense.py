@@ -127,15 +127,19 @@ class DenseHead(Head):
             self._state = self._optimiser.start(self.weights)
         return (self.weights, self._steps, *self._state)
 
-    def _as_rows(self, tensors: State, start: int, stop: int) -> torch.Tensor:
-        """float32 vectors of some labels."""
+    def _scores(self, tensors: State, scaled: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """float32 (B, labels of that part), to be overwritten."""
         part = tensors[0][start:stop]
-        return self._buffer("part", *part.shape).copy_(part) if part.dtype == torch.bfloat16 else part
+        if self.native:
+            return _native_product(scaled, part.T)
+        if part.dtype == torch.bfloat16:
+            part = self._buffer("part", *part.shape).copy_(part)
+        return torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
 
     def _true_scores(
-        self, tensors: State, scaled: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+        self, tensors: State, scaled: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
-        return (scaled[rows] * tensors[0][columns].float()).sum(1)
+        return (scaled[rows] * tensors[0][labels].float()).sum(1)
 
     def _move(self, moved: State, gradient: torch.Tensor, scaled: torch.Tensor, lr: float) -> None:
         """Step of the labels ``moved`` by the gradient of their scores, (B, labels)."""
@@ -192,11 +196,7 @@ class DenseHead(Head):
         return logsum, kept.div_(total[:, None])
 
     def _masked_scores(self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
-        if self.native:
-            scores = _native_product(scaled, tensors[0][start : start + self.chunk].T)
-        else:
-            part = self._as_rows(tensors, start, start + self.chunk)
-            scores = torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
+        scores = self._scores(tensors, scaled, start, start + self.chunk)
         inside = known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]
         scores[_places(inside, scores.device)] = -1e9
         return scores

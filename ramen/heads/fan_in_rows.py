@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import scipy.sparse as sp
 
 from ramen.errors import InputError
+from ramen.heads.atoms import make_atoms, sparse_codes
 from ramen.heads.rows import Arrays, LabelRows
 from ramen.mining.heaps import best_first, push
 
@@ -15,68 +17,60 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 
 class FanInRows(LabelRows):
-    """R' w_l has k entries that are not 0, with a rotation R that all labels share.
+    """w_l is a sum of k atoms, of those that all labels share.
 
-    A few coordinates say more of a vector when the axes are the directions in which the vectors vary most; to rotate a
-    query costs d² products, as much as a few hundred labels.
+    A query meets every atom once, which costs as much as a few hundred labels, and each label with k products then.
 
     Args:
-        values: float32 (L, k).
-        columns: uint16 (L, k), ascending in each row.
-        rotation: float32 (d, d), orthogonal; see :func:`main_directions`.
+        values: float32 (L, k), weights of the atoms.
+        columns: uint16 (L, k), which atoms, ascending in each row.
+        atoms: float32 (M, d), exact in float16; see :func:`ramen.heads.atoms.make_atoms`.
     """
 
-    def __init__(self, values: np.ndarray, columns: np.ndarray, rotation: np.ndarray) -> None:
-        self.rotation = np.ascontiguousarray(rotation, dtype=np.float32)
+    def __init__(self, values: np.ndarray, columns: np.ndarray, atoms: np.ndarray) -> None:
+        self.atoms = np.ascontiguousarray(atoms, dtype=np.float32)
         self.values = np.ascontiguousarray(values, dtype=np.float32)
         self.columns = np.ascontiguousarray(columns, dtype=np.uint16)
-        self.n_labels, self.dim = len(values), len(rotation)
+        self.n_labels, self.dim = len(values), self.atoms.shape[1]
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelRows`."""
-        return _top(queries @ self.rotation, self.values, self.columns, k)
+        return _top(queries @ self.atoms.T, self.values, self.columns, k)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
-        return _products(queries @ self.rotation, self.values, self.columns, labels)
+        return _products(queries @ self.atoms.T, self.values, self.columns, labels)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
-        return {"fan_in": self.values, "columns": self.columns, "rotation": self.rotation}
+        return {"fan_in": self.values, "columns": self.columns, "atoms": self.atoms.astype(np.float16)}
 
     @classmethod
     def of(cls, arrays: Arrays) -> FanInRows:
         """See :class:`LabelRows`."""
-        return cls(arrays["fan_in"], arrays["columns"], arrays["rotation"])
+        return cls(arrays["fan_in"], arrays["columns"], arrays["atoms"])
 
     def dense(self) -> np.ndarray:
         """The vectors w_l, float32 (L, d)."""
-        rows = np.zeros((self.n_labels, self.dim), dtype=np.float32)
-        np.put_along_axis(rows, self.columns.astype(np.int64), self.values, axis=1)
-        return rows @ self.rotation.T
-
-
-def main_directions(vectors: np.ndarray) -> np.ndarray:
-    """The rotation to the directions in which vectors vary most, float32 (d, d): the eigenvectors of their products."""
-    return np.ascontiguousarray(np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1], dtype=np.float32)
+        starts = np.arange(0, self.values.size + 1, self.values.shape[1])
+        parts = (self.values.ravel(), self.columns.ravel().astype(np.int64), starts)
+        return sp.csr_matrix(parts, shape=(self.n_labels, len(self.atoms))) @ self.atoms
 
 
 def pruned(vectors: np.ndarray, k: int) -> FanInRows:
-    """The k largest coordinates of each row of a float32 (L, d) matrix, along its main directions.
+    """The sums of k atoms that are nearest to the rows of a float32 (L, d) matrix.
 
     Raises:
         InputError: k is above d.
 
     Example:
-        >>> pruned(np.array([[3, 1], [6, 2]], dtype=np.float32), k=1).dense().round(3).tolist()
+        >>> pruned(np.array([[3, 1], [6, 2]], dtype=np.float32), k=1).dense().round(2).tolist()
         [[3.0, 1.0], [6.0, 2.0]]
     """
     if not 0 < k <= vectors.shape[1]:
         raise InputError(f"{k} weights a label: expected 1 to {vectors.shape[1]}, the dimension of the vectors")
-    rotation = main_directions(vectors)
-    rotated = vectors @ rotation
-    columns = np.sort(np.argsort(-np.abs(rotated), axis=1, kind="stable")[:, :k], axis=1)
-    return FanInRows(np.take_along_axis(rotated, columns, axis=1), columns, rotation)
+    atoms = make_atoms(vectors)
+    return FanInRows(*sparse_codes(vectors, atoms, k), atoms)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)

@@ -16,7 +16,7 @@ from ramen.heads.dense import DenseHead
 from ramen.heads.rows import Arrays, LabelRows, rows_of
 from ramen.heads.shortlist import ShortlistHead
 
-_OF_ALL = ("rotation",)  # what labels share
+_OF_ALL = ("atoms",)  # what labels share
 
 
 class ShardedHead(Head):
