@@ -1,7 +1,7 @@
 """Kinds of one-vs-all heads on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
 
 ramen train $RAMEN_DATA/LF-DebianRelated --out runs/debian --graphs none
-python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--epochs 3]
+python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--epochs 3] [--weights 32]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 import ramen
 from ramen.config import load_config
 from ramen.heads.build import head_memory
+from ramen.heads.fan_in_rows import pruned
 from ramen.metrics import inverse_propensity, report
 from ramen.scorers.base import Queries
 from ramen.scorers.ranker import Ranker
@@ -32,8 +33,10 @@ from ramen.training.material import pair_matrix
 from ramen.training.stage2 import fit_epochs
 
 ROOT = Path(__file__).resolve().parents[1]
+PRUNED = "dense, pruned"  # after its last epoch, as ramen export --prune does
 KINDS = {
     "dense": [],
+    PRUNED: [],
     "bf16": ["head.precision=bf16"],
     "fan_in": ["head.kind=fan_in"],
     "shortlist": ["head.kind=shortlist", "head.negatives=top", "head.top=100"],
@@ -47,6 +50,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--weights", type=int, default=32, help="a label, of the pruned head")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
     parser.add_argument("overrides", nargs="*", help="settings of all, such as head.fan_in=16")
     options = parser.parse_intermixed_args()
@@ -59,15 +63,17 @@ def main() -> int:
     facts["kinds"] = {}
     for kind in options.kinds:
         overrides = [*KINDS[kind], f"head.epochs={options.epochs}", *options.overrides]
-        facts["kinds"][kind] = measure(dataset, vectors, labels, overrides)
+        facts["kinds"][kind] = measure(dataset, vectors, labels, overrides, options.weights if kind == PRUNED else 0)
         print(kind, json.dumps(facts["kinds"][kind]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "head_kinds.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 
 
-def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str]) -> dict[str, Any]:
-    """One kind: figures of the head alone on the test split after each epoch."""
+def measure(
+    dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str], prune: int = 0
+) -> dict[str, Any]:
+    """One kind: figures of the head alone on the test split after each epoch, or pruned after the last."""
     config = load_config("static", overrides)
     rows = np.flatnonzero(np.diff(dataset.train_targets.indptr))
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)[rows]
@@ -81,7 +87,9 @@ def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, ov
     for epoch, head, _ in fit_epochs(points, torch.from_numpy(labels), targets, filtered, mined, config):
         if epoch:
             found["seconds"].append(round(time.perf_counter() - start, 1))
-            scorer = LabelVectors(head.rows())
+        if epoch and (not prune or epoch == config.head.epochs):
+            rows_now = head.rows()
+            scorer = LabelVectors(pruned(rows_now.vectors, prune) if prune else rows_now)
             ranked = Ranker({"head": scorer}, {"head": 1.0}).rank(Queries(vectors["test"]), 10, test_filter)[0]
             figures = report(ranked, dataset.test_targets, weights, ks=(1, 5, 10))
             found["test"].append({name: round(figures[name], 2) for name in ("P@1", "P@5", "PSP@5", "R@10")})
