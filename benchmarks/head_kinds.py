@@ -1,7 +1,7 @@
 """Kinds of one-vs-all heads on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
 
 ramen train $RAMEN_DATA/LF-DebianRelated --out runs/debian --graphs none
-python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--epochs 3] [--weights 32]
+python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--weights 32]
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ import numpy as np
 
 from ramen.mining.clusters import balanced_clusters
 
-_ALIKE = 16  # vectors of a cluster, at least
-_MOST = 3  # clusters, in dimensions
+_ALIKE = 8  # vectors of a cluster, at least
+_MOST = 6  # clusters, in dimensions
 BLOCK = 16_384  # vectors whose products with all atoms are in memory at once
 _FAST = {"reassoc", "contract", "nsz"}
 
 
 def make_atoms(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Atoms of some vectors, float32 (M, d) of unit length: d main directions and the means of up to 3 d clusters.
+    """Atoms of some vectors, float32 (M, d) of unit length: d main directions and the means of up to 6 d clusters.
 
     They are rounded to float16, in which a file keeps them.
 

@@ -12,6 +12,7 @@ from ramen.heads.rows import Arrays, LabelRows
 from ramen.mining.heaps import best_first, push
 
 _LANES = 16  # queries that one weight meets at once
+_LARGEST = 65_504.0  # of float16
 _LABELS = 2048  # scored before their scores are looked at
 _FAST = {"reassoc", "contract", "nsz"}
 
@@ -22,14 +23,14 @@ class FanInRows(LabelRows):
     A query meets every atom once, which costs as much as a few hundred labels, and each label with k products then.
 
     Args:
-        values: float32 (L, k), weights of the atoms.
+        values: float32 (L, k), weights of the atoms; they are rounded to float16, in which a file keeps them.
         columns: uint16 (L, k), which atoms, ascending in each row.
         atoms: float32 (M, d), exact in float16; see :func:`ramen.heads.atoms.make_atoms`.
     """
 
     def __init__(self, values: np.ndarray, columns: np.ndarray, atoms: np.ndarray) -> None:
         self.atoms = np.ascontiguousarray(atoms, dtype=np.float32)
-        self.values = np.ascontiguousarray(values, dtype=np.float32)
+        self.values = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16).astype(np.float32)
         self.columns = np.ascontiguousarray(columns, dtype=np.uint16)
         self.n_labels, self.dim = len(values), self.atoms.shape[1]
 
@@ -43,7 +44,11 @@ class FanInRows(LabelRows):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
-        return {"fan_in": self.values, "columns": self.columns, "atoms": self.atoms.astype(np.float16)}
+        return {
+            "fan_in": self.values.astype(np.float16),
+            "columns": self.columns,
+            "atoms": self.atoms.astype(np.float16),
+        }
 
     @classmethod
     def of(cls, arrays: Arrays) -> FanInRows:

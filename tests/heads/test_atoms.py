@@ -59,7 +59,7 @@ def test_clusters_make_atoms_that_few_of_them_tell_a_vector_by():
     centres = rng.normal(size=(40, 64))
     vectors = (centres[rng.integers(0, 40, 2000)] + 0.3 * rng.normal(size=(2000, 64))).astype(np.float32)
     atoms = make_atoms(vectors)
-    assert len(atoms) == most_atoms(2000, 64) == 64 + 64  # a power of two, as clusters are halves of halves
+    assert len(atoms) == most_atoms(2000, 64) == 64 + 128  # a power of two, as clusters are halves of halves
 
     def lost(atoms):
         left = vectors - summed(sparse_codes(vectors, atoms, 4), atoms)

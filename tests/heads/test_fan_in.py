@@ -45,13 +45,13 @@ def test_more_weights_than_dimensions_are_refused(k):
 
 def test_with_all_weights_it_is_the_dense_head():
     rng = np.random.default_rng(0)
-    start = torch.tensor(rng.normal(size=(20, 6)), dtype=torch.float32)
+    start = torch.tensor(rng.normal(size=(15, 6)), dtype=torch.float32)
     head = FanInHead(start, fan_in=6, rewire=2, chunk=7)
     assert len(head.atoms) == 6  # so few labels have no clusters: the main directions
     dense = DenseHead(start @ head.atoms.T, chunk=7)
     for _ in range(6):
         queries = torch.tensor(rng.normal(size=(9, 6)), dtype=torch.float32)
-        targets = sp.csr_matrix((rng.random((9, 20)) < 0.2).astype(np.float32))
+        targets = sp.csr_matrix((rng.random((9, 15)) < 0.2).astype(np.float32))
         found = head.fit_step(queries, targets, None, 0.01)
         assert found == pytest.approx(dense.fit_step(queries @ head.atoms.T, targets, None, 0.01), rel=1e-3)
     torch.testing.assert_close(head.weights, dense.weights, atol=2e-3, rtol=1e-3)
@@ -71,7 +71,9 @@ def test_the_kernel_gives_the_scores_of_the_dense_rows():
     head = FanInHead(start, fan_in=3)
     assert len(head.atoms) > 8
     queries = torch.tensor(rng.normal(size=(5, 8)), dtype=torch.float32)
-    np.testing.assert_allclose(head.scores(queries).numpy(), queries.numpy() @ head.rows().dense().T, atol=1e-5)
+    np.testing.assert_allclose(
+        head.scores(queries).numpy(), queries.numpy() @ head.rows().dense().T, atol=1e-2
+    )  # float16
 
 
 def test_few_atoms_tell_more_of_a_label_than_few_coordinates():
