@@ -147,6 +147,20 @@ def _gathered(part: torch.Tensor, n: int) -> torch.Tensor:
     return torch.cat([rows[:length] for rows, length in zip(parts, lengths, strict=True)])
 
 
+def all_rows(part: sp.csr_matrix, n: int) -> sp.csr_matrix:
+    """The CSR matrix of ``n`` rows, of which every rank gives its :func:`share`."""
+    if count() == 1:
+        return part
+    lengths = joined(torch.from_numpy(np.diff(part.indptr).astype(np.int64)), n).numpy()
+    sizes = stacked(torch.tensor([part.nnz]))[:, 0].tolist()
+    arrays = []
+    for array in (part.data, part.indices.astype(np.int32)):
+        padded = torch.zeros(max(sizes), dtype=torch.from_numpy(array).dtype)
+        padded[: len(array)] = torch.from_numpy(array)
+        arrays.append(torch.cat([rows[:size] for rows, size in zip(stacked(padded), sizes, strict=True)]).numpy())
+    return sp.csr_matrix((*arrays, np.append(0, np.cumsum(lengths))), shape=(n, part.shape[1]))
+
+
 def stacked(values: torch.Tensor) -> torch.Tensor:
     """Every rank's tensor of the same shape, (ranks, ...)."""
     if count() == 1:

@@ -68,6 +68,7 @@ def fit_sparse(
     max_weights: int = 1000,
     seed: int = 0,
     progress: Callable[[int], object] = lambda labels: None,
+    labels: slice = slice(None),
 ) -> SparseHead:
     """Fit every label by itself: squared hinge, L2 pull towards ``prior``, dual coordinate descent.
 
@@ -88,7 +89,9 @@ def fit_sparse(
         max_weights: at most so many are kept per label, the largest.
         seed: of the draws and the order of examples.
         progress: called with the number of labels of each finished block.
+        labels: fit only these, as they would be fitted among all; the head has a row for each of them.
     """
+    start, stop, _ = labels.indices(positives.shape[0])
     n_labels, n_features = positives.shape[0], features.shape[1]
     threads = numba.get_num_threads()
     stamps = np.zeros((threads, features.shape[0]), dtype=np.int32)
@@ -98,8 +101,8 @@ def fit_sparse(
     width = min(max_weights, n_features)
     bias = np.zeros(n_labels, dtype=np.float32)
     counts, indices, data = [], [], []
-    for first in range(0, n_labels, _BLOCK):
-        last = min(first + _BLOCK, n_labels)
+    for first in range(start, stop, _BLOCK):
+        last = min(first + _BLOCK, stop)
         kept = np.zeros(last - first, dtype=np.int64)
         block_indices = np.empty((last - first, width), dtype=np.int32)
         block_data = np.empty((last - first, width), dtype=np.float32)
@@ -112,9 +115,13 @@ def fit_sparse(
         indices.append(block_indices[is_kept])
         data.append(block_data[is_kept])
         progress(last - first)
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-    weights = sp.csr_matrix((np.concatenate(data), np.concatenate(indices), indptr), shape=(n_labels, n_features))
-    return SparseHead(weights, bias)
+    indptr = np.cumsum(np.concatenate([np.zeros(1, dtype=np.int64), *counts]))
+    kept_weights = (
+        np.concatenate([np.zeros(0, np.float32), *data]),
+        np.concatenate([np.zeros(0, np.int32), *indices]),
+        indptr,
+    )
+    return SparseHead(sp.csr_matrix(kept_weights, shape=(stop - start, n_features)), bias[start:stop])
 
 
 def _csr(matrix: sp.csr_matrix) -> _Arrays:

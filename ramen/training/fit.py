@@ -17,7 +17,7 @@ from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import Lambdas
 from ramen.heads.base import Head
 from ramen.heads.prior import word_prior
-from ramen.heads.sparse import fit_sparse
+from ramen.heads.sparse import SparseHead, fit_sparse
 from ramen.heads.start import turned
 from ramen.heads.words import SETS, WordFeatures
 from ramen.mining.approximate import nearest_of_each
@@ -142,13 +142,18 @@ class Fitter:
         ]
         prior = word_prior(words.labels, graphs, choice.prior, settings.max_degree) if choice.prior else None
         n_labels = self.targets.shape[1]
-        with tqdm(total=n_labels, desc="sparse head", unit="label", disable=ranks.hidden(), leave=False) as bar:
+        own = ranks.share(n_labels)
+        with tqdm(
+            total=own.stop - own.start, desc="sparse head", unit="label", disable=ranks.hidden(), leave=False
+        ) as bar:
             head = fit_sparse(
                 words.points[self.split.rows], self.targets.T.tocsr(), self.negatives, self.filtered.T.tocsr(), prior,
                 C=choice.C, passes=settings.passes, uniform=self.uniform, min_weight=settings.min_weight,
                 max_weights=settings.max_weights, seed=self.config.seed, progress=bar.update,
+                labels=own,
             )  # fmt: skip
-        scorer = SparseWords(head)
+        bias = ranks.joined(torch.from_numpy(head.bias), n_labels).numpy()
+        scorer = SparseWords(SparseHead(ranks.all_rows(head.weights, n_labels), bias))
         if not self.config.validation.refit:
             self._kept = choice, scorer
         return scorer

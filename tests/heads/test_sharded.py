@@ -63,6 +63,11 @@ with ranks.together():
     for case in CASES:
         check(*case)
     own = ranks.share(7)
+    whole = sp.random(7, 5, 0.4, "csr", dtype=np.float32, rng=np.random.default_rng(1))
+    found = ranks.all_rows(whole[own], 7)
+    assert (found != whole).nnz == 0 and found.dtype == np.float32
+    empty = ranks.all_rows(sp.csr_matrix((own.stop - own.start, 5), dtype=np.float32), 7)
+    assert empty.shape == (7, 5) and not empty.nnz
     ties = ShardedRows(DenseRows(np.ones((own.stop - own.start, 8), np.float32)), 7)
     assert ties.top(np.ones((2, 8), np.float32), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 print("done")

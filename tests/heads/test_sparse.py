@@ -133,3 +133,14 @@ def test_what_is_saved_comes_back(problem, tmp_path):
     loaded = SparseHead.load(tmp_path / "head.safetensors")
     assert (loaded.weights != head.weights).nnz == 0 and loaded.weights.shape == head.weights.shape
     np.testing.assert_array_equal(loaded.bias, head.bias)
+
+
+def test_some_labels_are_fitted_as_among_all(problem):
+    rows, positives, everything = problem
+    arguments = (rows, positives, everything, none(LABELS, POINTS))
+    whole = fit_sparse(*arguments, uniform=20, seed=5)
+    parts = [
+        fit_sparse(*arguments, uniform=20, seed=5, labels=part) for part in (slice(0, 4), slice(4, 4), slice(4, 9))
+    ]
+    assert (sp.vstack([part.weights for part in parts]) != whole.weights).nnz == 0
+    np.testing.assert_array_equal(np.concatenate([part.bias for part in parts]), whole.bias)
