@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from ramen.errors import InputError, WorkError
 Tensors = dict[str, torch.Tensor]
 
 _TIMEOUT = timedelta(hours=2)  # rank 0 may work alone for long; a rank that dies is noticed at once
-_ANSWER_SECONDS = 10.0  # for the ranks that are left to say so
+_ANSWER_SECONDS = 5.0  # for the ranks that are left to say so
 _TABLE = 4096  # rows from which a gradient may be that of a table, of which a step uses a few rows
 _SHARE_OF_TABLE = 0.5  # of a table's rows up to which only those are exchanged
 
@@ -93,10 +94,24 @@ def _name_the_lost(store: Any, error: RuntimeError) -> None:
     text = str(error).lower()
     if not silent or not any(word in text for word in ("peer", "connect", "gloo", "nccl", "timed out", "socket")):
         return
-    names = " and ".join(f"rank {r} ({store.get(f'ramen/host/{r}').decode()})" for r in silent)
+    hosts = {r: store.get(f"ramen/host/{r}").decode() for r in silent}
+    names = " and ".join(f"rank {r} ({host})" for r, host in hosts.items() if not _lives_here(host))
+    if not names:
+        return
     raise WorkError(
         f"{names} died: rank {dist.get_rank()} lost the connection; --resume goes on from the last checkpoint"
     ) from error
+
+
+def _lives_here(host: str) -> bool:
+    """Whether a rank's process, as it named itself, is on this machine and at work: then it is only busy."""
+    name, _, process = host.partition(", process ")
+    if name != socket.gethostname():
+        return False
+    try:
+        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def share(n: int, rank: int | None = None) -> slice:

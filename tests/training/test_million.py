@@ -11,7 +11,10 @@ from ramen.data.prepare import prepare
 from ramen.errors import InputError
 from ramen.training.checkpoint import Checkpoint
 
-QUICK = ["stage1.min_steps=8", "graph.min_steps=8", "encoder.dim=32"]
+
+@pytest.fixture(scope="module")
+def settings(tiny_backbone):
+    return [f"encoder.backbone={tiny_backbone}", "stage1.min_steps=8", "graph.min_steps=8", "encoder.dim=16"]
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +24,18 @@ def linked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(linked, tmp_path_factory):
+def run(linked, tmp_path_factory, settings):
     return ramen.train(
-        linked, preset="million", graphs="links", out=tmp_path_factory.mktemp("run") / "run", overrides=QUICK
+        linked, preset="million", graphs="links", out=tmp_path_factory.mktemp("run") / "run", overrides=settings
     )
 
 
-def test_the_anchors_words_find_labels_that_no_text_names(run, linked, tmp_path):
+def test_the_anchors_words_find_labels_that_no_text_names(run, linked, tmp_path, settings):
     figures = json.loads((run / "metrics.json").read_text())
     assert set(figures["scorers"]) <= {"encoder", "neighbours", "sparse"}
-    assert ramen.load_encoder(run).encode(["a text"]).shape == (1, 32)
+    assert ramen.load_encoder(run).encode(["a text"]).shape == (1, 16)
     plain = ramen.train(
-        linked, preset="million", graphs="links", out=tmp_path / "plain", overrides=[*QUICK, "graph.words=false"]
+        linked, preset="million", graphs="links", out=tmp_path / "plain", overrides=[*settings, "graph.words=false"]
     )
     without = json.loads((plain / "metrics.json").read_text())
     assert figures["test"]["R@10"] > 1.15 * without["test"]["R@10"]
@@ -43,22 +46,22 @@ def test_the_encoder_is_trained_once(run):
     assert epochs == sorted(set(epochs))
 
 
-def test_a_stopped_run_goes_on_to_the_same_figures(run, linked, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_to_the_same_figures(run, linked, tmp_path, monkeypatch, settings):
     """Stopped after the choice, when scorers are fitted but not saved, and taken up again."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr("ramen.training.run._save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            ramen.train(linked, preset="million", graphs="links", out=out, overrides=QUICK)
+            ramen.train(linked, preset="million", graphs="links", out=out, overrides=settings)
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", lambda *args, **kwargs: pytest.fail("trained again"))
-        ramen.train(linked, preset="million", graphs="links", out=out, overrides=QUICK, resume=True)
+        ramen.train(linked, preset="million", graphs="links", out=out, overrides=settings, resume=True)
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (run, out))
     assert first == second
 
 
-def test_without_held_out_points_it_trains_on_all(linked, tmp_path):
-    words = [*QUICK, "validation.share=0"]
+def test_without_held_out_points_it_trains_on_all(linked, tmp_path, settings):
+    words = [*settings, "validation.share=0"]
     run = ramen.train(linked, preset="million", graphs="none", out=tmp_path / "run", overrides=words)
     assert json.loads((run / "metrics.json").read_text())["validation"] == {}
 
