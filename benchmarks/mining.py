@@ -1,6 +1,7 @@
 """Mining kernels beside faiss and a joblib 2-means: balanced clusters, nearest other rows, exact top 100 of batches.
 
     python benchmarks/mining.py [--parts clusters,nearest,topk] [--rows N] [--out FILE]
+    python benchmarks/mining.py --parts recall --run RUN --data DATA   # of the nearest by a trained encoder's vectors
 
 Needs `pip install faiss-cpu joblib`. A part that takes over 30 s runs once, the others five times (the median stands).
 """
@@ -41,13 +42,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", default="clusters,nearest,topk")
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/mining.json")
     options = parser.parse_args()
     facts: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine()}
     facts |= {"rows": options.rows, "dim": DIM, "faiss": faiss.__version__, "sgemm_gflops": roof()}
     facts["load_before"] = os.getloadavg()[0]
     for part in options.parts.split(","):
-        facts[part] = {"clusters": clusters, "nearest": near, "topk": topk}[part](options.rows)
+        if part == "recall":
+            facts[part] = of_run(options.run, options.data)
+        else:
+            facts[part] = {"clusters": clusters, "nearest": near, "topk": topk}[part](options.rows)
         print(json.dumps({part: facts[part]}, indent=1), flush=True)
     facts["load_after"], facts["sgemm_gflops_after"] = os.getloadavg()[0], roof()
     print(json.dumps({key: value for key, value in facts.items() if not isinstance(value, dict)}, indent=1))
@@ -114,6 +120,22 @@ def k_means(rows: np.ndarray) -> np.ndarray:
     return found.index.search(rows, 1)[1][:, 0]
 
 
+def of_run(run: Path, data: Path) -> dict[str, Any]:
+    """Recall of the 20 nearest others of 2,000 training points, by the vectors of a run's encoder."""
+    import ramen
+
+    dataset = ramen.load_dataset(data)
+    rows = ramen.Tagger.load(run).queries(dataset.train.joined()).vectors
+    sample = np.random.default_rng(0).choice(len(rows), min(2000, len(rows)), replace=False)
+    true, found = nearest(rows[sample], rows, NEAR, sample)[0], nearest_of_each(rows, NEAR)[0][sample]
+    return {"data": dataset.path.name, "rows": len(rows), "recall": overlap(true, found)}
+
+
+def overlap(true: np.ndarray, found: np.ndarray) -> float:
+    """Share of the true rows that were found."""
+    return float(np.mean([len(set(a) & set(b)) / NEAR for a, b in zip(true, found, strict=True)]))
+
+
 def near(n: int) -> dict[str, Any]:
     """For each row its 20 nearest others: recall on 2,000 rows; faiss IVF with the fewest probes of that recall."""
     nearest_of_each(unit_rows(2000, 10, 1.0), NEAR)  # compiles
@@ -122,7 +144,7 @@ def near(n: int) -> dict[str, Any]:
     true = nearest(rows[sample], rows, NEAR, sample)[0]
 
     def recall(found: np.ndarray) -> float:
-        return float(np.mean([len(set(a) & set(b)) / NEAR for a, b in zip(true, found, strict=True)]))
+        return overlap(true, found)
 
     taken, runs, found = timed(lambda: nearest_of_each(rows, NEAR)[0])
     facts: dict[str, Any] = {"ramen": {"seconds": taken, "runs": runs, "recall": recall(found[sample])}}
