@@ -187,6 +187,8 @@ def _split(material: Material, encoder: Encoder, log: Log) -> Split:
     if held_out is not None:
         log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
         return split_off(material.dataset, held_out)
+    if not settings.share:
+        return split_off(material.dataset, np.empty(0, dtype=np.int64))
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
     held_out = ranks.first_array(
         lambda: held_out_rows(
