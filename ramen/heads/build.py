@@ -52,10 +52,12 @@ def _make(
     return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 
-def check_head(settings: HeadConfig) -> None:
-    """Refuse settings that do not go together."""
+def check_head(settings: HeadConfig, dim: int | None = None) -> None:
+    """Refuse settings that do not go together, or with vectors of so many dimensions."""
     if settings.precision != "fp32" and settings.kind != "dense":
         raise InputError(f"head.precision={settings.precision}: only head.kind=dense has it, found {settings.kind}")
+    if settings.kind == "fan_in" and dim is not None and settings.fan_in > dim:
+        raise InputError(f"head.fan_in={settings.fan_in}: the encoder's vectors have {dim} dimensions")
 
 
 def head_memory(labels: int, dim: int, settings: HeadConfig) -> int:

@@ -15,7 +15,7 @@ from ramen.scorers.vectors import LabelVectors
 
 
 def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int]:
-    """Copy a run with only the largest weights of each label of its one-vs-all head.
+    """Copy a run whose one-vs-all head has few weights a label: see :func:`ramen.heads.fan_in_rows.pruned`.
 
     ``metrics.json`` keeps what was chosen; figures were of the whole head, so they go: ``ramen eval`` writes new ones.
 
