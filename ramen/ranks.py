@@ -286,7 +286,8 @@ def check_same(facts: Mapping[str, str]) -> None:
         facts: what has to be the same on every rank, by the name that an error gives it.
 
     Raises:
-        InputError: on a rank that differs from rank 0; it names the rank and the fact.
+        InputError: on a rank that differs from rank 0, and there; it names the rank and the fact.
+        SystemExit: on the others.
     """
     if count() == 1:
         return
@@ -299,7 +300,10 @@ def check_same(facts: Mapping[str, str]) -> None:
             f"rank {number()} ({socket.gethostname()}) and rank 0 differ in {names[0]}: found {found}, rank 0 has "
             f"{wanted}; every rank needs the same command and the same data"
         )
-    if wrong:  # the rank that differs says what
+    if wrong and is_first():
+        others = " and ".join(f"rank {rank}" for rank in wrong)
+        raise InputError(f"{others} has another command, version or data than rank 0, and says in what it differs")
+    if wrong:
         raise SystemExit(2)
 
 

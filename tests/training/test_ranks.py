@@ -156,6 +156,7 @@ def test_ranks_that_disagree_are_refused(planted, quick, tmp_path, port):
     said = [rank.communicate(timeout=60)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [2, 2]
     assert "ramen: rank 1" in said[1] and "differ in settings: found seed: 3, rank 0 has seed: 0" in said[1], said[1]
+    assert "ramen: rank 1 has another command" in said[0], said[0]
     assert not (tmp_path / "run").exists()
 
 
