@@ -10,6 +10,9 @@ from pathlib import Path
 
 from ramen.errors import InputError, WorkError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -22,6 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
         yield part
+        part.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
         os.replace(part, path)
     except Exception as error:
         part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ramen._version import __version__
-from ramen.cli import cache, data, evaluate, export, plan, tag, train
+from ramen.cli import cache, data, evaluate, export, index, plan, tag, train
 from ramen.cli.console import quiet_libraries, share_cores, show
 from ramen.cli.exits import exits
 
@@ -29,6 +29,7 @@ app.add_typer(data.app, name="data", epilog=data.PREPARE_EXAMPLES)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)

@@ -55,11 +55,16 @@ class FanInRows(LabelRows):
         """See :class:`LabelRows`."""
         return cls(arrays["fan_in"], arrays["columns"], arrays["atoms"])
 
+    def block(self, first: int, last: int) -> np.ndarray:
+        """See :class:`LabelRows`."""
+        values, columns = self.values[first:last], self.columns[first:last].astype(np.int64)
+        starts = np.arange(0, values.size + 1, values.shape[1])
+        parts = (values.ravel(), columns.ravel(), starts)
+        return sp.csr_matrix(parts, shape=(len(values), len(self.atoms))) @ self.atoms
+
     def dense(self) -> np.ndarray:
         """The vectors w_l, float32 (L, d)."""
-        starts = np.arange(0, self.values.size + 1, self.values.shape[1])
-        parts = (self.values.ravel(), self.columns.ravel().astype(np.int64), starts)
-        return sp.csr_matrix(parts, shape=(self.n_labels, len(self.atoms))) @ self.atoms
+        return self.block(0, self.n_labels)
 
 
 def pruned(vectors: np.ndarray, k: int) -> FanInRows:

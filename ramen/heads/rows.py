@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from ramen.errors import InputError
@@ -42,6 +43,10 @@ class LabelRows(ABC):
         """Products q · w_l of given labels, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
 
     @abstractmethod
+    def block(self, first: int, last: int) -> np.ndarray:
+        """The rows first to last, float32 (last - first, d)."""
+
+    @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """What a file keeps; the names tell the kind of rows."""
 
@@ -74,6 +79,10 @@ class DenseRows(LabelRows):
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
         return products(queries, self.vectors, labels)
+
+    def block(self, first: int, last: int) -> np.ndarray:
+        """See :class:`LabelRows`."""
+        return self.vectors[first:last]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
@@ -113,9 +122,11 @@ class HalfRows(LabelRows):
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
-        used, at = np.unique(labels, return_inverse=True)
-        at = np.where(labels >= 0, at.reshape(labels.shape), -1)
-        return products(queries, widened(self.bits[np.maximum(used, 0)]), at)
+        return _half_products(np.ascontiguousarray(queries), self.bits, labels)
+
+    def block(self, first: int, last: int) -> np.ndarray:
+        """See :class:`LabelRows`."""
+        return widened(self.bits[first:last])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
@@ -135,6 +146,20 @@ def widened(bits: np.ndarray) -> np.ndarray:
         array([ 1. , -2.5], dtype=float32)
     """
     return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
+def _half_products(queries: np.ndarray, bits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    out = np.zeros(labels.shape, dtype=np.float32)
+    for query in numba.prange(len(queries)):
+        for place in range(labels.shape[1]):
+            label = labels[query, place]
+            if label >= 0:
+                total = np.float32(0.0)
+                for j in range(queries.shape[1]):
+                    total += queries[query, j] * np.uint32(np.uint32(bits[label, j]) << np.uint32(16)).view(np.float32)
+                out[query, place] = total
+    return out
 
 
 def rows_of(arrays: Arrays, path: Path) -> LabelRows:

@@ -103,6 +103,10 @@ class ShardedRows(LabelRows):
         found = self.part.products(queries, np.where(inside, labels - self.own.start, -1))
         return ranks.total(torch.from_numpy(found)).numpy()
 
+    def block(self, first: int, last: int) -> np.ndarray:
+        """See :class:`LabelRows`; of all labels."""
+        return self.whole().block(first, last)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`; those of all labels."""
         return {name: self._whole(name, array) for name, array in self.part.arrays().items()}

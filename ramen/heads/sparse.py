@@ -13,9 +13,10 @@ from pathlib import Path
 import numba
 import numpy as np
 import scipy.sparse as sp
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from ramen.files import replacing
+from ramen.mapped import map_tensors
 
 _Arrays = tuple[np.ndarray, ...]
 _BLOCK = 8192  # labels fitted between two reports of progress
@@ -50,7 +51,7 @@ class SparseHead:
     @classmethod
     def load(cls, path: Path) -> SparseHead:
         """What :meth:`save` wrote; the weights come as CSC."""
-        stored = load_file(path)
+        stored = map_tensors(path)
         parts = (stored["data"], stored["indices"], stored["indptr"])
         return cls(sp.csc_matrix(parts, shape=tuple(stored["shape"])), stored["bias"])
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ from safetensors.numpy import load_file, save_file
 
 from ramen.errors import InputError
 from ramen.files import replacing
+from ramen.mapped import StringTable
 
 SETS = ("words", "words+pairs")
 _WORD = re.compile(r"\w+")
+_HEAD = 100  # characters of the file that tell the kind
+_REMEMBERED = 100_000  # words whose column need not be looked up again
 _FIRST = 6  # words of the content that are marked as its first
 
 
@@ -31,7 +35,7 @@ class WordFeatures:
 
     Args:
         kind: ``words`` or ``words+pairs``.
-        names: features, in column order.
+        names: features, in column order, which is sorted.
         idf: float32 (F,).
 
     Example:
@@ -42,9 +46,12 @@ class WordFeatures:
         [[0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, kind: str, names: list[str], idf: np.ndarray) -> None:
+    def __init__(self, kind: str, names: Sequence[str], idf: np.ndarray) -> None:
         self.kind, self.names, self.idf = kind, names, idf
-        self._column = {name: column for column, name in enumerate(names)}
+        if isinstance(names, StringTable):  # mapped: a million names are not read to tag one text
+            self._column: Callable[[str], int | None] = lru_cache(_REMEMBERED)(names.place)
+        else:
+            self._column = {name: column for column, name in enumerate(names)}.get
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,7 +83,7 @@ class WordFeatures:
         columns: list[int] = []
         starts = [0]
         for text in texts:
-            found = map(self._column.get, _features(text, self.kind))
+            found = map(self._column, _features(text, self.kind))
             columns.extend(column for column in found if column is not None)
             starts.append(len(columns))
         shape = (len(starts) - 1, len(self))
@@ -92,15 +99,25 @@ class WordFeatures:
         """Write ``words.json`` and ``words.safetensors`` into a folder, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "words.json") as part:
-            part.write_text(json.dumps({"kind": self.kind, "names": self.names}, ensure_ascii=False), encoding="utf-8")
+            part.write_text(
+                json.dumps({"kind": self.kind, "names": list(self.names)}, ensure_ascii=False), encoding="utf-8"
+            )
         with replacing(folder / "words.safetensors") as part:
             save_file({"idf": self.idf}, part)
 
     @classmethod
-    def load(cls, folder: Path) -> WordFeatures:
-        """What :meth:`save` wrote."""
-        stored = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-        return cls(stored["kind"], stored["names"], load_file(folder / "words.safetensors")["idf"])
+    def load(cls, folder: Path, names: StringTable | None = None) -> WordFeatures:
+        """What :meth:`save` wrote; where an index has the names in a table, they are not read."""
+        idf = load_file(folder / "words.safetensors")["idf"]
+        path = folder / "words.json"
+        if names is not None:
+            with path.open(encoding="utf-8") as file:
+                kind = re.match(r'{"kind": "([^"]*)"', file.read(_HEAD))
+            if kind is None:
+                raise InputError(f"{path}: expected to begin with the kind of the features")
+            return cls(kind[1], names, idf)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return cls(stored["kind"], stored["names"], idf)
 
 
 def _features(text: str, kind: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ramen.errors import InputError, nearest
 from ramen.files import replacing
 from ramen.heads.given import GivenWords
 from ramen.heads.words import WordFeatures
+from ramen.inference.index import Index
 from ramen.scorers.base import Scorer
 from ramen.scorers.ranker import Ranker
 from ramen.scorers.registry import SCORERS
@@ -102,37 +104,57 @@ class Run:
     path: Path
     words: WordFeatures | GivenWords | None
     ranker: Ranker
-    uids: list[str]
-    texts: list[str]
+    uids: Sequence[str]
+    texts: Sequence[str]
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, index: bool = True) -> Run:
     """Read a run folder and check it against its manifest.
+
+    Large arrays are mapped, not read: processes with the same run share them. Where ``ramen index`` has been here, a
+    file whose size and time of change it knows is not hashed again.
+
+    Args:
+        path: the folder.
+        index: use the run's index, where it has one.
 
     Raises:
         InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, a
-            scorer that this version does not know, or one of another number of labels.
+            scorer that this version does not know, or one of another number of labels; an index of another run.
     """
     path = Path(path)
-    names = check_run(path)
+    names = check_run(path, index)
+    known = Index.open(path, digest(path / MANIFEST)) if index else None
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
     weights = json.loads((path / _RANKING).read_text())["weights"]
     words: WordFeatures | GivenWords | None = None
     if GivenWords.is_in(path / "words"):
         words = GivenWords.load(path / "words")
     elif (path / "words").is_dir():
-        words = WordFeatures.load(path / "words")
-    with gzip.open(path / _LABELS, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+        words = WordFeatures.load(path / "words", known.strings("words") if known else None)
+    uids, texts = (known.strings("uids"), known.strings("texts")) if known else _read_labels(path / _LABELS)
     for name, scorer in scorers.items():
-        if scorer.n_labels != len(rows):
+        if scorer.n_labels != len(uids):
             raise InputError(
-                f"{path / 'scorers' / name}: of {scorer.n_labels} labels, expected {len(rows)} as in {_LABELS}"
+                f"{path / 'scorers' / name}: of {scorer.n_labels} labels, expected {len(uids)} as in {_LABELS}"
             )
-    return Run(path, words, Ranker(scorers, weights), [row["uid"] for row in rows], [row["text"] for row in rows])
+    if known:
+        known.attach(scorers)
+    return Run(path, words, Ranker(scorers, weights), uids, texts)
 
 
-def check_run(path: Path) -> list[str]:
+def _read_labels(path: Path) -> tuple[list[str], list[str]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [row["uid"] for row in rows], [row["text"] for row in rows]
+
+
+def files_of(run: Path) -> dict[str, str]:
+    """Digests of a run's files, by their path in it, as its manifest has them."""
+    return dict(json.loads((run / MANIFEST).read_text())["blake2b"])
+
+
+def check_run(path: Path, index: bool = True) -> list[str]:
     """Check a run folder against its manifest and return the names of its scorers; see :func:`load_run`."""
     if not path.is_dir():
         raise InputError(f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing'}")
@@ -159,7 +181,10 @@ def check_run(path: Path) -> list[str]:
             )
     if not names:
         raise InputError(f"{path / MANIFEST}: lists no scorer, expected one or more of {', '.join(SCORERS)}")
-    for name, wanted in hashes.items():
+    known = Index.open(path, digest(path / MANIFEST)) if index else None
+    for name, wanted in (hashes | known.own_files() if known else hashes).items():
+        if known and (path / name).is_file() and known.is_unchanged(path, name, wanted):
+            continue
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")
         if digest(path / name) != wanted:

@@ -83,7 +83,7 @@ def rankings(
     tagger = Tagger.load(run)
     dataset = with_texts(dataset, text or trained_on(run))
     ranker = tagger.run.ranker
-    if tagger.run.uids != dataset.labels.uids:
+    if list(tagger.run.uids) != dataset.labels.uids:
         raise InputError(
             f"{run}: was trained on other labels ({len(tagger.run.uids)}) than {dataset.path} has ({dataset.n_labels})"
         )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer
+
+from ramen.mapped import map_tensors
 
 _BATCH = 1024
 
@@ -33,7 +34,8 @@ class StaticFolder:
             return None
         home = folder / modules[0]["path"]
         return cls(
-            Tokenizer.from_file(str(home / "tokenizer.json")), load_file(home / "model.safetensors")["embedding.weight"]
+            Tokenizer.from_file(str(home / "tokenizer.json")),
+            map_tensors(home / "model.safetensors")["embedding.weight"],
         )
 
     def encode(self, texts: list[str]) -> np.ndarray:

@@ -50,13 +50,17 @@ class Tagger:
         self.run, self.encoder = run, encoder
 
     @classmethod
-    def load(cls, run: str | Path) -> Tagger:
+    def load(cls, run: str | Path, index: bool = True) -> Tagger:
         """Read a run folder.
+
+        Args:
+            run: the folder.
+            index: propose by its index, where ``ramen index`` has made one.
 
         Raises:
             InputError: no finished run there, or one of its files is missing or altered.
         """
-        loaded = load_run(run)
+        loaded = load_run(run, index)
         if isinstance(loaded.words, GivenWords):
             return cls(loaded, None)
         static = StaticFolder.open(loaded.path / "encoder")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from safetensors.numpy import load_file
 
 from ramen.files import replacing
+from ramen.mapped import map_tensors
 from ramen.mining.inverted import InvertedIndex
-from ramen.mining.nearest import nearest
+from ramen.mining.nearest import nearest, products
+from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
 
@@ -23,13 +24,18 @@ class Neighbours(Scorer):
         targets: CSR (N, L).
         k: points that vote.
         temperature: of the softmax over the k cosines; it may be changed at any time.
+
+    Attributes:
+        index: of the points, by which the nearest are found; None for an exact search.
     """
+
+    index: SignIndex | None = None
 
     def __init__(self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float) -> None:
         self.vectors, self.targets = np.ascontiguousarray(vectors, dtype=np.float32), targets
         self.k, self.temperature = min(k, len(vectors)), temperature
         self.n_labels = targets.shape[1]
-        self._labels_of = InvertedIndex(sp.csr_matrix(targets.T, dtype=np.float32))
+        self._labels_of = InvertedIndex(sp.csc_matrix(targets.T, dtype=np.float32))
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels of the k points only."""
@@ -39,10 +45,16 @@ class Neighbours(Scorer):
         """See :class:`Scorer`."""
         return self._labels_of.scores(self._shares(queries), labels)
 
+    def near(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest points of each query, int64 (B, k), and their cosines, best first."""
+        if self.index is None:
+            return nearest(vectors, self.vectors, self.k)
+        return self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
+
     def _shares(self, queries: Queries) -> sp.csr_matrix:
         """What each near point's vote counts, CSR (B, N)."""
         if self not in queries.memory:
-            queries.memory[self] = nearest(queries.vectors, self.vectors, self.k)
+            queries.memory[self] = self.near(queries.vectors)
         rows, cosines = queries.memory[self]
         shares = np.exp((cosines - cosines[:, :1]) / self.temperature)
         shares /= shares.sum(1, keepdims=True)
@@ -60,7 +72,7 @@ class Neighbours(Scorer):
     @classmethod
     def load(cls, folder: Path) -> Neighbours:
         """See :class:`Scorer`."""
-        stored, votes = load_file(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
+        stored, votes = map_tensors(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
         parts = (np.ones(len(stored["indices"]), dtype=np.float32), stored["indices"], stored["indptr"])
         targets = sp.csr_matrix(parts, shape=(len(stored["vectors"]), votes["labels"]))
         return cls(stored["vectors"], targets, votes["k"], votes["temperature"])

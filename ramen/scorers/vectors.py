@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from ramen.heads.rows import DenseRows, LabelRows, rows_of
+from ramen.mapped import map_tensors
+from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
 
@@ -16,7 +17,12 @@ class LabelVectors(Scorer):
 
     Args:
         rows: the w_l, or float32 (L, d).
+
+    Attributes:
+        index: of the rows, by which it proposes; None for an exact search.
     """
+
+    index: SignIndex | None = None
 
     def __init__(self, rows: LabelRows | np.ndarray) -> None:
         self.rows = rows if isinstance(rows, LabelRows) else DenseRows(rows)
@@ -26,7 +32,8 @@ class LabelVectors(Scorer):
         """See :class:`Scorer`."""
         kept = queries.memory.setdefault(self, {})
         if k not in kept:
-            kept[k] = self.rows.top(queries.vectors, k)
+            index, rows = self.index, self.rows
+            kept[k] = index.top(queries.vectors, k, rows.products) if index else rows.top(queries.vectors, k)
         return kept[k]
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
@@ -41,4 +48,4 @@ class LabelVectors(Scorer):
     def load(cls, folder: Path) -> LabelVectors:
         """What :meth:`save` wrote."""
         path = folder / "vectors.safetensors"
-        return cls(rows_of(load_file(path), path))
+        return cls(rows_of(map_tensors(path), path))

@@ -10,7 +10,7 @@ import pytest
 from ramen._version import __version__
 
 VERBS = [
-    *[("data", "prepare"), ("data", "check"), ("train",), ("plan",), ("eval",), ("tag",), ("export",)],
+    *[("data", "prepare"), ("data", "check"), ("train",), ("plan",), ("eval",), ("index",), ("tag",), ("export",)],
     *[("cache", "show"), ("cache", "clear")],
 ]
 

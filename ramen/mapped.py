@@ -1,0 +1,98 @@
+"""Reading files without loading them: processes share the pages, and opening a gigabyte takes a millisecond."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from ramen.errors import InputError
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+
+
+def map_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, each a view of the mapped file.
+
+    Who writes into one gets a copy of the page; the file stays. (Arrays that refuse writing would make numba compile
+    every kernel twice.)
+
+    Raises:
+        InputError: not a safetensors file, a type that numpy lacks, or a file cut short.
+
+    Example:
+        ``map_tensors(Path("run/scorers/head/vectors.safetensors"))["vectors"][5]`` reads one row.
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        if size < 8:
+            raise InputError(f"{path}: {size} bytes, expected a safetensors file")
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = 8 + int.from_bytes(pages[:8], "little")
+    try:
+        header = json.loads(pages[8:start])
+        header.pop("__metadata__", None)
+        return {name: _view(pages, start, **entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a safetensors file, or one cut short") from error
+
+
+def _view(pages: mmap.mmap, start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    first, last = data_offsets
+    kind, count = np.dtype(_DTYPES[dtype]), int(np.prod(shape, dtype=np.int64))
+    if count * kind.itemsize != last - first:
+        raise ValueError("a shape that its bytes do not fit")
+    if not count:
+        return np.empty(shape, kind)
+    return np.frombuffer(pages, kind, count, start + first).reshape(shape)
+
+
+class StringTable(Sequence[str]):
+    """Many strings, end to end in UTF-8: read where they are wanted, never all of them.
+
+    Args:
+        text: uint8, all strings.
+        ends: int64 (n,), where each ends.
+
+    Example:
+        >>> table = StringTable.of(["apple", "pear", ""])
+        >>> table[1], len(table), table.place("pear"), table.place("plum")
+        ('pear', 3, 1, None)
+    """
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
+        self.text, self.ends = text, ends
+
+    @classmethod
+    def of(cls, strings: Iterable[str]) -> StringTable:
+        """A table in memory."""
+        parts = [string.encode("utf-8", "surrogatepass") for string in strings]
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(parts), dtype=np.uint8), ends)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        start = self.ends[place - 1] if place else 0
+        return self.text[start : self.ends[place]].tobytes().decode("utf-8", "surrogatepass")
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def place(self, string: str) -> int | None:
+        """Where a string is, in a table that is sorted; None where it is not."""
+        at = bisect_left(self, string)
+        return at if at < len(self) and self[at] == string else None
