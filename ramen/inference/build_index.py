@@ -38,7 +38,7 @@ class Indexed:
         name: of the scorer.
         rows: that it searches.
         candidates: of a query, for exact scores; 0 where it looks at every row.
-        recall: of its ten best, on a sample of queries.
+        recall: of its ten best, of neighbours all that vote, on a sample of queries.
         milliseconds, exact_milliseconds: median of a query by the index, and without.
     """
 
@@ -137,9 +137,9 @@ def _index(
     if n < min_rows or not n:
         return None, Indexed(name, n)
     if isinstance(scorer, Neighbours):
-        vectors, k = scorer.vectors, max(_K, scorer.k)
+        vectors, k = scorer.vectors, scorer.k  # all that vote
         exactly: Products = lambda asked, rows: products(asked, vectors, rows)  # noqa: E731
-        exact, _ = nearest(queries, vectors, min(_K, n))
+        exact, _ = nearest(queries, vectors, k)
         index = SignIndex.build(n, dim, lambda first, last: vectors[first:last])
         search: Callable[[np.ndarray], object] = lambda asked: nearest(asked, vectors, k)  # noqa: E731
     else:

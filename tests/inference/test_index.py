@@ -33,9 +33,8 @@ def test_labels_are_those_of_an_exact_search(indexed, planted):
     assert [scorer.index is not None for scorer in ours.run.ranker.scorers.values() if hasattr(scorer, "index")]
     for found, expected in zip(ours.tag(texts), exact.tag(texts), strict=True):
         assert [label["uid"] for label in found] == [label["uid"] for label in expected]
-        np.testing.assert_allclose(
-            [x["score"] for x in found], [x["score"] for x in expected], atol=1e-3
-        )  # a far neighbour may be missed
+        # A far neighbour may be missed, with its vote.
+        np.testing.assert_allclose([x["score"] for x in found], [x["score"] for x in expected], atol=5e-3)
 
 
 def test_words_of_the_table_are_those_of_the_file(indexed):
