@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   ramen tag runs/planted "lead acid battery charger"
-  ramen tag runs/planted --k 3 < titles.txt > tags.jsonl
+  ramen tag runs/planted --k 3 --precision 0.9 < titles.txt > tags.jsonl
 """
 
 BATCH = 256
@@ -42,11 +42,18 @@ def tag(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, the lines of stdin.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="Labels per text.")] = 5,
+    k: Annotated[int, typer.Option("--k", min=1, help="Labels per text, at most.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave out labels of a lower probability.")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Leave out labels so that this share of validation's answers was right.")
+    ] = None,
 ) -> None:
     """Tag texts with a run.
 
-    Prints one JSON object per text, in order: {"text": ..., "labels": [{"uid", "text", "score"}, ...]}.
+    Prints one JSON object per text, in order: {"text": ..., "labels": [{"uid", "text", "score", "probability"}, ...]};
+    with --threshold or --precision a text may have none. A run of too few validation points has no probabilities.
 
     A text that is blank, not UTF-8 or too long does not stop the others: {"text": ..., "error": ...} stands in its
     place, stderr names it (the first 10, then a count), and the exit code is 2 at the end.
@@ -54,13 +61,14 @@ def tag(
     from ramen import Tagger
 
     tagger = Tagger.load(run)
+    lowest = tagger.threshold(threshold, precision) or None
     if not texts and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")
     source = _arguments(texts) if texts else _lines(sys.stdin.buffer)
     out = sys.stdout.buffer
     n = n_bad = 0
     for batch in batches(source, BATCH):
-        for entry, answer in zip(batch, _answers(tagger, batch, k), strict=True):
+        for entry, answer in zip(batch, _answers(tagger, batch, k, lowest), strict=True):
             if "error" in answer:
                 n_bad += 1
                 if n_bad <= MAX_NAMED:
@@ -81,19 +89,19 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _answers(tagger: Tagger, batch: list[Entry], k: int) -> list[dict[str, Any]]:
+def _answers(tagger: Tagger, batch: list[Entry], k: int, lowest: float | None) -> list[dict[str, Any]]:
     """``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
     good = [entry.text for entry in batch if not entry.problem]
     try:
-        tagged = iter([{"labels": labels} for labels in tagger.tag(good, k=k)] if good else [])
+        tagged = iter([{"labels": labels} for labels in tagger.tag(good, k, lowest)] if good else [])
     except InputError:  # one text is refused, and the others with it
-        tagged = iter([_alone(tagger, text, k) for text in good])
+        tagged = iter([_alone(tagger, text, k, lowest) for text in good])
     return [{"error": entry.problem} if entry.problem else next(tagged) for entry in batch]
 
 
-def _alone(tagger: Tagger, text: str, k: int) -> dict[str, Any]:
+def _alone(tagger: Tagger, text: str, k: int, lowest: float | None) -> dict[str, Any]:
     try:
-        return {"labels": tagger.tag([text], k=k)[0]}
+        return {"labels": tagger.tag([text], k, lowest)[0]}
     except InputError as error:
         return {"error": str(error).removeprefix("text 1: ")}
 

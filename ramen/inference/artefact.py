@@ -18,6 +18,7 @@ from ramen.heads.given import GivenWords
 from ramen.heads.words import WordFeatures
 from ramen.inference.index import Index
 from ramen.scorers.base import Scorer
+from ramen.scorers.calibration import Calibration
 from ramen.scorers.ranker import Ranker
 from ramen.scorers.registry import SCORERS
 
@@ -38,6 +39,7 @@ def save_run(
     weights: dict[str, float],
     labels: Texts,
     metrics: dict[str, Any],
+    calibration: dict[str, list[float]] | None = None,
 ) -> None:
     """Write a run into its folder; the manifest goes last and makes it a whole run.
 
@@ -49,6 +51,7 @@ def save_run(
         weights: of the scorers in the joint ranking.
         labels: uids and titles.
         metrics: for ``metrics.json``.
+        calibration: of the joint scores, as :meth:`Calibration.facts` gives it.
     """
     for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -62,7 +65,7 @@ def save_run(
         (out / "scorers" / name).mkdir(parents=True)
         scorer.save(out / "scorers" / name)
     with replacing(out / _RANKING) as part:
-        part.write_text(json.dumps({"weights": weights}, indent=1) + "\n")
+        part.write_text(json.dumps({"weights": weights, "calibration": calibration}, indent=1) + "\n")
     with (
         replacing(out / _LABELS) as part,
         part.open("wb") as raw,
@@ -99,6 +102,7 @@ class Run:
         words: features of exact words, or None where no scorer reads them; of a run without encoder the given ones.
         ranker: the scorers and their weights.
         uids, texts: of the labels.
+        calibration: probabilities of the joint scores; None where validation had too few points for any.
     """
 
     path: Path
@@ -106,6 +110,7 @@ class Run:
     ranker: Ranker
     uids: Sequence[str]
     texts: Sequence[str]
+    calibration: Calibration | None = None
 
 
 def load_run(path: str | Path, index: bool = True) -> Run:
@@ -126,7 +131,8 @@ def load_run(path: str | Path, index: bool = True) -> Run:
     names = check_run(path, index)
     known = Index.open(path, digest(path / MANIFEST)) if index else None
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
-    weights = json.loads((path / _RANKING).read_text())["weights"]
+    ranking = json.loads((path / _RANKING).read_text())
+    calibration = Calibration.read(ranking.get("calibration"))
     words: WordFeatures | GivenWords | None = None
     if GivenWords.is_in(path / "words"):
         words = GivenWords.load(path / "words")
@@ -140,7 +146,7 @@ def load_run(path: str | Path, index: bool = True) -> Run:
             )
     if known:
         known.attach(scorers)
-    return Run(path, words, Ranker(scorers, weights), uids, texts)
+    return Run(path, words, Ranker(scorers, ranking["weights"]), uids, texts, calibration)
 
 
 def _read_labels(path: Path) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
+from ramen.scorers.calibration import reliability
 from ramen.scorers.ranker import Ranker
 
 CUT_OFFS = (1, 3, 5, 10)
+_CALIBRATED = 10  # labels a text whose probabilities are measured
 DEEP = 100  # where recall alone is measured, too: what a first stage would hand on
 
 
@@ -41,9 +44,10 @@ def evaluate(
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
         "intervals": {"P@1": [low, high], ...}, "frequency": groups of labels from rare to frequent and what they add to
-        P@5, "points": number of test points}``, and of a published set its ``"published"`` figures, and a ``"warning"``
-        where its card has other A and B: the joint ranking under ``"test"``, each scorer alone under its name.
-        With ``scorer`` its figures are under ``"test"`` and its name under ``"scorer"``.
+        P@5, "points": number of test points}``, of a run with probabilities ``"calibration"``, of a published set its
+        ``"published"`` figures, and a ``"warning"`` where its card has other A and B: the joint ranking under
+        ``"test"``, each scorer alone under its name. With ``scorer`` its figures are under ``"test"`` and its name
+        under ``"scorer"``.
 
     Raises:
         InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
@@ -61,19 +65,40 @@ def keep(run: str | Path, figures: dict[str, Any], scorer: str | None = None, te
         write_metrics(Path(run), figures)
 
 
-def measured(ranked: dict[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
+class Rankings(dict[str, np.ndarray]):
+    """Labels by system, as :func:`rankings` gives them.
+
+    Attributes:
+        probabilities: float64 (N, 10), of the joint ranking's first ten; None of a run without.
+    """
+
+    probabilities: np.ndarray | None = None
+
+
+def measured(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
     """The figures of :func:`evaluate` from what :func:`rankings` gives."""
     alone = {name: figures_of(labels, dataset) for name, labels in ranked.items() if name}
     return {
         "test": figures_of(ranked[""], dataset),
         **({"scorers": alone} if scorer is None and alone else {} if scorer is None else {"scorer": scorer}),
         **facts_of(ranked[""], dataset),
+        **calibration_of(ranked, dataset),
     }
 
 
-def rankings(
-    run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None
-) -> dict[str, np.ndarray]:
+def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
+    """``{"calibration": {"ECE": percent, "pairs": number, "bins": [...]}}`` of ten labels a text; {} for none."""
+    probabilities = getattr(ranked, "probabilities", None)
+    if probabilities is None:
+        return {}
+    labels = ranked[""][:, : probabilities.shape[1]]
+    rows, places = np.nonzero(labels >= 0)
+    right = np.asarray(dataset.test_targets[rows, labels[rows, places]]).ravel() > 0
+    error, bins = reliability(probabilities[rows, places], right)
+    return {"calibration": {"ECE": 100.0 * error, "pairs": len(rows), "bins": bins}}
+
+
+def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None) -> Rankings:
     """Labels of every test point, best first, int64 (N, 100), -1 for none: joint under ``""``, and by each scorer.
 
     Arguments and errors as of :func:`evaluate`.
@@ -94,8 +119,11 @@ def rankings(
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
     asked = dataset.test.joined() if tagger.encoder is not None else given_features(dataset).test
-    ranked = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
-    return {name: padded(labels) for name, labels in ranked.items()}
+    ranked, scores = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
+    found = Rankings({name: padded(labels) for name, labels in ranked.items()})
+    if scorer is None and tagger.run.calibration is not None:
+        found.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
+    return found
 
 
 def padded(labels: np.ndarray) -> np.ndarray:

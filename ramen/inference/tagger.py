@@ -85,22 +85,29 @@ class Tagger:
             raise InputError(f"{self.run.path}: found a matrix, expected texts, as this run has an encoder")
         return Queries(self.encode(texts), None if words is None else words.transform(texts))
 
-    def tag(self, texts: list[str], k: int = 5) -> list[list[dict[str, Any]]]:
+    def tag(
+        self, texts: list[str], k: int = 5, threshold: float | None = None, precision: float | None = None
+    ) -> list[list[dict[str, Any]]]:
         r"""The best labels of each text, best first.
 
         Args:
             texts: one string each; a title and a longer text go as ``title\ncontent``. For a run over given bags of
                 words ``feature:value feature:value``.
             k: labels a text; fewer come back when the run has fewer to offer.
+            threshold: labels of a lower probability are left out, so that a text may come back with none; 0 to 1.
+            precision: the threshold from which so large a share of validation's answers was right, above 0 to 1.
 
         Returns:
-            For each text a list of ``{"uid": str, "text": str, "score": float}``. Scores order the labels of one text;
-            they are no probabilities.
+            For each text a list of ``{"uid": str, "text": str, "score": float, "probability": float}``. Scores order
+            the labels of one text; probabilities are chances of being right, as validation counted them, and missing
+            where it had too few points.
 
         Raises:
             InputError: k below 1 or no whole number, a text that is empty, no Unicode, or of more than a million
-                characters.
+                characters; a threshold or a precision of a run without probabilities, both at once, or one out of
+                range.
         """
+        lowest = self.threshold(threshold, precision)
         if isinstance(texts, str):
             raise InputError("texts: expected a list of texts, found one string")
         if not isinstance(k, int | np.integer) or k < 1:
@@ -117,11 +124,38 @@ class Tagger:
         if not texts:
             return []
         indices, scores = self.run.ranker.rank(self.queries(texts), k)
+        known = self.run.calibration
+        if known is None:
+            chances = np.ones_like(scores)
+        else:
+            chances = known.of(scores)
         return [
             [
-                {"uid": self.run.uids[label], "text": self.run.texts[label], "score": float(score)}
-                for label, score in zip(row_indices, row_scores, strict=True)
-                if label >= 0
+                {
+                    "uid": self.run.uids[label],
+                    "text": self.run.texts[label],
+                    "score": float(score),
+                    **({} if known is None else {"probability": float(chance)}),
+                }
+                for label, score, chance in zip(*row, strict=True)
+                if label >= 0 and chance >= lowest
             ]
-            for row_indices, row_scores in zip(indices, scores, strict=True)
+            for row in zip(indices, scores, chances, strict=True)
         ]
+
+    def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
+        """The lowest probability that is told, 0 for all; arguments and errors as of :meth:`tag`."""
+        if threshold is None and precision is None:
+            return 0.0
+        if threshold is not None and precision is not None:
+            raise InputError("threshold and precision: expected one of the two")
+        if self.run.calibration is None:
+            raise InputError(
+                f"{self.run.path}: has no probabilities: validation had too few points, or an older version trained it"
+            )
+        if precision is not None:
+            return self.run.calibration.threshold(precision)
+        assert threshold is not None
+        if not 0 <= threshold <= 1:
+            raise InputError(f"threshold {threshold}: expected 0 to 1")
+        return threshold

@@ -78,6 +78,23 @@ def curves(
     return panel
 
 
+def diagonal(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], None]:
+    """Shares that were right over what was said, both 0 to 1, with the line where they agree."""
+
+    def panel(axes: Axes) -> None:
+        said, right = ([one[key] for one in bins] for key in ("probability", "right"))
+        most = max((one["pairs"] for one in bins), default=1)
+        axes.plot([0, 1], [0, 1], color="#999999", linestyle=":")
+        axes.plot(said, right, color=_COLOURS[0])
+        axes.scatter(said, right, [10 + 150 * one["pairs"] / most for one in bins], color=_COLOURS[0], zorder=3)
+        axes.set_xlabel("probability")
+        axes.set_ylabel("share right")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+
+    return panel
+
+
 def ranked_counts(counts: np.ndarray, x: str, y: str) -> Callable[[Axes], None]:
     """Counts from the largest to the smallest, both axes by logarithm; those of 0 are left out."""
 

@@ -12,7 +12,7 @@ from ramen.data.dataset import Dataset, Texts, join_fields
 from ramen.metrics import by_frequency, inverse_propensity, report
 from ramen.metrics.report import METRICS
 from ramen.pages.page import Answer, Page, Part, write_page
-from ramen.pages.plots import check_plots, curves, drawn
+from ramen.pages.plots import check_plots, curves, diagonal, drawn
 
 SIDE_BY_SIDE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
 _DEEPEST = 10  # the curves end there
@@ -51,6 +51,8 @@ def write_report_page(
     parts += [_curves(named, dataset), _frequency(named, dataset)]
     if figures.get("scorers"):
         parts.append(_scorers(figures))
+    if "calibration" in figures:
+        parts.append(_calibration(figures["calibration"]))
     parts.append(_answers(ranked[""], dataset))
     write_page(Path(path), Page(title, f"{points}; {constants}.", parts))
 
@@ -132,6 +134,15 @@ def _scorers(figures: Mapping[str, Any]) -> Part:
     systems = {"joined": figures["test"], **figures["scorers"]}
     rows = [[name, *(f"{one[metric]:.2f}" for metric in SIDE_BY_SIDE)] for name, one in systems.items()]
     return Part("Scorers side by side", text="Each alone, and joined.", head=["", *SIDE_BY_SIDE], rows=rows)
+
+
+def _calibration(found: Mapping[str, Any]) -> Part:
+    text = (
+        f"Ten labels of every text, by the probability that was told of them: expected calibration error "
+        f"{found['ECE']:.2f} points over {found['pairs']:,} pairs. On the diagonal as many are right as was said; "
+        "areas of the dots are pairs."
+    )
+    return Part("Probabilities", text=text, plot=drawn(diagonal(found["bins"])), alt="Reliability: share right by bin.")
 
 
 def _answers(ranked: np.ndarray, dataset: Dataset) -> Part:

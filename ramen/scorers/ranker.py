@@ -151,18 +151,24 @@ class Ranker:
                 indices[short[part]], values[short[part]] = gathered.joined(self.weights, k, fill=True)
         return indices, values
 
-    def rank_each(self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None) -> dict[str, np.ndarray]:
+    def rank_each(
+        self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Labels of the joint ranking under ``""`` and of each scorer alone under its name, int64 (B, min(k, L)).
 
         See :meth:`rank`.
+
+        Returns:
+            These, and the scores of the joint ranking, float32 (B, min(k, L)).
         """
         k = min(k, self.n_labels)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
         found = {name: np.full((len(queries), k), -1, np.int64) for name in ("", *self.scorers)}
         for part, gathered in self._gather(self.scorers, queries, k, filtered):
-            found[""][part] = gathered.joined(self.weights, k)[0]
+            found[""][part], scores[part] = gathered.joined(self.weights, k)
             for name in self.scorers:
                 found[name][part] = gathered.alone(name, k)[0]
-        return found
+        return found, scores
 
     def _gather(
         self, scorers: Mapping[str, Scorer], queries: Queries, k: int, filtered: sp.csr_matrix | None

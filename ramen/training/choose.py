@@ -12,9 +12,10 @@ from ramen import ranks
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries, Scorer
-from ramen.scorers.ranker import Gathered
+from ramen.scorers.ranker import CANDIDATES, Gathered
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
+from ramen.training.calibrate import calibrate
 from ramen.training.fit import Choice, Fitter
 from ramen.training.grid import SparseChoice, as_set, search_sparse
 from ramen.training.validation import GAIN, Validation
@@ -46,7 +47,14 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     if edges:
         log(stage="choose", note=f"chosen at the edge of its range: {', '.join(edges)}")
     weights = {name: round(weight, 4) for name, weight in search.best.weights.items()}
-    choice = Choice(weights, search.epochs, search.voters.temperature, search.sparse_choice, labels=search.labels)
+    choice = Choice(
+        weights,
+        search.epochs,
+        search.voters.temperature,
+        search.sparse_choice,
+        labels=search.labels,
+        calibration=search.calibration(weights),
+    )
     return choice, search.best.figures
 
 
@@ -135,6 +143,12 @@ class _Search:
             self.scorers["sparse"] = scorer
         else:
             self.features = None
+
+    def calibration(self, weights: dict[str, float]) -> dict[str, Any] | None:
+        """Probabilities of the scores that these weights give."""
+        gathered = self.validation.gather(self.scorers, self._asked(self.features))
+        found = ranks.first_value(lambda: calibrate(*gathered.joined(weights, CANDIDATES), self.validation.truth))
+        return found and found.facts()
 
     def start(self) -> None:
         """The label vectors from which the dense head starts: those that rank best by themselves, or the first."""

@@ -188,6 +188,7 @@ class Choice:
         lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
         walks: whether the graphs are densified.
         labels: vectors from which the dense head starts, where there is a choice.
+        calibration: probabilities of the joint scores (:meth:`Calibration.facts`); None for too few points.
     """
 
     weights: dict[str, float]
@@ -197,3 +198,4 @@ class Choice:
     lambdas: Lambdas = field(default_factory=dict)
     walks: bool = False
     labels: str = ""
+    calibration: dict[str, list[float]] | None = None

@@ -100,6 +100,8 @@ def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     weights = {name: choice.weights[name] for name in scorers}
     if not ranks.is_first():
         return
-    metrics = {"chosen": asdict(choice), "validation": figures}
-    save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics)
+    chosen = asdict(choice)
+    calibration = chosen.pop("calibration")
+    metrics = {"chosen": chosen, "validation": figures}
+    save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics, calibration)
     shutil.rmtree(out / CHECKPOINTS)

@@ -250,6 +250,8 @@ def _save(fitter: Fitter, encoder: Encoder, choice: Choice, figures: dict[str, f
     weights = {name: choice.weights[name] for name in scorers}
     if not ranks.is_first():
         return
-    metrics = {"chosen": asdict(choice), "validation": figures}
-    save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics)
+    chosen = asdict(choice)
+    calibration = chosen.pop("calibration")
+    metrics = {"chosen": chosen, "validation": figures}
+    save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics, calibration)
     shutil.rmtree(out / CHECKPOINTS)

@@ -15,10 +15,13 @@ class Tagger:
     @classmethod
     def load(cls, run):
         return cls()
-    def tag(self, texts, k=5):
+    def threshold(self, threshold, precision):
+        return threshold or precision or 0.0
+    def tag(self, texts, k=5, threshold=None):
         if "refused" in texts:
             raise InputError(f"text {texts.index('refused') + 1}: refused")
-        return [[{"uid": f"u{i}", "text": text[::-1], "score": 1.0 / (i + 1)} for i in range(k)] for text in texts]
+        tagged = [[{"uid": f"u{i}", "text": text[::-1], "score": 1.0 / (i + 1)} for i in range(k)] for text in texts]
+        return [[label for label in labels if label["score"] >= (threshold or 0)] for labels in tagged]
 ramen.Tagger = Tagger
 """
 
@@ -33,6 +36,12 @@ def test_arguments_become_one_json_line_each(ramen):
         {"uid": "u1", "text": "eßörg", "score": 0.5},
     ]
     assert "größe" in done.stdout  # not \\u escapes
+
+
+@pytest.mark.parametrize("option", ["--threshold", "--precision"])
+def test_labels_below_the_threshold_are_left_out(ramen, option):
+    done = ramen("tag", "r", "--k", 4, option, "0.5", "abc", code=TAGGER)
+    assert [len(json.loads(line)["labels"]) for line in done.stdout.splitlines()] == [2]
 
 
 def test_stdin_is_read_line_by_line(ramen):

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 import ramen
 from ramen.errors import InputError
-from ramen.inference.artefact import write_metrics
+from ramen.inference.artefact import digest, write_metrics
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
 
@@ -34,10 +34,54 @@ def test_labels_of_the_run_best_first(tagger, planted):
     assert len(tagged) == len(TEXTS)
     for found in tagged:
         assert len({label["uid"] for label in found}) == 7
-        assert all(set(label) == {"uid", "text", "score"} and titles[label["uid"]] == label["text"] for label in found)
+        keys = {"uid", "text", "score", "probability"}
+        assert all(set(label) == keys and titles[label["uid"]] == label["text"] for label in found)
+        chances = [label["probability"] for label in found]
+        assert chances == sorted(chances, reverse=True) and 0 <= chances[-1] <= chances[0] <= 1
         scores = [label["score"] for label in found]
         assert all(type(score) is float for score in scores) and scores == sorted(scores, reverse=True)
     json.dumps(tagged)
+
+
+def test_a_threshold_leaves_out_and_a_precision_is_one(tagger, planted):
+    texts = ramen.load_dataset(planted).test.joined()[:40]
+    whole = tagger.tag(texts)
+    middle = sorted(label["probability"] for labels in whole for label in labels)[100]
+    for labels, kept in zip(whole, tagger.tag(texts, threshold=middle), strict=True):
+        assert kept == [label for label in labels if label["probability"] >= middle]
+    assert [] in tagger.tag(texts, threshold=1.0)
+    known = tagger.run.calibration
+    reached = known.precisions[len(known.precisions) // 2]
+    assert tagger.tag(texts, precision=reached) == tagger.tag(texts, threshold=known.threshold(reached))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"threshold": 1.5}, "threshold 1.5: expected 0 to 1"),
+        ({"threshold": float("nan")}, "threshold nan: expected 0 to 1"),
+        ({"precision": 0}, "precision 0: expected above 0, at most 1"),
+        ({"precision": 1.0}, "precision 1.0: validation came to 0."),
+        ({"precision": 0.5, "threshold": 0.5}, "threshold and precision: expected one of the two"),
+    ],
+)
+def test_wrong_thresholds(tagger, asked, message):
+    with pytest.raises(InputError, match=message):
+        tagger.tag(["x"], **asked)
+
+
+def test_a_run_without_probabilities_says_so(run):
+    ranking = run / "ranking.json"
+    stored = json.loads(ranking.read_text())
+    del stored["calibration"]  # as an older version wrote it
+    ranking.write_text(json.dumps(stored))
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["blake2b"]["ranking.json"] = digest(ranking)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    tagger = ramen.Tagger.load(run)
+    assert set(tagger.tag(["x"])[0][0]) == {"uid", "text", "score"}
+    with pytest.raises(InputError, match="has no probabilities: validation had too few points"):
+        tagger.tag(["x"], threshold=0.5)
 
 
 def test_no_texts_and_more_labels_than_there_are(tagger):

@@ -83,7 +83,7 @@ def test_filtered_labels_leave_room_for_others(scorers, ask, monkeypatch):
 def test_each_is_what_rank_gives_alone(scorers, ask):
     queries = ask(np.random.default_rng(0))
     weights = {**WEIGHTS[0], "head": 0.0}
-    found = Ranker(scorers, weights).rank_each(queries, 5)
+    found = Ranker(scorers, weights).rank_each(queries, 5)[0]
     assert set(found) == {"", *scorers}
     np.testing.assert_array_equal(found[""], Ranker(scorers, weights).rank(queries, 5)[0])
     for name in scorers:

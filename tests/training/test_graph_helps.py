@@ -14,7 +14,7 @@ def recalls(dataset, run):
     """R@10 of the run, and of its encoder alone, in percent."""
     tagger = ramen.Tagger.load(run)
     queries = tagger.queries(dataset.test.joined())
-    found = tagger.run.ranker.rank_each(queries, 10)
+    found = tagger.run.ranker.rank_each(queries, 10)[0]
     return [100 * recall(found[name], dataset.test_targets, k=10)[-1] for name in ("", "encoder")]
 
 
