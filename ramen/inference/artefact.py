@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ramen.data.dataset import Texts
 from ramen.errors import InputError, nearest
 from ramen.files import replacing
 from ramen.heads.given import GivenWords
 from ramen.heads.words import WordFeatures
 from ramen.inference.index import Index
-from ramen.scorers.base import Scorer
+from ramen.scorers.base import Scorer, save_tensors
 from ramen.scorers.calibration import Calibration
 from ramen.scorers.ranker import Ranker
 from ramen.scorers.registry import SCORERS
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FORMAT = 2
 _PARTS = ("encoder", "words", "scorers")  # folders whose files the manifest vouches for
+MAPS = "label_maps.safetensors"
 _RANKING, _LABELS = "ranking.json", "labels.jsonl.gz"
 
 
@@ -40,6 +43,7 @@ def save_run(
     labels: Texts,
     metrics: dict[str, Any],
     calibration: dict[str, list[float]] | None = None,
+    maps: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Write a run into its folder; the manifest goes last and makes it a whole run.
 
@@ -52,6 +56,7 @@ def save_run(
         labels: uids and titles.
         metrics: for ``metrics.json``.
         calibration: of the joint scores, as :meth:`Calibration.facts` gives it.
+        maps: from a label's text to its part of every scorer, for labels that are added later; None where none can be.
     """
     for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -74,8 +79,11 @@ def save_run(
         for uid, title in zip(labels.uids, labels.titles, strict=True):
             file.write((json.dumps({"uid": uid, "text": title}, ensure_ascii=False) + "\n").encode())
     write_metrics(out, metrics)
+    if maps is not None:
+        save_tensors(out / MAPS, maps)
     files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
-    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, out / _RANKING, out / _LABELS]}
+    others = [out / name for name in (_RANKING, _LABELS, *([MAPS] if maps is not None else []))]
+    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, *others]}
     manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
 from ramen.files import replacing
-from ramen.mapped import map_tensors
+from ramen.mapped import StringTable, map_tensors
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import SignIndex
@@ -26,9 +27,11 @@ class Neighbours(Scorer):
         temperature: of the softmax over the k cosines; it may be changed at any time.
 
     Attributes:
+        names: of the points, for people; None where nobody kept them.
         index: of the points, by which the nearest are found; None for an exact search.
     """
 
+    names: Sequence[str] | None = None
     index: SignIndex | None = None
 
     def __init__(self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float) -> None:
@@ -66,6 +69,9 @@ class Neighbours(Scorer):
         indptr, indices = self.targets.indptr.astype(np.int64), self.targets.indices.astype(np.int32)
         tensors = {"vectors": self.vectors, "indptr": indptr, "indices": indices}
         save_tensors(folder / "points.safetensors", tensors)
+        if self.names is not None:
+            table = StringTable.of(self.names)
+            save_tensors(folder / "names.safetensors", {"text": table.text, "ends": table.ends})
         with replacing(folder / "votes.json") as part:
             part.write_text(json.dumps({"k": self.k, "temperature": self.temperature, "labels": self.n_labels}) + "\n")
 
@@ -75,4 +81,8 @@ class Neighbours(Scorer):
         stored, votes = map_tensors(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
         parts = (np.ones(len(stored["indices"]), dtype=np.float32), stored["indices"], stored["indptr"])
         targets = sp.csr_matrix(parts, shape=(len(stored["vectors"]), votes["labels"]))
-        return cls(stored["vectors"], targets, votes["k"], votes["temperature"])
+        found = cls(stored["vectors"], targets, votes["k"], votes["temperature"])
+        if (folder / "names.safetensors").exists():
+            table = map_tensors(folder / "names.safetensors")
+            found.names = StringTable(table["text"], table["ends"])
+        return found

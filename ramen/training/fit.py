@@ -34,6 +34,7 @@ from ramen.training.split import Split
 from ramen.training.stage2 import fit_epochs, fit_head
 
 _EXACT = 200_000  # points up to which the nearest are searched exactly: the time grows with their square
+_NAME = 120  # characters of a point's name
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
 
 
@@ -114,6 +115,13 @@ class Fitter:
         """The points that vote."""
         return Neighbours(self._fitted.numpy(), self.targets, self.config.neighbours.k, temperature)
 
+    def _names(self) -> list[str]:
+        """The beginning of each point's title, or its uid: by which people know it again."""
+        texts = self.material.dataset.train
+        return [
+            (texts.titles[row] or texts.contents[row])[:_NAME] or texts.uids[row] for row in self.split.rows.tolist()
+        ]
+
     @cached_property
     def negatives(self) -> sp.csr_matrix:
         """Mined negatives of every label among the split's rows, CSR (L, rows)."""
@@ -170,7 +178,9 @@ class Fitter:
         if choice.weights.get("head"):
             scorers["head"] = LabelVectors(fit_head(self.head_epochs(), choice.head_epochs, log).whole())
         if choice.weights.get("neighbours"):
-            scorers["neighbours"] = self.neighbours(choice.temperature)
+            voters = self.neighbours(choice.temperature)
+            voters.names = self._names()
+            scorers["neighbours"] = voters
         if choice.weights.get("sparse") and choice.sparse:
             scorers["sparse"] = self.sparse(choice.sparse)
         return scorers

@@ -37,6 +37,7 @@ from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
+from ramen.training.new_labels import label_maps
 from ramen.training.plan import refuse_too_large
 from ramen.training.split import Split, held_out_rows, split_off, whole
 from ramen.training.stage1 import train_encoder
@@ -248,10 +249,11 @@ def _save(fitter: Fitter, encoder: Encoder, choice: Choice, figures: dict[str, f
     scorers = fitter.scorers(choice, log)
     words = fitter.words(choice.sparse.features).features if "sparse" in scorers and choice.sparse else None
     weights = {name: choice.weights[name] for name in scorers}
+    maps = label_maps(fitter, encoder, scorers, choice)
     if not ranks.is_first():
         return
     chosen = asdict(choice)
     calibration = chosen.pop("calibration")
     metrics = {"chosen": chosen, "validation": figures}
-    save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics, calibration)
+    save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics, calibration, maps)
     shutil.rmtree(out / CHECKPOINTS)
