@@ -90,7 +90,7 @@ def _some(texts: Texts, rows: np.ndarray) -> Texts:
 
 def measure(folder: Path, dataset: Dataset, hidden: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     """R@10 of the hidden labels' test pairs and of the others', by system."""
-    from ramen.labels import add_labels
+    from ramen.inference.labels import add_labels
 
     systems = {"trained on all": folder / "all", "without them": folder / "hidden"}
     rng, joined, points = np.random.default_rng(seed), dataset.labels.joined(), dataset.train.joined()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,3 +55,9 @@ def raise_clearly(error: Exception, path: Path) -> None:
         raise WorkError(f"{path}: no space left on the disk; what was saved before is untouched") from error
     if isinstance(error, PermissionError) or code == errno.EROFS or "Permission denied" in text:
         raise InputError(f"{path}: no permission to write there") from error
+
+
+def digest(path: Path) -> str:
+    """What manifests say of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

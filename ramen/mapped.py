@@ -96,3 +96,30 @@ class StringTable(Sequence[str]):
         """Where a string is, in a table that is sorted; None where it is not."""
         at = bisect_left(self, string)
         return at if at < len(self) and self[at] == string else None
+
+
+class Continued(Sequence[str]):
+    """Strings followed by others, some of all these exchanged.
+
+    Example:
+        >>> list(Continued(["a", "b"], ["c"], {1: "B"}))
+        ['a', 'B', 'c']
+    """
+
+    def __init__(self, first: Sequence[str], others: list[str], changed: dict[int, str]) -> None:
+        self.first, self.others, self.changed = first, others, changed
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.others)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        if place in self.changed:
+            return self.changed[place]
+        return self.first[place] if place < len(self.first) else self.others[place - len(self.first)]

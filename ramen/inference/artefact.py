@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,12 @@ import numpy as np
 
 from ramen.data.dataset import Texts
 from ramen.errors import InputError, nearest
-from ramen.files import replacing
+from ramen.files import digest, replacing
 from ramen.heads.given import GivenWords
 from ramen.heads.words import WordFeatures
+from ramen.inference.grow import grown
 from ramen.inference.index import Index
+from ramen.inference.journal import Changes, read_changes
 from ramen.scorers.base import Scorer, save_tensors
 from ramen.scorers.calibration import Calibration
 from ramen.scorers.ranker import Ranker
@@ -111,6 +112,8 @@ class Run:
         ranker: the scorers and their weights.
         uids, texts: of the labels.
         calibration: probabilities of the joint scores; None where validation had too few points for any.
+        removed: bool, of labels that are gone, or None; they keep their places in ``uids``.
+        trained: the scorers as training left them, without labels that came later.
     """
 
     path: Path
@@ -119,9 +122,11 @@ class Run:
     uids: Sequence[str]
     texts: Sequence[str]
     calibration: Calibration | None = None
+    removed: np.ndarray | None = None
+    trained: dict[str, Scorer] = field(default_factory=dict)
 
 
-def load_run(path: str | Path, index: bool = True) -> Run:
+def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
     """Read a run folder and check it against its manifest.
 
     Large arrays are mapped, not read: processes with the same run share them. Where ``ramen index`` has been here, a
@@ -130,6 +135,7 @@ def load_run(path: str | Path, index: bool = True) -> Run:
     Args:
         path: the folder.
         index: use the run's index, where it has one.
+        labels: with the labels that were added, removed and renamed since; else those that it was trained on.
 
     Raises:
         InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, a
@@ -146,6 +152,8 @@ def load_run(path: str | Path, index: bool = True) -> Run:
         words = GivenWords.load(path / "words")
     elif (path / "words").is_dir():
         words = WordFeatures.load(path / "words", known.strings("words") if known else None)
+    uids: Sequence[str]
+    texts: Sequence[str]
     uids, texts = (known.strings("uids"), known.strings("texts")) if known else _read_labels(path / _LABELS)
     for name, scorer in scorers.items():
         if scorer.n_labels != len(uids):
@@ -154,7 +162,11 @@ def load_run(path: str | Path, index: bool = True) -> Run:
             )
     if known:
         known.attach(scorers)
-    return Run(path, words, Ranker(scorers, ranking["weights"]), uids, texts, calibration)
+    changes = read_changes(path, digest(path / MANIFEST)) if labels else Changes()
+    trained, removed = scorers, None
+    if changes:
+        scorers, uids, texts, removed = grown(path, scorers, uids, texts, changes)
+    return Run(path, words, Ranker(scorers, ranking["weights"]), uids, texts, calibration, removed, trained)
 
 
 def _read_labels(path: Path) -> tuple[list[str], list[str]]:
@@ -204,9 +216,3 @@ def check_run(path: Path, index: bool = True) -> list[str]:
         if digest(path / name) != wanted:
             raise InputError(f"{path / name}: differs from what training wrote (hash)")
     return names
-
-
-def digest(path: Path) -> str:
-    """What the manifest says of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ramen.errors import InputError
-from ramen.files import clear_errors
+from ramen.files import clear_errors, digest
 from ramen.heads.words import WordFeatures
-from ramen.inference.artefact import MANIFEST, digest, files_of
+from ramen.inference.artefact import MANIFEST, files_of
 from ramen.inference.index import FACTS, FOLDER, FORMAT, save_strings, stamp
 from ramen.inference.tagger import Tagger
 from ramen.mining.nearest import nearest, products
@@ -72,7 +72,7 @@ def build_index(
         raise InputError(f"recall {recall}: expected above 0, at most 1")
     run = Path(run)
     part = run / f"{FOLDER}.part-{os.getpid()}"
-    tagger = Tagger.load(run, index=False)
+    tagger = Tagger.load(run, index=False, labels=False)
     if tagger.encoder is None:
         raise InputError(f"{run}: a run over given bags of words, whose vectors are few; it needs no index")
     queries = _sample(tagger)

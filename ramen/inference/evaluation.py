@@ -105,7 +105,7 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
     """
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to measure on")
-    tagger = Tagger.load(run)
+    tagger = Tagger.load(run, labels=False)
     dataset = with_texts(dataset, text or trained_on(run))
     ranker = tagger.run.ranker
     if list(tagger.run.uids) != dataset.labels.uids:

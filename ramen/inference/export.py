@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from ramen.errors import InputError
-from ramen.files import raise_clearly, replacing
+from ramen.files import digest, raise_clearly, replacing
 from ramen.heads.fan_in_rows import FanInRows, pruned
 from ramen.heads.rows import DenseRows, HalfRows, widened
-from ramen.inference.artefact import MANIFEST, digest, load_run
+from ramen.inference.artefact import MANIFEST, load_run
 from ramen.scorers.vectors import LabelVectors
 
 
@@ -38,7 +38,7 @@ def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int
     run, out = Path(run), Path(out)
     if out.exists():
         raise InputError(f"{out}: already exists, expected a new folder")
-    head = load_run(run).ranker.scorers.get("head")
+    head = load_run(run, labels=False).ranker.scorers.get("head")
     if not isinstance(head, LabelVectors):
         raise InputError(f"{run}: has no one-vs-all head to prune; a run of head.epochs above 0 may have one")
     rows = head.rows
@@ -49,7 +49,8 @@ def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        shutil.copytree(run, part)
+        # An index is of the whole head; labels that were added have no row in the small one.
+        shutil.copytree(run, part, ignore=lambda path, _: ("index", "labels") if Path(path) == run else ())
         folder = part / "scorers/head"
         LabelVectors(small).save(folder)
         metrics = json.loads((part / "metrics.json").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from ramen.errors import InputError
 from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
-from ramen.scorers.base import Queries
+from ramen.scorers.base import Queries, Scorer
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MAX_CHARACTERS = 1_000_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_encoder(run: str | Path) -> SentenceTransformer:
@@ -39,6 +41,24 @@ def _sentence_transformer(run: Path) -> SentenceTransformer:
     return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
 
 
+def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
+    """Why a text cannot be tagged, or "": no string, blank, too long, or no Unicode.
+
+    Example:
+        >>> text_problem("  "), text_problem("a battery")
+        ('expected words, found an empty text', '')
+    """
+    if not isinstance(text, str):
+        return f"expected a string, found {type(text).__name__}"
+    if len(text) > longest:
+        return f"expected at most {longest:,} characters, found {len(text):,}"
+    if not text.strip():
+        return "expected words, found an empty text"
+    if _SURROGATE.search(text):
+        return "expected Unicode text, found a lone surrogate"
+    return ""
+
+
 class Tagger:
     """Texts to labels with scores.
 
@@ -50,21 +70,27 @@ class Tagger:
         self.run, self.encoder = run, encoder
 
     @classmethod
-    def load(cls, run: str | Path, index: bool = True) -> Tagger:
+    def load(cls, run: str | Path, index: bool = True, labels: bool = True) -> Tagger:
         """Read a run folder.
 
         Args:
             run: the folder.
             index: propose by its index, where ``ramen index`` has made one.
+            labels: with the changes of ``ramen labels``; else as training left them.
 
         Raises:
             InputError: no finished run there, or one of its files is missing or altered.
         """
-        loaded = load_run(run, index)
+        loaded = load_run(run, index, labels)
         if isinstance(loaded.words, GivenWords):
             return cls(loaded, None)
         static = StaticFolder.open(loaded.path / "encoder")
         return cls(loaded, static or _sentence_transformer(loaded.path))
+
+    @property
+    def trained(self) -> dict[str, Scorer]:
+        """The scorers as training left them."""
+        return self.run.trained
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
@@ -113,14 +139,9 @@ class Tagger:
         if not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k={k!r}: expected a whole number of at least 1")
         for number, text in enumerate(texts, 1):
-            if not isinstance(text, str):
-                raise InputError(f"text {number}: expected a string, found {type(text).__name__}")
-            if not text.strip():
-                raise InputError(f"text {number}: expected words, found an empty text")
-            if any("\ud800" <= c <= "\udfff" for c in text):
-                raise InputError(f"text {number}: expected Unicode text, found a lone surrogate")
-            if len(text) > MAX_CHARACTERS:
-                raise InputError(f"text {number}: expected at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
+            problem = text_problem(text)
+            if problem:
+                raise InputError(f"text {number}: {problem}")
         if not texts:
             return []
         indices, scores = self.run.ranker.rank(self.queries(texts), k)

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.files import replacing
-from ramen.mapped import StringTable, map_tensors
+from ramen.mapped import Continued, StringTable, map_tensors
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import SignIndex
@@ -33,6 +33,7 @@ class Neighbours(Scorer):
 
     names: Sequence[str] | None = None
     index: SignIndex | None = None
+    _more: np.ndarray | None = None
 
     def __init__(self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float) -> None:
         self.vectors, self.targets = np.ascontiguousarray(vectors, dtype=np.float32), targets
@@ -51,8 +52,35 @@ class Neighbours(Scorer):
     def near(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest points of each query, int64 (B, k), and their cosines, best first."""
         if self.index is None:
-            return nearest(vectors, self.vectors, self.k)
-        return self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
+            found = nearest(vectors, self.vectors, self.k)
+        else:
+            found = self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
+        if self._more is None:
+            return found
+        rows, cosines = nearest(vectors, self._more, self.k)
+        rows = np.concatenate([found[0], np.where(rows >= 0, rows + len(self.vectors), -1)], axis=1)
+        cosines = np.concatenate([found[1], cosines], axis=1)
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.k]
+        return np.take_along_axis(rows, best, 1), np.take_along_axis(cosines, best, 1)
+
+    def with_more(self, vectors: np.ndarray, labels: np.ndarray, count: int, names: list[str]) -> Neighbours:
+        """The same points and some more, each with one label behind those of the others.
+
+        Args:
+            vectors: float32 (E, d).
+            labels: int (E,), 0 to count - 1.
+            count: labels more.
+            names: of the points.
+        """
+        own = self.targets
+        indptr = np.concatenate([own.indptr, own.indptr[-1] + np.arange(1, len(labels) + 1)])
+        indices = np.concatenate([own.indices, labels + self.n_labels])
+        shape = (own.shape[0] + len(labels), self.n_labels + count)
+        parts = (np.ones(len(indices), dtype=np.float32), indices, indptr)
+        found = Neighbours(self.vectors, sp.csr_matrix(parts, shape=shape), self.k, self.temperature)
+        found.index, found._more = self.index, np.ascontiguousarray(vectors, dtype=np.float32)
+        found.names = Continued(self.names if self.names is not None else [""] * len(self.vectors), names, {})
+        return found
 
     def _shares(self, queries: Queries) -> sp.csr_matrix:
         """What each near point's vote counts, CSR (B, N)."""
@@ -62,7 +90,7 @@ class Neighbours(Scorer):
         shares = np.exp((cosines - cosines[:, :1]) / self.temperature)
         shares /= shares.sum(1, keepdims=True)
         starts = np.arange(0, shares.size + 1, self.k)
-        return sp.csr_matrix((shares.ravel(), rows.ravel(), starts), shape=(len(rows), len(self.vectors)))
+        return sp.csr_matrix((shares.ravel(), rows.ravel(), starts), shape=(len(rows), self.targets.shape[0]))
 
     def save(self, folder: Path) -> None:
         """See :class:`Scorer`."""

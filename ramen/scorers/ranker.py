@@ -42,11 +42,11 @@ class Gathered:
                 total += np.float32(weight) * self.scores[name]
             if weight or fill:
                 offered |= self.proposed[name]
-        return _best(self.labels, total, offered, k)
+        return best(self.labels, total, offered, k)
 
     def alone(self, name: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The same by one scorer: its own proposals in its own order."""
-        return _best(self.labels, self.scores[name], self.proposed[name], k)
+        return best(self.labels, self.scores[name], self.proposed[name], k)
 
 
 def gather(
@@ -100,7 +100,7 @@ def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, parallel=True)
-def _best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k highest of the scores offered in each row; of equal ones the smaller label first."""
     found = np.full((len(labels), k), -1, dtype=np.int64)
     values = np.full((len(labels), k), -np.inf, dtype=np.float32)

@@ -11,6 +11,7 @@ from ramen._version import __version__
 
 VERBS = [
     *[("data", "prepare"), ("data", "check"), ("train",), ("plan",), ("eval",), ("index",), ("tag",), ("export",)],
+    *[("labels", "add"), ("labels", "remove"), ("labels", "rename"), ("labels", "list")],
     *[("cache", "show"), ("cache", "clear")],
 ]
 

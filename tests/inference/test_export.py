@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 import ramen
 from ramen.errors import InputError
-from ramen.inference.artefact import digest, load_run
+from ramen.files import digest
+from ramen.inference.artefact import load_run
 from ramen.inference.export import prune_head
 from ramen.scorers.vectors import LabelVectors
 

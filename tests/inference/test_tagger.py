@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 import ramen
 from ramen.errors import InputError
-from ramen.inference.artefact import digest, write_metrics
+from ramen.files import digest
+from ramen.inference.artefact import write_metrics
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
 

@@ -1,0 +1,76 @@
+"""Labels that came and went after training: scorers that know some more, and scorers that leave some out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.ranker import best
+
+
+class Joined(Scorer):
+    """Two scorers of the same kind as one: the labels of the second come after those of the first."""
+
+    def __init__(self, first: Scorer, second: Scorer) -> None:
+        self.first, self.second = first, second
+        self.n_labels = first.n_labels + second.n_labels
+
+    def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Scorer`."""
+        found = [self.first.propose(queries, k), self.second.propose(queries, k)]
+        later = np.where(found[1][0] >= 0, found[1][0] + self.first.n_labels, -1)
+        labels = np.concatenate([found[0][0], later], axis=1)
+        return best(labels, np.concatenate([found[0][1], found[1][1]], axis=1), labels >= 0, k)
+
+    def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
+        """See :class:`Scorer`."""
+        early, late = labels < self.first.n_labels, labels - self.first.n_labels
+        scores = self.first.score(queries, np.where(early, labels, -1))
+        return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
+
+    def save(self, folder: Path) -> None:
+        """Nothing is saved: the journal of the labels makes it anew."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path) -> Joined:
+        """See :meth:`save`."""
+        raise NotImplementedError
+
+
+class Without(Scorer):
+    """A scorer that never proposes some labels.
+
+    Args:
+        scorer: whose labels they are.
+        removed: bool (L,).
+    """
+
+    def __init__(self, scorer: Scorer, removed: np.ndarray) -> None:
+        self.scorer, self.removed, self.n_labels = scorer, removed, scorer.n_labels
+
+    def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Scorer`; asks for more until k are left or there are no more."""
+        asked = k
+        while True:
+            labels, scores = self.scorer.propose(queries, min(asked, self.n_labels))
+            kept = (labels >= 0) & ~self.removed[np.maximum(labels, 0)]
+            is_short = (kept.sum(axis=1) < k) & (labels[:, -1] >= 0)
+            if asked >= self.n_labels or not is_short.any():
+                return best(labels, scores, kept, k)
+            asked *= 2
+
+    def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
+        """See :class:`Scorer`."""
+        return self.scorer.score(queries, labels)
+
+    def save(self, folder: Path) -> None:
+        """Nothing is saved: the journal of the labels makes it anew."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path) -> Without:
+        """See :meth:`save`."""
+        raise NotImplementedError
