@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*"]) + list(MAPPED),
     package_dir=MAPPED,
-    package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"]},
+    package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"], "ramen.serve": ["*.html"]},
     entry_points={"console_scripts": ["ramen = ramen.cli.main:main", "hlm = hlm_bridge.cli:main"]},
     install_requires=[
         "numpy>=1.26.4,<2.6",
@@ -40,7 +40,20 @@ setup(
         "plot": ["matplotlib"],
         "hlm": ["peft>=0.19"],
         "parquet": ["pyarrow"],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
         # setuptools: a test builds the wheel without build isolation.
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19", "matplotlib"],
+        "dev": [
+            "pytest",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "setuptools>=77",
+            "peft>=0.19",
+            "matplotlib",
+            "fastapi>=0.115",
+            "uvicorn>=0.30",
+            "prometheus-client>=0.20",
+        ],
     },
 )

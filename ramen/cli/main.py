@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ramen._version import __version__
-from ramen.cli import cache, data, evaluate, export, index, labels, plan, tag, train
+from ramen.cli import cache, data, evaluate, export, index, labels, plan, serve, tag, train
 from ramen.cli.console import quiet_libraries, share_cores, show
 from ramen.cli.exits import exits
 
@@ -32,6 +32,7 @@ app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
 

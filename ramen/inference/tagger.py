@@ -134,6 +134,10 @@ class Tagger:
                 range.
         """
         lowest = self.threshold(threshold, precision)
+        return self.told(*self.rank(texts, k), lowest)
+
+    def rank(self, texts: list[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (int64) and joint scores (float32) of each text, (B, min(k, L)); errors as of :meth:`tag`."""
         if isinstance(texts, str):
             raise InputError("texts: expected a list of texts, found one string")
         if not isinstance(k, int | np.integer) or k < 1:
@@ -143,13 +147,13 @@ class Tagger:
             if problem:
                 raise InputError(f"text {number}: {problem}")
         if not texts:
-            return []
-        indices, scores = self.run.ranker.rank(self.queries(texts), k)
+            return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
+        return self.run.ranker.rank(self.queries(texts), k)
+
+    def told(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
+        """What :meth:`tag` gives of labels and scores of :meth:`rank`, without probabilities below the lowest."""
         known = self.run.calibration
-        if known is None:
-            chances = np.ones_like(scores)
-        else:
-            chances = known.of(scores)
+        chances = np.ones(scores.shape) if known is None else known.of(scores)
         return [
             [
                 {
@@ -161,7 +165,7 @@ class Tagger:
                 for label, score, chance in zip(*row, strict=True)
                 if label >= 0 and chance >= lowest
             ]
-            for row in zip(indices, scores, chances, strict=True)
+            for row in zip(labels, scores, chances, strict=True)
         ]
 
     def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:

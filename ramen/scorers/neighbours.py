@@ -43,11 +43,11 @@ class Neighbours(Scorer):
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels of the k points only."""
-        return self._labels_of.top(self._shares(queries), k)
+        return self._labels_of.top(self.shares(queries), k)
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
-        return self._labels_of.scores(self._shares(queries), labels)
+        return self._labels_of.scores(self.shares(queries), labels)
 
     def near(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest points of each query, int64 (B, k), and their cosines, best first."""
@@ -82,7 +82,7 @@ class Neighbours(Scorer):
         found.names = Continued(self.names if self.names is not None else [""] * len(self.vectors), names, {})
         return found
 
-    def _shares(self, queries: Queries) -> sp.csr_matrix:
+    def shares(self, queries: Queries) -> sp.csr_matrix:
         """What each near point's vote counts, CSR (B, N)."""
         if self not in queries.memory:
             queries.memory[self] = self.near(queries.vectors)

@@ -10,7 +10,17 @@ import pytest
 from ramen._version import __version__
 
 VERBS = [
-    *[("data", "prepare"), ("data", "check"), ("train",), ("plan",), ("eval",), ("index",), ("tag",), ("export",)],
+    *[
+        ("data", "prepare"),
+        ("data", "check"),
+        ("train",),
+        ("plan",),
+        ("eval",),
+        ("index",),
+        ("tag",),
+        ("serve",),
+        ("export",),
+    ],
     *[("labels", "add"), ("labels", "remove"), ("labels", "rename"), ("labels", "list")],
     *[("cache", "show"), ("cache", "clear")],
 ]

@@ -1,0 +1,110 @@
+"""What stands before the application: bounded bodies, the API key, and counting."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ramen.serve.measures import Measures
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+OPEN = frozenset({"/", "/healthz", "/metrics", "/openapi.json", "/docs"})  # need no key
+_PATIENCE = 16  # times the limit that are read of a body that is refused
+_COUNTED = OPEN | {"/tag", "/labels", "/reload"}
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Args:
+        app: the other.
+        measures: counts requests.
+        body: bytes, at most.
+        key: that a request must show as ``Authorization: Bearer KEY``; "" for none.
+    """
+
+    def __init__(self, app: App, measures: Measures, body: int, key: str) -> None:
+        self.app, self.measures, self.body, self.key = app, measures, body, key
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, path = time.perf_counter(), scope["path"] if scope["path"] in _COUNTED else "other"
+        status = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            headers = {name: value for name, value in scope["headers"]}
+            if self.key and scope["path"] not in OPEN and not self._has_key(headers):
+                await _refuse(counted, 401, "expected the header Authorization: Bearer KEY with the server's key")
+                return
+            body = await self._read(headers, receive)
+            if body is None:
+                await _refuse(counted, 413, f"body: expected at most {self.body:,} bytes")
+                return
+            # Other pages in somebody's browser can send text, but not JSON, to a server on that machine.
+            if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
+                await _refuse(counted, 415, "expected the header Content-Type: application/json")
+                return
+            await self.app(scope, _given(body, receive), counted)
+        finally:
+            self.measures.requests.labels(path, status).inc()
+            self.measures.seconds.labels(path).observe(time.perf_counter() - start)
+
+    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
+        return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self.key.encode())
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+        """The whole body, or None for one that is too long.
+
+        What comes beyond the limit is read and forgotten, to an end: a client that still sends sees no answer.
+        """
+        told = headers.get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > _PATIENCE * self.body:
+            return None
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return b""
+            size += len(message.get("body", b""))
+            if size <= self.body:
+                parts.append(message.get("body", b""))
+            if size > _PATIENCE * self.body or not message.get("more_body"):
+                return None if size > self.body else b"".join(parts)
+
+
+def _given(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the body that was read."""
+    is_read = False
+
+    async def again() -> Message:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _refuse(send: Send, status: int, error: str) -> None:
+    body = json.dumps({"error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})
