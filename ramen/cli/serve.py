@@ -17,7 +17,7 @@ from ramen.errors import InputError
 EXAMPLES = """\b
 Examples:
   ramen serve runs/planted
-  RAMEN_API_KEY=secret ramen serve runs/planted --host 0.0.0.0 --port 8000
+  ramen serve runs/planted --host 0.0.0.0 --port 80
 """
 
 
