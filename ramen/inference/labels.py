@@ -31,9 +31,10 @@ _HINTED = 20_000  # labels up to which a wrong uid gets a hint
 def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
     """Add labels to a run; it finds them from the next load on, without training.
 
-    A label gets the vector of its text through the encoder's label map, a row of the head as labels of such texts have,
-    weights on the words of its text and examples, and both as points among the neighbours. Source of the words' part:
-    the prior of the sparse head, :func:`ramen.heads.prior.word_prior`.
+    A label gets the vector of its text through the encoder's label map, moved to the middle between it and its
+    examples' mean; a row of the head as labels of such vectors have; weights on the words of its text and examples; and
+    both as points among the neighbours. Source of the words' part: the prior of the sparse head,
+    :func:`ramen.heads.prior.word_prior`.
 
     Args:
         run: finished run folder, of a run with an encoder.
@@ -164,26 +165,27 @@ def _segment(tagger: Tagger, entries: list[dict[str, Any]]) -> dict[str, np.ndar
     vectors = tagger.encode(texts)
     counts = [len(entry["examples"]) for entry in entries]
     examples = [text for entry in entries for text in entry["examples"]]
+    shown = tagger.encode(examples) if examples else vectors[:0]
     of = np.repeat(np.arange(len(entries)), counts)
+    links = sp.csr_matrix((np.ones(len(of), np.float32), (of, np.arange(len(of)))), shape=(len(entries), len(examples)))
+    # Points have the vectors that their labels should have: examples together say as much as the text.
+    means = (links @ shown) / np.maximum(np.array(counts), 1)[:, None]
+    rows = _unit(_unit(vectors @ maps["encoder"]) + means)
     arrays: dict[str, np.ndarray] = {}
     for name, scorer in tagger.trained.items():
         if isinstance(scorer, LabelVectors):
-            rows = vectors @ maps[name]
-            arrays[name] = _unit(rows) if name == "encoder" else rows
+            arrays[name] = rows if name == "encoder" else rows @ maps[name]
         elif isinstance(scorer, Neighbours):
-            found = tagger.encode(examples) if examples else vectors[:0]
             # The text itself is a point, too: a label without examples would get no votes at all.
-            arrays[name] = np.concatenate([vectors, found])
+            arrays[name] = np.concatenate([vectors, shown])
             arrays[f"{name}.of"] = np.concatenate([np.arange(len(entries)), of]).astype(np.int32)
             table = StringTable.of(text.partition("\n")[0][:_NAME] for text in [*texts, *examples])
             arrays |= {f"{name}.text": table.text, f"{name}.ends": table.ends}
         elif isinstance(scorer, SparseWords):
             assert isinstance(tagger.run.words, WordFeatures)
             strength, bias = maps[name].tolist()
-            shape = (len(entries), len(examples))
-            links = sp.csr_matrix((np.ones(len(of), np.float32), (of, np.arange(len(of)))), shape=shape)
-            shown = [(links, tagger.run.words.transform(examples), 1.0)]
-            weights = word_prior(tagger.run.words.transform(texts), shown, strength, max_degree=1)
+            words = tagger.run.words.transform
+            weights = word_prior(words(texts), [(links, words(examples), 1.0)], strength, max_degree=1)
             arrays |= {
                 f"{name}.indptr": weights.indptr.astype(np.int64),
                 f"{name}.indices": weights.indices.astype(np.int32),

@@ -28,30 +28,31 @@ def label_maps(
         choice: that they were fitted by.
 
     Returns:
-        ``encoder`` and ``head``, float32 (d, d): a label's row is its text's vector times that. Of the labels' own
-        vectors it is the encoder's label map; else the ridge regression of rows on text vectors, so that a new label
-        starts where labels of such texts ended. ``sparse``, float32 (2,): the strength of the words of its text, and
+        ``encoder``, float32 (d, d): a label's vector is its text's vector times that, of unit length; the encoder's
+        label map, or where a teacher left the labels' vectors their ridge regression on texts. ``head``, float32
+        (d, d): a label's row is its vector times that; the ridge regression of rows on vectors, so that a new label
+        starts where labels of such vectors ended. ``sparse``, float32 (2,): the strength of the words of its text, and
         the bias that labels have on average.
     """
     maps = {}
     rows = np.unique(np.linspace(0, len(fitter.labels) - 1, min(_SAMPLE, len(fitter.labels))).astype(np.int64))
-    texts = encoder.encode(fitter.material.tokens["labels"].some(rows)).numpy()
-    own = fitter.material.teacher_labels is None or bool(fitter.material.config.stage1.epochs)
+    vectors = fitter.labels.numpy()[rows]
     for name, scorer in scorers.items():
-        if name == fitter.first and own:
+        if name == fitter.first and (fitter.material.teacher_labels is None or fitter.material.config.stage1.epochs):
             weight = encoder.label_map.weight.detach().cpu().numpy()
             maps[name] = np.eye(encoder.dim, dtype=np.float32) + weight.T
+        elif name == fitter.first:
+            maps[name] = _ridge(encoder.encode(fitter.material.tokens["labels"].some(rows)).numpy(), vectors)
         elif isinstance(scorer, LabelVectors):
-            wanted = np.concatenate([scorer.rows.block(row, row + 1) for row in rows.tolist()])
-            maps[name] = _ridge(texts, wanted)
+            maps[name] = _ridge(vectors, np.concatenate([scorer.rows.block(row, row + 1) for row in rows.tolist()]))
         elif isinstance(scorer, SparseWords) and choice.sparse:
             strength = choice.sparse.prior or 1.0
             maps[name] = np.array([strength, float(np.mean(scorer.head.bias))], dtype=np.float32)
     return maps
 
 
-def _ridge(texts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The matrix that takes texts nearest to rows, float32 (d, d)."""
-    squares = texts.T.astype(np.float64) @ texts
+def _ridge(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The matrix that takes vectors nearest to rows, float32 (d, d)."""
+    squares = vectors.T.astype(np.float64) @ vectors
     squares += _RIDGE * max(float(np.trace(squares)) / len(squares), 1e-12) * np.eye(len(squares))
-    return np.linalg.solve(squares, texts.T.astype(np.float64) @ rows).astype(np.float32)
+    return np.linalg.solve(squares, vectors.T.astype(np.float64) @ rows).astype(np.float32)
