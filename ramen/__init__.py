@@ -18,6 +18,7 @@ _HOME = {
     "evaluate": "ramen.inference",
     "Tagger": "ramen.inference",
     "load_encoder": "ramen.inference",
+    "RamenClassifier": "ramen.estimator",
 }
 _ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "scorers", "training"}
 
