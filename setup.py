@@ -40,6 +40,7 @@ setup(
         "plot": ["matplotlib"],
         "hlm": ["peft>=0.19"],
         "parquet": ["pyarrow"],
+        "ray": ["ray[data]>=2", "pyarrow"],
         # setuptools: a test builds the wheel without build isolation.
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77", "peft>=0.19", "matplotlib"],
     },
