@@ -128,8 +128,8 @@ def work(todo: list[Unit], workers: int, *arguments: Any) -> None:
         fn_constructor_args=arguments,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=3,  # not without end: a unit may be what kills its worker
+        # Not without end, as Ray Data has it: a unit may be what kills its worker.
+        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 3},
     )
     start, rows = time.perf_counter(), 0
     for number, result in enumerate(results.iter_rows(), 1):
