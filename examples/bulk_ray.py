@@ -116,7 +116,10 @@ def _read(raw: bytes | None) -> tuple[str, str | None]:
 
 
 def work(todo: list[Unit], workers: int, *arguments: Any) -> None:
-    """Tag the units on ``workers`` actors; one that dies is started again and its unit done again."""
+    """Tag the units on ``workers`` actors; one that dies is started again and its unit done again.
+
+    Ray Data's own default does that, without end: a unit that always kills its worker holds the job up.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray.data  # here, as finding out what is to do needs no Ray
 
@@ -128,8 +131,6 @@ def work(todo: list[Unit], workers: int, *arguments: Any) -> None:
         fn_constructor_args=arguments,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        # Not without end, as Ray Data has it: a unit may be what kills its worker.
-        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 3},
     )
     start, rows = time.perf_counter(), 0
     for number, result in enumerate(results.iter_rows(), 1):
