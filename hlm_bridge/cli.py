@@ -13,6 +13,7 @@ from hlm_bridge.config import load_hlm_config
 from ramen._version import __version__
 from ramen.cli.console import Stopped, assignments, insistent_interrupt, quiet_libraries, say_next, show, show_log
 from ramen.cli.exits import exits
+from ramen.extras import needing
 
 EXAMPLES = """\b
 Examples:
@@ -88,7 +89,8 @@ def _phase(name: str, path: Path, words: list[str], after: str | None) -> None:
     config = load_hlm_config(path, words)
     show_log()
     try:
-        from hlm_bridge.run import run_phase
+        with needing("train", "distilling"):
+            from hlm_bridge.run import run_phase
 
         with insistent_interrupt():
             out = run_phase(config, name)

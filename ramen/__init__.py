@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from ramen._version import __version__
+from ramen.extras import needing
 
 _HOME = {
     "Dataset": "ramen.data",
@@ -18,6 +19,7 @@ _HOME = {
     "evaluate": "ramen.inference",
     "Tagger": "ramen.inference",
     "load_encoder": "ramen.inference",
+    "RamenClassifier": "ramen.estimator",
 }
 _ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "scorers", "training"}
 
@@ -26,7 +28,8 @@ __all__ = ["__version__", *_HOME]
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        with needing("train", name):
+            return getattr(importlib.import_module(_HOME[name]), name)
     if name in _ROOMS:
         return importlib.import_module(f"ramen.{name}")
     raise AttributeError(f"module 'ramen' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ramen.cli.console import say
-from ramen.errors import InputError
+from ramen.extras import needing
 
 EXAMPLES = """\b
 Examples:
@@ -36,14 +36,10 @@ def serve(
     answer what was asked, then stop. SIGHUP, or POST /reload from this machine, loads the folder anew, as after ramen
     labels or where a link leads to another run now; requests are answered meanwhile.
     """
-    try:
+    with needing("serve", "a service"):
         import uvicorn
 
         from ramen.serve.app import make_app
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"a service needs {error.name}, which is not installed: pip install 'ramen-xc[serve]'"
-        ) from error
     from ramen.serve.limits import Limits
     from ramen.serve.served import Served
 

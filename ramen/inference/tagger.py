@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.errors import InputError
+from ramen.extras import needing
 from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
@@ -35,8 +36,9 @@ def load_encoder(run: str | Path) -> SentenceTransformer:
 
 
 def _sentence_transformer(run: Path) -> SentenceTransformer:
-    import torch
-    from sentence_transformers import SentenceTransformer
+    with needing("train", f"{run / 'encoder'}: its encoder"):
+        import torch
+        from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
 

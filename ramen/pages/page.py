@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
 from ramen.files import replacing
 
 
@@ -67,6 +65,8 @@ def write_page(path: Path, page: Page) -> None:
         InputError: no permission to write there.
         WorkError: the disk is full.
     """
+    from jinja2 import Environment, StrictUndefined
+
     source = resources.files("ramen.pages").joinpath("page.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = template.from_string(source).render(page=page)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ramen.errors import InputError
+from ramen.extras import needing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +35,9 @@ def check_plots() -> None:
     Raises:
         InputError: with the command to type.
     """
-    try:
+    with needing("plot", "a page"):
+        import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError("a page needs matplotlib, which is not installed: pip install 'ramen-xc[plot]'") from error
 
 
 def drawn(*panels: Callable[[Axes], None]) -> str:
