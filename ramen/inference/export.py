@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ramen.errors import InputError
+from ramen.errors import InputError, nearest
 from ramen.files import digest, raise_clearly, replacing
 from ramen.heads.fan_in_rows import FanInRows, pruned
 from ramen.heads.rows import DenseRows, HalfRows, widened
-from ramen.inference.artefact import MANIFEST, load_run
+from ramen.inference.artefact import MANIFEST, check_run, load_run
+from ramen.inference.onnx_export import export_onnx, export_sentence_transformers
 from ramen.scorers.vectors import LabelVectors
+
+KINDS = ("onnx", "sentence-transformers")
 
 
 def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int]:
@@ -46,9 +51,7 @@ def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int
         raise InputError(f"{run}: its head is sparse already, with {rows.values.shape[1]} weights a label")
     assert isinstance(rows, DenseRows | HalfRows)
     small = pruned(rows.vectors if isinstance(rows, DenseRows) else widened(rows.bits), weights)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with _whole_or_not_at_all(out) as part:
         # An index is of the whole head; labels that were added have no row in the small one.
         shutil.copytree(run, part, ignore=lambda path, _: ("index", "labels") if Path(path) == run else ())
         folder = part / "scorers/head"
@@ -61,10 +64,53 @@ def prune_head(run: str | Path, out: str | Path, weights: int) -> tuple[int, int
             manifest["blake2b"][name] = digest(part / name)
         with replacing(part / MANIFEST) as beside:
             beside.write_text(json.dumps(manifest, indent=1) + "\n")
+    return rows.nbytes, small.nbytes
+
+
+def export_encoder(run: str | Path, out: str | Path, to: str, int8: bool = False) -> float:
+    """Write a run's encoder as a folder of another kind.
+
+    Args:
+        run: finished run folder.
+        out: new folder.
+        to: ``onnx`` or ``sentence-transformers``.
+        int8: of ONNX, with a byte a weight.
+
+    Returns:
+        The lowest cosine between its vectors and the encoder's, over some texts.
+
+    Raises:
+        InputError: no finished run, one without encoder, a kind that is none, ``out`` is there, a missing library.
+        WorkError: the disk is full, or vectors differ; nothing is left at ``out``.
+
+    Example:
+        ``export_encoder("runs/a", "exported", to="onnx")``
+    """
+    run, out = Path(run), Path(out)
+    if to not in KINDS:
+        raise InputError(f"--to {to}: {nearest(to, KINDS)}")
+    if int8 and to != "onnx":
+        raise InputError(f"--int8: found with --to {to}, expected with --to onnx")
+    if out.exists():
+        raise InputError(f"{out}: already exists, expected a new folder")
+    check_run(run)
+    with _whole_or_not_at_all(out) as part:
+        if to == "onnx":
+            return export_onnx(run, part, int8)
+        export_sentence_transformers(run, part)
+        return 1.0
+
+
+@contextmanager
+def _whole_or_not_at_all(out: Path) -> Iterator[Path]:
+    """A folder to make beside ``out``, which it becomes."""
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        yield part
         part.rename(out)
     except OSError as error:
         raise_clearly(error, out)
         raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return rows.nbytes, small.nbytes

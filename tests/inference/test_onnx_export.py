@@ -1,0 +1,99 @@
+"""The encoder as ONNX and as sentence-transformers: the same vectors, any shape, and wrong calls."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+import ramen
+from ramen.encoders.transformer import TransformerEncoder
+from ramen.errors import InputError, WorkError
+from ramen.files import digest
+from ramen.inference import onnx_export
+from ramen.inference.export import export_encoder
+from ramen.inference.onnx_folder import OnnxEncoder
+
+pytest.importorskip("onnxruntime")
+
+TEXTS = ["lead acid battery\na charger", "x", "", "lead " * 300, "Ünïcode 电池", *[f"text {n}" for n in range(70)]]
+
+
+@pytest.fixture(scope="module", params=["mean", "last"])
+def transformer_run(request, finished_run, tiny_backbone, tmp_path_factory):
+    """The finished run with a transformer for an encoder: enough of a run for an export."""
+    import json
+
+    run = shutil.copytree(finished_run, tmp_path_factory.mktemp("transformer") / "run")
+    shutil.rmtree(run / "encoder")
+    TransformerEncoder(str(tiny_backbone), request.param, max_tokens=24).export(run / "encoder")
+    manifest = json.loads((run / "manifest.json").read_text())
+    kept = {name: known for name, known in manifest["blake2b"].items() if not name.startswith("encoder/")}
+    files = {str(path.relative_to(run)): digest(path) for path in (run / "encoder").rglob("*") if path.is_file()}
+    (run / "manifest.json").write_text(json.dumps(manifest | {"blake2b": kept | files}))
+    return run
+
+
+def expected(run):
+    return SentenceTransformer(str(run / "encoder"), device="cpu").encode(TEXTS)
+
+
+def test_the_static_encoder(finished_run, tmp_path):
+    assert export_encoder(finished_run, tmp_path / "onnx", "onnx") > 0.99999
+    found = OnnxEncoder(tmp_path / "onnx").encode(TEXTS)
+    np.testing.assert_allclose(found, expected(finished_run), atol=1e-4)
+    assert export_encoder(finished_run, tmp_path / "small", "onnx", int8=True) > 0.99
+    small = OnnxEncoder(tmp_path / "small").encode(TEXTS)
+    assert (found * small).sum(1)[np.linalg.norm(found, axis=1) > 0].min() > 0.99
+    sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("onnx", "small")]
+    assert sizes[1] < 0.4 * sizes[0]
+
+
+def test_a_transformer(transformer_run, tmp_path):
+    export_encoder(transformer_run, tmp_path / "onnx", "onnx")
+    np.testing.assert_allclose(OnnxEncoder(tmp_path / "onnx").encode(TEXTS), expected(transformer_run), atol=1e-4)
+    assert export_encoder(transformer_run, tmp_path / "small", "onnx", int8=True) > 0.9
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == [
+        "encoder.json", "model.onnx", "tokenizer.json",
+    ]  # fmt: skip
+
+
+def test_sentence_transformers(finished_run, tmp_path):
+    export_encoder(finished_run, tmp_path / "copy", "sentence-transformers")
+    found = SentenceTransformer(str(tmp_path / "copy"), device="cpu").encode(TEXTS)
+    np.testing.assert_array_equal(found, expected(finished_run))
+
+
+def test_other_vectors_are_refused_and_nothing_is_left(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export.OnnxEncoder, "encode", lambda self, texts, batch_size: np.zeros((5, self.dim)))
+    with pytest.raises(WorkError, match="vectors differ by"):
+        export_encoder(finished_run, tmp_path / "onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_calls(finished_run, tmp_path):
+    with pytest.raises(InputError, match="--to onx: did you mean 'onnx'?"):
+        export_encoder(finished_run, tmp_path / "a", "onx")
+    with pytest.raises(InputError, match="expected with --to onnx"):
+        export_encoder(finished_run, tmp_path / "a", "sentence-transformers", int8=True)
+    with pytest.raises(InputError, match="already exists"):
+        export_encoder(finished_run, tmp_path, "onnx")
+    with pytest.raises(InputError, match="expected a run folder"):
+        export_encoder(tmp_path / "none", tmp_path / "a", "onnx")
+    with pytest.raises(InputError, match="found no encoder.json"):
+        OnnxEncoder(tmp_path)
+
+
+def test_the_command(finished_run, tmp_path):
+    def export(*options):
+        command = [sys.executable, "-m", "ramen.cli.main", "export", str(finished_run), *options]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    done = export("--to", "onnx", "--int8", "--out", "small")
+    assert done.returncode == 0 and "small: onnx int8, " in done.stdout and "lowest cosine" in done.stdout
+    for options in ([], ["--to", "onnx", "--prune", "8"], ["--prune", "8", "--int8"]):
+        done = export("--out", "other", *options)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert ramen.load_encoder(finished_run).encode(["x"]).shape[0] == 1
