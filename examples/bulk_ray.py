@@ -5,8 +5,8 @@
 Needs ``pip install 'ramen-xc[ray]'``. With ``RAY_ADDRESS`` set the workers are those of that cluster, whose machines
 must all see the three folders. A unit of work is one row group of one file; its output, OUT_FOLDER/FILE-GROUP.parquet,
 is written beside and renamed, so it is there whole or not at all, and a unit whose output is there is not done again.
-The output has all input columns, ``labels`` (a list of uid, text and score) and ``error`` (why a row has no labels).
-Let one job at a time write to a folder.
+The output has all input columns, ``labels`` (a list of uid, text, score and probability) and ``error`` (why a row has
+no labels). Let one job at a time write to a folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from ramen.inference.artefact import check_run
 from ramen.inference.tagger import MAX_CHARACTERS
 
 ROWS = 4096  # texts tagged at once: bounds memory where row groups are large
-LABELS = pa.list_(pa.struct({"uid": pa.string(), "text": pa.string(), "score": pa.float32()}))
+LABEL = {"uid": pa.string(), "text": pa.string(), "score": pa.float32(), "probability": pa.float32()}
+LABELS = pa.list_(pa.struct(LABEL))
 
 
 class Unit(NamedTuple):
@@ -99,7 +100,7 @@ class TagUnit:
     def _tagged(self, table: pa.Table) -> pa.Table:
         read = [_read(raw) for raw in table[self.column].cast(pa.large_binary()).to_pylist()]
         answers = iter(self.tagger.tag([text for text, error in read if not error], k=self.k))
-        labels = [[] if error else next(answers) for _, error in read]  # keys that LABELS lacks fall away
+        labels = [[] if error else next(answers) for _, error in read]
         table = table.append_column("labels", pa.array(labels, LABELS))
         return table.append_column("error", pa.array([error for _, error in read], pa.string()))
 
@@ -152,7 +153,9 @@ def main() -> None:
         if min(options.k, options.workers) < 1 or out == source:
             raise InputError("expected --k and --workers of at least 1, and another folder for the output")
         check_run(run)
-        settings = f"{zlib.crc32((run / 'manifest.json').read_bytes()):08x} {options.text_column} {options.k}"
+        states = [run / name for name in ("manifest.json", "labels/journal.jsonl")]
+        state = zlib.crc32(b"".join(path.read_bytes() for path in states if path.exists()))
+        settings = f"{state:08x} {options.text_column} {options.k}"
         every = units(source, out, options.text_column)
         todo = [unit for unit in every if not is_done(unit, settings)]
         out.mkdir(parents=True, exist_ok=True)

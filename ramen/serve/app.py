@@ -219,7 +219,7 @@ def make_app(served: Served, limits: Limits | None = None, key: str = "") -> App
     async def broken(request: Request, error: Exception) -> JSONResponse:
         return _error(500, "the server made a mistake; its log says more")
 
-    return Guard(app, measures, limits.body, key)
+    return Guard(app, measures, limits.body, limits.timeout, key)
 
 
 def _count(served: Served) -> int:

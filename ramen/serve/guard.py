@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
@@ -27,11 +28,12 @@ class Guard:
         app: the other.
         measures: counts requests.
         body: bytes, at most.
+        timeout: seconds for a body to arrive.
         key: that a request must show as ``Authorization: Bearer KEY``; "" for none.
     """
 
-    def __init__(self, app: App, measures: Measures, body: int, key: str) -> None:
-        self.app, self.measures, self.body, self.key = app, measures, body, key
+    def __init__(self, app: App, measures: Measures, body: int, timeout: float, key: str) -> None:
+        self.app, self.measures, self.body, self.timeout, self.key = app, measures, body, timeout, key
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """See the class."""
@@ -52,7 +54,12 @@ class Guard:
             if self.key and scope["path"] not in OPEN and not self._has_key(headers):
                 await _refuse(counted, 401, "expected the header Authorization: Bearer KEY with the server's key")
                 return
-            body = await self._read(headers, receive)
+            try:
+                async with asyncio.timeout(self.timeout):
+                    body = await self._read(headers, receive)
+            except TimeoutError:
+                await _refuse(counted, 408, f"body: not whole within {self.timeout:g} s")
+                return
             if body is None:
                 await _refuse(counted, 413, f"body: expected at most {self.body:,} bytes")
                 return

@@ -16,7 +16,7 @@ class Limits:
         k: labels a text.
         waiting: texts that wait for their turn; more are refused with 503.
         batch: texts tagged at once.
-        timeout: seconds until a request is given up with 503.
+        timeout: seconds until a request is given up with 503, and for its body to arrive (408).
     """
 
     body: int = 4_000_000

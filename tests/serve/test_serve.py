@@ -228,6 +228,14 @@ def test_kill_and_start_again(serve, run):
         assert server.ask("/tag", {"texts": TEXTS}) == before
 
 
+def test_a_body_that_does_not_come_is_given_up(serve, finished_run):
+    with serve(finished_run, "--timeout", "0.5") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as link:
+            link.sendall(b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            assert b" 408 " in link.recv(4096).split(b"\r\n")[0]
+
+
 def test_a_request_that_takes_too_long_is_given_up(serve, finished_run):
     with serve(finished_run, "--timeout", "0.001") as server:
         status, answer = server.ask("/tag", {"texts": TEXTS * 100})
