@@ -83,6 +83,8 @@ def evaluate(
     show(
         "95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in _watched(figures["intervals"]))
     )
+    if "calibration" in figures:
+        show(_probabilities(figures["calibration"]))
     if "warning" in figures:
         say(f"warning: {figures['warning']}")
     for one in figures.get("published", []):
@@ -104,6 +106,16 @@ def evaluate(
         say(f"page: {html}")
     if run is not None:
         say_next("ramen", "tag", run, "a text to tag")
+
+
+def _probabilities(found: Mapping[str, Any]) -> str:
+    line = f"probabilities: calibration error {found['ECE']:.1f} points over {found['pairs']:,} pairs"
+    told = [
+        f"{one['reached']:.1f} % right where {one['wanted']:.0f} % was asked for"
+        for one in found["thresholds"]
+        if one["reached"] is not None
+    ]
+    return "; ".join([line, *told[-2:]])
 
 
 def _published(one: Mapping[str, Any]) -> str:

@@ -16,10 +16,11 @@ from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
-from ramen.scorers.calibration import reliability
+from ramen.scorers.calibration import Calibration, reliability
 from ramen.scorers.ranker import Ranker
 
 CUT_OFFS = (1, 3, 5, 10)
+_WANTED = (0.5, 0.7, 0.8, 0.9, 0.95)  # precisions
 _CALIBRATED = 10  # labels a text whose probabilities are measured
 DEEP = 100  # where recall alone is measured, too: what a first stage would hand on
 
@@ -70,9 +71,11 @@ class Rankings(dict[str, np.ndarray]):
 
     Attributes:
         probabilities: float64 (N, 10), of the joint ranking's first ten; None of a run without.
+        thresholds: by wanted precision the probability that validation found for it.
     """
 
     probabilities: np.ndarray | None = None
+    thresholds: dict[float, float] = {}  # noqa: RUF012 - exchanged, never changed
 
 
 def measured(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
@@ -86,16 +89,42 @@ def measured(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | N
     }
 
 
+def _thresholds(known: Calibration) -> dict[float, float]:
+    found = {}
+    for precision in _WANTED:
+        try:
+            found[precision] = known.threshold(precision)
+        except InputError:  # validation never came so high
+            break
+    return found
+
+
 def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
-    """``{"calibration": {"ECE": percent, "pairs": number, "bins": [...]}}`` of ten labels a text; {} for none."""
-    probabilities = getattr(ranked, "probabilities", None)
-    if probabilities is None:
+    """``{"calibration": {"ECE": percent, "pairs": number, "bins": [...], "thresholds": [...]}}`` of ten labels a text.
+
+    A threshold's line tells the precision that it was chosen for, what it came to here, labels a text and the share of
+    texts with a label (percent). {} of a system without probabilities.
+    """
+    if not isinstance(ranked, Rankings) or ranked.probabilities is None:
         return {}
+    probabilities = ranked.probabilities
     labels = ranked[""][:, : probabilities.shape[1]]
     rows, places = np.nonzero(labels >= 0)
     right = np.asarray(dataset.test_targets[rows, labels[rows, places]]).ravel() > 0
     error, bins = reliability(probabilities[rows, places], right)
-    return {"calibration": {"ECE": 100.0 * error, "pairs": len(rows), "bins": bins}}
+    lines = []
+    for wanted, threshold in ranked.thresholds.items():
+        kept = probabilities[rows, places] >= threshold
+        lines.append(
+            {
+                "wanted": 100.0 * wanted,
+                "threshold": threshold,
+                "reached": 100.0 * float(right[kept].mean()) if kept.any() else None,
+                "labels_a_text": float(kept.sum()) / len(labels),
+                "texts": 100.0 * len(np.unique(rows[kept])) / len(labels),
+            }
+        )
+    return {"calibration": {"ECE": 100.0 * error, "pairs": len(rows), "bins": bins, "thresholds": lines}}
 
 
 def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None) -> Rankings:
@@ -123,6 +152,7 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
     found = Rankings({name: padded(labels) for name, labels in ranked.items()})
     if scorer is None and tagger.run.calibration is not None:
         found.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
+        found.thresholds = _thresholds(tagger.run.calibration)
     return found
 
 

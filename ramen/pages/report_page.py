@@ -142,7 +142,19 @@ def _calibration(found: Mapping[str, Any]) -> Part:
         f"{found['ECE']:.2f} points over {found['pairs']:,} pairs. On the diagonal as many are right as was said; "
         "areas of the dots are pairs."
     )
-    return Part("Probabilities", text=text, plot=drawn(diagonal(found["bins"])), alt="Reliability: share right by bin.")
+    rows = [
+        [
+            f"{one['wanted']:.0f} %",
+            f"{one['threshold']:.3f}",
+            "" if one["reached"] is None else f"{one['reached']:.1f} %",
+            f"{one['labels_a_text']:.2f}",
+            f"{one['texts']:.1f} %",
+        ]
+        for one in found["thresholds"]
+    ]
+    head = ["wanted precision", "threshold", "reached", "labels a text", "texts with one"] if rows else []
+    plot, alt = drawn(diagonal(found["bins"])), "Reliability: share right by bin."
+    return Part("Probabilities", text=text, head=head, rows=rows, plot=plot, alt=alt)
 
 
 def _answers(ranked: np.ndarray, dataset: Dataset) -> Part:
