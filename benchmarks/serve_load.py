@@ -72,10 +72,8 @@ def start(run: Path, cores: set[int]) -> tuple[subprocess.Popen, str, float]:
     """A server that answers, its address and the seconds it took."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "ramen.cli.main", "serve", str(run), "--port", "0"]
-    threads = {"NUMBA_NUM_THREADS": str(len(cores)), "OMP_NUM_THREADS": str(len(cores))}
     server = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **threads},
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cores)
     )  # fmt: skip
     assert server.stderr is not None
     line = server.stderr.readline()

@@ -28,6 +28,9 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 4_000_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1_000,
     max_characters: Annotated[int, typer.Option(min=1, help="Characters of a text.")] = 100_000,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of the kernels; more make one text faster, replicas make more of many.")
+    ] = 1,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request is given up with 503.")] = 30.0,
 ) -> None:
     """Serve a run over HTTP: POST /tag, GET /labels, /healthz, /metrics, /docs, and a page for people at /.
@@ -36,6 +39,9 @@ def serve(
     answer what was asked, then stop. SIGHUP, or POST /reload from this machine, loads the folder anew, as after ramen
     labels or where a link leads to another run now; requests are answered meanwhile.
     """
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)  # before numba is imported; threads that wait for work would hold up the rest
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with needing("serve", "a service"):
         import uvicorn
 

@@ -83,7 +83,7 @@ def pruned(vectors: np.ndarray, k: int) -> FanInRows:
     return FanInRows(*sparse_codes(vectors, atoms, k), atoms)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
 def _top(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     n, dim = queries.shape
     out_labels = np.full((n, k), -1, dtype=np.int64)
@@ -117,7 +117,7 @@ def _top(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, k: int) -
     return out_labels, out_scores
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
 def _products(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
     out = np.zeros(labels.shape, dtype=np.float32)
     for query in numba.prange(len(queries)):

@@ -148,7 +148,7 @@ def widened(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
 def _half_products(queries: np.ndarray, bits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     out = np.zeros(labels.shape, dtype=np.float32)
     for query in numba.prange(len(queries)):

@@ -94,7 +94,7 @@ def _accumulate(
     return count
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _top(queries: _Arrays, index: _Arrays, own: np.ndarray, k: int, room: _Arrays) -> tuple[np.ndarray, np.ndarray]:
     q_starts, q_features, q_values = queries
     starts, rows, weights, bias = index
@@ -121,7 +121,7 @@ def _top(queries: _Arrays, index: _Arrays, own: np.ndarray, k: int, room: _Array
     return out_rows, out_scores
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _scores(queries: _Arrays, index: _Arrays, wanted: np.ndarray, room: _Arrays) -> np.ndarray:
     q_starts, q_features, q_values = queries
     starts, rows, weights, bias = index

@@ -101,7 +101,7 @@ def _merge(
             )
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _sort(scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> None:
     for query in numba.prange(len(sizes)):
         best_first(scores[query], rows[query], sizes[query])
@@ -118,7 +118,7 @@ def products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.nd
     return _products(np.ascontiguousarray(queries), matrix, rows)
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
 def _products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
     out = np.zeros(rows.shape, dtype=np.float32)
     for query in numba.prange(len(queries)):

@@ -144,7 +144,7 @@ def _count_bits(context: Any, word: Any = None) -> Any:  # noqa: ANN401 - numba'
     return numba.types.uint64(numba.types.uint64), code
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
 def _search(
     planes: np.ndarray, lows: np.ndarray, steps: np.ndarray, sums: np.ndarray, signs: np.ndarray, factors: np.ndarray,
     counts: np.ndarray, parts: int, k: int,

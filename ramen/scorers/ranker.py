@@ -70,7 +70,7 @@ def gather(
     return Gathered(labels, scores, {name: _among(found, labels) for name, found in own.items()})
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _unite(proposed: np.ndarray, f_starts: np.ndarray, f_labels: np.ndarray) -> np.ndarray:
     """The distinct labels of each row that are not filtered, ascending, padded with -1."""
     out = np.full(proposed.shape, -1, dtype=np.int64)
@@ -86,7 +86,7 @@ def _unite(proposed: np.ndarray, f_starts: np.ndarray, f_labels: np.ndarray) -> 
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Which labels are among those found in the same row, bool (B, C)."""
     out = np.zeros(labels.shape, dtype=np.bool_)
@@ -99,7 +99,7 @@ def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k highest of the scores offered in each row; of equal ones the smaller label first."""
     found = np.full((len(labels), k), -1, dtype=np.int64)

@@ -117,7 +117,7 @@ def make_app(served: Served, limits: Limits | None = None, key: str = "") -> App
         batcher = Batcher(work, limits)
         batcher.start()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(batcher.thread, served.tagger.tag, ["a first text compiles the kernels"])
+        await loop.run_in_executor(batcher.thread, served.warm_up)
 
         async def reload_quietly() -> None:
             try:

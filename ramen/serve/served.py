@@ -26,6 +26,13 @@ class Served:
         self.run, self.loaded = run, time.time()
         self.tagger = Tagger.load(run)
 
+    def warm_up(self) -> None:
+        """Compile the kernels, for one text and for several, where this machine has not kept them."""
+        for texts in (["a first text"], ["a first text", "another", "and a third one"]):
+            labels, scores = self.tagger.rank(texts, 5)
+            for text, found in zip(texts, self.tagger.told(labels[:, :2], scores[:, :2]), strict=True):
+                explain(self.tagger, text, labels[0, : len(found)].tolist())
+
     def load(self, run: Path | None = None) -> None:
         """Load a run, the same folder's or another, then answer by it; on an error the old one stays.
 
