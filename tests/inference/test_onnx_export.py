@@ -22,7 +22,7 @@ pytest.importorskip("onnxruntime")
 TEXTS = ["lead acid battery\na charger", "x", "", "lead " * 300, "Ünïcode 电池", *[f"text {n}" for n in range(70)]]
 
 
-@pytest.fixture(scope="module", params=["mean", "last"])
+@pytest.fixture(scope="module", params=["mean", pytest.param("last", marks=pytest.mark.slow)])
 def transformer_run(request, finished_run, tiny_backbone, tmp_path_factory):
     """The finished run with a transformer for an encoder: enough of a run for an export."""
     run = without_encoder(finished_run, tmp_path_factory.mktemp("transformer") / "run")
@@ -61,7 +61,13 @@ def test_a_transformer(transformer_run, tmp_path):
     export_encoder(transformer_run, tmp_path / "onnx", "onnx")
     found = OnnxEncoder.open(tmp_path / "onnx").encode(TEXTS)
     np.testing.assert_allclose(found, expected(transformer_run), atol=1e-4)
+
+
+@pytest.mark.slow  # torch takes five seconds to trace the smallest model
+def test_a_transformer_in_int8(transformer_run, tmp_path):
     assert export_encoder(transformer_run, tmp_path / "small", "onnx", int8=True) > 0.9
+    found = OnnxEncoder(tmp_path / "small").encode(TEXTS)
+    assert (found * expected(transformer_run)).sum(1).min() > 0.9
     assert sorted(path.name for path in (tmp_path / "small").iterdir()) == [
         "encoder.json", "model.onnx", "tokenizer.json",
     ]  # fmt: skip
