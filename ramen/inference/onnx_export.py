@@ -37,15 +37,18 @@ def export_onnx(run: Path, out: Path, int8: bool = False) -> float:
         The lowest cosine between vectors of the model and of the encoder, over some texts with tokens.
 
     Raises:
-        InputError: a run without encoder; onnx, onnxruntime or for transformers torch is not installed.
+        InputError: a run without encoder; onnx, onnxruntime or for transformers onnxscript or torch is not installed.
         WorkError: without ``int8``, vectors that differ by more than 1e-4.
+
+    Example:
+        ``export_onnx(Path("runs/a"), Path("exported"), int8=True)``
     """
     with needing("onnx", "an ONNX model"):
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     if not (run / "encoder").is_dir():
         raise InputError(f"{run}: a run over given bags of words, which has no encoder to export")
-    out.mkdir()
+    out.mkdir(parents=True)
     encoder: StaticFolder | SentenceTransformer | None = StaticFolder.open(run / "encoder")
     if isinstance(encoder, StaticFolder):
         encoder.tokenizer.save(str(out / TOKENIZER))
@@ -122,6 +125,9 @@ def _write_static(table: np.ndarray, path: Path, int8: bool) -> None:
 def _trace(encoder: SentenceTransformer, path: Path, int8: bool) -> None:
     import torch
 
+    with needing("onnx", "an ONNX model of a transformer"):
+        import onnxscript  # noqa: F401  # torch writes with it
+
     class Whole(torch.nn.Module):
         """From ids to the sentence's vector, by position."""
 
@@ -155,7 +161,10 @@ def export_sentence_transformers(run: Path, out: Path) -> None:
     """Copy the encoder: a folder that ``SentenceTransformer(folder)`` loads.
 
     Raises:
-        InputError: no finished run, or one without encoder.
+        InputError: a run without encoder.
+
+    Example:
+        ``export_sentence_transformers(Path("runs/a"), Path("exported"))``
     """
     if not (run / "encoder").is_dir():
         raise InputError(f"{run}: a run over given bags of words, which has no encoder to export")

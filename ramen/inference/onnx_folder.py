@@ -26,7 +26,7 @@ class OnnxEncoder:
         InputError: onnxruntime is not installed, or no such folder.
 
     Example:
-        ``OnnxEncoder("exported").encode(["lead acid battery"]).shape``
+        ``OnnxEncoder.open("exported").encode(["lead acid battery"]).shape``
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -42,6 +42,11 @@ class OnnxEncoder:
             self.tokenizer.no_padding()
             self.tokenizer.enable_truncation(facts["max_tokens"])
         self.session = onnxruntime.InferenceSession(str(folder / MODEL), providers=["CPUExecutionProvider"])
+
+    @classmethod
+    def open(cls, folder: str | Path) -> OnnxEncoder:
+        """The folder's encoder; what the class itself gives, named as :meth:`StaticFolder.open` is."""
+        return cls(folder)
 
     def encode(self, texts: list[str], batch_size: int = _BATCH) -> np.ndarray:
         """Unit vectors, float32 (n, d); the zero vector for a text without a known token."""

@@ -66,6 +66,11 @@ def test_help_loads_no_training_code(ramen):
         (["train", "d", "--out", "r", "a=1", "a=2"], "argument 'a=2': a was given before as '1'"),
         (["tag", "r", "--k", "0"], "Invalid value for '--k'"),
         (["eval", "r", "--data", "d", "--json", "no/such.json"], "--json no/such.json: folder no is missing"),
+        (["export", "r"], "Missing option '--out'"),
+        (["export", "r", "--out", "o"], "expected --to KIND or --prune WEIGHTS, one of the two"),
+        (["export", "r", "--out", "o", "--to", "onnx", "--prune", "8"], "one of the two"),
+        (["export", "r", "--out", "o", "--prune", "8", "--int8"], "--int8: found without --to onnx"),
+        (["export", "r", "--out", "o", "--to", "onx"], "--to onx: did you mean 'onnx'?"),
         (["data", "prepare", "planted", "--out", "o", "=3"], "argument '=3': expected key=value"),
     ],
 )

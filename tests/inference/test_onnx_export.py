@@ -1,5 +1,6 @@
 """The encoder as ONNX and as sentence-transformers: the same vectors, any shape, and wrong calls."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -21,19 +22,24 @@ pytest.importorskip("onnxruntime")
 TEXTS = ["lead acid battery\na charger", "x", "", "lead " * 300, "Ünïcode 电池", *[f"text {n}" for n in range(70)]]
 
 
-@pytest.fixture(scope="module", params=["mean", "last"])
+@pytest.fixture(scope="module", params=["mean", pytest.param("last", marks=pytest.mark.slow)])
 def transformer_run(request, finished_run, tiny_backbone, tmp_path_factory):
     """The finished run with a transformer for an encoder: enough of a run for an export."""
-    import json
-
-    run = shutil.copytree(finished_run, tmp_path_factory.mktemp("transformer") / "run")
-    shutil.rmtree(run / "encoder")
+    run = without_encoder(finished_run, tmp_path_factory.mktemp("transformer") / "run")
     TransformerEncoder(str(tiny_backbone), request.param, max_tokens=24).export(run / "encoder")
     manifest = json.loads((run / "manifest.json").read_text())
-    kept = {name: known for name, known in manifest["blake2b"].items() if not name.startswith("encoder/")}
     files = {str(path.relative_to(run)): digest(path) for path in (run / "encoder").rglob("*") if path.is_file()}
-    (run / "manifest.json").write_text(json.dumps(manifest | {"blake2b": kept | files}))
+    (run / "manifest.json").write_text(json.dumps(manifest | {"blake2b": manifest["blake2b"] | files}))
     return run
+
+
+def without_encoder(run, out):
+    shutil.copytree(run, out)
+    shutil.rmtree(out / "encoder")
+    manifest = json.loads((run / "manifest.json").read_text())
+    kept = {name: known for name, known in manifest["blake2b"].items() if not name.startswith("encoder/")}
+    (out / "manifest.json").write_text(json.dumps(manifest | {"blake2b": kept}))
+    return out
 
 
 def expected(run):
@@ -53,8 +59,15 @@ def test_the_static_encoder(finished_run, tmp_path):
 
 def test_a_transformer(transformer_run, tmp_path):
     export_encoder(transformer_run, tmp_path / "onnx", "onnx")
-    np.testing.assert_allclose(OnnxEncoder(tmp_path / "onnx").encode(TEXTS), expected(transformer_run), atol=1e-4)
+    found = OnnxEncoder.open(tmp_path / "onnx").encode(TEXTS)
+    np.testing.assert_allclose(found, expected(transformer_run), atol=1e-4)
+
+
+@pytest.mark.slow  # torch takes five seconds to trace the smallest model
+def test_a_transformer_in_int8(transformer_run, tmp_path):
     assert export_encoder(transformer_run, tmp_path / "small", "onnx", int8=True) > 0.9
+    found = OnnxEncoder(tmp_path / "small").encode(TEXTS)
+    assert (found * expected(transformer_run)).sum(1).min() > 0.9
     assert sorted(path.name for path in (tmp_path / "small").iterdir()) == [
         "encoder.json", "model.onnx", "tokenizer.json",
     ]  # fmt: skip
@@ -64,6 +77,40 @@ def test_sentence_transformers(finished_run, tmp_path):
     export_encoder(finished_run, tmp_path / "copy", "sentence-transformers")
     found = SentenceTransformer(str(tmp_path / "copy"), device="cpu").encode(TEXTS)
     np.testing.assert_array_equal(found, expected(finished_run))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "sentence-transformers"])
+def test_folders_on_the_way_are_made(finished_run, tmp_path, kind):
+    export_encoder(finished_run, tmp_path / "a/b", kind)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "sentence-transformers"])
+def test_a_run_without_encoder_is_named(finished_run, tmp_path, kind):
+    run = without_encoder(finished_run, tmp_path / "run")
+    with pytest.raises(InputError, match="has no encoder to export"):
+        export_encoder(run, tmp_path / "out", kind)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_a_missing_library_is_named_with_its_extra(finished_run, tmp_path, monkeypatch, library):
+    missing(monkeypatch, library)
+    with pytest.raises(InputError, match=rf"needs {library}, .* pip install 'ramen-xc\[onnx\]'"):
+        export_encoder(finished_run, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_transformers_need_onnxscript(transformer_run, tmp_path, monkeypatch):
+    missing(monkeypatch, "onnxscript")
+    with pytest.raises(InputError, match="a transformer needs onnxscript, .* 'ramen-xc\\[onnx\\]'"):
+        export_encoder(transformer_run, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def missing(monkeypatch, library):
+    """As ``import library`` finds it where it is not installed: None there raises ModuleNotFoundError."""
+    monkeypatch.setitem(sys.modules, library, None)
 
 
 def test_other_vectors_are_refused_and_nothing_is_left(finished_run, tmp_path, monkeypatch):
