@@ -7,14 +7,15 @@ import scipy.sparse as sp
 
 from ramen.scorers.calibration import Calibration
 
-_BINS, _RIGHT = 40, 10  # bins at most, and right labels in each at least: fewer are chance
+_BINS, _RIGHT = 40, 10  # parts with equally many right ones at most, and these in each at least: fewer are chance
+_SLICES = 50  # parts with equally many pairs
 _DEPTH = 10  # labels of a text that precision counts
 _KEPT = 20  # pairs below which a precision is chance
 _STEPS = 200  # thresholds that are looked at
 
 
 def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> Calibration | None:
-    """Count how often labels of a score are right, in bins of equally many right ones, and let it rise with the score.
+    """Count how often labels of a score are right, in bins of like scores, and let it rise with the score.
 
     Source: histogram binning (Zadrozny and Elkan, ICML 2001), made monotone by isotonic regression (the same, KDD
     2002).
@@ -38,13 +39,19 @@ def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> C
         return None
     order = np.argsort(-scores[is_label], kind="stable")
     ordered, hits = scores[is_label][order].astype(np.float64), right[is_label][order]
-    bins = np.minimum((np.cumsum(hits) - hits) * n_bins // hits.sum(), n_bins - 1)
+    # Cut where so many are right, and where so many pairs are: below, nearly all are wrong, but not equally nearly.
+    by_hits = np.minimum((np.cumsum(hits) - hits) * n_bins // hits.sum(), n_bins - 1)
+    by_pairs = np.arange(len(hits)) * _SLICES // len(hits)
+    is_new = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    first = np.maximum.accumulate(np.where(is_new, np.arange(len(hits)), 0))  # equal scores share a part
+    bins = np.unique((by_hits * _SLICES + by_pairs)[first], return_inverse=True)[1]
     counts = np.bincount(bins)
     mean = np.bincount(bins, ordered) / counts
-    share = (np.bincount(bins, hits) + 0.5) / (counts + 1.0)  # half a right and half a wrong one: never 0 or 1
     ascending = np.argsort(mean, kind="stable")
-    rising = isotonic_regression(share[ascending], sample_weight=counts[ascending], y_min=0.0, y_max=1.0)
-    known = Calibration(mean[ascending].tolist(), rising.tolist(), [], [])
+    share = np.bincount(bins, hits)[ascending] / counts[ascending]
+    rising = isotonic_regression(share, sample_weight=counts[ascending])
+    lowest, highest = 1.0 / (len(hits) + 2), 1.0 - 1.0 / (hits.sum() + 2)  # never 0 or 1
+    known = Calibration(mean[ascending].tolist(), np.clip(rising, lowest, highest).tolist(), [], [])
     thresholds, precisions = _precisions(known.of(scores[:, :_DEPTH]), right[:, :_DEPTH])
     return Calibration(known.scores, known.probabilities, thresholds, precisions)
 
