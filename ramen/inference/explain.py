@@ -15,6 +15,7 @@ from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 
 _WORDS, _NEIGHBOURS = 6, 4
+_MARKS = {"T": "title", "L": "first words"}
 
 
 def explain(tagger: Tagger, text: str, labels: list[int]) -> list[dict[str, Any]]:
@@ -72,7 +73,18 @@ def _words(scorer: SparseWords, label: int, queries: Queries, words: WordFeature
         if len(at):
             found.append((float(value * weights.data[part][at[0]]), int(feature)))
     best = sorted(found, key=lambda one: -abs(one[0]))[:_WORDS]
-    return [{"word": words.names[feature], "weight": round(weight, 4)} for weight, feature in best]
+    return [{"word": _said(words.names[feature]), "weight": round(weight, 4)} for weight, feature in best]
+
+
+def _said(feature: str) -> str:
+    """A feature as people read it.
+
+    Example:
+        >>> _said("T:apple"), _said("red apple")
+        ('apple (title)', 'red apple')
+    """
+    mark, colon, word = feature.partition(":")
+    return f"{word} ({_MARKS[mark]})" if colon else feature
 
 
 def _neighbours(scorer: Neighbours, label: int, queries: Queries) -> list[dict[str, Any]]:
