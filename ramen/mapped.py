@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -55,7 +56,24 @@ def _view(pages: mmap.mmap, start: int, dtype: str, shape: list[int], data_offse
     return np.frombuffer(pages, kind, count, start + first).reshape(shape)
 
 
-class StringTable(Sequence[str]):
+class _Strings(Sequence[str]):
+    """Strings by their place, each made when it is asked for."""
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        return self._at(range(len(self))[at])
+
+    @abstractmethod
+    def _at(self, place: int) -> str:
+        """The string at a place, 0 to len - 1."""
+
+
+class StringTable(_Strings):
     """Many strings, end to end in UTF-8: read where they are wanted, never all of them.
 
     Args:
@@ -78,14 +96,7 @@ class StringTable(Sequence[str]):
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return cls(np.frombuffer(b"".join(parts), dtype=np.uint8), ends)
 
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        if isinstance(at, slice):
-            return [self[place] for place in range(*at.indices(len(self)))]
-        place = range(len(self))[at]
+    def _at(self, place: int) -> str:
         start = self.ends[place - 1] if place else 0
         return self.text[start : self.ends[place]].tobytes().decode("utf-8", "surrogatepass")
 
@@ -98,7 +109,7 @@ class StringTable(Sequence[str]):
         return at if at < len(self) and self[at] == string else None
 
 
-class Continued(Sequence[str]):
+class Continued(_Strings):
     """Strings followed by others, some of all these exchanged.
 
     Example:
@@ -112,14 +123,7 @@ class Continued(Sequence[str]):
     def __len__(self) -> int:
         return len(self.first) + len(self.others)
 
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        if isinstance(at, slice):
-            return [self[place] for place in range(*at.indices(len(self)))]
-        place = range(len(self))[at]
+    def _at(self, place: int) -> str:
         if place in self.changed:
             return self.changed[place]
         return self.first[place] if place < len(self.first) else self.others[place - len(self.first)]
