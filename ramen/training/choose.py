@@ -147,8 +147,13 @@ class _Search:
     def calibration(self, weights: dict[str, float]) -> dict[str, Any] | None:
         """Probabilities of the scores that these weights give."""
         gathered = self.validation.gather(self.scorers, self._asked(self.features))
-        found = ranks.first_value(lambda: calibrate(*gathered.joined(weights, CANDIDATES), self.validation.truth))
-        return found and found.facts()
+
+        def counted() -> dict[str, Any] | None:
+            found = calibrate(*gathered.joined(weights, CANDIDATES), self.validation.truth)
+            return None if found is None else found.facts()
+
+        facts: dict[str, Any] | None = ranks.first_value(counted)
+        return facts
 
     def start(self) -> None:
         """The label vectors from which the dense head starts: those that rank best by themselves, or the first."""
