@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from ramen.heads.words import WordFeatures
 from ramen.inference.grow import grown
 from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
-from ramen.scorers.base import Scorer, save_tensors
+from ramen.scorers.base import Scorer, StoredScorer, save_tensors
 from ramen.scorers.calibration import Calibration
 from ramen.scorers.ranker import Ranker
 from ramen.scorers.registry import SCORERS
@@ -39,7 +39,7 @@ def save_run(
     out: Path,
     encoder: Encoder | None,
     words: WordFeatures | GivenWords | None,
-    scorers: dict[str, Scorer],
+    scorers: Mapping[str, StoredScorer],
     weights: dict[str, float],
     labels: Texts,
     metrics: dict[str, Any],
@@ -163,10 +163,11 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
     if known:
         known.attach(scorers)
     changes = read_changes(path, digest(path / MANIFEST)) if labels else Changes()
-    trained, removed = scorers, None
+    trained: dict[str, Scorer] = dict(scorers)
+    grown_scorers, removed = trained, None
     if changes:
-        scorers, uids, texts, removed = grown(path, scorers, uids, texts, changes)
-    return Run(path, words, Ranker(scorers, ranking["weights"]), uids, texts, calibration, removed, trained)
+        grown_scorers, uids, texts, removed = grown(path, trained, uids, texts, changes)
+    return Run(path, words, Ranker(grown_scorers, ranking["weights"]), uids, texts, calibration, removed, trained)
 
 
 def _read_labels(path: Path) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Index:
         """Digests of the index's own files, by their path in the run."""
         return {name: known[2] for name, known in self.facts["files"].items() if name.startswith(FOLDER + "/")}
 
-    def attach(self, scorers: dict[str, Scorer]) -> None:
+    def attach(self, scorers: Mapping[str, Scorer]) -> None:
         """Let the scorers that have a part of the index propose by it."""
         for name, told in self.facts["scorers"].items():
             scorer = scorers[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,9 @@ def _check_known(run: Run, uids: Sequence[str]) -> None:
     known, seen = set(live_uids(run)), set[str]()
     for uid in uids:
         if uid not in known:
-            hint = f": {nearest(uid, known)}" if len(known) <= _HINTED else ""
-            raise InputError(f"{run.path}: has no label {uid!r}{hint}")
+            close = get_close_matches(uid, known, n=1) if len(known) <= _HINTED else []
+            hint = f"did you mean {close[0]!r}?" if close else "ramen labels list RUN shows them"
+            raise InputError(f"{run.path}: has no label {uid!r}: {hint}")
         if uid in seen:
             raise InputError(f"label {uid!r}: named twice")
         seen.add(uid)

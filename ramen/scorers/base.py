@@ -59,13 +59,17 @@ class Scorer(ABC):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """Scores of given labels, exact, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
 
+
+class StoredScorer(Scorer):
+    """A scorer that training makes and a run folder keeps."""
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write what it needs into its own folder of the run, which exists and is empty."""
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> Scorer:
+    def load(cls, folder: Path) -> StoredScorer:
         """What :meth:`save` wrote."""
 
 

@@ -1,8 +1,9 @@
-"""Labels that came and went after training: scorers that know some more, and scorers that leave some out."""
+"""Labels that came and went after training: scorers that know some more, and scorers that leave some out.
+
+No run keeps these: the journal of its labels makes them anew.
+"""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
@@ -30,15 +31,6 @@ class Joined(Scorer):
         scores = self.first.score(queries, np.where(early, labels, -1))
         return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
 
-    def save(self, folder: Path) -> None:
-        """Nothing is saved: the journal of the labels makes it anew."""
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder: Path) -> Joined:
-        """See :meth:`save`."""
-        raise NotImplementedError
-
 
 class Without(Scorer):
     """A scorer that never proposes some labels.
@@ -65,12 +57,3 @@ class Without(Scorer):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
         return self.scorer.score(queries, labels)
-
-    def save(self, folder: Path) -> None:
-        """Nothing is saved: the journal of the labels makes it anew."""
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder: Path) -> Without:
-        """See :meth:`save`."""
-        raise NotImplementedError

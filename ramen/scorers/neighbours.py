@@ -14,10 +14,10 @@ from ramen.mapped import Continued, StringTable, map_tensors
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import SignIndex
-from ramen.scorers.base import Queries, Scorer, save_tensors
+from ramen.scorers.base import Queries, StoredScorer, save_tensors
 
 
-class Neighbours(Scorer):
+class Neighbours(StoredScorer):
     """Σ over the k nearest points p with label l of softmax(cosine(q, p) / temperature).
 
     Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ramen.scorers.base import Scorer
+from ramen.scorers.base import StoredScorer
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
-SCORERS: dict[str, type[Scorer]] = {
+SCORERS: dict[str, type[StoredScorer]] = {
     "encoder": LabelVectors,
     "centroids": LabelVectors,
     "head": LabelVectors,

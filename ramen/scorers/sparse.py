@@ -8,12 +8,12 @@ import numpy as np
 
 from ramen.heads.sparse import SparseHead
 from ramen.mining.inverted import InvertedIndex
-from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.base import Queries, StoredScorer
 
 _STEEPNESS = 4.0  # of the logistic curve that brings margins, which have no bound, into the range of cosines
 
 
-class SparseWords(Scorer):
+class SparseWords(StoredScorer):
     """1 / (1 + exp(-4 margin)), the margin that of the sparse head.
 
     Args:

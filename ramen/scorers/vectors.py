@@ -9,10 +9,10 @@ import numpy as np
 from ramen.heads.rows import DenseRows, LabelRows, rows_of
 from ramen.mapped import map_tensors
 from ramen.mining.signs import SignIndex
-from ramen.scorers.base import Queries, Scorer, save_tensors
+from ramen.scorers.base import Queries, StoredScorer, save_tensors
 
 
-class LabelVectors(Scorer):
+class LabelVectors(StoredScorer):
     """q · w_l.
 
     Args:

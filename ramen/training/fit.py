@@ -24,7 +24,7 @@ from ramen.mining.approximate import nearest_of_each
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
-from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.base import Queries, StoredScorer
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
@@ -170,9 +170,9 @@ class Fitter:
         """The dense head after each epoch; see :func:`fit_epochs`."""
         return fit_epochs(self._fitted, self._start, self.targets, self.filtered, lambda: self.negatives, self.config)
 
-    def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, Scorer]:
+    def scorers(self, choice: Choice, log: Callable[..., None]) -> dict[str, StoredScorer]:
         """The labels' own vectors and every other scorer that was chosen."""
-        scorers: dict[str, Scorer] = {self.first: self.encoder()}
+        scorers: dict[str, StoredScorer] = {self.first: self.encoder()}
         if choice.labels:
             self.start_from(choice.labels)
         if choice.weights.get("head"):

@@ -125,7 +125,7 @@ def test_a_uid_that_comes_twice_or_is_not_there(run):
         remove_labels(run, ["label-000003"])
     with pytest.raises(InputError, match="named twice"):
         remove_labels(run, ["label-0000003"] * 2)
-    with pytest.raises(InputError, match="has no label"):
+    with pytest.raises(InputError, match="has no label 'nobody': ramen labels list RUN shows them"):
         rename_label(run, "nobody", "x")
     assert add_labels(run, []) == 0 and remove_labels(run, []) == 0
 
