@@ -16,6 +16,7 @@ EXTRAS = {
     "parquet": ["pyarrow"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
+    "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
@@ -27,10 +28,16 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*"]) + list(MAPPED),
+    packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*", "attention_wnet"]) + list(MAPPED),
     package_dir=MAPPED,
     package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"], "ramen.serve": ["*.html"]},
-    entry_points={"console_scripts": ["ramen = ramen.cli.main:main", "hlm = hlm_bridge.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "ramen = ramen.cli.main:main",
+            "hlm = hlm_bridge.cli:main",
+            "wnet = attention_wnet.cli:main",
+        ]
+    },
     # What tagging needs; no torch.
     install_requires=[
         "numpy>=1.26.4,<2.6",
@@ -48,7 +55,7 @@ setup(
         # setuptools: a test builds the wheel without build isolation.
         "dev": [
             *TOOLS,
-            *(need for name in ("train", "hlm", "plot", "serve", "onnx", "parquet") for need in EXTRAS[name]),
+            *(need for name in ("train", "hlm", "plot", "serve", "onnx", "parquet", "wnet") for need in EXTRAS[name]),
         ],
     },
 )

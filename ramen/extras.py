@@ -10,6 +10,7 @@ from ramen.errors import InputError
 OF = {
     "train": {"torch", "transformers", "sentence_transformers", "sklearn"},
     "plot": {"matplotlib", "jinja2"},
+    "wnet": {"torch", "monai", "skimage", "sklearn", "PIL"},
     "onnx": {"onnx", "onnxruntime", "onnxscript"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
 }
