@@ -16,7 +16,7 @@ class ModelConfig:
     filters: int = 10  # channels at full resolution, doubled four times
     attention: bool = True  # a gate on every skip
     regularised: bool = True  # batch norm within every shared block
-    dropout: float = 0.25  # of whole channels, within every shared block
+    dropout: float = 0.05  # of whole channels, within every shared block
 
 
 @dataclass
@@ -36,10 +36,10 @@ class PatchesConfig:
 class TrainConfig:
     """Adam on cross-entropy: warm-up, then half a cosine down to nothing."""
 
-    steps: int = 1000
-    batch_size: int = 16  # patches
-    lr: float = 2e-3  # at its height
-    check_every: int = 50  # steps; also what an interrupted run computes again at most
+    steps: int = 4000
+    batch_size: int = 8  # patches
+    lr: float = 3e-3  # at its height
+    check_every: int = 100  # steps; also what an interrupted run computes again at most
     patience: int = 8  # checks without a lower validation loss, after which training stops
 
 

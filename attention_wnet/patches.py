@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from monai import transforms
 from torch import Tensor
 
 from attention_wnet.config import PatchesConfig
 from attention_wnet.sets import Sample
+from ramen.extras import needing
+
+if TYPE_CHECKING:
+    from monai.transforms import Compose
 
 _MARGIN = 1.5  # of a patch's side, cut out before it is turned, so that no corner is made up
 _LIKELY = 0.5  # of each change
@@ -64,14 +68,20 @@ class Patches:
         return found[:, :1].contiguous(), (found[:, 1] > 0.5).long()
 
 
-def augmentation(config: PatchesConfig) -> transforms.Compose:
+def augmentation(config: PatchesConfig) -> Compose:
     """Changes of ``{"grey", "vessels"}``, tensors ``(1, side, side)`` of which the middle stays.
 
     Args:
         config: which changes, how strong.
+
+    Raises:
+        InputError: MONAI is not installed; the message has the command to type.
     """
+    with needing("wnet", "augmentation"):
+        from monai import transforms  # takes seconds, which wrong calls need not wait
+
     both = ["grey", "vessels"]
-    changes: list[object] = []
+    changes: list[Any] = []
     if config.flips:
         changes += [transforms.RandFlipd(both, _LIKELY, axis) for axis in (0, 1)]
         changes += [transforms.RandRotate90d(both, _LIKELY)]

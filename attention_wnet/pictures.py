@@ -31,8 +31,9 @@ def read(path: Path) -> np.ndarray:
         InputError: missing, no picture, truncated, of several pages, a side of less than 64 pixels, or all of one tone.
     """
     picture = _opened(path)
-    if getattr(picture, "n_frames", 1) > 1:
-        raise InputError(f"{path}: found {picture.n_frames} pages, expected one picture")
+    pages = getattr(picture, "n_frames", 1)
+    if pages > 1:
+        raise InputError(f"{path}: found {pages} pages, expected one picture")
     width, height = picture.size
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{path}: found {width} x {height} pixels, expected sides of at least {MIN_SIDE}")

@@ -53,7 +53,7 @@ def scores(photographs: Sequence[Scored], threshold: float, seed: int = 0) -> di
     pooled = np.concatenate([one.probabilities for one in photographs])
     if ((pooled > 0) & (pooled < 1)).any():
         truth = np.concatenate([one.vessels for one in photographs])
-        values["auc"] = float(roc_auc_score(truth, pooled))
+        values["auc"] = np.asarray(roc_auc_score(truth, pooled))
         steps = np.unique(np.quantile(pooled, np.linspace(0, 1, _LEVELS)))
         tables = np.array([_table(one, steps) for one in photographs])
         drawn["auc"] = np.array([_auc(tables[draw].sum(axis=0)) for draw in draws])
@@ -74,7 +74,7 @@ def best_threshold(photographs: Sequence[Scored]) -> float:
 
 def _confusion(one: Scored, threshold: float) -> tuple[int, int, int, int]:
     """True and false positives, false and true negatives."""
-    found = one.probabilities >= threshold
+    found = one.probabilities >= float(threshold)  # a numpy scalar would compare in another precision
     hits, marked, drawn = int((found & one.vessels).sum()), int(found.sum()), int(one.vessels.sum())
     return hits, marked - hits, drawn - hits, len(found) - marked - drawn + hits
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,6 +17,7 @@ from attention_wnet.config import ModelConfig
 from attention_wnet.model import AttentionWNet
 from attention_wnet.pictures import MIN_SIDE, field_of_view, ready
 from ramen.errors import InputError
+from ramen.extras import needing
 from ramen.files import replacing
 
 FILE = "model.safetensors"
@@ -89,6 +89,9 @@ class Segmenter:
     @torch.inference_mode()
     def of_grey(self, grey: np.ndarray, window: int = WINDOW, overlap: float = OVERLAP) -> np.ndarray:
         """As :meth:`probabilities`, of what :func:`attention_wnet.pictures.ready` gives, unscaled."""
+        with needing("wnet", "finding vessels"):
+            from monai.inferers import sliding_window_inference  # takes seconds, which wrong calls need not wait
+
         device = next(self.model.parameters()).device
 
         def vessels(windows: Tensor) -> Tensor:

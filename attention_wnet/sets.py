@@ -59,7 +59,10 @@ class Sample:
     def second(self) -> np.ndarray | None:
         """The second observer's drawing, where there is one."""
         path = self.case.second
-        return path and pictures.read_mask(path, self.vessels.shape, self.case.photograph)
+        if path is None:
+            return None
+        height, width = self.vessels.shape
+        return pictures.read_mask(path, (height, width), self.case.photograph)
 
 
 def read_set(folder: Path, split: str) -> list[Case]:
@@ -107,7 +110,7 @@ def read_sample(case: Case) -> Sample:
             vessels, or one that is white where there are none.
     """
     photograph = pictures.read(case.photograph)
-    size = photograph.shape[:2]
+    size = photograph.shape[0], photograph.shape[1]
     vessels = pictures.read_mask(case.vessels, size, case.photograph)
     if not vessels.any():
         raise InputError(f"{case.vessels}: no vessels at all, expected them white on black")

@@ -53,8 +53,10 @@ def train(data: Path, out: Path, config: WNetConfig) -> Segmenter:
     """
     text = as_yaml(config)
     _check_out(out, text)
-    learnt = _read(data, "train", out / "view")
-    held = _read(data, "validation", out / "view")
+    learnt, held = _read(data, "train"), _read(data, "validation")
+    (out / "view").mkdir(parents=True, exist_ok=True)
+    for sample in (*learnt, *held):
+        write(out / "view" / f"{sample.case.name}.png", sample.view)
     with replacing(out / "config.yaml") as part:
         part.write_text(text, encoding="utf-8")
     torch.manual_seed(config.seed)
@@ -84,17 +86,11 @@ def _check_out(out: Path, text: str) -> None:
     config = out / "config.yaml"
     if config.exists() and config.read_text(encoding="utf-8") != text:
         raise InputError(f"{out}: holds a run of other settings (config.yaml), expected the same or another --out")
-    out.mkdir(parents=True, exist_ok=True)
 
 
-def _read(data: Path, split: str, views: Path) -> list[Sample]:
-    cases = read_set(data, split)
-    views.mkdir(exist_ok=True)
-    samples = []
-    for case in tqdm(cases, desc=f"reading {split}", unit="photograph", disable=None, leave=False):
-        samples.append(read_sample(case))
-        write(views / f"{case.name}.png", samples[-1].view)
-    return samples
+def _read(data: Path, split: str) -> list[Sample]:
+    cases = tqdm(read_set(data, split), f"reading {split}", unit="photograph", disable=None, leave=False)
+    return [read_sample(case) for case in cases]
 
 
 def _fit(

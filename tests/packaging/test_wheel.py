@@ -52,3 +52,9 @@ def test_constraints_are_plain_pins():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert lines[0].startswith("torch==")
     assert all(len(line.split("==")) == 2 and "/" not in line for line in lines)
+
+
+def test_ramen_does_not_know_the_segmenter(tracked_files):
+    code = [file for file in tracked_files if file.parts[0] in ("ramen", "hlm_bridge") and file.suffix == ".py"]
+    assert len(code) > 50
+    assert [file for file in code if "attention_wnet" in (ROOT / file).read_text()] == []

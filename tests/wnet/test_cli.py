@@ -42,7 +42,7 @@ def test_eval(work, plain_set, tmp_path):
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == expected
 
 
-@pytest.mark.parametrize("name", ["one.jpg", "one.png", "one.tif"])
+@pytest.mark.parametrize("name", ["one.jpg", "one.tif"])
 def test_segment(work, eye, tmp_path, name):
     eye(5, (150, 90))[0].save(tmp_path / name)
     done = wnet("segment", work / "run", name, "--out", "found", "--threshold", "0.2", cwd=tmp_path)
@@ -70,11 +70,21 @@ def test_all_that_is_no_vessel_is_an_empty_mask(work, eye, tmp_path):
 
 
 def test_a_stopped_run_says_how_it_goes_on(plain_set, small, tmp_path):
-    arguments = ["train", str(plain_set), "--out", "run", *small, "train.steps=5000"]
+    arguments = [
+        "train",
+        str(plain_set),
+        "--out",
+        "run",
+        *small[:-3],
+        "train.steps=5000",
+        "train.batch_size=4",
+        "train.check_every=2",
+        "train.patience=5000",
+    ]
     process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     for _ in range(600):
         time.sleep(0.1)
-        if (tmp_path / "run" / "training.safetensors").exists():
+        if (tmp_path / "run" / "training.safetensors").exists() or process.poll() is not None:
             break
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -121,17 +131,12 @@ def test_help_ends_with_two_examples(tmp_path):
         assert all(line.strip().startswith(f"wnet {verb} ") for line in lines[-2:])
 
 
-def test_a_missing_library_names_the_command_to_type(tmp_path):
-    code = "import sys; sys.modules['monai'] = None; from attention_wnet.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "segment", "r", "p", "--out", "o"], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("library", ["skimage", "monai"])
+def test_a_missing_library_names_the_command_to_type(work, eye, tmp_path, library):
+    eye(0)[0].save(tmp_path / "p.png")
+    code = f"import sys; sys.modules['{library}'] = None; from attention_wnet.cli import main; main()"
+    command = [sys.executable, "-c", code, "segment", str(work / "run"), "p.png", "--out", "o"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "wnet: finding vessels needs monai, which is not installed: pip install 'ramen-xc[wnet]'\n"
-
-
-def test_ramen_does_not_know_the_segmenter(tracked_files):
-    ramen = [path for path in tracked_files if path.parts[0] in ("ramen", "hlm_bridge") and path.suffix == ".py"]
-    root = __import__("pathlib").Path(__file__).resolve().parents[2]
-    assert len(ramen) > 50
-    assert [path for path in ramen if "attention_wnet" in (root / path).read_text()] == []
+    needs = f"finding vessels needs {library}, which is not installed: pip install 'ramen-xc[wnet]'"
+    assert done.stderr == f"wnet: {needs}\n"

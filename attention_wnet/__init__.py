@@ -1,0 +1,1 @@
+"""Vessels on photographs of the retina: Attention W-Net, its data sets, its training and the command ``wnet``."""
