@@ -18,7 +18,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _CLIP = 0.01  # of scikit-image; see ready()
 _GAMMA = 1 / 1.2
 _LIT = 0.06  # of the picture's brightest percent: what is darker is not the eye
-_EYE = (255, 60, 40)
+_TINT = (0, 230, 255)  # no retina has it
 
 
 def read(path: Path) -> np.ndarray:
@@ -137,12 +137,12 @@ def write(path: Path, pixels: np.ndarray) -> None:
 
 
 def overlay(photograph: np.ndarray, vessels: np.ndarray) -> np.ndarray:
-    """The photograph with the vessels' outlines and insides tinted.
+    """The photograph with the vessels tinted.
 
     Args:
         photograph: uint8 ``(height, width, 3)``.
         vessels: bool ``(height, width)``.
     """
     tinted = photograph.astype(np.float32)
-    tinted[vessels] = 0.35 * tinted[vessels] + 0.65 * np.array(_EYE, dtype=np.float32)
+    tinted[vessels] = 0.35 * tinted[vessels] + 0.65 * np.array(_TINT, dtype=np.float32)
     return tinted.astype(np.uint8)

@@ -69,6 +69,11 @@ def test_all_that_is_no_vessel_is_an_empty_mask(work, eye, tmp_path):
     assert not np.asarray(Image.open(tmp_path / "found" / "eye_vessels.png")).any()
 
 
+def _hear():
+    """In a child: a shell lets its background jobs ignore SIGINT, and they pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_stopped_run_says_how_it_goes_on(plain_set, small, tmp_path):
     arguments = [
         "train",
@@ -81,7 +86,9 @@ def test_a_stopped_run_says_how_it_goes_on(plain_set, small, tmp_path):
         "train.check_every=2",
         "train.patience=5000",
     ]
-    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=_hear
+    )
     for _ in range(600):
         time.sleep(0.1)
         if (tmp_path / "run" / "training.safetensors").exists() or process.poll() is not None:
