@@ -47,6 +47,7 @@ class TrainConfig:
 class WNetConfig:
     """All settings of a run."""
 
+    data: str = ""  # folder of the data set; given by the call, not by a word
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
     patches: PatchesConfig = field(default_factory=PatchesConfig)
@@ -79,7 +80,7 @@ def wnet_config(words: Iterable[str]) -> WNetConfig:
         16
     """
     config = WNetConfig()
-    override(config, words, _RULES)
+    override(config, words, _RULES, given=("data",))
     if config.patches.size < 16:
         raise InputError(f"patches.size={config.patches.size}: expected at least 16, as the network halves four times")
     return config

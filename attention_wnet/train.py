@@ -51,6 +51,7 @@ def train(data: Path, out: Path, config: WNetConfig) -> Segmenter:
         InputError: data as :func:`attention_wnet.sets.read_set` and ``read_sample`` refuse them, or a folder that holds
             a finished run or one of other settings.
     """
+    config.data = str(data.resolve())
     text = as_yaml(config)
     _check_out(out, text)
     learnt, held = _read(data, "train"), _read(data, "validation")
@@ -85,7 +86,9 @@ def _check_out(out: Path, text: str) -> None:
         raise InputError(f"{out}: holds a finished run, expected another --out")
     config = out / "config.yaml"
     if config.exists() and config.read_text(encoding="utf-8") != text:
-        raise InputError(f"{out}: holds a run of other settings (config.yaml), expected the same or another --out")
+        raise InputError(
+            f"{out}: holds a run of other data or settings (config.yaml), expected the same or another --out"
+        )
 
 
 def _read(data: Path, split: str) -> list[Sample]:
@@ -126,7 +129,7 @@ def _fit(
         if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
             now = time.perf_counter()
             state.add(step + 1, total / counted, _validate(model, *checked), now - start)
-            bar.set_postfix_str(f"loss {total / counted:.4f}, validation {state.rows[-1]['validation']:.4f}")
+            logger.info("step %d: loss %.4f, validation %.4f", step + 1, total / counted, state.rows[-1]["validation"])
             total, counted, start = 0.0, 0, now
     bar.close()
     fit_weights(model, state.best, out / STATE)

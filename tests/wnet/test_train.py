@@ -38,7 +38,7 @@ def test_what_a_run_leaves(run, plain_set):
     assert segmenter.config == ModelConfig(filters=4)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(run, plain_set, small, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_to_the_same_weights(run, plain_set, write_eyes, small, tmp_path, monkeypatch):
     class Stop(Exception):
         pass
 
@@ -55,8 +55,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, plain_set, small, tmp_pa
         train(plain_set, out, wnet_config(small))
     monkeypatch.undo()
     assert not (out / "model.safetensors").exists()
-    with pytest.raises(InputError, match="holds a run of other settings"):
+    with pytest.raises(InputError, match="holds a run of other data or settings"):
         train(plain_set, out, wnet_config([*small, "seed=1"]))
+    with pytest.raises(InputError, match="holds a run of other data or settings"):
+        train(write_eyes(tmp_path / "other"), out, wnet_config(small))
     train(plain_set, out, wnet_config(small))
     assert [row.get("step") for row in _rows(out)] == [2, 4, 6, 8, None]
     first, second = load_file(run / "model.safetensors"), load_file(out / "model.safetensors")
@@ -163,6 +165,7 @@ def test_model_files_of_another_shape_are_named(run, tmp_path):
     ("word", "message"),
     [
         ("model.filter=8", "did you mean 'model.filters'"),
+        ("data=elsewhere", "unknown key 'data'"),
         ("model.filters=0", "expected a number above 0"),
         ("model.dropout=1", "expected a share below 1"),
         ("model.attention=7", "expected bool"),
