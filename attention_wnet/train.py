@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from attention_wnet.config import WNetConfig
 from attention_wnet.model import AttentionWNet
@@ -63,7 +64,8 @@ def train(data: Path, out: Path, config: WNetConfig) -> Segmenter:
     torch.manual_seed(config.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build(config.model).to(device)
-    rows = _fit(model, learnt, held, out, config)
+    with logging_redirect_tqdm([logger]):
+        rows = _fit(model, learnt, held, out, config)
     width = sum(int(one.view.any(axis=0).sum()) for one in learnt) / len(learnt)
     segmenter = Segmenter(model, config.model, width=width)
     scored = [
