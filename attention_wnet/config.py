@@ -40,7 +40,7 @@ class TrainConfig:
     batch_size: int = 8  # patches
     lr: float = 3e-3  # at its height
     check_every: int = 100  # steps; also what an interrupted run computes again at most
-    patience: int = 8  # checks without a lower validation loss, after which training stops
+    patience: int = 20  # checks without a lower validation loss, after which training stops
 
 
 @dataclass
