@@ -45,6 +45,7 @@ Examples:
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or a model file.")]
 Window = Annotated[int, typer.Option(min=16, help="Side of the windows that are scored and blended, in pixels.")]
 Overlap = Annotated[float, typer.Option(help="Share of a window that the next one covers too, below 1.")]
+Flips = Annotated[bool, typer.Option("--flips", help="Read each window mirrored too: a little better, 4 times slower.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -106,6 +107,7 @@ def evaluate(
     maps: Annotated[Path | None, typer.Option(help="Folder for the pictures of what was found.")] = None,
     window: Window = 192,
     overlap: Overlap = 0.25,
+    flips: Flips = False,
 ) -> None:
     """Score on a set's photographs: field of view and whole frame, intervals over photographs, the second observer."""
     segmenter = _segmenter(run, overlap)
@@ -117,7 +119,7 @@ def evaluate(
         raise InputError(f"--split {split}: expected one of {', '.join(SPLITS)}")
     if json:
         check_file(json, "--json")
-    result = score(segmenter, data, window, overlap, split, maps)
+    result = score(segmenter, data, window, overlap, flips, split, maps)
     show(f"{result['photographs']} photographs of {data} ({split}), vessels from {result['threshold']:.2f} on")
     show(table(result))
     if json:
@@ -144,6 +146,7 @@ def segment(
     ] = None,
     window: Window = 192,
     overlap: Overlap = 0.25,
+    flips: Flips = False,
 ) -> None:
     """Write the probabilities, the vessels, the field of view and an overlay of each photograph."""
     segmenter = _segmenter(run, overlap)
@@ -162,7 +165,7 @@ def segment(
         photograph = read(path)
         view = field_of_view(photograph)
         by = segmenter.scale(view) if scale is None else scale
-        probabilities = segmenter.probabilities(photograph, by, window, overlap)
+        probabilities = segmenter.probabilities(photograph, by, window, overlap, flips)
         vessels = write_maps(out, path.stem, photograph, probabilities, view, segmenter.threshold)
         resized = "" if by == 1 else f", read at {by:.2f} of its size"
         show(f"{path}: {vessels[view].mean():.1%} of the field of view is vessel{resized}")

@@ -22,6 +22,7 @@ def evaluate(
     data: Path,
     window: int,
     overlap: float,
+    flips: bool = False,
     split: str = "test",
     maps: Path | None = None,
 ) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def evaluate(
         data: folder of a data set.
         window: side of the windows, in pixels.
         overlap: share of a window that the next one covers too.
+        flips: whether each window is also read mirrored.
         split: train, validation or test.
         maps: folder for each photograph's probabilities, vessels, overlay and field of view, as pictures.
 
@@ -45,7 +47,7 @@ def evaluate(
     samples, found, seconds = [], [], []
     for case in tqdm(read_set(data, split), desc=split, unit="photograph", disable=None, leave=False):
         sample = read_sample(case)
-        probabilities = segmenter.probabilities(sample.photograph, segmenter.scale(sample.view), window, overlap)
+        probabilities = segmenter.probabilities(sample.photograph, segmenter.scale(sample.view), window, overlap, flips)
         samples.append(sample)
         found.append(probabilities)
         seconds.append(sample.second)

@@ -24,6 +24,7 @@ FILE = "model.safetensors"
 WINDOW = 192  # pixels a side
 OVERLAP = 0.25  # of neighbouring windows
 _WINDOWS = 4  # at once
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of a batch of windows
 _ALIKE = 1.25  # ratio of widths below which a photograph is read as it is
 _KEY = "wnet"
 
@@ -64,7 +65,12 @@ class Segmenter:
         return found if self.width and not 1 / _ALIKE < found < _ALIKE else 1.0
 
     def probabilities(
-        self, photograph: np.ndarray, scale: float | None = None, window: int = WINDOW, overlap: float = OVERLAP
+        self,
+        photograph: np.ndarray,
+        scale: float | None = None,
+        window: int = WINDOW,
+        overlap: float = OVERLAP,
+        flips: bool = False,
     ) -> np.ndarray:
         """How likely each pixel is one of a vessel.
 
@@ -73,21 +79,24 @@ class Segmenter:
             scale: what to resize the photograph by before it is read; None to find out from its field of view.
             window: side of the windows that are scored and blended by a Gaussian around their middles, in pixels.
             overlap: share of a window that the next one covers too, below 1.
+            flips: mean of four readings, of the windows as they are and mirrored either way: four times the work.
 
         Returns:
             float32 ``(height, width)``.
         """
         scale = self.scale(field_of_view(photograph)) if scale is None else scale
         if scale == 1:
-            return self.of_grey(ready(photograph), window, overlap)
+            return self.of_grey(ready(photograph), window, overlap, flips)
         height, width = photograph.shape[:2]
         read = max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
         resized = Image.fromarray(photograph).resize(read, Image.Resampling.LANCZOS)
-        found = Image.fromarray(self.of_grey(ready(np.asarray(resized)), window, overlap))
+        found = Image.fromarray(self.of_grey(ready(np.asarray(resized)), window, overlap, flips))
         return np.asarray(found.resize((width, height), Image.Resampling.BILINEAR))
 
     @torch.inference_mode()
-    def of_grey(self, grey: np.ndarray, window: int = WINDOW, overlap: float = OVERLAP) -> np.ndarray:
+    def of_grey(
+        self, grey: np.ndarray, window: int = WINDOW, overlap: float = OVERLAP, flips: bool = False
+    ) -> np.ndarray:
         """As :meth:`probabilities`, of what :func:`attention_wnet.pictures.ready` gives, unscaled."""
         with needing("wnet", "finding vessels"):
             from monai.inferers import sliding_window_inference  # takes seconds, which wrong calls need not wait
@@ -95,7 +104,10 @@ class Segmenter:
         device = next(self.model.parameters()).device
 
         def vessels(windows: Tensor) -> Tensor:
-            return self.model(windows.contiguous(memory_format=torch.channels_last)).softmax(dim=1)[:, 1:]
+            turned = [windows.flip(axes) for axes in (_FLIPS if flips else _FLIPS[:1])]
+            logits = [self.model(some.contiguous(memory_format=torch.channels_last)) for some in turned]
+            found = [of.softmax(dim=1)[:, 1:].flip(axes) for of, axes in zip(logits, _FLIPS, strict=False)]
+            return torch.stack(found).mean(dim=0)
 
         found = sliding_window_inference(
             torch.from_numpy(grey)[None, None].to(device), window, _WINDOWS, vessels, overlap, mode="gaussian"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from attention_wnet import pictures
 from attention_wnet import train as training
 from attention_wnet.config import ModelConfig, wnet_config
 from attention_wnet.evaluate import evaluate
@@ -177,3 +178,16 @@ def test_settings_that_are_refused(word, message):
     with pytest.raises(InputError) as caught:
         wnet_config([word])
     assert message in str(caught.value)
+
+
+def test_flips_are_the_mean_of_mirrored_readings(run, eye):
+    segmenter = Segmenter.load(run)
+    photograph = np.asarray(eye(3, (128, 128))[0])
+    grey = pictures.ready(photograph)
+    found = segmenter.probabilities(photograph, 1.0, 128, 0.0, flips=True)
+    expected = [
+        segmenter.of_grey(np.ascontiguousarray(np.flip(grey, axes)), 128, 0.0) for axes in ((), (0,), (1,), (0, 1))
+    ]
+    turned = [np.flip(of, axes) for of, axes in zip(expected, ((), (0,), (1,), (0, 1)), strict=True)]
+    np.testing.assert_allclose(found, np.mean(turned, axis=0), atol=1e-5)
+    assert np.abs(found - turned[0]).max() > 1e-3
