@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--steps", type=int, default=1500, help="of the short runs")
+    parser.add_argument("--at-once", type=int, default=1, help="trainings side by side, each on its share of the cores")
+    parser.add_argument("--flips", action="store_true", help="read windows mirrored too")
     parser.add_argument("--runs", type=Path, default=Path("runs/wnet"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--picture", type=Path, help="jpg of two test photographs with what the last run finds")
@@ -54,24 +57,33 @@ def main() -> int:
         print("benchmark: RAMEN_DATA is not set, expected the folder that holds CHASE_DB1", file=sys.stderr)
         return 2
     data = Path(os.environ["RAMEN_DATA"]) / "CHASE_DB1"
+    names = [(name, seed) for seed in options.seeds for name in options.only]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        runs = list(pool.map(lambda of: trained(*of, data, options), names))
     rows = []
-    for seed in options.seeds:
-        for name in options.only:
-            run = options.runs / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-            steps = [] if name.endswith("long") else [f"train.steps={options.steps}"]
-            if not (run / "model.safetensors").exists():
-                run.parent.mkdir(parents=True, exist_ok=True)
-                flags = [f"model.{key}={str(value).lower()}" for key, value in VARIANTS[name].items()]
-                command = [sys.executable, "-m", "attention_wnet.cli", "train", data, "--out", run]
-                subprocess.run([*map(str, command), *flags, *steps, f"seed={seed}"], check=True)
-            rows.append({"name": name, "seed": seed, **measured(run, data)})
-            write(options.out, rows)
+    for (name, seed), run in zip(names, runs, strict=True):
+        rows.append({"name": name, "seed": seed, **measured(run, data, options.flips)})
+        write(options, rows)
     if options.picture:
-        picture(Segmenter.load(run), data, options.picture)
+        picture(Segmenter.load(runs[-1]), data, options.picture)
     return 0
 
 
-def measured(run: Path, data: Path) -> dict:
+def trained(name: str, seed: int, data: Path, options: argparse.Namespace) -> Path:
+    """The folder of a run, trained if it is not there."""
+    run = options.runs / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    if not (run / "model.safetensors").exists():
+        run.parent.mkdir(parents=True, exist_ok=True)
+        words = [f"model.{key}={str(value).lower()}" for key, value in VARIANTS[name].items()]
+        words += [] if name.endswith("long") else [f"train.steps={options.steps}"]
+        command = [sys.executable, "-m", "attention_wnet.cli", "train", str(data), "--out", str(run)]
+        threads = str(max(1, (os.cpu_count() or 1) // options.at_once))
+        environment = os.environ | {"OMP_NUM_THREADS": threads}
+        subprocess.run([*command, *words, f"seed={seed}"], check=True, env=environment)
+    return run
+
+
+def measured(run: Path, data: Path, flips: bool) -> dict:
     """Scores and what the run took."""
     segmenter = Segmenter.load(run)
     log = [json.loads(line) for line in (run / "log.json").read_text().splitlines()]
@@ -80,12 +92,14 @@ def measured(run: Path, data: Path) -> dict:
         "steps": log[-2]["step"],
         "minutes": sum(row["seconds"] for row in log[:-1]) / 60,
         "validation": log[-1],
-        "test": evaluate(segmenter, data, WINDOW, OVERLAP),
+        "test": evaluate(segmenter, data, WINDOW, OVERLAP, flips),
     }
 
 
-def write(folder: Path, rows: list[dict]) -> None:
+def write(options: argparse.Namespace, rows: list[dict]) -> None:
     """The json with everything, and a table of the field of view and of the whole frame."""
+    folder = options.out
+    words = f" --steps {options.steps} --at-once {options.at_once}" + " --flips" * options.flips
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "monai", "scikit-image"))
     (folder / "wnet.json").write_text(
@@ -94,7 +108,7 @@ def write(folder: Path, rows: list[dict]) -> None:
     lines = [
         "# CHASE_DB1, eight test photographs",
         "",
-        f"`RAMEN_DATA=FOLDER python benchmarks/wnet.py`; {machine}; {versions}. Pooled pixels; in brackets 95 %",
+        f"`RAMEN_DATA=FOLDER python benchmarks/wnet.py{words}`; {machine}; {versions}. Pooled pixels; in brackets 95 %",
         "intervals over photographs. The threshold of each run is that of its best F1 on four validation photographs.",
     ]
     for where, title in (("view", "Field of view (derived)"), ("frame", "Whole frame")):
