@@ -3,7 +3,7 @@
     RAMEN_DATA=FOLDER python benchmarks/wnet.py [--seeds 0] [--only LadderNet "Attention W-Net, long"]
 
 Every run is a `wnet train` process into RUNS/NAME-SEED, and one that is there is not trained again. All runs have the
-defaults but for the two flags and the steps; thresholds and weights are chosen on the four validation photographs.
+defaults but for what VARIANTS says and the steps; thresholds and weights are chosen on the four validation photographs.
 See benchmarks/README.md.
 """
 
@@ -28,14 +28,15 @@ from attention_wnet.scores import NAMES
 from attention_wnet.segmenter import OVERLAP, WINDOW, Segmenter
 from attention_wnet.sets import read_sample, read_set
 
-ALL = {"attention": True, "regularised": True}
+PLAIN = ["model.attention=false", "model.regularised=false"]
 VARIANTS = {
-    "LadderNet": {"attention": False, "regularised": False},
-    "with attention": {"attention": True, "regularised": False},
-    "with regularisation": {"attention": False, "regularised": True},
-    "Attention W-Net": ALL,
-    "LadderNet, long": {"attention": False, "regularised": False},
-    "Attention W-Net, long": ALL,
+    "LadderNet": PLAIN,
+    "LadderNet, lr 0.001": [*PLAIN, "train.lr=0.001"],  # without a norm, the default rate may be too fast
+    "with attention": ["model.regularised=false"],
+    "with regularisation": ["model.attention=false"],
+    "Attention W-Net": [],
+    "LadderNet, long": PLAIN,
+    "Attention W-Net, long": [],
 }
 SHOWN = (0, 4)  # test photographs of the picture
 SIDE = 420  # pixels
@@ -74,8 +75,7 @@ def trained(name: str, seed: int, data: Path, options: argparse.Namespace) -> Pa
     run = options.runs / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
     if not (run / "model.safetensors").exists():
         run.parent.mkdir(parents=True, exist_ok=True)
-        words = [f"model.{key}={str(value).lower()}" for key, value in VARIANTS[name].items()]
-        words += [] if name.endswith("long") else [f"train.steps={options.steps}"]
+        words = [*VARIANTS[name], *([] if name.endswith("long") else [f"train.steps={options.steps}"])]
         command = [sys.executable, "-m", "attention_wnet.cli", "train", str(data), "--out", str(run)]
         threads = str(max(1, (os.cpu_count() or 1) // options.at_once))
         environment = os.environ | {"OMP_NUM_THREADS": threads}
