@@ -35,7 +35,7 @@ VARIANTS = {
     "with attention": ["model.regularised=false"],
     "with regularisation": ["model.attention=false"],
     "Attention W-Net": [],
-    "LadderNet, long": PLAIN,
+    "LadderNet, lr 0.001, long": [*PLAIN, "train.lr=0.001"],
     "Attention W-Net, long": [],
 }
 SHOWN = (0, 4)  # test photographs of the picture
