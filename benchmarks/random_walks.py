@@ -108,8 +108,8 @@ def main() -> None:
     of_rows, of_anchors = sample * 4 // 5, sample // 5  # the share that each side has of all nodes
 
     def ours() -> int:
-        walks._walk(near, far, 0, of_rows, 0, 0, HOPS, limit, KEEP)
-        walks._walk(far, near, 0, of_anchors, rows, 0, HOPS, limit, KEEP)
+        walks._most_visited(near, far, of_rows, 0, 0, HOPS, limit, KEEP)
+        walks._most_visited(far, near, of_anchors, rows, 0, HOPS, limit, KEEP)
         return (of_rows + of_anchors) * HOPS
 
     starts = np.flatnonzero(np.diff(near[0]))[:sample].astype(np.int32)

@@ -6,10 +6,14 @@ Names load on first use, so that ``import ramen`` is quick and tagging never imp
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from ramen._version import __version__
 from ramen.extras import needing
+
+# OpenMP reads it when torch is loaded. Threads that wait actively, its default, take the cores from all else that runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "Dataset": "ramen.data",

@@ -37,6 +37,12 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def open_to_readers(folder: Path) -> None:
+    """Give a folder and all in it the mode that the umask says: what safetensors writes, only its owner may read."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
+
+
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
     """Let a full disk or a missing permission at ``path`` end a block as :func:`raise_clearly` says it."""

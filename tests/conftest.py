@@ -13,6 +13,7 @@ import pytest
 
 import ramen
 from ramen.data.prepare import prepare
+from ramen.threads import limited
 
 collect_ignore = ["fuzz_readers.py"]  # a program of its own; needs atheris
 
@@ -38,6 +39,13 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAMEN_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """``with threads(4):`` kernels share out even little work to so many threads."""
+    monkeypatch.setattr("ramen.threads._LEAST", 1)
+    return limited
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ramen.errors import InputError
+from ramen.threads import available_cores, thread_count
 
 
 class Stopped(Exception):
@@ -50,16 +51,22 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def share_cores() -> None:
-    """Let the ranks that torchrun starts on a machine share its cores; call before numba and torch are imported.
+def set_threads(threads: int | None = None) -> None:
+    """Set how many threads all libraries use, and let them wait passively; call before numpy and torch are imported.
 
-    Threads that wait for their next task keep a core busy, and other ranks' work with it: measured, a step of two ranks
-    on two cores took half as long without.
+    Args:
+        threads: in place of what the environment says, else of the cores that this process may use; the ranks that
+            torchrun starts on a machine share these.
     """
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if here > 1:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        os.environ.setdefault("NUMBA_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // here)))
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if threads is None and ranks > 1:  # torchrun sets OMP_NUM_THREADS to 1
+        os.environ.setdefault("RAMEN_THREADS", str(max(1, available_cores() // ranks)))
+    if threads is not None:
+        names = ("RAMEN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        os.environ.update(dict.fromkeys(names, str(threads)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(thread_count()))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def show_log() -> None:

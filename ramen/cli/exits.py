@@ -10,7 +10,7 @@ from typing import NoReturn, cast
 
 import typer
 
-from ramen.cli.console import Stopped, say
+from ramen.cli.console import Stopped, say, set_threads
 from ramen.errors import InputError, WorkError
 
 INTERRUPTED = 130
@@ -27,6 +27,7 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
         name: of the program.
     """
     try:
+        set_threads()
         code = app(prog_name=name, standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer turns Ctrl-C into this code
             say(f"{name}: stopped")

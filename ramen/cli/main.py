@@ -8,7 +8,7 @@ import typer
 
 from ramen._version import __version__
 from ramen.cli import cache, data, evaluate, export, index, labels, plan, serve, tag, train
-from ramen.cli.console import quiet_libraries, share_cores, show
+from ramen.cli.console import quiet_libraries, show
 from ramen.cli.exits import exits
 
 EXAMPLES = """\b
@@ -55,7 +55,6 @@ def _ramen(
 def main() -> NoReturn:
     """Run the command line and exit with its code; an expected error is one line on stderr."""
     quiet_libraries()
-    share_cores()
     exits(app, "ramen")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ramen.cli.console import say
+from ramen.cli.console import say, set_threads
 from ramen.extras import needing
 
 EXAMPLES = """\b
@@ -39,9 +39,7 @@ def serve(
     answer what was asked, then stop. SIGHUP, or POST /reload from this machine, loads the folder anew, as after ramen
     labels or where a link leads to another run now; requests are answered meanwhile.
     """
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)  # before numba is imported; threads that wait for work would hold up the rest
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_threads(threads)
     with needing("serve", "a service"):
         import uvicorn
 

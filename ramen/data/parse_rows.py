@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+
+from ramen.compiled import kernel
+from ramen.threads import parallel_for
 
 _PARTS = 8  # of a block, parsed side by side
 _FAULTY, _MIXED, _ASCENDING = 0, 1, 2  # a part
@@ -49,7 +51,8 @@ def parse_rows(block: bytes, n_columns: int, n_labels: int | None = None) -> Row
     for part in range(1, _PARTS):
         bounds.append(block.find(b"\n", max(bounds[-1], len(block) * part // _PARTS)) + 1 or len(block))
     at = np.array([*bounds, len(block)], dtype=np.int64)
-    counts = _count(text, at)
+    counts, work = np.zeros((_PARTS, 3), dtype=np.int64), 1.0 + len(text) / _PARTS
+    parallel_for(_PARTS, _count, text, at, counts, work=work)
     first = np.concatenate([np.zeros((1, 3), dtype=np.int64), counts.cumsum(axis=0)])
     n_pairs, n_rows, n_commas = first[-1]
     kind = np.int32 if n_columns <= np.iinfo(np.int32).max else np.int64
@@ -61,9 +64,11 @@ def parse_rows(block: bytes, n_columns: int, n_labels: int | None = None) -> Row
         labels=np.empty(n_commas + n_rows if n_labels is not None else 0, dtype=np.int64),
     )
     limit = -1 if n_labels is None else n_labels
-    states = _parse(
-        text, at, first, n_columns, limit, rows.lengths, rows.columns, rows.values, rows.label_lengths, rows.labels
-    )
+    states = np.full(_PARTS, _ASCENDING, dtype=np.uint8)
+    parallel_for(
+        _PARTS, _parse, text, at, first, n_columns, limit, rows.lengths, rows.columns, rows.values,
+        rows.label_lengths, rows.labels, states, work=5 * work,
+    )  # fmt: skip
     if not states.all():
         return None
     rows.ascending = bool((states == _ASCENDING).all())
@@ -74,11 +79,10 @@ def parse_rows(block: bytes, n_columns: int, n_labels: int | None = None) -> Row
     return rows
 
 
-@numba.njit(cache=True, parallel=True)
-def _count(text: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Colons, newlines and commas of each part."""
-    counts = np.zeros((len(at) - 1, 3), dtype=np.int64)
-    for part in numba.prange(len(at) - 1):
+@kernel
+def _count(first_part: int, last_part: int, text: np.ndarray, at: np.ndarray, counts: np.ndarray) -> None:
+    """Count the colons, newlines and commas of each part."""
+    for part in range(first_part, last_part):
         for place in range(at[part], at[part + 1]):
             byte = text[place]
             if byte == 58:
@@ -87,11 +91,12 @@ def _count(text: np.ndarray, at: np.ndarray) -> np.ndarray:
                 counts[part, 1] += 1
             elif byte == 44:
                 counts[part, 2] += 1
-    return counts
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel
 def _parse(
+    first_part: int,
+    last_part: int,
     text: np.ndarray,
     at: np.ndarray,
     first: np.ndarray,
@@ -102,10 +107,10 @@ def _parse(
     values: np.ndarray,
     label_lengths: np.ndarray,
     labels: np.ndarray,
-) -> np.ndarray:
-    """Fill the arrays from each part's first places on; the state of each part."""
-    states = np.full(len(at) - 1, _ASCENDING, dtype=np.uint8)
-    for part in numba.prange(len(at) - 1):
+    states: np.ndarray,
+) -> None:
+    """Fill the arrays from each part's first places on, and tell the state of a part that is not ascending."""
+    for part in range(first_part, last_part):
         pair, row, label = first[part, 0], first[part, 1], first[part, 1] + first[part, 2]
         place, end, good = at[part], at[part + 1], True
         while good and place < end:
@@ -145,20 +150,19 @@ def _parse(
             place, row = place + 1, row + 1
         if not good:
             states[part] = _FAULTY
-    return states
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _is_space(byte: int) -> bool:
     return byte == 32 or byte == 9 or byte == 13
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _is_digit(byte: int) -> bool:
     return 48 <= byte <= 57
 
 
-@numba.njit(cache=True)
+@kernel
 def _whole(text: np.ndarray, place: int) -> tuple[int, int, bool]:
     """A whole number from ``place`` on, where it ends, and whether there is one."""
     start, number = place, 0
@@ -169,7 +173,7 @@ def _whole(text: np.ndarray, place: int) -> tuple[int, int, bool]:
     return number, place, place > start
 
 
-@numba.njit(cache=True)
+@kernel
 def _number(text: np.ndarray, place: int) -> tuple[float, int, bool]:
     """A decimal number, as :func:`_whole`."""
     negative = text[place] == 45

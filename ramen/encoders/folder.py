@@ -17,6 +17,7 @@ from ramen.encoders.static import StaticEncoder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.encoders.vocabulary import MARK, assemble
 from ramen.errors import InputError
+from ramen.files import open_to_readers
 
 LABEL_MAP = "label_map.safetensors"  # beside modules.json; sentence-transformers passes it by
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
@@ -59,6 +60,7 @@ def save_folder(encoder: Encoder, folder: Path) -> None:
     weight = encoder.label_map.weight.detach().cpu()
     if weight.any():
         save_file({"weight": weight.contiguous()}, folder / LABEL_MAP)
+        open_to_readers(folder)
 
 
 def load_label_map(encoder: Encoder, folder: Path) -> None:

@@ -18,6 +18,7 @@ from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.token_cache import tokens_of
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 from ramen.errors import InputError
+from ramen.files import open_to_readers
 
 
 class StaticEncoder(Encoder):
@@ -96,6 +97,7 @@ class StaticEncoder(Encoder):
         module = StaticEmbedding(self.vocabulary.tokenizer, embedding_weights=self.folded())
         model = SentenceTransformer(modules=[module, Normalize()], device="cpu")
         model.save(str(folder), create_model_card=False)
+        open_to_readers(folder)
 
 
 def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEncoder:

@@ -17,6 +17,7 @@ from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
 from ramen.encoders.precision import computes_bfloat16
 from ramen.encoders.token_cache import tokens_of
+from ramen.files import open_to_readers
 
 _WORTH = 256  # padding tokens: a cut that saves fewer costs more in calls of the model than it saves
 
@@ -163,6 +164,7 @@ class TransformerEncoder(Encoder):
                 modules.append(dense)
             model = SentenceTransformer(modules=[*modules, Normalize()], device="cpu")
             model.save(str(folder), create_model_card=False)
+        open_to_readers(folder)
 
 
 def buckets(counts: np.ndarray) -> list[slice]:

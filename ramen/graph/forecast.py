@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.compiled import kernel
 from ramen.data import Dataset
 from ramen.graph.prepare import prepare_links
 from ramen.heads.words import WordFeatures
@@ -222,7 +222,7 @@ def _products(left: sp.csr_matrix, right: sp.csr_matrix, a: np.ndarray, b: np.nd
     return _row_products(sides[0], sides[1], a, b)
 
 
-@numba.njit(cache=True)
+@kernel
 def _row_products(left: _Arrays, right: _Arrays, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Each entry of the shorter row is looked up in the longer: a hub costs little."""
     out = np.zeros(len(a), dtype=np.float32)

@@ -6,21 +6,24 @@ dropped; always from the whole graph, so that an edge may come back.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.compiled import kernel
+from ramen.threads import parallel_for
 
-@numba.njit(cache=True, parallel=True)
-def _cosines(indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    out = np.empty(len(indices), dtype=np.float32)
-    for row in numba.prange(len(indptr) - 1):
+
+@kernel
+def _cosines(
+    first: int, last: int, indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, anchors: np.ndarray,
+    out: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(first, last):
         for at in range(indptr[row], indptr[row + 1]):
             anchor, total = indices[at], np.float32(0.0)
             for j in range(rows.shape[1]):
                 total += rows[row, j] * anchors[anchor, j]
             out[at] = total
-    return out
 
 
 def edge_cosines(matrix: sp.csr_matrix, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -31,7 +34,11 @@ def edge_cosines(matrix: sp.csr_matrix, rows: np.ndarray, anchors: np.ndarray) -
         rows: float32 (n, d), unit vectors.
         anchors: float32 (m, d), unit vectors.
     """
-    return _cosines(matrix.indptr, matrix.indices, np.ascontiguousarray(rows), np.ascontiguousarray(anchors))
+    out = np.empty(len(matrix.indices), dtype=np.float32)
+    work = matrix.nnz * rows.shape[1] / max(1, matrix.shape[0])
+    vectors = np.ascontiguousarray(rows), np.ascontiguousarray(anchors)
+    parallel_for(matrix.shape[0], _cosines, matrix.indptr, matrix.indices, *vectors, out, work=max(1.0, work))
+    return out
 
 
 def above(cosines: np.ndarray, threshold: float) -> np.ndarray:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.compiled import kernel
 from ramen.errors import InputError
 from ramen.mining.heaps import push
+from ramen.threads import parallel_for, thread_count
 
-_BLOCK = 128  # start nodes that share one set of buffers: few allocations, and still an even load
 _GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -30,14 +30,14 @@ def _available() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _mix(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX2)
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, shift: int, key: int) -> int:
     """Count one visit in an open-addressing table; returns the number of slots in use."""
     slot = np.int64((np.uint64(key) * np.uint64(_GOLDEN)) >> np.uint64(shift))
@@ -52,7 +52,7 @@ def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, sh
     return size
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _hop(ptr: np.ndarray, ids: np.ndarray, at: np.ndarray, when: np.ndarray, pick: np.ndarray, active: int) -> None:
     for i in range(active):
         start = ptr[at[i]]
@@ -61,11 +61,20 @@ def _hop(ptr: np.ndarray, ids: np.ndarray, at: np.ndarray, when: np.ndarray, pic
         when[i] += 1
 
 
-@numba.njit(cache=True, parallel=True)
-def _walk(
-    near: tuple, far: tuple, begin: int, stop: int, first: int, seed: int, hops: int, limit: int, keep: int
+def _most_visited(
+    near: tuple, far: tuple, nodes: int, first: int, seed: int, hops: int, limit: int, keep: int
 ) -> np.ndarray:
-    """The most visited far nodes of the near nodes from ``begin`` to ``stop``: int32 (nodes, keep), -1 for none.
+    """The most visited far nodes of each of the near nodes: int32 (nodes, keep), -1 for none; see :func:`_walk`."""
+    best = np.full((nodes, keep), -1, dtype=np.int32)
+    parallel_for(nodes, _walk, near, far, first, seed, hops, limit, best, work=20.0 * hops)
+    return best
+
+
+@kernel
+def _walk(
+    begin: int, stop: int, near: tuple, far: tuple, first: int, seed: int, hops: int, limit: int, best: np.ndarray
+) -> None:
+    """Write the most visited far nodes of the near nodes from ``begin`` to ``stop`` to ``best``, int32 (nodes, keep).
 
     ``near`` and ``far`` are (indptr, indices) of the same edges from either side; ``first`` numbers the random streams
     and ``limit`` is the restart probability in 32 bits. Where a walk restarts follows from the random numbers alone,
@@ -74,50 +83,47 @@ def _walk(
     """
     near_ptr, near_ids = near
     far_ptr, far_ids = far
-    best = np.full((stop - begin, keep), -1, dtype=np.int32)
-    bits = 1
+    keep, bits = best.shape[1], 1
     while (1 << bits) < 2 * hops:  # a table at most half full
         bits += 1
-    for block in numba.prange((stop - begin + _BLOCK - 1) // _BLOCK):
-        pick, coin = np.empty(hops, dtype=np.uint32), np.empty(hops, dtype=np.uint32)
-        at, when = np.empty(hops, dtype=np.int32), np.empty(hops, dtype=np.int32)
-        keys, counts = np.full(1 << bits, -1, dtype=np.int32), np.zeros(1 << bits, dtype=np.int32)
-        used = np.empty(hops, dtype=np.int32)
-        heap_scores, heap_ids = np.empty(keep, dtype=np.int32), np.empty(keep, dtype=np.int32)
-        for node in range(begin + block * _BLOCK, min(begin + (block + 1) * _BLOCK, stop)):
-            if near_ptr[node + 1] == near_ptr[node]:
-                continue
-            stream = _mix(np.uint64(seed) * np.uint64(_GOLDEN) + np.uint64(first + node))
-            for hop in range(hops):
-                number = _mix(stream + np.uint64(hop) * np.uint64(_GOLDEN))
-                pick[hop] = np.uint32(number >> np.uint64(32))
-                coin[hop] = np.uint32(number & np.uint64(0xFFFFFFFF))
-            size, active, hop = 0, 0, 0
-            while hop < hops:
-                at[active], when[active] = node, hop
-                active += 1
-                while hop < hops and np.int64(coin[hop]) >= limit:
-                    hop += 2
-                hop += 1
-            while active:
-                _hop(near_ptr, near_ids, at, when, pick, active)
-                left = 0
-                for i in range(active):
-                    hop = int(when[i])
-                    size = _count(keys, counts, used, size, 64 - bits, at[i])
-                    at[left], when[left] = at[i], hop
-                    left += 1 if np.int64(coin[hop - 1]) >= limit and hop < hops else 0
-                active = left
-                _hop(far_ptr, far_ids, at, when, pick, active)
-                while active and when[active - 1] >= hops:  # only the last stretch can end on the near side
-                    active -= 1
-            kept = 0
-            for i in range(size):
-                slot = used[i]
-                kept = push(heap_scores, heap_ids, kept, counts[slot], keys[slot])
-                keys[slot], counts[slot] = -1, 0
-            best[node - begin, :kept] = heap_ids[:kept]
-    return best
+    pick, coin = np.empty(hops, dtype=np.uint32), np.empty(hops, dtype=np.uint32)
+    at, when = np.empty(hops, dtype=np.int32), np.empty(hops, dtype=np.int32)
+    keys, counts = np.full(1 << bits, -1, dtype=np.int32), np.zeros(1 << bits, dtype=np.int32)
+    used = np.empty(hops, dtype=np.int32)
+    heap_scores, heap_ids = np.empty(keep, dtype=np.int32), np.empty(keep, dtype=np.int32)
+    for node in range(begin, stop):
+        if near_ptr[node + 1] == near_ptr[node]:
+            continue
+        stream = _mix(np.uint64(seed) * np.uint64(_GOLDEN) + np.uint64(first + node))
+        for hop in range(hops):
+            number = _mix(stream + np.uint64(hop) * np.uint64(_GOLDEN))
+            pick[hop] = np.uint32(number >> np.uint64(32))
+            coin[hop] = np.uint32(number & np.uint64(0xFFFFFFFF))
+        size, active, hop = 0, 0, 0
+        while hop < hops:
+            at[active], when[active] = node, hop
+            active += 1
+            while hop < hops and np.int64(coin[hop]) >= limit:
+                hop += 2
+            hop += 1
+        while active:
+            _hop(near_ptr, near_ids, at, when, pick, active)
+            left = 0
+            for i in range(active):
+                hop = int(when[i])
+                size = _count(keys, counts, used, size, 64 - bits, at[i])
+                at[left], when[left] = at[i], hop
+                left += 1 if np.int64(coin[hop - 1]) >= limit and hop < hops else 0
+            active = left
+            _hop(far_ptr, far_ids, at, when, pick, active)
+            while active and when[active - 1] >= hops:  # only the last stretch can end on the near side
+                active -= 1
+        kept = 0
+        for i in range(size):
+            slot = used[i]
+            kept = push(heap_scores, heap_ids, kept, counts[slot], keys[slot])
+            keys[slot], counts[slot] = -1, 0
+        best[node, :kept] = heap_ids[:kept]
 
 
 def _sides(links: sp.csr_matrix) -> tuple[tuple, tuple]:
@@ -152,7 +158,7 @@ def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: in
         raise ValueError(f"points and labels have {sides[0].shape[1]} and {sides[1].shape[1]} anchors")
     nodes = sum(side.shape[0] for side in sides) + sides[0].shape[1]
     edges = sum(side.nnz for side in sides)
-    of_keep, of_hops = nodes * min(keep, hops) * 24, numba.get_num_threads() * hops * 56
+    of_keep, of_hops = nodes * min(keep, hops) * 24, thread_count() * hops * 56
     needed, available = edges * 16 + nodes * 32 + of_keep + of_hops, _available()  # a quarter above the measured peak
     if available is not None and needed > available:
         gib = f"{needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are available"
@@ -200,8 +206,8 @@ def densify(
     rows, anchors = links.shape
     near, far = _sides(links)
     limit, width = round(restart * 2**32), min(keep, hops)
-    dense = _edges(_walk(near, far, 0, rows, 0, seed, hops, limit, width), anchors)
-    dense = (dense + _edges(_walk(far, near, 0, anchors, rows, seed, hops, limit, width), rows).T).tocsr()
+    dense = _edges(_most_visited(near, far, rows, 0, seed, hops, limit, width), anchors)
+    dense = (dense + _edges(_most_visited(far, near, anchors, rows, seed, hops, limit, width), rows).T).tocsr()
     dense.data = np.ones(dense.nnz, dtype=np.float32)
     dense.sort_indices()
     cut = 0 if points is None else points.shape[0]

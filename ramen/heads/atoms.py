@@ -8,15 +8,15 @@ kept as in Rubinstein et al., 2008, "batch OMP").
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ramen.compiled import FAST, kernel
 from ramen.mining.clusters import balanced_clusters
+from ramen.threads import parallel_for
 
 _ALIKE = 8  # vectors of a cluster, at least
 _MOST = 6  # clusters, in dimensions
 BLOCK = 16_384  # vectors whose products with all atoms are in memory at once
-_FAST = {"reassoc", "contract", "nsz"}
 
 
 def make_atoms(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -66,20 +66,23 @@ def sparse_codes(vectors: np.ndarray, atoms: np.ndarray, k: int) -> tuple[np.nda
         ([[5.0]], [[2]])
     """
     vectors, atoms = (np.ascontiguousarray(array, dtype=np.float32) for array in (vectors, atoms))
-    weights, chosen = np.empty((len(vectors), k), dtype=np.float32), np.empty((len(vectors), k), dtype=np.int64)
+    weights, chosen = np.zeros((len(vectors), k), dtype=np.float32), np.empty((len(vectors), k), dtype=np.int64)
     gram, squares = atoms @ atoms.T, np.square(vectors).sum(1)
     for start in range(0, len(vectors), BLOCK):
         part = slice(start, start + BLOCK)
-        weights[part], chosen[part] = _pursue(vectors[part] @ atoms.T, gram, squares[part], k)
+        products, work = vectors[part] @ atoms.T, float(k * k * len(atoms))
+        parallel_for(len(products), _pursue, products, gram, squares[part], weights[part], chosen[part], work=1 + work)
     return weights, chosen
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _pursue(products: np.ndarray, gram: np.ndarray, squares: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+@kernel(fastmath=FAST)
+def _pursue(
+    first: int, last: int, products: np.ndarray, gram: np.ndarray, squares: np.ndarray, out_weights: np.ndarray,
+    out_atoms: np.ndarray,
+) -> None:  # fmt: skip
     """The codes from products of vectors and atoms (L, M), of atoms and atoms (M, M), and the vectors' squares (L,)."""
-    n, m = products.shape
-    out_weights, out_atoms = np.zeros((n, k), dtype=np.float32), np.empty((n, k), dtype=np.int64)
-    for row in numba.prange(n):
+    m, k = products.shape[1], out_atoms.shape[1]
+    for row in range(first, last):
         chosen = np.empty(k, dtype=np.int64)
         is_chosen = np.zeros(m, dtype=np.bool_)
         lower = np.zeros((k, k))  # Cholesky of the chosen atoms' products
@@ -128,4 +131,3 @@ def _pursue(products: np.ndarray, gram: np.ndarray, squares: np.ndarray, k: int)
         for place in range(k):
             out_atoms[row, place] = chosen[order[place]]
             out_weights[row, place] = weights[order[place]]
-    return out_weights, out_atoms

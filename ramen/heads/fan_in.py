@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
 from ramen.heads.atoms import BLOCK, make_atoms, most_atoms, sparse_codes
 from ramen.heads.dense import DenseHead, State
 from ramen.heads.fan_in_rows import FanInRows
+from ramen.threads import parallel_for
 
-_FAST = {"reassoc", "contract", "nsz"}
 _SHARE = 0.15  # of a label's weights that move at first; it falls to none
 _MOVES = 40  # times that weights move, in all
 
@@ -117,7 +117,8 @@ class FanInHead(DenseHead):
             rows = self._buffer("rows", len(weights), len(self.atoms)).zero_().scatter_(1, columns, weights)
             return torch.mm(scaled, rows.T, out=self._buffer("scores", len(scaled), len(rows)))
         out = self._buffer("scores", len(weights), len(scaled))
-        _sums(_by_atom(scaled), weights.numpy(), columns.numpy(), out.numpy())
+        parts = _by_atom(scaled), weights.numpy(), columns.numpy(), out.numpy()
+        parallel_for(len(out), _sums, *parts, work=1.0 + self.fan_in * len(scaled))
         return out.T
 
     def _true_scores(
@@ -134,7 +135,9 @@ class FanInHead(DenseHead):
             _rewire(moved, step, round(share * self.fan_in))
             step = step.gather(1, columns)
         elif weights.device.type == "cpu":
-            step = torch.from_numpy(_gradient(gradient.T.contiguous().numpy(), _by_atom(scaled), columns.numpy()))
+            step = torch.empty(columns.shape)
+            parts = gradient.T.contiguous().numpy(), _by_atom(scaled), columns.numpy(), step.numpy()
+            parallel_for(len(step), _gradient, *parts, work=1.0 + self.fan_in * len(scaled))
         else:
             step = torch.mm(gradient.T, scaled).gather(1, columns)
         self._optimiser.step(weights, (first, second), steps, step, lr)
@@ -161,10 +164,12 @@ def _rewire(moved: tuple[torch.Tensor, ...], gradient: torch.Tensor, count: int)
         tensor.copy_(tensor.gather(1, order))
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _sums(queries: np.ndarray, weights: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+@kernel(fastmath=FAST)
+def _sums(
+    first: int, last: int, queries: np.ndarray, weights: np.ndarray, columns: np.ndarray, out: np.ndarray
+) -> None:
     """Scores (L, B) of queries by atom (M, B), as sums of the label's k rows."""
-    for label in numba.prange(len(weights)):
+    for label in range(first, last):
         total = out[label]
         total[:] = np.float32(0.0)
         for at in range(weights.shape[1]):
@@ -173,11 +178,12 @@ def _sums(queries: np.ndarray, weights: np.ndarray, columns: np.ndarray, out: np
                 total[point] += weight * query[point]
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _gradient(pulls: np.ndarray, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+@kernel(fastmath=FAST)
+def _gradient(
+    first: int, last: int, pulls: np.ndarray, queries: np.ndarray, columns: np.ndarray, out: np.ndarray
+) -> None:
     """Σ over the batch of pulls (L, B) times queries by atom (M, B), at the columns (L, k) alone."""
-    out = np.empty(columns.shape, dtype=np.float32)
-    for label in numba.prange(len(columns)):
+    for label in range(first, last):
         pull = pulls[label]
         for at in range(columns.shape[1]):
             query = queries[columns[label, at]]
@@ -185,4 +191,3 @@ def _gradient(pulls: np.ndarray, queries: np.ndarray, columns: np.ndarray) -> np
             for point in range(len(pull)):
                 total += pull[point] * query[point]
             out[label, at] = total
-    return out

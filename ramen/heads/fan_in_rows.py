@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
 from ramen.heads.atoms import make_atoms, sparse_codes
 from ramen.heads.rows import Arrays, LabelRows
-from ramen.mining.heaps import best_first, push
+from ramen.mining.heaps import best_first, no_rows, push
+from ramen.threads import parallel_for
 
 _LANES = 16  # queries that one weight meets at once
 _LARGEST = 65_504.0  # of float16
 _LABELS = 2048  # scored before their scores are looked at
-_FAST = {"reassoc", "contract", "nsz"}
 
 
 class FanInRows(LabelRows):
@@ -36,11 +36,17 @@ class FanInRows(LabelRows):
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelRows`."""
-        return _top(queries @ self.atoms.T, self.values, self.columns, k)
+        labels, scores = no_rows(len(queries), k)
+        blocks, work = -(-len(queries) // _LANES), 2.0 * self.values.size * _LANES
+        parallel_for(blocks, _top, queries @ self.atoms.T, self.values, self.columns, labels, scores, work=work)
+        return labels, scores
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
-        return _products(queries @ self.atoms.T, self.values, self.columns, labels)
+        out = np.zeros(labels.shape, dtype=np.float32)
+        work = 1.0 + labels.shape[1] * self.values.shape[1]
+        parallel_for(len(queries), _products, queries @ self.atoms.T, self.values, self.columns, labels, out, work=work)
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`."""
@@ -83,13 +89,13 @@ def pruned(vectors: np.ndarray, k: int) -> FanInRows:
     return FanInRows(*sparse_codes(vectors, atoms, k), atoms)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def _top(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    n, dim = queries.shape
-    out_labels = np.full((n, k), -1, dtype=np.int64)
-    out_scores = np.full((n, k), -np.inf, dtype=np.float32)
-    for block in numba.prange(-(-n // _LANES)):
-        first = block * _LANES
+@kernel(fastmath=FAST)
+def _top(
+    first_block: int, last_block: int, queries: np.ndarray, values: np.ndarray, columns: np.ndarray,
+    out_labels: np.ndarray, out_scores: np.ndarray,
+) -> None:  # fmt: skip
+    (n, dim), k = queries.shape, out_labels.shape[1]
+    for first in range(first_block * _LANES, min(n, last_block * _LANES), _LANES):
         count = min(_LANES, n - first)
         lanes = np.zeros((dim, _LANES), dtype=np.float32)
         for lane in range(count):
@@ -114,13 +120,14 @@ def _top(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, k: int) -
                         sizes[lane] = push(out_scores[query], out_labels[query], sizes[lane], score, start + label)
         for lane in range(count):
             best_first(out_scores[first + lane], out_labels[first + lane], sizes[lane])
-    return out_labels, out_scores
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
-def _products(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    out = np.zeros(labels.shape, dtype=np.float32)
-    for query in numba.prange(len(queries)):
+@kernel(fastmath=FAST)
+def _products(
+    first: int, last: int, queries: np.ndarray, values: np.ndarray, columns: np.ndarray, labels: np.ndarray,
+    out: np.ndarray,
+) -> None:  # fmt: skip
+    for query in range(first, last):
         for place in range(labels.shape[1]):
             label = labels[query, place]
             if label >= 0:
@@ -128,4 +135,3 @@ def _products(queries: np.ndarray, values: np.ndarray, columns: np.ndarray, labe
                 for at in range(values.shape[1]):
                     total += values[label, at] * queries[query, columns[label, at]]
                 out[query, place] = total
-    return out

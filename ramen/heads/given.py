@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
-from scipy.sparse.linalg import svds
 
 from ramen.errors import InputError
 from ramen.files import replacing
@@ -56,6 +55,8 @@ class GivenWords:
         if dim < 1:
             basis = np.ones((n_features, 1), dtype=np.float32) / np.sqrt(n_features)
         else:
+            from scipy.sparse.linalg import svds  # tagging need not wait for it
+
             found = svds(
                 some.astype(np.float64), dim, return_singular_vectors="vh", v0=rng.normal(size=min(some.shape))
             )

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
+from ramen.mining.heaps import no_rows
 from ramen.mining.nearest import nearest, products
+from ramen.threads import parallel_for
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -110,8 +112,7 @@ class HalfRows(LabelRows):
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelRows`; a block of labels is widened at a time."""
-        labels = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        labels, scores = no_rows(len(queries), k)
         for start in range(0, self.n_labels, _BLOCK):
             found, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
             both = np.concatenate([scores, values], axis=1)
@@ -122,7 +123,9 @@ class HalfRows(LabelRows):
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelRows`."""
-        return _half_products(np.ascontiguousarray(queries), self.bits, labels)
+        out, work = np.zeros(labels.shape, dtype=np.float32), 1.0 + labels.shape[1] * self.dim
+        parallel_for(len(queries), _half_products, np.ascontiguousarray(queries), self.bits, labels, out, work=work)
+        return out
 
     def block(self, first: int, last: int) -> np.ndarray:
         """See :class:`LabelRows`."""
@@ -148,10 +151,11 @@ def widened(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
-def _half_products(queries: np.ndarray, bits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    out = np.zeros(labels.shape, dtype=np.float32)
-    for query in numba.prange(len(queries)):
+@kernel(fastmath=FAST)
+def _half_products(
+    first: int, last: int, queries: np.ndarray, bits: np.ndarray, labels: np.ndarray, out: np.ndarray
+) -> None:
+    for query in range(first, last):
         for place in range(labels.shape[1]):
             label = labels[query, place]
             if label >= 0:
@@ -159,7 +163,6 @@ def _half_products(queries: np.ndarray, bits: np.ndarray, labels: np.ndarray) ->
                 for j in range(queries.shape[1]):
                     total += queries[query, j] * np.uint32(np.uint32(bits[label, j]) << np.uint32(16)).view(np.float32)
                 out[query, place] = total
-    return out
 
 
 def rows_of(arrays: Arrays, path: Path) -> LabelRows:

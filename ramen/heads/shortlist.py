@@ -6,25 +6,25 @@ A step costs (pairs x d), whatever the number of labels, and moves only the rows
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen.compiled import FAST, kernel
 from ramen.heads.across import Alone
 from ramen.heads.base import Head
 from ramen.heads.rows import DenseRows
+from ramen.threads import parallel_for
 
 _BETA, _EPS = 0.999, 1e-8
 _Arrays = tuple[np.ndarray, ...]
-_FAST = {"reassoc", "contract", "nsz"}
 
 
 class ShortlistHead(Head):
     """Scores q·w_l with a float32 vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax of :class:`ramen.heads.dense.DenseHead`, or binary cross entropy, over the list of
-    each point. The optimiser keeps one second moment a row. On the CPU numba kernels run it; elsewhere torch does.
+    each point. The optimiser keeps one second moment a row. On the CPU kernels run it; elsewhere torch does.
 
     Args:
         start: float32 (L, d), copied; the head stays on its device.
@@ -79,26 +79,34 @@ class ShortlistHead(Head):
         if not n_pairs:
             return 0.0
         pairs = listed(targets, filtered, shortlist)
-        step = self._in_numba if self.weights.device.type == "cpu" else self._in_torch
+        step = self._in_kernels if self.weights.device.type == "cpu" else self._in_torch
         return float(self.across.total(step(queries, *pairs, lr))) / n_pairs
 
-    def _in_numba(
+    def _in_kernels(
         self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
     ) -> torch.Tensor:
         q, n = np.ascontiguousarray(queries.numpy()), len(queries)
         starts = np.searchsorted(points, np.arange(n + 1))
         weights = self.weights.numpy()
-        pulls, logsum = _scores(q, starts, labels, is_true, weights, 1 / self.temperature)
+        pulls, logsum = np.empty(len(labels), dtype=np.float32), np.full(n, -np.inf)
+        push, losses = np.zeros(n), np.zeros(n)
+        a_point = 1.0 + len(labels) / n
+        parallel_for(
+            n, _scores, q, starts, labels, is_true, weights, 1 / self.temperature, pulls, logsum,
+            work=a_point * self.dim,
+        )  # fmt: skip
         bce = self.loss == "bce"
         if not bce:
             logsum = self.across.logsum(torch.from_numpy(logsum)).numpy()
-        push, losses = _pull(pulls, starts, is_true, logsum, bce)
+        parallel_for(n, _pull, pulls, starts, is_true, logsum, bce, push, losses, work=20 * a_point)
         if not bce:
-            _push(pulls, starts, is_true, logsum, self.across.total(torch.from_numpy(push)).numpy())
+            push = self.across.total(torch.from_numpy(push)).numpy()
+            parallel_for(n, _push, pulls, starts, is_true, logsum, push, work=20 * a_point)
         order = np.argsort(labels, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(labels[order], prepend=-1)), len(order))
         state = weights, self._second.numpy(), self._steps.numpy()
-        _move(q, points, labels, order, bounds, pulls, state, 1 / (self.temperature * n), lr)
+        scale, work = 1 / (self.temperature * n), 1.0 + self.dim * len(labels) / len(bounds)
+        parallel_for(len(bounds) - 1, _move, q, points, labels, order, bounds, pulls, state, scale, lr, work=work)
         return torch.tensor(losses.sum())
 
     def _in_torch(
@@ -166,14 +174,13 @@ def _among(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     return ascending[at] == keys if len(ascending) else np.zeros(len(keys), dtype=np.bool_)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@kernel(fastmath=FAST)
 def _scores(
-    queries: np.ndarray, starts: np.ndarray, labels: np.ndarray, is_true: np.ndarray, weights: np.ndarray, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Score of every pair, and log Σ exp of the wrong ones of every point, -inf where it has none."""
-    scores = np.empty(len(labels), dtype=np.float32)
-    logsum = np.full(len(queries), -np.inf)
-    for point in numba.prange(len(queries)):
+    first: int, last: int, queries: np.ndarray, starts: np.ndarray, labels: np.ndarray, is_true: np.ndarray,
+    weights: np.ndarray, scale: float, scores: np.ndarray, logsum: np.ndarray,
+) -> None:  # fmt: skip
+    """Score of every pair, and log Σ exp of the wrong ones of every point, left alone where it has none."""
+    for point in range(first, last):
         highest = -np.inf
         for at in range(starts[point], starts[point + 1]):
             total = np.float32(0.0)
@@ -188,19 +195,18 @@ def _scores(
                 wrong += np.exp(scores[at] - highest)
         if wrong > 0:
             logsum[point] = highest + np.log(wrong)
-    return scores, logsum
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@kernel(fastmath=FAST)
 def _pull(
-    scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray, bce: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put the derivative of the loss in the place of every true score, or with BCE of all; the pull and loss of points.
+    first: int, last: int, scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray, bce: bool,
+    push: np.ndarray, losses: np.ndarray,
+) -> None:  # fmt: skip
+    """Put the derivative of the loss in the place of every true score, or with BCE of all; add up what points pull.
 
     The pull of a point is what its wrong labels share.
     """
-    push, losses = np.zeros(len(logsum)), np.zeros(len(logsum))
-    for point in numba.prange(len(logsum)):
+    for point in range(first, last):
         for at in range(starts[point], starts[point + 1]):
             score = scores[at]
             if bce:
@@ -211,29 +217,29 @@ def _pull(
                 pull = 1.0 / (1.0 + np.exp(-margin))
                 push[point] += pull
                 scores[at] = -pull
-    return push, losses
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@kernel(fastmath=FAST)
 def _push(
-    scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray, push: np.ndarray
+    first: int, last: int, scores: np.ndarray, starts: np.ndarray, is_true: np.ndarray, logsum: np.ndarray,
+    push: np.ndarray,
 ) -> None:  # fmt: skip
     """Put the derivative of the loss in the place of every wrong score."""
-    for point in numba.prange(len(logsum)):
+    for point in range(first, last):
         for at in range(starts[point], starts[point + 1]):
             if not is_true[at]:
                 scores[at] = np.exp(scores[at] - logsum[point]) * push[point]
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+@kernel(fastmath=FAST)
 def _move(
-    queries: np.ndarray, points: np.ndarray, labels: np.ndarray, order: np.ndarray, bounds: np.ndarray,
-    pulls: np.ndarray, state: _Arrays, scale: float, lr: float,
+    first: int, last: int, queries: np.ndarray, points: np.ndarray, labels: np.ndarray, order: np.ndarray,
+    bounds: np.ndarray, pulls: np.ndarray, state: _Arrays, scale: float, lr: float,
 ) -> None:  # fmt: skip
     """Move every label of the lists by the gradient of all its pairs; no two threads meet in a row."""
     weights, second, steps = state
     dim = queries.shape[1]
-    for place in numba.prange(len(bounds) - 1):
+    for place in range(first, last):
         label = labels[order[bounds[place]]]
         gradient = np.zeros(dim, dtype=np.float32)
         for at in range(bounds[place], bounds[place + 1]):

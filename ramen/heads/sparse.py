@@ -10,16 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 from safetensors.numpy import save_file
 
+from ramen.compiled import kernel
 from ramen.files import replacing
 from ramen.mapped import map_tensors
+from ramen.threads import parallel_for
 
 _Arrays = tuple[np.ndarray, ...]
 _BLOCK = 8192  # labels fitted between two reports of progress
+_LABEL = 300_000.0  # operations that fitting a label takes, at least
 _TOLERANCE = 0.001  # a pass in which no dual variable is further from its optimum is the last
 
 
@@ -94,9 +96,10 @@ def fit_sparse(
     """
     start, stop, _ = labels.indices(positives.shape[0])
     n_labels, n_features = positives.shape[0], features.shape[1]
-    threads = numba.get_num_threads()
-    stamps = np.zeros((threads, features.shape[0]), dtype=np.int32)
-    slots = np.full((threads, n_features), -1, dtype=np.int32)
+
+    def scratch() -> _Arrays:
+        return np.zeros(features.shape[0], dtype=np.int32), np.full(n_features, -1, dtype=np.int32)
+
     prior = sp.csr_matrix((n_labels, n_features), dtype=np.float32) if prior is None else prior
     parts = _csr(features), _csr(positives), _csr(negatives), _csr(skipped), _csr(prior)
     width = min(max_weights, n_features)
@@ -107,9 +110,9 @@ def fit_sparse(
         kept = np.zeros(last - first, dtype=np.int64)
         block_indices = np.empty((last - first, width), dtype=np.int32)
         block_data = np.empty((last - first, width), dtype=np.float32)
-        _fit_block(
-            first, last, parts, C, passes, uniform, min_weight, seed, stamps, slots, kept, block_indices, block_data,
-            bias,
+        parallel_for(
+            last - first, _fit_block, first, parts, C, passes, uniform, min_weight, seed, kept, block_indices,
+            block_data, bias, work=_LABEL, scratch=scratch,
         )  # fmt: skip
         is_kept = np.arange(width) < kept[:, None]
         counts.append(kept)
@@ -129,12 +132,12 @@ def _csr(matrix: sp.csr_matrix) -> _Arrays:
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float32)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _next(state: np.uint64) -> np.uint64:
     return state + np.uint64(0x9E3779B97F4A7C15)
 
 
-@numba.njit(cache=True)
+@kernel
 def _below(state: np.uint64, n: int) -> np.int64:
     """A number below n from a state (splitmix64): no generator is shared, so threads cannot matter."""
     x = state
@@ -143,7 +146,7 @@ def _below(state: np.uint64, n: int) -> np.int64:
     return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(2)) % n
 
 
-@numba.njit(cache=True)
+@kernel
 def _examples(
     label: int, positives: np.ndarray, negatives: np.ndarray, skipped: np.ndarray, uniform: int, state: np.uint64,
     stamps: np.ndarray,
@@ -174,7 +177,7 @@ def _examples(
     return rows[:count]
 
 
-@numba.njit(cache=True)
+@kernel
 def _descend(
     starts: np.ndarray, columns: np.ndarray, values: np.ndarray, n_positives: int, w: np.ndarray, C: float, passes: int,
     state: np.uint64,
@@ -216,7 +219,7 @@ def _descend(
     return bias
 
 
-@numba.njit(cache=True)
+@kernel
 def _keep(w: np.ndarray, names: np.ndarray, min_weight: float, indices: np.ndarray, data: np.ndarray) -> int:
     """Write the largest weights that are large enough, by column; returns how many."""
     chosen = np.flatnonzero(np.abs(w) >= min_weight)
@@ -230,52 +233,50 @@ def _keep(w: np.ndarray, names: np.ndarray, min_weight: float, indices: np.ndarr
     return len(chosen)
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel
 def _fit_block(
-    first: int, last: int, parts: tuple[_Arrays, ...], C: float, passes: int, uniform: int, min_weight: float,
-    seed: int, stamps: np.ndarray, slots: np.ndarray, kept: np.ndarray, indices: np.ndarray, data: np.ndarray,
-    bias: np.ndarray,
+    begin: int, end: int, first: int, parts: tuple[_Arrays, ...], C: float, passes: int, uniform: int,
+    min_weight: float, seed: int, kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
+    stamps: np.ndarray, slot: np.ndarray,
 ) -> None:  # fmt: skip
+    """Fit the labels ``first + begin`` to ``first + end``; ``stamps`` and ``slot`` are a thread's own."""
     (x_starts, x_columns, x_values), (p_starts, p_rows, _), (n_starts, n_rows, _), (s_starts, s_rows, _), prior = parts
     m_starts, m_columns, m_values = prior
-    threads = len(slots)
-    for thread in numba.prange(threads):
-        slot = slots[thread]
-        for label in range(first + thread, last, threads):
-            state = np.uint64(seed * 1_000_003 + label) * np.uint64(0xD1B54A32D192ED03)
-            positives = p_rows[p_starts[label] : p_starts[label + 1]]
-            rows = _examples(
-                label, positives, n_rows[n_starts[label] : n_starts[label + 1]],
-                s_rows[s_starts[label] : s_starts[label + 1]], uniform, state, stamps[thread],
-            )  # fmt: skip
-            # A copy of the label's examples with its own few columns: every pass then runs in the fastest cache.
-            size = 0
-            for row in rows:
-                size += x_starts[row + 1] - x_starts[row]
-            starts = np.zeros(len(rows) + 1, dtype=np.int64)
-            columns = np.empty(size, dtype=np.int32)
-            values = np.empty(size, dtype=np.float32)
-            names = np.empty(size + m_starts[label + 1] - m_starts[label], dtype=np.int64)
-            w = np.zeros(len(names), dtype=np.float32)
-            used = 0
-            for at in range(m_starts[label], m_starts[label + 1]):
-                slot[m_columns[at]] = used
-                names[used] = m_columns[at]
-                w[used] = m_values[at]
-                used += 1
-            at = 0
-            for place in range(len(rows)):
-                for source in range(x_starts[rows[place]], x_starts[rows[place] + 1]):
-                    column = x_columns[source]
-                    if slot[column] < 0:
-                        slot[column] = used
-                        names[used] = column
-                        used += 1
-                    columns[at] = slot[column]
-                    values[at] = x_values[source]
-                    at += 1
-                starts[place + 1] = at
-            bias[label] = _descend(starts, columns, values, len(positives), w[:used], C, passes, state)
-            kept[label - first] = _keep(w[:used], names[:used], min_weight, indices[label - first], data[label - first])
-            for place in range(used):
-                slot[names[place]] = -1
+    for label in range(first + begin, first + end):
+        state = np.uint64(seed * 1_000_003 + label) * np.uint64(0xD1B54A32D192ED03)
+        positives = p_rows[p_starts[label] : p_starts[label + 1]]
+        rows = _examples(
+            label, positives, n_rows[n_starts[label] : n_starts[label + 1]],
+            s_rows[s_starts[label] : s_starts[label + 1]], uniform, state, stamps,
+        )  # fmt: skip
+        # A copy of the label's examples with its own few columns: every pass then runs in the fastest cache.
+        size = 0
+        for row in rows:
+            size += x_starts[row + 1] - x_starts[row]
+        starts = np.zeros(len(rows) + 1, dtype=np.int64)
+        columns = np.empty(size, dtype=np.int32)
+        values = np.empty(size, dtype=np.float32)
+        names = np.empty(size + m_starts[label + 1] - m_starts[label], dtype=np.int64)
+        w = np.zeros(len(names), dtype=np.float32)
+        used = 0
+        for at in range(m_starts[label], m_starts[label + 1]):
+            slot[m_columns[at]] = used
+            names[used] = m_columns[at]
+            w[used] = m_values[at]
+            used += 1
+        at = 0
+        for place in range(len(rows)):
+            for source in range(x_starts[rows[place]], x_starts[rows[place] + 1]):
+                column = x_columns[source]
+                if slot[column] < 0:
+                    slot[column] = used
+                    names[used] = column
+                    used += 1
+                columns[at] = slot[column]
+                values[at] = x_values[source]
+                at += 1
+            starts[place + 1] = at
+        bias[label] = _descend(starts, columns, values, len(positives), w[:used], C, passes, state)
+        kept[label - first] = _keep(w[:used], names[:used], min_weight, indices[label - first], data[label - first])
+        for place in range(used):
+            slot[names[place]] = -1

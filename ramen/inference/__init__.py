@@ -1,8 +1,23 @@
-"""Text in, labels out. No graph here, ever; importing it imports no training code."""
+"""Text in, labels out. No graph here, ever; importing it imports no training code.
+
+Names load on first use: tagging need not wait for what evaluation imports.
+"""
 
 from __future__ import annotations
 
-from ramen.inference.evaluation import evaluate
-from ramen.inference.tagger import Tagger, load_encoder
+import importlib
+from typing import Any
 
-__all__ = ["Tagger", "evaluate", "load_encoder"]
+_HOME = {
+    "Tagger": "ramen.inference.tagger",
+    "load_encoder": "ramen.inference.tagger",
+    "evaluate": "ramen.inference.evaluation",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ramen.data.dataset import Texts
 from ramen.errors import InputError, nearest
 from ramen.files import digest, replacing
 from ramen.heads.given import GivenWords
@@ -26,6 +25,7 @@ from ramen.scorers.ranker import Ranker
 from ramen.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
+    from ramen.data.dataset import Texts
     from ramen.encoders.base import Encoder
 
 MANIFEST = "manifest.json"

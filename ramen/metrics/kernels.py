@@ -5,15 +5,17 @@ Plain references of both are in the tests.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from ramen.compiled import kernel
+from ramen.threads import parallel_for
 
 SUMS = ("hits", "ndcg", "recall", "gain", "best", "gain_ndcg", "best_ndcg", "gain_recall", "best_recall")
 OK, UNORDERED, NAN = 0, 1, 2  # of a row
 _PARTS = 64  # of the rows; fixed, so that sums do not depend on the number of threads
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _insert(value: float, label: int, values: np.ndarray, labels: np.ndarray, filled: int) -> int:
     """Put a value into the descending list; equal ones keep their order of arrival. Returns how many are filled."""
     place = filled if filled < len(values) else filled - 1
@@ -26,7 +28,6 @@ def _insert(value: float, label: int, values: np.ndarray, labels: np.ndarray, fi
     return min(filled + 1, len(values))
 
 
-@numba.njit(cache=True, parallel=True)
 def select(indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best stored entries of each CSR row, best first, ties to the smaller label.
 
@@ -34,47 +35,59 @@ def select(indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, k: int) 
         labels int64 (N, k), -1 where a row has fewer; state uint8 (N,): OK, UNORDERED where a row's labels do not
         ascend (its result is not to be used), NAN where a score is.
     """
-    n_rows = len(indptr) - 1
-    ranked = np.full((n_rows, k), -1, dtype=np.int64)
-    state = np.zeros(n_rows, dtype=np.uint8)
-    for part in numba.prange(_PARTS):
-        values = np.empty(k, dtype=scores.dtype)
-        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
-            labels, filled, before = ranked[row], 0, -1
-            for at in range(indptr[row], indptr[row + 1]):
-                label, score = indices[at], scores[at]
-                if label <= before:
-                    state[row] |= UNORDERED
-                before = label
-                if score != score:
-                    state[row] |= NAN
-                elif filled < k or score > values[k - 1]:
-                    filled = _insert(score, label, values, labels, filled)
+    ranked, state = _room(len(indptr) - 1, k)
+    parallel_for(len(ranked), _select, indptr, indices, scores, ranked, state, work=10 + len(indices) / len(ranked))
     return ranked, state
 
 
-@numba.njit(cache=True, parallel=True)
 def select_dense(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best columns of each row of a float (N, L) array; as :func:`select`, for all labels."""
-    n_rows, n_labels = scores.shape
-    ranked = np.full((n_rows, k), -1, dtype=np.int64)
-    state = np.zeros(n_rows, dtype=np.uint8)
-    for part in numba.prange(_PARTS):
-        values = np.empty(k, dtype=scores.dtype)
-        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
-            labels, filled = ranked[row], 0
-            for label in range(n_labels):
-                score = scores[row, label]
-                if score != score:
-                    state[row] = NAN
-                elif score == -np.inf:
-                    continue
-                elif filled < k or score > values[k - 1]:
-                    filled = _insert(score, label, values, labels, filled)
+    ranked, state = _room(len(scores), k)
+    parallel_for(len(ranked), _select_dense, scores, ranked, state, work=10.0 + scores.shape[1])
     return ranked, state
 
 
-@numba.njit(cache=True)
+def _room(n_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((n_rows, k), -1, dtype=np.int64), np.zeros(n_rows, dtype=np.uint8)
+
+
+@kernel
+def _select(
+    first: int, last: int, indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, ranked: np.ndarray,
+    state: np.ndarray,
+) -> None:  # fmt: skip
+    k = ranked.shape[1]
+    values = np.empty(k, dtype=scores.dtype)
+    for row in range(first, last):
+        labels, filled, before = ranked[row], 0, -1
+        for at in range(indptr[row], indptr[row + 1]):
+            label, score = indices[at], scores[at]
+            if label <= before:
+                state[row] |= UNORDERED
+            before = label
+            if score != score:
+                state[row] |= NAN
+            elif filled < k or score > values[k - 1]:
+                filled = _insert(score, label, values, labels, filled)
+
+
+@kernel
+def _select_dense(first: int, last: int, scores: np.ndarray, ranked: np.ndarray, state: np.ndarray) -> None:
+    k = ranked.shape[1]
+    values = np.empty(k, dtype=scores.dtype)
+    for row in range(first, last):
+        labels, filled = ranked[row], 0
+        for label in range(scores.shape[1]):
+            score = scores[row, label]
+            if score != score:
+                state[row] = NAN
+            elif score == -np.inf:
+                continue
+            elif filled < k or score > values[k - 1]:
+                filled = _insert(score, label, values, labels, filled)
+
+
+@kernel
 def _judge(
     ranked: np.ndarray,
     true: np.ndarray,
@@ -117,7 +130,6 @@ def _judge(
         out[8, place] += most / count
 
 
-@numba.njit(cache=True, parallel=True)
 def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sums over all rows of what the metrics are made of.
 
@@ -131,28 +143,31 @@ def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: 
         float64 (len(SUMS), k), at 1..k: hits, discounted hits over the attainable, hits over the true labels; the
         same three with weights, of the predictions (gain) and of the best ranking of the true labels (best).
     """
-    n_rows, k = ranked.shape
-    discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discounts)
-    sums = np.zeros((_PARTS, len(SUMS), k))
-    for part in numba.prange(_PARTS):
-        best, none = np.empty(k), np.empty(k, dtype=np.int64)
-        for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
-            true = indices[indptr[row] : indptr[row + 1]]
-            _judge(ranked[row], true, weights, discounts, ideal, best, none, sums[part])
+    sums = np.zeros((_PARTS, len(SUMS), ranked.shape[1]))
+    work = 10.0 * len(ranked) * ranked.shape[1] / _PARTS
+    parallel_for(_PARTS, _tally, ranked, indptr, indices, weights, sums, False, work=1 + work)
     return sums.sum(axis=0)
 
 
-@numba.njit(cache=True, parallel=True)
 def tally_rows(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """What :func:`tally` sums, row by row: float64 (N, len(SUMS), k)."""
+    rows = np.zeros((len(ranked), len(SUMS), ranked.shape[1]))
+    work = 10.0 * len(ranked) * ranked.shape[1] / _PARTS
+    parallel_for(_PARTS, _tally, ranked, indptr, indices, weights, rows, True, work=1 + work)
+    return rows
+
+
+@kernel
+def _tally(
+    first: int, last: int, ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray,
+    sums: np.ndarray, by_row: bool,
+) -> None:  # fmt: skip
+    """Add the values of the rows of some parts to ``sums[part]``, or to ``sums[row]``."""
     n_rows, k = ranked.shape
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discounts)
-    rows = np.zeros((n_rows, len(SUMS), k))
-    for part in numba.prange(_PARTS):
-        best, none = np.empty(k), np.empty(k, dtype=np.int64)
+    best, none = np.empty(k), np.empty(k, dtype=np.int64)
+    for part in range(first, last):
         for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
             true = indices[indptr[row] : indptr[row + 1]]
-            _judge(ranked[row], true, weights, discounts, ideal, best, none, rows[row])
-    return rows
+            _judge(ranked[row], true, weights, discounts, ideal, best, none, sums[row if by_row else part])

@@ -6,13 +6,13 @@ that the work stays a matrix product and no list of candidates is ever held.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ramen.compiled import FAST, kernel
 from ramen.mining.clusters import balanced_clusters
-from ramen.mining.heaps import best_first, push
+from ramen.mining.heaps import best_first, no_rows, push
 from ramen.mining.nearest import nearest
-from ramen.mining.threads import on_threads
+from ramen.threads import one_blas_thread, parallel_for, thread_count
 
 CELL = 256  # rows, at most
 PROBES = 16  # cells a query
@@ -57,19 +57,22 @@ class Cells:
             int64 rows and float32 products, (B, k) each, best first, of equal ones the smaller row first; -1 and -inf
             where the cells hold fewer than k.
         """
-        rows = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        rows, scores = no_rows(len(queries), k)
         own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
         probes = min(probes, len(self.centres))
         probed = nearest(queries, self.centres, probes)[0] if probes else np.empty((len(queries), 0), np.int64)
 
-        def search(thread: int, threads: int) -> None:
-            size = max(1, min(_QUERIES, -(-len(queries) // threads)))
-            for start in range(thread * size, len(queries), threads * size):
-                part = slice(start, start + size)
-                self._search(queries[part], probed[part], own[part], scores[part], rows[part])
+        # Many queries at once make large products: as few parts as keep all threads busy.
+        parts = np.array_split(np.arange(len(queries)), max(thread_count(), -(-len(queries) // _QUERIES)))
 
-        on_threads(search)
+        def search(first: int, last: int) -> None:
+            for some in parts[first:last]:
+                if len(some):
+                    part = slice(some[0], some[-1] + 1)
+                    self._search(queries[part], probed[part], own[part], scores[part], rows[part])
+
+        with one_blas_thread():
+            parallel_for(len(parts), search, work=1e9)
         return rows, scores
 
     def _search(
@@ -85,7 +88,7 @@ class Cells:
         _sort(scores, rows, sizes)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _offer(
     block: np.ndarray, who: np.ndarray, members: np.ndarray, own: np.ndarray, scores: np.ndarray, rows: np.ndarray,
     sizes: np.ndarray,
@@ -99,7 +102,7 @@ def _offer(
                 sizes[query] = push(scores[query], rows[query], sizes[query], score, members[column])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sort(scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> None:
     for query in range(len(sizes)):
         best_first(scores[query], rows[query], sizes[query])
@@ -123,38 +126,39 @@ def nearest_of_each(matrix: np.ndarray, k: int, seed: int = 0, rounds: int = 3) 
     matrix = np.ascontiguousarray(matrix, dtype=np.float32)
     rows, scores = Cells(matrix, seed=seed).top(matrix, max(k, _FEWEST), np.arange(len(matrix)), PROBES)
     for _ in range(rounds):
-        rows, scores = _look_further(matrix, rows, scores, numba.get_num_threads())
+        near, (rows, scores) = (rows, scores), no_rows(*rows.shape)
+        parallel_for(
+            len(matrix), _look_further, matrix, *near, rows, scores, work=float(rows.shape[1] ** 2 * matrix.shape[1]),
+            scratch=lambda: (np.full(len(matrix), -1, dtype=np.int32),),
+        )  # fmt: skip
     return rows[:, :k], scores[:, :k]
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
+@kernel(fastmath=FAST)
 def _look_further(
-    matrix: np.ndarray, rows: np.ndarray, scores: np.ndarray, threads: int
-) -> tuple[np.ndarray, np.ndarray]:
-    n, k = rows.shape
-    out_rows, out_scores = rows.copy(), scores.copy()
-    for thread in numba.prange(threads):
-        seen = np.full(n, -1, dtype=np.int32)  # by which row last
-        for row in range(thread, n, threads):
-            size = 0
-            out_rows[row, :], out_scores[row, :] = -1, -np.inf
-            seen[row] = row
-            for at in range(k):
-                if rows[row, at] >= 0:
-                    seen[rows[row, at]] = row
-                    size = push(out_scores[row], out_rows[row], size, scores[row, at], rows[row, at])
-            for at in range(k):
-                near = rows[row, at]
-                if near < 0:
+    first: int, last: int, matrix: np.ndarray, rows: np.ndarray, scores: np.ndarray, out_rows: np.ndarray,
+    out_scores: np.ndarray, seen: np.ndarray,
+) -> None:  # fmt: skip
+    """Lists of each row from its own and those of the rows in it; ``seen`` int32 (n,) tells by which row last."""
+    k = rows.shape[1]
+    for row in range(first, last):
+        size = np.int64(0)
+        seen[row] = row
+        for at in range(k):
+            if rows[row, at] >= 0:
+                seen[rows[row, at]] = row
+                size = push(out_scores[row], out_rows[row], size, scores[row, at], rows[row, at])
+        for at in range(k):
+            near = rows[row, at]
+            if near < 0:
+                continue
+            for other in rows[near]:
+                if other < 0 or seen[other] == row:
                     continue
-                for other in rows[near]:
-                    if other < 0 or seen[other] == row:
-                        continue
-                    seen[other] = row
-                    score = np.float32(0.0)
-                    for j in range(matrix.shape[1]):
-                        score += matrix[row, j] * matrix[other, j]
-                    if size < k or score >= out_scores[row, 0]:
-                        size = push(out_scores[row], out_rows[row], size, score, other)  # type: ignore[arg-type]
-            best_first(out_scores[row], out_rows[row], size)
-    return out_rows, out_scores
+                seen[other] = row
+                score = np.float32(0.0)
+                for j in range(matrix.shape[1]):
+                    score += matrix[row, j] * matrix[other, j]
+                if size < k or score >= out_scores[row, 0]:
+                    size = push(out_scores[row], out_rows[row], size, score, other)
+        best_first(out_scores[row], out_rows[row], size)

@@ -10,11 +10,11 @@ a large matrix are halved here; within each part all clusters are made at once b
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ramen.compiled import kernel
 from ramen.mining.heaps import best_first, push
-from ramen.mining.threads import on_threads
+from ramen.threads import one_blas_thread, parallel_for
 
 _ROUNDS = 4  # of 2-means a split: the direction settles in three or four
 _AT_ONCE = 1024  # clusters made together: their number times the rows is the cost
@@ -23,10 +23,9 @@ _CANDIDATES = 16  # nearest centres of a row that it may be given to
 _STEPS, _STEP, _FADE = 40, 0.1, 0.9  # of the prices, in units of the cosine
 _BLOCK = 2048  # rows whose scores are held by a thread
 _CHUNK = 32  # scores compared at once with the worst candidate
-_SMALL = 1 << 24  # multiply-adds below which threads are not worth starting
 
 
-@numba.njit(cache=True)
+@kernel
 def _hash(a: int, b: int) -> np.int64:
     """A counter-based random number: the same for any order in which threads visit the nodes."""
     x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b) + np.uint64(0xD1B54A32D192ED03))
@@ -35,7 +34,7 @@ def _hash(a: int, b: int) -> np.int64:
     return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(2))
 
 
-@numba.njit(cache=True)
+@kernel
 def _split(vectors: np.ndarray, rows: np.ndarray, seed: int, node: int) -> None:
     """Order ``rows`` in place so that its two halves are the two balanced clusters."""
     n, dim = rows.size, vectors.shape[1]
@@ -62,9 +61,11 @@ def _split(vectors: np.ndarray, rows: np.ndarray, seed: int, node: int) -> None:
                 direction[j] += vectors[row, j] * share
 
 
-@numba.njit(cache=True, parallel=True)
-def _split_level(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, seed: int, level: int) -> None:
-    for node in numba.prange(bounds.size - 1):
+@kernel
+def _split_level(
+    first: int, last: int, vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, seed: int, level: int
+) -> None:
+    for node in range(first, last):
         if bounds[node + 1] - bounds[node] > 1:
             _split(vectors, order[bounds[node] : bounds[node + 1]], seed, (1 << level) + node)
 
@@ -97,15 +98,13 @@ class _Part:
         n, columns = len(self.rows), np.ascontiguousarray(centres.T)
         found, scores = np.empty((n, m), dtype=np.int64), np.empty((n, m), dtype=np.float32)
 
-        def work(thread: int, threads: int) -> None:
-            for start in range(thread * _BLOCK, n, threads * _BLOCK):
+        def search(first: int, last: int) -> None:
+            for start in range(first * _BLOCK, last * _BLOCK, _BLOCK):
                 part = slice(start, start + _BLOCK)
                 _best(self.vectors[self.rows[part]] @ columns, prices, found[part], scores[part])
 
-        if n * columns.size < _SMALL:
-            work(0, 1)
-        else:
-            on_threads(work)
+        with one_blas_thread():
+            parallel_for(-(-n // _BLOCK), search, work=1 + _BLOCK * columns.size / 16)
         return found, scores
 
     def _reseat(self, clusters: np.ndarray) -> np.ndarray:
@@ -121,7 +120,9 @@ class _Part:
     def _means(self, clusters: np.ndarray, before: np.ndarray) -> np.ndarray:
         order = self.rows[np.argsort(clusters, kind="stable")]
         bounds = np.concatenate([[0], np.cumsum(np.bincount(clusters, minlength=self.k))])
-        return _unit_sums(self.vectors, order, bounds, before)
+        out, work = before.copy(), 1.0 + self.vectors.shape[1] * len(order) / self.k
+        parallel_for(self.k, _unit_sums, self.vectors, order, bounds, out, work=work)
+        return out
 
     def _fill(self, found: np.ndarray, values: np.ndarray, centres: np.ndarray) -> np.ndarray:
         """Rows that lose most by their second choice choose first; who finds no room takes the nearest open cluster."""
@@ -139,7 +140,7 @@ class _Part:
         return clusters
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _best(block: np.ndarray, prices: np.ndarray, found: np.ndarray, scores: np.ndarray) -> None:
     """The best columns of each line by score less price, of equal ones the smaller; spoils ``block``."""
     wide, m = block.shape[1], found.shape[1]
@@ -162,7 +163,7 @@ def _best(block: np.ndarray, prices: np.ndarray, found: np.ndarray, scores: np.n
             scores[line, at] += prices[found[line, at]]
 
 
-@numba.njit(cache=True)
+@kernel
 def _settle(found: np.ndarray, scores: np.ndarray, prices: np.ndarray, size: float) -> np.ndarray:
     """Move the prices, in place, towards clusters of ``size`` rows; returns who would then choose which."""
     clusters, step = np.empty(len(found), dtype=np.int64), _STEP
@@ -181,11 +182,12 @@ def _settle(found: np.ndarray, scores: np.ndarray, prices: np.ndarray, size: flo
     return clusters
 
 
-@numba.njit(cache=True, parallel=True)
-def _unit_sums(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Mean directions of runs of rows; of a run that is empty or sums to zero, the one before."""
-    out = before.copy()
-    for run in numba.prange(len(bounds) - 1):
+@kernel
+def _unit_sums(
+    first: int, last: int, vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, out: np.ndarray
+) -> None:
+    """Write mean directions of runs of rows; a run that is empty or sums to zero keeps what was there before."""
+    for run in range(first, last):
         total = np.zeros(vectors.shape[1], dtype=np.float32)
         for at in range(bounds[run], bounds[run + 1]):
             for j in range(vectors.shape[1]):
@@ -196,10 +198,9 @@ def _unit_sums(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, befor
         if square > 0:
             for j in range(vectors.shape[1]):
                 out[run, j] = total[j] / np.sqrt(square)
-    return out
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _take(cluster: int, room: np.ndarray, large: np.ndarray) -> bool:
     """Take a place in a cluster, if there is one; the last place of a large one while fewer are large than may be."""
     if room[cluster] < 0 or (room[cluster] == 0 and large[0] == 0):
@@ -210,7 +211,7 @@ def _take(cluster: int, room: np.ndarray, large: np.ndarray) -> bool:
     return True
 
 
-@numba.njit(cache=True)
+@kernel
 def _choose(order: np.ndarray, found: np.ndarray, room: np.ndarray, large: np.ndarray, clusters: np.ndarray) -> None:
     for row in order:
         for cluster in found[row]:
@@ -219,7 +220,7 @@ def _choose(order: np.ndarray, found: np.ndarray, room: np.ndarray, large: np.nd
                 break
 
 
-@numba.njit(cache=True)
+@kernel
 def _choose_any(
     rows: np.ndarray, still_open: np.ndarray, scores: np.ndarray, room: np.ndarray, large: np.ndarray,
     clusters: np.ndarray,
@@ -265,7 +266,8 @@ def balanced_clusters(vectors: np.ndarray, size: int, seed: int = 0) -> np.ndarr
     order, last = np.arange(n, dtype=np.int64), levels[-1]
     halved = max(0, len(levels) - 1 - _AT_ONCE.bit_length() + 1)
     for level in range(halved):
-        _split_level(vectors, order, levels[level], seed, level)
+        work = 1.0 + vectors.size * _ROUNDS / (len(levels[level]) - 1)
+        parallel_for(len(levels[level]) - 1, _split_level, vectors, order, levels[level], seed, level, work=work)
     for part, (start, end) in enumerate(zip(levels[halved], levels[halved][1:], strict=False)):
         cuts = last[np.searchsorted(last, start) : np.searchsorted(last, end) + 1]
         if len(cuts) > 2:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ramen.compiled import kernel
 
-@numba.njit(cache=True, inline="always")
+
+def no_rows(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the k best rows of n queries and their scores, (n, k) each: int64 -1 and float32 -inf for none."""
+    return np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
+
+
+@kernel(inline="always")
 def _worse(score: float, row: int, other_score: float, other_row: int) -> bool:
     """Whether the first ranks behind the second: a lower score, or the same score and a larger row."""
     return score < other_score or (score == other_score and row > other_row)
 
 
-@numba.njit(cache=True)
+@kernel
 def _sink(scores: np.ndarray, rows: np.ndarray, size: int, at: int) -> None:
     score, row = scores[at], rows[at]
     while True:
@@ -28,11 +34,12 @@ def _sink(scores: np.ndarray, rows: np.ndarray, size: int, at: int) -> None:
     scores[at], rows[at] = score, row
 
 
-@numba.njit(cache=True)
+@kernel
 def push(scores: np.ndarray, rows: np.ndarray, size: int, score: float, row: int) -> int:
     """Offer (score, row) to a heap whose worst entry is first; returns the new size, at most ``len(scores)``.
 
-    Of equal scores the smaller row is better, in whatever order they come.
+    Of equal scores the smaller row is better, in whatever order they come. Start with ``np.int64(0)`` and give rows as
+    int64: for a literal 0 or an int32 numba compiles it once more.
     """
     if size < len(scores):
         at = size
@@ -50,7 +57,7 @@ def push(scores: np.ndarray, rows: np.ndarray, size: int, score: float, row: int
     return size
 
 
-@numba.njit(cache=True)
+@kernel
 def best_first(scores: np.ndarray, rows: np.ndarray, size: int) -> None:
     """Sort a heap in place, best first."""
     for end in range(size - 1, 0, -1):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numba
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.mining.heaps import best_first, push
+from ramen.compiled import kernel
+from ramen.mining.heaps import best_first, no_rows, push
+from ramen.threads import parallel_for
 
 _Arrays = tuple[np.ndarray, ...]
 _FEW, _MANY = 100, 5000  # rows: a feature of so few is never too common, one of so many always is
@@ -46,8 +49,9 @@ class InvertedIndex:
             int64 rows and float32 scores, (B, k) each, best first; -1 and -inf where fewer than k share a feature.
         """
         own = np.full(queries.shape[0], -1, dtype=np.int64) if own is None else own
-        room = self._room(queries.shape[0])
-        return _top(_parts(queries), self._index(), own, k, room)
+        rows, scores = no_rows(queries.shape[0], k)
+        self._ask(_top, queries, own, rows, scores)
+        return rows, scores
 
     def scores(self, queries: sp.csr_matrix, rows: np.ndarray) -> np.ndarray:
         """Scores of some rows for each query, float32 (B, C).
@@ -56,25 +60,29 @@ class InvertedIndex:
             queries: CSR (B, F) float32.
             rows: int64 (B, C); the score is 0 where a row is -1.
         """
-        return _scores(_parts(queries), self._index(), rows, self._room(queries.shape[0]))
+        out = np.zeros(rows.shape, dtype=np.float32)
+        self._ask(_scores, queries, rows, out)
+        return out
 
-    def _index(self) -> _Arrays:
-        return self._starts, self._rows, self._weights, self._bias
+    def _ask(self, kernel: Callable, queries: sp.csr_matrix, *arrays: np.ndarray) -> None:
+        asked = queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
+        index = self._starts, self._rows, self._weights, self._bias
+        meetings = int((self._starts[asked[1] + 1] - self._starts[asked[1]]).sum())
+        parallel_for(
+            queries.shape[0], kernel, asked, index, *arrays, work=100 + 2 * meetings / max(1, queries.shape[0]),
+            scratch=self._room,
+        )  # fmt: skip
 
-    def _room(self, queries: int) -> _Arrays:
-        """A running total of each row for each thread, and which query it is of.
+    def _room(self) -> _Arrays:
+        """For each row a running total, and which query it is of; room for the rows that a query meets.
 
         Zeroed memory that is never touched costs nothing, so this is cheap for one query, too.
         """
-        shape = max(1, min(queries, numba.get_num_threads())), self.n_rows
-        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int32)
+        n = self.n_rows
+        return np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.int32), np.empty(n, dtype=np.int32)
 
 
-def _parts(queries: sp.csr_matrix) -> _Arrays:
-    return queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
-
-
-@numba.njit(cache=True)
+@kernel
 def _accumulate(
     features: np.ndarray, values: np.ndarray, starts: np.ndarray, rows: np.ndarray, weights: np.ndarray,
     totals: np.ndarray, stamps: np.ndarray, stamp: int, touched: np.ndarray,
@@ -94,51 +102,36 @@ def _accumulate(
     return count
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _top(queries: _Arrays, index: _Arrays, own: np.ndarray, k: int, room: _Arrays) -> tuple[np.ndarray, np.ndarray]:
+@kernel
+def _top(
+    first: int, last: int, queries: _Arrays, index: _Arrays, own: np.ndarray, out_rows: np.ndarray,
+    out_scores: np.ndarray, totals: np.ndarray, stamps: np.ndarray, touched: np.ndarray,
+) -> None:  # fmt: skip
     q_starts, q_features, q_values = queries
     starts, rows, weights, bias = index
-    totals, stamps = room
-    n = len(q_starts) - 1
-    out_rows = np.full((n, k), -1, dtype=np.int64)
-    out_scores = np.full((n, k), -np.inf, dtype=np.float32)
-    threads = len(totals)
-    for thread in numba.prange(threads):
-        touched = np.empty(totals.shape[1], dtype=np.int32)
-        for query in range(thread, n, threads):
-            part = slice(q_starts[query], q_starts[query + 1])
-            count = _accumulate(
-                q_features[part], q_values[part], starts, rows, weights, totals[thread], stamps[thread], query + 1,
-                touched,
-            )  # fmt: skip
-            size = 0
-            for place in range(count):
-                row = touched[place]
-                if row != own[query]:
-                    score = totals[thread, row] + bias[row]
-                    size = push(out_scores[query], out_rows[query], size, score, row)
-            best_first(out_scores[query], out_rows[query], size)
-    return out_rows, out_scores
+    for query in range(first, last):
+        part = slice(q_starts[query], q_starts[query + 1])
+        count = _accumulate(q_features[part], q_values[part], starts, rows, weights, totals, stamps, query + 1, touched)
+        size = np.int64(0)
+        for place in range(count):
+            row = np.int64(touched[place])
+            if row != own[query]:
+                size = push(out_scores[query], out_rows[query], size, totals[row] + bias[row], row)
+        best_first(out_scores[query], out_rows[query], size)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _scores(queries: _Arrays, index: _Arrays, wanted: np.ndarray, room: _Arrays) -> np.ndarray:
+@kernel
+def _scores(
+    first: int, last: int, queries: _Arrays, index: _Arrays, wanted: np.ndarray, out: np.ndarray, totals: np.ndarray,
+    stamps: np.ndarray, touched: np.ndarray,
+) -> None:  # fmt: skip
     q_starts, q_features, q_values = queries
     starts, rows, weights, bias = index
-    totals, stamps = room
-    out = np.zeros(wanted.shape, dtype=np.float32)
-    threads = len(totals)
-    for thread in numba.prange(threads):
-        touched = np.empty(totals.shape[1], dtype=np.int32)
-        for query in range(thread, len(wanted), threads):
-            part = slice(q_starts[query], q_starts[query + 1])
-            _accumulate(
-                q_features[part], q_values[part], starts, rows, weights, totals[thread], stamps[thread], query + 1,
-                touched,
-            )  # fmt: skip
-            for column in range(wanted.shape[1]):
-                row = wanted[query, column]
-                if row >= 0:
-                    met = stamps[thread, row] == query + 1
-                    out[query, column] = bias[row] + (totals[thread, row] if met else np.float32(0.0))
-    return out
+    for query in range(first, last):
+        part = slice(q_starts[query], q_starts[query + 1])
+        _accumulate(q_features[part], q_values[part], starts, rows, weights, totals, stamps, query + 1, touched)
+        for column in range(wanted.shape[1]):
+            row = wanted[query, column]
+            if row >= 0:
+                met = stamps[row] == query + 1
+                out[query, column] = bias[row] + (totals[row] if met else np.float32(0.0))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ramen.mining.heaps import best_first, push
-from ramen.mining.threads import on_threads
+from ramen.compiled import FAST, kernel
+from ramen.mining.heaps import best_first, no_rows, push
+from ramen.threads import one_blas_thread, parallel_for
 
 _QUERIES, _ROWS = 256, 2048  # of one block of scores: 2 MB, which stays in the cache until it is read
 _CHUNK = 32  # scores compared at once with the worst that is kept
-_SMALL = 1 << 24  # multiply-adds below which threads are not worth starting
 
 
 def nearest(
@@ -32,38 +31,39 @@ def nearest(
         array([[0, 2],
                [1, 2]])
     """
-    rows = np.full((len(queries), k), -1, dtype=np.int64)
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    rows, scores = no_rows(len(queries), k)
     own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
-    for start in range(0, len(queries), _QUERIES):
-        part = slice(start, start + _QUERIES)
-        columns = np.ascontiguousarray(queries[part].T)
-        kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-
-        def search(
-            thread: int, threads: int, columns: np.ndarray = columns, own: np.ndarray = own[part], kept: dict = kept
-        ) -> None:
-            count = columns.shape[1]
-            mine = np.full((count, k), -np.inf, np.float32), np.full((count, k), -1), np.zeros(count, np.int64)
-            floor = np.full(count, -np.inf, dtype=np.float32)
-            room = np.empty((_ROWS, count), dtype=np.float32)
-            for first in range(thread * _ROWS, len(matrix), threads * _ROWS):
-                block = matrix[first : first + _ROWS]
-                _offer(np.matmul(block, columns, out=room[: len(block)]), first, own, floor, *mine)
-            kept[thread] = mine
-
-        if columns.size * len(matrix) < _SMALL:
-            search(0, 1)
-        else:
-            on_threads(search)
-        sizes = np.zeros(columns.shape[1], dtype=np.int64)
-        for thread in sorted(kept):
-            _merge(*kept[thread], scores[part], rows[part], sizes)
-        _sort(scores[part], rows[part], sizes)
+    with one_blas_thread():
+        for start in range(0, len(queries), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            _nearest(np.ascontiguousarray(queries[part].T), matrix, own[part], scores[part], rows[part])
     return rows, scores
 
 
-@numba.njit(cache=True, nogil=True)
+def _nearest(columns: np.ndarray, matrix: np.ndarray, own: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
+    """Write what :func:`nearest` gives of some queries, (d, B)."""
+    (dim, count), k = columns.shape, scores.shape[1]
+    heaps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # of each thread
+
+    def scratch() -> tuple:
+        best, found = no_rows(count, k)[::-1]
+        heaps.append((best, found, np.zeros(count, dtype=np.int64)))
+        return np.empty((_ROWS, count), np.float32), np.full(count, -np.inf, np.float32), *heaps[-1]
+
+    def search(first: int, last: int, room: np.ndarray, floor: np.ndarray, *heap: np.ndarray) -> None:
+        for start in range(first * _ROWS, last * _ROWS, _ROWS):
+            block = matrix[start : start + _ROWS]
+            _offer(np.matmul(block, columns, out=room[: len(block)]), start, own, floor, *heap)
+
+    # A product of few queries waits for memory, of many for arithmetic, which is some 16 times as fast.
+    parallel_for(-(-len(matrix) // _ROWS), search, work=_ROWS * dim * (4 + count) / 16, scratch=scratch)
+    sizes = np.zeros(count, dtype=np.int64)
+    for heap in heaps:
+        _merge(*heap, scores, rows, sizes)
+    _sort(scores, rows, sizes)
+
+
+@kernel
 def _offer(
     block: np.ndarray, first: int, own: np.ndarray, floor: np.ndarray,
     scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray,
@@ -89,7 +89,7 @@ def _offer(
                         floor[query] = scores[query, 0]
 
 
-@numba.njit(cache=True)
+@kernel
 def _merge(
     scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray, to_scores: np.ndarray, to_rows: np.ndarray,
     to_sizes: np.ndarray,
@@ -101,9 +101,9 @@ def _merge(
             )
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@kernel
 def _sort(scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> None:
-    for query in numba.prange(len(sizes)):
+    for query in range(len(sizes)):
         best_first(scores[query], rows[query], sizes[query])
 
 
@@ -115,13 +115,16 @@ def products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.nd
         matrix: float32 (n, d).
         rows: int64 (B, C); the product is 0 where a row is -1.
     """
-    return _products(np.ascontiguousarray(queries), matrix, rows)
+    out, work = np.zeros(rows.shape, dtype=np.float32), 1.0 + rows.shape[1] * matrix.shape[1]
+    parallel_for(len(queries), _products, np.ascontiguousarray(queries), matrix, rows, out, work=work)
+    return out
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz"})
-def _products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    out = np.zeros(rows.shape, dtype=np.float32)
-    for query in numba.prange(len(queries)):
+@kernel(fastmath=FAST)
+def _products(
+    first: int, last: int, queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray, out: np.ndarray
+) -> None:
+    for query in range(first, last):
         for column in range(rows.shape[1]):
             row = rows[query, column]
             if row >= 0:
@@ -129,4 +132,3 @@ def _products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.n
                 for j in range(queries.shape[1]):
                     total += queries[query, j] * matrix[row, j]
                 out[query, column] = total
-    return out

@@ -15,14 +15,15 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from ramen.mining.heaps import best_first, push
+from ramen.compiled import FAST, kernel
+from ramen.mining.heaps import best_first, no_rows, push
+from ramen.threads import one_blas_thread, parallel_for, thread_count
 
 _BITS = 64
 _PLANES = 4  # bits of a query's weight: its rounding is then a fifth of the signs' error
 _BLOCK = 65_536  # rows turned at once
 _ROWS = 2048  # rows whose sums a thread holds: 16 KB
 _FEWEST = 128  # candidates of a query that are scored exactly
-_FAST = {"reassoc", "contract", "nsz"}
 
 Blocks = Callable[[int, int], np.ndarray]
 Products = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -113,10 +114,22 @@ class SignIndex:
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         wanted = min(max(self.candidates, 2 * k), max(1, self.n_rows))
-        planes, lows, steps, sums = _in_planes(queries @ self.turn.T)
-        parts = max(1, numba.get_num_threads() // max(1, len(queries)))
-        near = _search(planes, lows, steps, sums, self.signs, self.factors, self.counts, parts, wanted)
+        parts = max(1, thread_count() // max(1, len(queries)))
+        near = self._near(queries, wanted, parts)
         return _again(near, products(queries, near), k)
+
+    def _near(self, queries: np.ndarray, wanted: int, parts: int) -> np.ndarray:
+        """The rows with the highest estimates, int64 (B, wanted), -1 for none, in no order.
+
+        The rows are searched in ``parts``, each by a thread, where there are fewer queries than threads.
+        """
+        with one_blas_thread():
+            asked = _in_planes(queries @ self.turn.T)
+        rows, scores = no_rows(len(queries) * parts, wanted)
+        sizes = np.zeros(len(rows), dtype=np.int64)
+        kept = self.signs, self.factors, self.counts
+        parallel_for(len(rows), _search, parts, *asked, *kept, rows, scores, sizes, work=1.0 + self.n_rows / parts)
+        return _united(parts, rows, scores, sizes)
 
 
 def _recall(found: np.ndarray, exact: np.ndarray) -> float:
@@ -144,25 +157,20 @@ def _count_bits(context: Any, word: Any = None) -> Any:  # noqa: ANN401 - numba'
     return numba.types.uint64(numba.types.uint64), code
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+@kernel(fastmath=FAST)
 def _search(
-    planes: np.ndarray, lows: np.ndarray, steps: np.ndarray, sums: np.ndarray, signs: np.ndarray, factors: np.ndarray,
-    counts: np.ndarray, parts: int, k: int,
-) -> np.ndarray:  # fmt: skip
-    """The k rows of each query with the highest estimates, int64 (B, k), -1 for none, in no order.
-
-    The rows are searched in ``parts``, each by a thread, where there are fewer queries than threads.
-    """
-    n_queries, n = len(planes), len(factors)
-    rows = np.full((n_queries, parts, k), -1, dtype=np.int64)
-    scores = np.full((n_queries, parts, k), -np.inf, dtype=np.float32)
-    sizes = np.zeros((n_queries, parts), dtype=np.int64)
+    first_task: int, last_task: int, parts: int, planes: np.ndarray, lows: np.ndarray, steps: np.ndarray,
+    sums: np.ndarray, signs: np.ndarray, factors: np.ndarray, counts: np.ndarray, rows: np.ndarray,
+    scores: np.ndarray, sizes: np.ndarray,
+) -> None:  # fmt: skip
+    """Write the k rows with the highest estimates to ``rows`` (B * parts, k), in no order: of a query and part each."""
+    n, k = len(factors), rows.shape[1]
     share = -(-n // parts)
-    for task in numba.prange(n_queries * parts):
+    sum_of = np.empty(_ROWS, dtype=np.uint64)
+    for task in range(first_task, last_task):
         query, part = task // parts, task % parts
-        heap, held, size = scores[query, part], rows[query, part], 0
+        heap, held, size = scores[task], rows[task], np.int64(0)
         last = min(n, (part + 1) * share)
-        sum_of = np.empty(_ROWS, dtype=np.uint64)
         for first in range(part * share, last, _ROWS):
             count = min(_ROWS, last - first)
             sum_of[:] = 0
@@ -180,22 +188,27 @@ def _search(
                 score = factors[row] * (np.float32(2.0) * positive - sums[query])
                 if size < k or score > heap[0]:
                     size = push(heap, held, size, score, row)
-        sizes[query, part] = size
-    for query in numba.prange(n_queries):
-        size = sizes[query, 0]
-        for part in range(1, parts):
-            for at in range(sizes[query, part]):
-                size = push(scores[query, 0], rows[query, 0], size, scores[query, part, at], rows[query, part, at])
-    return rows[:, 0].copy()
+        sizes[task] = size
 
 
-@numba.njit(cache=True)
+@kernel
+def _united(parts: int, rows: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The k rows of each query from those of its parts, int64 (B, k), -1 for none, in no order."""
+    for first in range(0, len(rows), parts):
+        size = sizes[first]
+        for task in range(first + 1, first + parts):
+            for at in range(sizes[task]):
+                size = push(scores[first], rows[first], size, scores[task, at], rows[task, at])
+    return rows[::parts].copy()
+
+
+@kernel
 def _again(near: np.ndarray, exact: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of the candidates by exact scores."""
     rows = np.full((len(near), k), -1, dtype=np.int64)
     scores = np.full((len(near), k), -np.inf, dtype=np.float32)
     for query in range(len(near)):
-        size = 0
+        size = np.int64(0)
         for place in range(near.shape[1]):
             if near[query, place] >= 0:
                 size = push(scores[query], rows[query], size, exact[query, place], near[query, place])

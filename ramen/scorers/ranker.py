@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.mining.heaps import best_first, push
+from ramen.compiled import kernel
+from ramen.mining.heaps import best_first, no_rows, push
 from ramen.scorers.base import Queries, Scorer
+from ramen.threads import parallel_for
 
 CANDIDATES = 100  # labels that each scorer proposes per query
 _BATCH = 1024  # queries at once: bounds the memory
@@ -64,53 +65,74 @@ def gather(
     filtered = sp.csr_matrix((len(queries), n_labels)) if filtered is None else filtered
     wanted = min(candidates + int(np.diff(filtered.indptr).max(initial=0)), n_labels)
     own = {name: scorer.propose(queries, wanted)[0] for name, scorer in scorers.items()}
-    labels = _unite(np.concatenate(list(own.values()), axis=1), filtered.indptr, filtered.indices)
-    labels = labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))]
+    labels = _united(np.concatenate(list(own.values()), axis=1), filtered)
+    # One layout, whatever the width: kernels are compiled for each.
+    labels = np.ascontiguousarray(labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))])
     scores = {name: scorer.score(queries, labels) for name, scorer in scorers.items()}
     return Gathered(labels, scores, {name: _among(found, labels) for name, found in own.items()})
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _unite(proposed: np.ndarray, f_starts: np.ndarray, f_labels: np.ndarray) -> np.ndarray:
+def _united(proposed: np.ndarray, filtered: sp.csr_matrix) -> np.ndarray:
     """The distinct labels of each row that are not filtered, ascending, padded with -1."""
     out = np.full(proposed.shape, -1, dtype=np.int64)
-    for row in numba.prange(len(proposed)):
-        filtered = f_labels[f_starts[row] : f_starts[row + 1]]
-        last, count = np.int64(-1), 0
-        for label in np.sort(proposed[row]):
-            if label != last:
-                last = label
-                if not np.any(filtered == label):
-                    out[row, count] = label
-                    count += 1
+    skipped = filtered.indptr.astype(np.int64, copy=False), filtered.indices.astype(np.int64, copy=False)
+    parallel_for(len(proposed), _unite, np.sort(proposed, axis=1), *skipped, out, work=1.0 + 5 * proposed.shape[1])
     return out
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@kernel
+def _unite(
+    first: int, last: int, ascending: np.ndarray, f_starts: np.ndarray, f_labels: np.ndarray, out: np.ndarray
+) -> None:
+    for row in range(first, last):
+        before, count = -1, 0
+        for label in ascending[row]:
+            if label == before:
+                continue
+            before, skipped = label, False
+            for at in range(f_starts[row], f_starts[row + 1]):
+                skipped = skipped or f_labels[at] == label
+            if not skipped:
+                out[row, count] = label
+                count += 1
+
+
 def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which labels are among those found in the same row, bool (B, C)."""
+    """Which labels, ascending and padded with -1 in each row, are among those found in the same row: bool (B, C)."""
     out = np.zeros(labels.shape, dtype=np.bool_)
-    for row in numba.prange(len(labels)):
-        ascending = np.sort(found[row])
+    parallel_for(len(labels), _look_up, np.sort(found, axis=1), labels, out, work=1.0 + 5 * labels.shape[1])
+    return out
+
+
+@kernel
+def _look_up(first: int, last: int, ascending: np.ndarray, labels: np.ndarray, out: np.ndarray) -> None:
+    for row in range(first, last):
+        at = 0
         for column in range(labels.shape[1]):
             label = labels[row, column]
-            at = np.searchsorted(ascending, label)
-            out[row, column] = label >= 0 and at < len(ascending) and ascending[at] == label
-    return out
+            while at < ascending.shape[1] and ascending[row, at] < label:
+                at += 1
+            out[row, column] = label >= 0 and at < ascending.shape[1] and ascending[row, at] == label
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
 def best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k highest of the scores offered in each row; of equal ones the smaller label first."""
-    found = np.full((len(labels), k), -1, dtype=np.int64)
-    values = np.full((len(labels), k), -np.inf, dtype=np.float32)
-    for row in numba.prange(len(labels)):
-        size = 0
+    found, values = no_rows(len(labels), k)
+    parallel_for(len(labels), _best, labels, scores, offered, found, values, work=1.0 + 10 * labels.shape[1])
+    return found, values
+
+
+@kernel
+def _best(
+    first: int, last: int, labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, found: np.ndarray,
+    values: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(first, last):
+        size = np.int64(0)
         for column in range(labels.shape[1]):
             if offered[row, column]:
                 size = push(values[row], found[row], size, scores[row, column], labels[row, column])
         best_first(values[row], found[row], size)
-    return found, values
 
 
 class Ranker:

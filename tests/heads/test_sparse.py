@@ -1,6 +1,5 @@
 """The sparse head against LIBLINEAR on single labels, against its optimality conditions, and on ugly labels."""
 
-import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -55,7 +54,7 @@ def test_the_pull_is_towards_the_prior(problem, with_prior):
     np.testing.assert_allclose(head.bias, (2 * 0.5 * signs * hinge).sum(1), atol=0.05)
 
 
-def test_threads_and_blocks_change_nothing(problem, monkeypatch):
+def test_threads_and_blocks_change_nothing(problem, monkeypatch, threads):
     rows, positives, everything = problem
     options = {"C": 1.0, "uniform": 20, "seed": 5}
 
@@ -63,10 +62,10 @@ def test_threads_and_blocks_change_nothing(problem, monkeypatch):
         return fit_sparse(rows, positives, none(LABELS, POINTS),
                           none(LABELS, POINTS), **options)  # fmt: skip
 
-    many, before = fit(), numba.get_num_threads()
-    numba.set_num_threads(1)
-    one = fit()
-    numba.set_num_threads(before)
+    with threads(4):
+        many = fit()
+    with threads(1):
+        one = fit()
     monkeypatch.setattr("ramen.heads.sparse._BLOCK", 2)
     blocks = fit()
     for other in (one, blocks):

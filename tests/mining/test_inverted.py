@@ -50,16 +50,14 @@ def test_common_features_are_left_out_of_the_scores():
 
 
 @pytest.mark.parametrize("queries", [1, 2, 9])
-def test_number_of_threads_changes_nothing(queries):
-    import numba
-
+def test_number_of_threads_changes_nothing(queries, threads):
     rng = np.random.default_rng(0)
     rows = sp.random(300, 40, density=0.2, format="csr", dtype=np.float32, rng=rng)
     asked = sp.random(queries, 40, density=0.2, format="csr", dtype=np.float32, rng=rng)
-    index, before = InvertedIndex(rows), numba.get_num_threads()
-    many = index.top(asked, 7)
-    numba.set_num_threads(1)
-    one = index.top(asked, 7)
-    numba.set_num_threads(before)
+    index = InvertedIndex(rows)
+    with threads(4):
+        many = index.top(asked, 7)
+    with threads(1):
+        one = index.top(asked, 7)
     for left, right in zip(many, one, strict=True):
         np.testing.assert_array_equal(left, right)

@@ -1,13 +1,12 @@
 """The index by signs: exact scores, the right candidates, and its estimates against a plain reference."""
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ramen.mining.nearest import nearest, products
-from ramen.mining.signs import SignIndex, _in_planes, _search
+from ramen.mining.signs import SignIndex
 
 
 def by(matrix):
@@ -47,7 +46,7 @@ def test_candidates_are_those_of_the_plain_estimator():
     matrix, queries = unit(rng, 5000, 100), unit(rng, 20, 100)
     index = build(matrix)
     for parts in (1, 3):
-        found = _search(*_in_planes(queries @ index.turn.T), index.signs, index.factors, index.counts, parts, 50)
+        found = index._near(queries, 50, parts)
         for row, query in zip(found, queries, strict=True):
             best = np.argsort(-estimates(index, query))[:60]  # rounding of the query moves a few across the end
             assert len(set(row)) == 50 and len(set(row) & set(best)) >= 45
@@ -75,15 +74,13 @@ def test_tuning_reaches_the_recall_on_other_queries(seed):
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, exact[200:], strict=True)]) >= 0.98
 
 
-def test_any_number_of_threads_finds_the_same():
+def test_any_number_of_threads_finds_the_same(threads):
     rng = np.random.default_rng(2)
     matrix, queries = unit(rng, 10_000, 64), unit(rng, 1, 64)
-    index, threads = build(matrix), numba.get_num_threads()
-    found = []
-    for count in {1, threads}:
-        numba.set_num_threads(count)
-        found.append(index.top(queries, 20, by(matrix)))
-    numba.set_num_threads(threads)
+    index, found = build(matrix), []
+    for count in (1, 2, 5):
+        with threads(count):
+            found.append(index.top(queries, 20, by(matrix)))
     for rows, scores in found:
         np.testing.assert_array_equal(rows, found[0][0])
         np.testing.assert_array_equal(scores, found[0][1])

@@ -1,0 +1,83 @@
+"""How kernels are compiled: numba, without the GIL, and kept on disk where there is a place for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numba
+
+logger = logging.getLogger(__name__)
+
+FAST = {"reassoc", "contract", "nsz"}  # of floats: sums may be vectorised; NaN and infinities keep their meaning
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a function when it is first called; the machine code is kept for the next process.
+
+    numba keeps it beside the source or in the user's cache folder. Where neither can be written it goes to
+    ``RAMEN_CACHE`` or a temporary folder, and a warning says so, once.
+
+    Kernels are serial and take the range of rows that they work on: :func:`ramen.threads.parallel_for` shares rows out.
+
+    Args:
+        function: what numba compiles.
+        options: of ``numba.njit``, as ``fastmath`` or ``inline``.
+
+    Example:
+        >>> @kernel
+        ... def total(first, last, values):
+        ...     return values[first:last].sum()
+        >>> import numpy as np
+        >>> total(1, 3, np.array([1.0, 2.0, 4.0]))
+        6.0
+    """
+    if function is None:
+        return partial(kernel, **options)
+    compiled = partial(numba.njit, nogil=True, **options)
+    try:
+        return compiled(cache=True)(function)
+    except RuntimeError:  # numba found no folder
+        has_file = os.path.exists(function.__code__.co_filename)
+        folder = _other_folder() if has_file else None  # what is typed in has no file, and is compiled anew
+    if folder is None:
+        return compiled()(function)
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)  # read while the function is wrapped, and not again
+    try:
+        return compiled(cache=True)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def _other_folder() -> Path | None:
+    """Where compiled kernels go if not where numba keeps them; None if nowhere."""
+    named = os.environ.get("RAMEN_CACHE")
+    candidates = [Path(named).expanduser() / "kernels"] if named else []
+    candidates.append(Path(tempfile.gettempdir()) / f"ramen-kernels-{os.getuid()}")
+    for folder in candidates:
+        if _is_ours(folder):
+            logger.warning(
+                "compiled kernels are kept in %s: the package's folder cannot be written, nor ~/.cache", folder
+            )
+            return folder
+    logger.warning("kernels are compiled anew by each process: no folder for them can be written; set RAMEN_CACHE")
+    return None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether we can write the folder, made where it is missing, and, as its files are run, nobody else can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = folder.stat()
+        with tempfile.TemporaryFile(dir=folder):
+            return info.st_uid == os.getuid() and not info.st_mode & 0o022
+    except OSError:
+        return False

@@ -1,0 +1,203 @@
+"""Threads that kernels share their rows out to: they wait passively, survive a fork and may be used by many callers.
+
+The pools of OpenMP and of numba do none of the three: a forked child waits for threads it does not have, a second
+caller aborts the process, and threads that wait actively slow down whatever else runs on the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from ramen.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_LEAST = 100_000  # operations of a block, about 0.1 ms: below it a second thread takes longer to wake than to work
+_BLOCKS = 8  # a thread at most: one that other work holds up leaves the rest to the others
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity mask, and the CPU quota of its cgroup rounded up."""
+    return max(1, min(len(os.sched_getaffinity(0)), _quota()))
+
+
+def thread_count() -> int:
+    """Threads that kernels use: ``RAMEN_THREADS``, else ``OMP_NUM_THREADS``, else :func:`available_cores`.
+
+    Raises:
+        InputError: ``RAMEN_THREADS`` is no whole number of at least 1.
+    """
+    if _pool.limit:
+        return _pool.limit
+    wanted = os.environ.get("RAMEN_THREADS")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise InputError(f"RAMEN_THREADS={wanted!r}: expected a whole number of at least 1")
+        return int(wanted)
+    of_openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(of_openmp) if of_openmp.isdecimal() and int(of_openmp) else available_cores()
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Let kernels use so many threads, in the whole process, until the block ends."""
+    before, _pool.limit = _pool.limit, threads
+    try:
+        yield
+    finally:
+        _pool.limit = before
+
+
+def parallel_for(
+    n: int, kernel: Callable[..., object], *args: Any, work: float = 1000.0, scratch: Callable[[], tuple] | None = None
+) -> None:  # fmt: skip
+    """Call ``kernel(first, last, *args)`` for blocks that together cover 0 to n, the blocks shared out to threads.
+
+    Blocks go to whoever is free next, in ascending order. The caller works too, so that it never waits for a thread
+    that has not begun; calls may be nested and may come from any number of threads.
+
+    Args:
+        n: items, rows as a rule.
+        kernel: releases the GIL; its result must not depend on where the blocks end.
+        args: what it gets besides.
+        work: operations an item costs; little work is not shared out.
+        scratch: makes what each thread has to itself; goes behind ``args``.
+
+    Raises:
+        Exception: what a kernel raised, once all threads have stopped.
+
+    Example:
+        >>> import numpy as np
+        >>> squares = np.zeros(4)
+        >>> def square(first, last, out):
+        ...     out[first:last] = np.arange(first, last) ** 2
+        >>> parallel_for(4, square, squares)
+        >>> squares.tolist()
+        [0.0, 1.0, 4.0, 9.0]
+    """
+    if n <= 0:
+        return
+    threads = thread_count()
+    least = max(1, math.ceil(_LEAST / work))
+    threads = min(threads, -(-n // least))
+    if threads <= 1:
+        kernel(0, n, *args, *(scratch() if scratch else ()))
+        return
+    size = max(least, -(-n // (threads * _BLOCKS)))
+    starts = iter(range(0, n, size))  # handed out one by one: next() on it is atomic
+
+    def run() -> None:
+        own = args + scratch() if scratch else args
+        for first in starts:
+            kernel(first, min(first + size, n), *own)
+
+    helpers = _pool.start(run, threads - 1)
+    try:
+        run()
+    finally:
+        for _ in starts:  # after an error or Ctrl-C nothing more is begun
+            pass
+        failed = [helper.exception() for helper in helpers if not helper.cancel()]
+    for error in failed:
+        if error:
+            raise error
+
+
+class _Pool:
+    """Threads that wait for work in a queue; a forked child starts with none."""
+
+    def __init__(self) -> None:
+        self.limit = 0  # of a block of :func:`limited`; 0 for none
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self._lock, self._executor, self._size = threading.Lock(), None, 0
+        self.blas_lock, self.blas_users, self.blas_limit = threading.Lock(), 0, None
+
+    def start(self, run: Callable[[], None], count: int) -> list[Future]:
+        with self._lock:
+            if self._size < count:
+                before, self._size = self._executor, count
+                self._executor = ThreadPoolExecutor(count, thread_name_prefix="ramen")
+                if before:
+                    before.shutdown(wait=False)
+            assert self._executor is not None
+            try:
+                return [self._executor.submit(run) for _ in range(count)]
+            except RuntimeError:  # the interpreter is shutting down: the caller does it all
+                return []
+
+    _executor: ThreadPoolExecutor | None
+    blas_limit: Any
+
+
+_pool = _Pool()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep matrix products of numpy in the thread that asks for them, in the whole process, until the block ends.
+
+    Our blocks are skinny: 256 rows by 2,048 by 384 is half a millisecond of work, and to wake and to join BLAS's second
+    thread takes as long again, far longer beside other work, as they wait actively. Blocks may overlap and be nested.
+    """
+    with _pool.blas_lock:
+        if not _pool.blas_users:
+            _pool.blas_limit = _controller().limit(limits=1, user_api="blas")
+        _pool.blas_users += 1
+    try:
+        yield
+    finally:
+        with _pool.blas_lock:
+            _pool.blas_users -= 1
+            if not _pool.blas_users:
+                _pool.blas_limit.restore_original_limits()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries: a millisecond
+
+
+@cache
+def _quota() -> int:
+    """Cores that the cgroups of this process grant it, rounded up; all of them where no limit can be read."""
+    return min([os.cpu_count() or 1, *map(math.ceil, _quotas())])
+
+
+def _quotas() -> Iterator[float]:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            root, names = _ROOT, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            root, names = _ROOT / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            try:
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+            except (OSError, ValueError):  # the root group has no such file; inside a container the path is not ours
+                continue
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
