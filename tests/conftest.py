@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import string
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -46,6 +51,43 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextM
     """``with threads(4):`` kernels share out even little work to so many threads."""
     monkeypatch.setattr("ramen.threads._LEAST", 1)
     return limited
+
+
+@pytest.fixture
+def ramen_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess]:
+    """``ramen_here("data", "check", folder)``: the command line in this process, working in an empty folder.
+
+    With ``stdin`` bytes and ``cwd`` another folder. A bug raises, where a process would show its traceback.
+    """
+    from ramen.cli.exits import exits
+    from ramen.cli.main import app
+
+    def call(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess:
+        words = list(map(str, arguments))
+        streams = {name: io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for name, content in
+                   (("stdin", stdin), ("stdout", b""), ("stderr", b""))}  # fmt: skip
+        logger, environment = logging.getLogger("ramen"), dict(os.environ)
+        handlers, level = logger.handlers[:], logger.level
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            patch.chdir(cwd or tmp_path)
+            patch.setattr(sys, "argv", ["ramen", *words])
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            try:
+                with pytest.raises(SystemExit) as ended:
+                    exits(app, "ramen")
+            finally:
+                logger.handlers[:] = handlers
+                logger.setLevel(level)
+                os.environ.clear()
+                os.environ.update(environment)
+        said = []
+        for stream in (streams["stdout"], streams["stderr"]):
+            stream.flush()
+            said.append(stream.buffer.getvalue().decode())
+        return subprocess.CompletedProcess(words, ended.value.code or 0, *said)
+
+    return call
 
 
 @pytest.fixture
@@ -141,13 +183,19 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick(tiny_backbone: Path) -> list[str]:
-    """Settings for a training run of about a second."""
+def searching(tiny_backbone: Path) -> list[str]:
+    """Settings for a training run of some seconds: weights of graphs and settings of the sparse head are searched."""
     steps = ["stage1.epochs=3", "stage1.min_steps=12", "graph.min_steps=12", "graph.auto_steps=2"]
     return [f"encoder.backbone={tiny_backbone}", *steps, "head.epochs=2"]
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, planted: Path, quick: list[str]) -> Path:
+def quick(searching: list[str]) -> list[str]:
+    """Settings for a training run of about a second: nothing but the scorers' weights is searched."""
+    return [*searching, "graph.lambda=fixed", "sparse.choose=false"]
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, planted: Path, searching: list[str]) -> Path:
     """A static run on ``planted``. Read only: copy it before you change a file."""
-    return ramen.train(planted, out=tmp_path_factory.mktemp("runs") / "static", overrides=quick)
+    return ramen.train(planted, out=tmp_path_factory.mktemp("runs") / "static", overrides=searching)

@@ -1,4 +1,4 @@
-"""Runs the command line as a process of its own."""
+"""Runs the command line: in this process, or as a process of its own."""
 
 import subprocess
 import sys
@@ -7,8 +7,14 @@ import pytest
 
 
 @pytest.fixture
-def ramen(tmp_path):
-    """``ramen("data", "check", folder)`` in an empty folder; bytes for ``stdin``, ``code`` to run beforehand."""
+def ramen(ramen_here):
+    """See :func:`ramen_here`."""
+    return ramen_here
+
+
+@pytest.fixture
+def ramen_process(tmp_path):
+    """The same as a process, with ``code`` to run beforehand."""
 
     def call(*arguments, stdin=b"", code=""):
         script = f"{code}\nfrom ramen.cli.main import main\nmain()"

@@ -52,7 +52,7 @@ def test_a_file_in_place_of_the_folder_is_one_line(ramen, folder):
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ramen: Not a directory: {folder}\n")
 
 
-def test_it_loads_no_torch(ramen, folder):
+def test_it_loads_no_torch(ramen_process, folder):
     code = "import atexit, sys\natexit.register(lambda: print({'torch', 'transformers'} & set(sys.modules)))\n"
-    done = ramen("cache", "show", code=code)
+    done = ramen_process("cache", "show", code=code)
     assert done.stdout.endswith("set()\n")

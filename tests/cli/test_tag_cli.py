@@ -6,28 +6,35 @@ import sys
 
 import pytest
 
+import ramen as library  # the fixture ramen is the command line
 from ramen.cli.tag import batches
-
-TAGGER = """
-import ramen
 from ramen.errors import InputError
+
+
 class Tagger:
+    """Gives every text turned round; refuses one."""
+
     @classmethod
     def load(cls, run):
         return cls()
+
     def threshold(self, threshold, precision):
         return threshold or precision or 0.0
+
     def tag(self, texts, k=5, threshold=None):
         if "refused" in texts:
             raise InputError(f"text {texts.index('refused') + 1}: refused")
         tagged = [[{"uid": f"u{i}", "text": text[::-1], "score": 1.0 / (i + 1)} for i in range(k)] for text in texts]
         return [[label for label in labels if label["score"] >= (threshold or 0)] for labels in tagged]
-ramen.Tagger = Tagger
-"""
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch):
+    monkeypatch.setattr(library, "Tagger", Tagger)
 
 
 def test_arguments_become_one_json_line_each(ramen):
-    done = ramen("tag", "r", "--k", 2, "größe", "second text", code=TAGGER)
+    done = ramen("tag", "r", "--k", 2, "größe", "second text")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["text"] for line in lines] == ["größe", "second text"]
@@ -40,13 +47,13 @@ def test_arguments_become_one_json_line_each(ramen):
 
 @pytest.mark.parametrize("option", ["--threshold", "--precision"])
 def test_labels_below_the_threshold_are_left_out(ramen, option):
-    done = ramen("tag", "r", "--k", 4, option, "0.5", "abc", code=TAGGER)
+    done = ramen("tag", "r", "--k", 4, option, "0.5", "abc")
     assert [len(json.loads(line)["labels"]) for line in done.stdout.splitlines()] == [2]
 
 
 def test_stdin_is_read_line_by_line(ramen):
     texts = [f"text {number}" for number in range(600)]
-    done = ramen("tag", "r", stdin="\r\n".join(texts).encode(), code=TAGGER)
+    done = ramen("tag", "r", stdin="\r\n".join(texts).encode())
     assert done.returncode == 0
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts
 
@@ -62,7 +69,7 @@ def test_stdin_is_read_line_by_line(ramen):
     ],
 )
 def test_a_bad_line_is_named_and_the_others_are_done(ramen, stdin, number, text, error):
-    done = ramen("tag", "r", stdin=stdin, code=TAGGER)
+    done = ramen("tag", "r", stdin=stdin)
     assert (done.returncode, done.stderr) == (2, f"ramen: stdin, line {number}: {error}\n")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines.pop(number - 1) == {"text": text, "error": error}
@@ -73,7 +80,7 @@ def test_a_bad_line_is_named_and_the_others_are_done(ramen, stdin, number, text,
 
 
 def test_many_bad_lines_are_counted(ramen):
-    done = ramen("tag", "r", stdin=b"good\n\nrefused\n" * 300, code=TAGGER)
+    done = ramen("tag", "r", stdin=b"good\n\nrefused\n" * 300)
     assert done.returncode == 2
     said = done.stderr.splitlines()
     assert said[0] == "ramen: stdin, line 2: blank, expected a text" and len(said) == 11
@@ -82,19 +89,18 @@ def test_many_bad_lines_are_counted(ramen):
     assert kinds == [True, False, False] * 300
 
 
-@pytest.mark.parametrize(("text", "message"), [("  ", "text 2: blank"), (b"a\xff", "text 2: byte 2 is not UTF-8")])
-def test_bad_arguments(text, message):
-    script = TAGGER + "from ramen.cli.main import main\nmain()"
-    command = [sys.executable, "-c", script, "tag", "r", "good", text, "more"]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == 2
-    assert f"ramen: {message}" in done.stderr.decode()
+@pytest.mark.parametrize(("text", "message"), [("  ", "text 2: blank"), ("a\udcff", "text 2: byte 2 is not UTF-8")])
+def test_bad_arguments(ramen, text, message):
+    done = ramen("tag", "r", "good", text, "more")  # Python decodes bytes of a call that are not UTF-8 as surrogates
+    assert done.returncode == 2 and f"ramen: {message}" in done.stderr
     assert ["error" in json.loads(line) for line in done.stdout.splitlines()] == [False, True, False]
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback():
-    script = TAGGER + "from ramen.cli.main import main\nmain()"
-    command = [sys.executable, "-c", script, "tag", "r"]
+@pytest.mark.slow
+def test_bytes_that_are_not_text_and_a_reader_that_leaves_early(finished_run):
+    command = [sys.executable, "-m", "ramen.cli.main", "tag", finished_run]
+    done = subprocess.run([*command, "good", b"a\xff", "more"], capture_output=True)
+    assert (done.returncode, done.stderr) == (2, b"ramen: text 2: byte 2 is not UTF-8\n")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         process.stdin.write(b"text\n" * 1000)

@@ -159,6 +159,7 @@ def test_out_without_permission(planted, quick, tmp_path, tiny_backbone, unprivi
     assert not os.listdir(closed)
 
 
+@pytest.mark.slow
 def test_a_real_set_is_learned(ramen, tmp_path, real_data, tiny_backbone):
     data = real_data("LF-DebianMini")
     done = ramen("train", data, "--out", "run", f"encoder.backbone={tiny_backbone}", "graph.lambda=fixed")

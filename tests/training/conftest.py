@@ -10,12 +10,12 @@ from ramen.training.split import cut
 
 
 @pytest.fixture
-def make_fitter(planted, quick):
+def make_fitter(planted, searching):
     """A function of settings: a fitter by an untrained encoder on a split of the planted set, all graphs."""
 
     def make(*overrides, dataset=None):
         dataset = dataset or ramen.load_dataset(planted)
-        config = load_config("static", [*quick, *overrides])
+        config = load_config("static", [*searching, *overrides])
         config.graphs = sorted(dataset.graphs)
         material, encoder = prepare(dataset, config)
         vectors = encoder.encode(material.tokens["points"]).numpy()

@@ -110,20 +110,22 @@ def twice(links):
 @pytest.mark.parametrize("walks", ["on", "off"])
 @pytest.mark.parametrize("graph", [no_edges, no_points, no_labels, blank_anchors, all_blank, one_anchor, twice])
 def test_graphs_that_lack_something(train, graph, walks):
-    settings = ["graph.lambda=fixed", f"graph.walks={walks}", "sparse.passes=0", "head.epochs=0"]
-    metrics, tagger = train(only(graph), *settings, "graph.prune_from=1")
+    settings = [f"graph.walks={walks}", "sparse.passes=0", "graph.prune_from=1"]
+    metrics, tagger = train(only(graph), *settings)
     assert metrics["test"]["R@10"] > 0
     assert len(tagger.tag(["a text"], k=3)[0]) == 3
 
 
 @pytest.mark.parametrize("graph", [no_edges, all_blank])
-def test_graphs_without_an_edge_are_off(train, graph):
-    metrics, _ = train(only(graph), "sparse.passes=0", "head.epochs=0")
-    assert metrics["chosen"]["lambdas"] == {"links": [0.0, 0.0]}
+def test_graphs_without_an_edge_are_off(planted, searching, tmp_path, graph):
+    dataset = ramen.load_dataset(planted)
+    only(graph)(dataset)
+    run = ramen.train(dataset, out=tmp_path / "run", overrides=[*searching, "sparse.passes=0"])
+    assert json.loads((run / "metrics.json").read_text())["chosen"]["lambdas"] == {"links": [0.0, 0.0]}
 
 
 def test_a_graph_of_hubs_is_left_out_of_walks_and_the_log_says_so(train, tmp_path):
-    settings = ["graph.lambda=fixed", "graph.walks=on", "graph.max_degree=1", "sparse.passes=0", "head.epochs=0"]
+    settings = ["graph.walks=on", "graph.max_degree=1", "sparse.passes=0"]
     train(only(lambda links: None), *settings)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     notes = {line["note"] for line in log if line["stage"] == "graph" and "note" in line}

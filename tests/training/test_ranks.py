@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 import ramen
 
 # Batches by chance: clusters are a decision, which the last bit of a vector can turn.
-SETTINGS = ["graph.lambda=fixed", "stage1.negatives=batch"]
+SETTINGS = ["stage1.negatives=batch"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 RAMEN = ["-m", "ramen.cli.main"]
 
@@ -98,9 +98,9 @@ def test_two_ranks_train_what_one_process_does(planted, quick, tmp_path):
     assert ramen.evaluate(two, planted)
 
 
-def test_all_that_a_run_decides_is_decided_once(planted, quick, tmp_path):
+def test_all_that_a_run_decides_is_decided_once(planted, searching, tmp_path):
     """All that is decided on the way: graphs by validation, clusters, a sparse head, a dense head with a shortlist."""
-    settings = [*quick, "stage1.hard_from=1", "head.all_labels=50", "head.kind=shortlist"]
+    settings = [*searching, "stage1.hard_from=1", "head.all_labels=50", "head.kind=shortlist"]
     done = torchrun("train", planted, "--out", tmp_path / "run", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {"choose", "mine", "save", "evaluate"} <= set(stages(tmp_path / "run"))

@@ -26,19 +26,19 @@ def test_a_run_has_its_files_and_figures(finished_run: Path):
     assert not (finished_run / "checkpoints").exists()
 
 
-def test_same_seed_same_figures(finished_run: Path, planted: Path, quick: list[str], tmp_path: Path):
-    again = ramen.train(planted, out=tmp_path / "again", overrides=quick)
+def test_same_seed_same_figures(finished_run: Path, planted: Path, searching: list[str], tmp_path: Path):
+    again = ramen.train(planted, out=tmp_path / "again", overrides=searching)
     first, second = (json.loads((run / "metrics.json").read_text()) for run in (finished_run, again))
     assert first == second
 
 
-def test_the_test_split_chooses_nothing(finished_run: Path, planted: Path, quick: list[str], tmp_path: Path):
+def test_the_test_split_chooses_nothing(finished_run: Path, planted: Path, searching: list[str], tmp_path: Path):
     dataset = ramen.load_dataset(planted)
     none = dataset.test_targets[:0]
     for texts in (dataset.test.uids, dataset.test.titles, dataset.test.contents):
         texts.clear()
     dataset.test_targets, dataset.test_filter = none, dataset.test_filter[:0]
-    run = ramen.train(dataset, out=tmp_path / "untested", overrides=quick)
+    run = ramen.train(dataset, out=tmp_path / "untested", overrides=searching)
     with_test = json.loads((finished_run / "metrics.json").read_text())
     without = json.loads((run / "metrics.json").read_text())
     assert "test" not in without
@@ -50,6 +50,7 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_ctrl_c_then_resume(planted: Path, quick: list[str], tmp_path: Path):
     out = tmp_path / "run"
     slow = [item.replace("stage1.epochs=3", "stage1.epochs=120") for item in quick]
