@@ -149,10 +149,11 @@ _pool = _Pool()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep matrix products of numpy in the thread that asks for them, in the whole process, until the block ends.
+    """Keep linear algebra of numpy and scipy in the thread that asks for it, process-wide, until the block ends.
 
-    Our blocks are skinny: 256 rows by 2,048 by 384 is half a millisecond of work, and to wake and to join BLAS's second
-    thread takes as long again, far longer beside other work, as they wait actively. Blocks may overlap and be nested.
+    Our products are skinny: 256 rows by 2,048 by 384 is half a millisecond of work, and to wake and to join BLAS's
+    second thread takes as long again. Beside other work it takes far longer, as those threads wait actively.
+    Blocks may overlap and be nested; also a decorator.
     """
     with _pool.blas_lock:
         if not _pool.blas_users:

@@ -62,10 +62,9 @@ def set_threads(threads: int | None = None) -> None:
     if threads is None and ranks > 1:  # torchrun sets OMP_NUM_THREADS to 1
         os.environ.setdefault("RAMEN_THREADS", str(max(1, available_cores() // ranks)))
     if threads is not None:
-        names = ("RAMEN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        os.environ.update(dict.fromkeys(names, str(threads)))
+        os.environ.update(RAMEN_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
     os.environ.setdefault("OMP_NUM_THREADS", str(thread_count()))
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's and scipy's; see ramen.threads.one_blas_thread
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

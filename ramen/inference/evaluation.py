@@ -18,6 +18,7 @@ from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.scorers.calibration import Calibration, reliability
 from ramen.scorers.ranker import Ranker
+from ramen.threads import one_blas_thread
 
 CUT_OFFS = (1, 3, 5, 10)
 _WANTED = (0.5, 0.7, 0.8, 0.9, 0.95)  # precisions
@@ -127,6 +128,7 @@ def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[s
     return {"calibration": {"ECE": 100.0 * error, "pairs": len(rows), "bins": bins, "thresholds": lines}}
 
 
+@one_blas_thread()
 def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None) -> Rankings:
     """Labels of every test point, best first, int64 (N, 100), -1 for none: joint under ``""``, and by each scorer.
 

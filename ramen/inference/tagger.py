@@ -15,6 +15,7 @@ from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.scorers.base import Queries, Scorer
+from ramen.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -138,6 +139,7 @@ class Tagger:
         lowest = self.threshold(threshold, precision)
         return self.told(*self.rank(texts, k), lowest)
 
+    @one_blas_thread()
     def rank(self, texts: list[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Labels (int64) and joint scores (float32) of each text, (B, min(k, L)); errors as of :meth:`tag`."""
         if isinstance(texts, str):

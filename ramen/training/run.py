@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ramen.heads.build import check_head
 from ramen.heads.start import read_held_out
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
+from ramen.threads import one_blas_thread, thread_count
 from ramen.training.auto import choose_graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
@@ -43,6 +45,7 @@ from ramen.training.split import Split, held_out_rows, split_off, whole
 from ramen.training.stage1 import train_encoder
 
 
+@one_blas_thread()
 def train(
     data: Dataset | str | Path,
     preset: str = "static",
@@ -78,7 +81,7 @@ def train(
     config.seed = seed
     out = Path(out)
     log = Log(out / "log.jsonl")
-    with ranks.together():
+    with ranks.together(), _torch_threads():
         ranks.first_value(lambda: check_out(out, resume))
         whole_set = data if isinstance(data, Dataset) else load_dataset(data)
         dataset = _checked(whole_set, config, graphs)
@@ -90,6 +93,17 @@ def train(
         with clear_errors(out), log.timed("evaluate"):
             evaluate(out, whole_set, save=True)
     return out
+
+
+@contextmanager
+def _torch_threads() -> Iterator[None]:
+    """Let torch use no more threads than kernels do: it knows nothing of a quota, and more than that stand in line."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, thread_count()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -49,9 +47,8 @@ def test_every_shipped_card_is_sound(tmp_path, name):
     assert not card.source.startswith("default: ")
 
 
-def test_list_shows_every_card(tmp_path):
-    call = [sys.executable, "-m", "ramen.cli.main", "data", "list", "--json", str(tmp_path / "f.json")]
-    done = subprocess.run(call, capture_output=True, text=True)
+def test_list_shows_every_card(tmp_path, ramen_here):
+    done = ramen_here("data", "list", "--json", "f.json")
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.splitlines()
     assert [row.split()[0] for row in rows] == shipped_cards() == list(json.loads((tmp_path / "f.json").read_text()))

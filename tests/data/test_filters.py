@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -34,13 +32,13 @@ def test_a_point_itself_and_the_mirror_of_a_training_pair(related):
     assert test.tolist() == [[0, 0], [0, 1]]  # b is a label of a: b -> a was seen; and b itself
 
 
-def test_the_command_writes_them_once(related):
-    call = [sys.executable, "-m", "ramen.cli.main", "data", "check", str(related), "--make-filters"]
-    done = subprocess.run(call, capture_output=True, text=True)
+def test_the_command_writes_them_once(related, ramen_here):
+    call = ["data", "check", str(related), "--make-filters"]
+    done = ramen_here(*call)
     assert done.returncode == 0 and "filter_labels_test.txt: 2 pairs" in done.stderr, done.stderr
     assert (related / "filter_labels_train.txt").read_text() == "0 0\n1 2\n"
     assert not [line for line in check(related).warnings if "reverse" in line]
-    again = subprocess.run(call, capture_output=True, text=True)
+    again = ramen_here(*call)
     assert again.returncode == 2 and "filter_labels_train.txt: is there already" in again.stderr
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import subprocess
-import sys
 import tarfile
 import threading
 import zipfile
@@ -19,6 +17,7 @@ import yaml
 
 from ramen.data import get as module
 from ramen.data import load_dataset
+from ramen.data.cards import shipped_facts
 from ramen.data.get import fetch, get, unpack
 from ramen.errors import InputError, WorkError
 
@@ -184,14 +183,15 @@ def test_an_address_that_is_not_there(server, tmp_path):
         get("Fruit", "http://127.0.0.1:9/a.zip", tmp_path / "out", print)
 
 
-def test_the_command_on_a_real_set(real_data, tmp_path):
+def test_the_command_on_a_real_set(real_data, tmp_path, monkeypatch, ramen_here):
+    monkeypatch.setattr(module, "shipped_facts", shipped_facts)
     archive = packed(real_data("Bibtex"), tmp_path / "Bibtex.zip", "Bibtex/")
-    call = [sys.executable, "-m", "ramen.cli.main", "data", "get", "Bibtex", "--from", str(archive), "--out", "b"]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path)
+    call = ["data", "get", "Bibtex", "--from", str(archive), "--out", "b"]
+    done = ramen_here(*call)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((tmp_path / "b/card.yaml").read_text())["labels"] == 159
     call[call.index("Bibtex")], call[-1] = "Delicious", "c"
-    wrong = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path)
+    wrong = ramen_here(*call)
     assert wrong.returncode == 2 and "train 4,880, expected 12,920" in wrong.stderr
 
 

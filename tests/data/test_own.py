@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -65,14 +63,11 @@ def test_every_kind_of_file_gives_the_same(tmp_path, kind):
     assert ds.graphs["shelf"].labels.nnz == 8
 
 
-def test_the_command_makes_a_sound_folder(tmp_path):
+def test_the_command_makes_a_sound_folder(tmp_path, ramen_here):
     written(tmp_path / "p.csv", ROWS)
     written(tmp_path / "q.csv", [{**row, "id": "q" + row["id"]} for row in ROWS[:2]])
     written(tmp_path / "t.tsv", TAGS)
     call = [
-        sys.executable,
-        "-m",
-        "ramen.cli.main",
         "data",
         "import",
         "p.csv",
@@ -82,14 +77,14 @@ def test_the_command_makes_a_sound_folder(tmp_path):
         "tags",
     ]
     call += ["--uid", "id", "--test-file", "q.csv", "--label-file", "t.tsv", "--graph", "shelf=shelf", "--out", "d"]
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    done = ramen_here(*call)
     assert done.returncode == 0, done.stderr
     assert "12 training points, 2 test points, 5 labels" in done.stderr and "ramen data check d" in done.stderr
     assert check(tmp_path / "d").problems == [] and len(load_dataset(tmp_path / "d").test) == 2
-    again = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    again = ramen_here(*call)
     assert again.returncode == 2 and "d: is not empty" in again.stderr
     call[call.index("tags")] = "tag"
-    wrong = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    wrong = ramen_here(*call)
     assert wrong.returncode == 2 and "p.csv: no column 'tag': did you mean 'tags'?" in wrong.stderr
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -56,14 +54,14 @@ def test_a_system_against_itself_and_a_worse_one(predictions, finished_run, data
     assert worse["difference"] < 0 and worse["high"] < 0 and worse["p"] < 0.01
 
 
-def test_the_command(predictions, finished_run, planted):
-    call = [sys.executable, "-m", "ramen.cli.main", "eval", "--data", str(planted)]
+def test_the_command(predictions, finished_run, planted, ramen_here):
+    call = ["eval", "--data", str(planted)]
     both = [*call, "--predictions", str(predictions / "scores.npz"), "--against", str(finished_run), "--json", "f.json"]
-    done = subprocess.run(both, capture_output=True, text=True, cwd=predictions)
+    done = ramen_here(*both, cwd=predictions)
     assert done.returncode == 0, done.stderr
     assert f"against {finished_run}:" in done.stdout and "+0.00 (+0.00 to +0.00)   p 1.000" in done.stdout
     assert json.loads((predictions / "f.json").read_text())["against"]["P@1"]["p"] == 1
-    none = subprocess.run(call, capture_output=True, text=True)
+    none = ramen_here(*call)
     assert none.returncode == 2 and "expected a run or --predictions FILE, one of the two" in none.stderr
 
 

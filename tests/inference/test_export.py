@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -58,11 +56,11 @@ def test_a_run_without_head_is_named(planted, quick, tmp_path):
         prune_head(run, tmp_path / "b", 2)
 
 
-def test_the_command(with_head, tmp_path):
-    command = [sys.executable, "-m", "ramen.cli.main", "export", with_head, "--prune", "4", "--out", tmp_path / "small"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_the_command(with_head, tmp_path, ramen_here):
+    command = ["export", with_head, "--prune", "4", "--out", tmp_path / "small"]
+    done = ramen_here(*command)
     assert done.returncode == 0 and "4 weights a label" in done.stdout and "next: ramen eval" in done.stderr
-    again = subprocess.run(command, capture_output=True, text=True)
+    again = ramen_here(*command)
     assert again.returncode == 2 and "already exists" in again.stderr
 
 

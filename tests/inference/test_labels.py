@@ -205,10 +205,9 @@ def test_ten_thousand_labels(run):
     assert len(list(live_uids(ramen.Tagger.load(run).run))) == 10_120
 
 
-def test_the_commands(run, tmp_path, texts):
-    def ramen_labels(*arguments, stdin=None):
-        command = [sys.executable, "-m", "ramen.cli.main", "labels", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, input=stdin, cwd=tmp_path)
+def test_the_commands(run, tmp_path, texts, ramen_here):
+    def ramen_labels(*arguments, stdin=""):
+        return ramen_here("labels", *arguments, stdin=stdin.encode())
 
     (tmp_path / "new.jsonl").write_text(json.dumps({"uid": "a", "text": texts[0]}) + "\n\n")
     assert ramen_labels("add", run, "new.jsonl").stdout == f"{run}: 1 labels added\n"

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -133,10 +132,9 @@ def test_wrong_calls(finished_run, tmp_path):
         OnnxEncoder(tmp_path)
 
 
-def test_the_command(finished_run, tmp_path):
+def test_the_command(finished_run, ramen_here):
     def export(*options):
-        command = [sys.executable, "-m", "ramen.cli.main", "export", str(finished_run), *options]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        return ramen_here("export", finished_run, *options)
 
     done = export("--to", "onnx", "--int8", "--out", "small")
     assert done.returncode == 0 and "small: onnx int8, " in done.stdout and "lowest cosine" in done.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html.parser
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +60,19 @@ def test_the_page_of_a_data_set(planted, tmp_path):
     assert again.read_bytes() == page.read_bytes()
 
 
-def test_a_broken_folder_has_a_page_of_its_problems(small_set, tmp_path):
+def test_a_broken_folder_has_a_page_of_its_problems(small_set, tmp_path, ramen_here):
     (small_set / "tst.json").write_text("<b>\n")
-    command = [sys.executable, "-m", "ramen.cli.main", "data", "check", str(small_set), "--html", "p.html"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = ramen_here("data", "check", small_set, "--html", "p.html")
     assert done.returncode == 2
     found = parsed(tmp_path / "p.html")
     assert "tst.json, line 1" in found.text and "cannot be used" in found.text
     assert "b" not in [tag for tag, _ in found.tags]
 
 
-def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path):
+def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path, ramen_here):
     data = ramen.load_dataset(planted)
     np.save(tmp_path / "other.npy", np.tile(np.arange(20), (len(data.test), 1)))
-    command = [sys.executable, "-m", "ramen.cli.main", "eval", str(finished_run), "--data", str(planted)]
-    done = subprocess.run(
-        [*command, "--against", str(tmp_path / "other.npy"), "--html", str(tmp_path / "p.html")],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    done = ramen_here("eval", finished_run, "--data", planted, "--against", "other.npy", "--html", "p.html")
     assert done.returncode == 0, done.stderr
     found, figures = parsed(tmp_path / "p.html"), ramen.evaluate(finished_run, data)
     low, high = figures["intervals"]["P@1"]
@@ -116,8 +109,7 @@ def test_what_texts_hold_is_never_read_as_html(tmp_path):
 
 
 @pytest.mark.parametrize("verb", [["data", "check"], ["eval", "--predictions", "x.npy", "--data"]])
-def test_a_page_that_cannot_be_written_is_refused_before_the_work(planted, tmp_path, verb):
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(planted, tmp_path, verb, ramen_here):
     for path, told in ((tmp_path / "no/p.html", "is missing"), (tmp_path, "found a folder, expected a file to write")):
-        command = [sys.executable, "-m", "ramen.cli.main", *verb, str(planted), "--html", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = ramen_here(*verb, planted, "--html", path)
         assert done.returncode == 2 and told in done.stderr and not done.stdout
