@@ -53,6 +53,17 @@ def write_plain(folder: Path, train: int = 5, test: int = 2) -> Path:
     return folder
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread():
+    """Networks this small gain nothing from threads, and lose much where others use the cores too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def eye():
     """Draws a photograph and its vessels by a seed."""
@@ -75,3 +86,14 @@ def small():
 def plain_set(tmp_path_factory):
     """Read only."""
     return write_plain(tmp_path_factory.mktemp("eyes"))
+
+
+@pytest.fixture(scope="session")
+def run(plain_set, small, tmp_path_factory):
+    """A finished run of eight steps. Read only."""
+    from attention_wnet.config import wnet_config
+    from attention_wnet.train import train
+
+    out = tmp_path_factory.mktemp("run") / "run"
+    train(plain_set, out, wnet_config(small))
+    return out

@@ -21,19 +21,42 @@ def wnet(*arguments, cwd):
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
-@pytest.fixture(scope="module")
-def work(plain_set, small, tmp_path_factory):
-    """A folder with a finished run in ``run``. Read only."""
-    folder = tmp_path_factory.mktemp("work")
-    done = wnet("train", plain_set, "--out", "run", *small, cwd=folder)
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """``wnet`` in this process, in ``tmp_path``: a process a call is seconds of imports each."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["wnet", *map(str, arguments)])
+        monkeypatch.setattr(logging.getLogger("ramen"), "handlers", [])  # "train" adds one
+        with pytest.raises(SystemExit) as left:
+            exits(app, "wnet")
+        out, errors = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, left.value.code, out, errors)
+
+    return run
+
+
+def test_train(call, plain_set, small, tmp_path):
+    done = call("train", plain_set, "--out", "run", *small[:3], "train.steps=2", *small[4:])
     assert done.returncode == 0, done.stderr
     assert "validation: F1" in done.stderr
     assert done.stderr.rstrip().endswith(f"next: wnet eval run --data {plain_set}")
-    return folder
+    assert (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_eval(work, plain_set, tmp_path):
-    done = wnet("eval", work / "run", "--data", plain_set, "--json", "s.json", "--maps", "maps", cwd=tmp_path)
+@pytest.mark.slow
+def test_train_and_segment_from_a_shell(plain_set, small, eye, tmp_path):
+    done = wnet("train", plain_set, "--out", "run", *small, cwd=tmp_path)
+    assert done.returncode == 0 and "validation: F1" in done.stderr, done.stderr
+    eye(5)[0].save(tmp_path / "eye.png")
+    done = wnet("segment", "run", "eye.png", "--out", "found", cwd=tmp_path)
+    assert done.returncode == 0 and "of the field of view is vessel" in done.stdout, done.stderr
+    assert not done.stderr
+
+
+def test_eval(call, run, plain_set, tmp_path):
+    done = call("eval", run, "--data", plain_set, "--json", "s.json", "--maps", "maps")
     assert done.returncode == 0, done.stderr
     for row in ("| field of view | model |", "| whole frame | model |", "| field of view | second observer | - |"):
         assert row in done.stdout
@@ -47,9 +70,9 @@ def test_eval(work, plain_set, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["one.jpg", "one.tif"])
-def test_segment(work, eye, tmp_path, name):
+def test_segment(call, run, eye, tmp_path, name):
     eye(5, (150, 90))[0].save(tmp_path / name)
-    done = wnet("segment", work / "run", name, "--out", "found", "--threshold", "0.2", cwd=tmp_path)
+    done = call("segment", run, name, "--out", "found", "--threshold", "0.2")
     assert done.returncode == 0, done.stderr
     assert "of the field of view is vessel" in done.stdout and "read at 0." in done.stdout
     shapes = {path.name: np.asarray(Image.open(path)).shape for path in (tmp_path / "found").iterdir()}
@@ -66,9 +89,9 @@ def test_segment(work, eye, tmp_path, name):
     assert ((probability > 51) & read["view"])[clear].tolist() == read["vessels"][clear].tolist()
 
 
-def test_all_that_is_no_vessel_is_an_empty_mask(work, eye, tmp_path):
+def test_all_that_is_no_vessel_is_an_empty_mask(call, run, eye, tmp_path):
     eye(5)[0].save(tmp_path / "eye.png")
-    done = wnet("segment", work / "run", "eye.png", "--out", "found", "--threshold", "1", cwd=tmp_path)
+    done = call("segment", run, "eye.png", "--out", "found", "--threshold", "1")
     assert done.returncode == 0 and "0.0% of the field of view is vessel" in done.stdout
     assert not np.asarray(Image.open(tmp_path / "found" / "eye_vessels.png")).any()
 
@@ -78,6 +101,7 @@ def _hear():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_says_how_it_goes_on(plain_set, small, tmp_path):
     arguments = [
         "train",
@@ -124,21 +148,14 @@ def test_a_stopped_run_says_how_it_goes_on(plain_set, small, tmp_path):
         (["segmet"], "No such command 'segmet'"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_exit_code_2(
-    work, plain_set, eye, tmp_path, monkeypatch, capsys, arguments, message
-):
+def test_a_wrong_call_is_one_line_and_exit_code_2(call, run, plain_set, eye, tmp_path, arguments, message):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("RGB", (1, 1)).save(tmp_path / "tiny.png")
     eye(0)[0].save(tmp_path / "eye.png")
-    words = {"SET": str(plain_set), "RUN": str(work / "run")}
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["wnet", *(words.get(word, word) for word in arguments)])
-    monkeypatch.setattr(logging.getLogger("ramen"), "handlers", [])  # "train" adds one
-    with pytest.raises(SystemExit) as left:
-        exits(app, "wnet")  # in this process: a process a call is two seconds of imports each
-    errors = capsys.readouterr().err
-    assert left.value.code == 2 and message in errors, errors
-    assert errors.startswith("wnet: ") and errors.count("\n") == 1
+    words = {"SET": str(plain_set), "RUN": str(run)}
+    done = call(*(words.get(word, word) for word in arguments))
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert done.stderr.startswith("wnet: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "new").exists() and not (tmp_path / "f").exists()
 
 
@@ -147,18 +164,18 @@ def test_a_wrong_call_from_a_shell(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("wnet: No such command 'segmet'"), done.stderr
 
 
-def test_help_ends_with_two_examples(tmp_path):
+def test_help_ends_with_two_examples(call):
     for verb in ("train", "eval", "segment"):
-        lines = wnet(verb, "--help", cwd=tmp_path).stdout.rstrip().splitlines()
+        lines = call(verb, "--help").stdout.rstrip().splitlines()
         assert lines[-3].strip() == "Examples:"
         assert all(line.strip().startswith(f"wnet {verb} ") for line in lines[-2:])
 
 
 @pytest.mark.parametrize("library", ["skimage", "monai"])
-def test_a_missing_library_names_the_command_to_type(work, eye, tmp_path, library):
+def test_a_missing_library_names_the_command_to_type(run, eye, tmp_path, library):
     eye(0)[0].save(tmp_path / "p.png")
     code = f"import sys; sys.modules['{library}'] = None; from attention_wnet.cli import main; main()"
-    command = [sys.executable, "-c", code, "segment", str(work / "run"), "p.png", "--out", "o"]
+    command = [sys.executable, "-c", code, "segment", str(run), "p.png", "--out", "o"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     needs = f"finding vessels needs {library}, which is not installed: pip install 'ramen-xc[wnet]'"

@@ -17,14 +17,6 @@ from attention_wnet.train import train
 from ramen.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def run(plain_set, small, tmp_path_factory):
-    """A finished run of eight steps. Read only."""
-    out = tmp_path_factory.mktemp("run") / "run"
-    train(plain_set, out, wnet_config(small))
-    return out
-
-
 def _rows(out):
     return [json.loads(line) for line in (out / "log.json").read_text().splitlines()]
 
@@ -88,10 +80,17 @@ def test_seeds_tell_runs_apart(run, plain_set, small, tmp_path):
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_short_run_finds_vessels(plain_set, tmp_path, seed):
-    words = ["model.filters=4", "patches.size=48", "train.steps=120", "train.batch_size=8", "patches.checked=16"]
-    words += ["train.check_every=20", "train.lr=0.01", "model.dropout=0.1", f"seed={seed}"]
+@pytest.mark.parametrize(
+    ("size", "steps", "seed"),
+    [
+        (32, 40, 0),
+        pytest.param(48, 120, 0, marks=pytest.mark.slow),
+        pytest.param(48, 120, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_short_run_finds_vessels(plain_set, tmp_path, size, steps, seed):
+    words = ["model.filters=4", f"patches.size={size}", f"train.steps={steps}", "train.batch_size=8"]
+    words += ["patches.checked=16", "train.check_every=20", "train.lr=0.01", "model.dropout=0.1", f"seed={seed}"]
     segmenter = train(plain_set, tmp_path / "run", wnet_config(words))
     found = evaluate(segmenter, plain_set, window=64, overlap=0.5)
     assert found["view"]["model"]["auc"]["value"] > 0.9
