@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,28 +64,102 @@ def tiny_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Models this small gain nothing from threads, and lose much where others use the cores too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report's speeds from few texts: in these tests the chain counts, not the clock."""
+    _time_little(monkeypatch)
+
+
+def _time_little(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("hlm_bridge.table._SECONDS", 0.1)
+    patch.setattr("hlm_bridge.table._TEXTS", 128)
+
+
+def _settings(folder: Path, planted: Path, backbone: Path, words: tuple[str, ...] = ()) -> HlmConfig:
+    (folder / "hlm.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "out": str(folder / "chain"),
+                "data": {"path": str(planted)},
+                "teacher": {
+                    "backbone": str(backbone), "max_tokens": 16, "epochs": 2, "max_pairs": 64, "lr": 1e-3,
+                    "batch_size": 16,
+                },
+                "vectors": {"shard": 200, "precision": "float32"},
+                "align": {"steps": 30, "batch_size": 64, "max_tokens": 16},
+                "prune": {"steps": 10, "calibration": 32},
+                "refine": {"steps": 10, "batch_size": 32},
+                "gate": {"teacher": 0.0, "align": 0.0, "prune": 0.0, "refine": 0.0, "own": "off"},
+            }
+        )
+    )  # fmt: skip
+    return load_hlm_config(folder / "hlm.yaml", words)
+
+
 @pytest.fixture
 def chain_config(tmp_path: Path, planted: Path, three_layers: Path) -> Callable[..., HlmConfig]:
     """Settings of a chain in ``tmp_path/chain``; also left in ``tmp_path/hlm.yaml``."""
 
     def make(*words: str) -> HlmConfig:
-        (tmp_path / "hlm.yaml").write_text(
-            yaml.safe_dump(
-                {
-                    "out": str(tmp_path / "chain"),
-                    "data": {"path": str(planted)},
-                    "teacher": {
-                        "backbone": str(three_layers), "max_tokens": 16, "epochs": 2, "max_pairs": 64, "lr": 1e-3,
-                        "batch_size": 16,
-                    },
-                    "vectors": {"shard": 200, "precision": "float32"},
-                    "align": {"steps": 30, "batch_size": 64, "max_tokens": 16},
-                    "prune": {"steps": 10, "calibration": 32},
-                    "refine": {"steps": 10, "batch_size": 32},
-                    "gate": {"teacher": 0.0, "align": 0.0, "prune": 0.0, "refine": 0.0, "own": "off"},
-                }
-            )
-        )  # fmt: skip
-        return load_hlm_config(tmp_path / "hlm.yaml", words)
+        return _settings(tmp_path, planted, three_layers, words)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_chain(tmp_path_factory: pytest.TempPathFactory, planted: Path, three_layers: Path) -> Path:
+    """The folder of a whole chain with ``chain_config``'s settings. Read only."""
+    from hlm_bridge.run import run
+
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        _time_little(patch)
+        return run(_settings(tmp_path_factory.mktemp("finished"), planted, three_layers))
+
+
+@pytest.fixture
+def whole_chain(tmp_path: Path, finished_chain: Path) -> Path:
+    """``tmp_path/chain`` as the whole chain leaves it."""
+    return shutil.copytree(finished_chain, tmp_path / "chain")
+
+
+@pytest.fixture
+def trained_teacher(tmp_path: Path, finished_chain: Path) -> Path:
+    """``tmp_path/chain`` as phase 1 leaves it."""
+    chain = tmp_path / "chain"
+    shutil.copytree(finished_chain / "teacher", chain / "teacher")
+    (chain / "phases").mkdir()
+    shutil.copy(finished_chain / "phases/teacher.json", chain / "phases")
+    shutil.copy(finished_chain / "split.npz", chain)
+    return chain
+
+
+@pytest.fixture
+def short_own(monkeypatch: pytest.MonkeyPatch, three_layers: Path) -> None:
+    """The student's own training, which the gate compares with, from the small backbone."""
+    import hlm_bridge.own
+    from ramen.config import load_config
+
+    def short(preset: str, words: list[str]) -> object:
+        faster = [f"encoder.backbone={three_layers}", "stage1.epochs=30", "stage1.min_steps=300", "stage1.lr=0.01"]
+        return load_config(preset, [*words, *faster])
+
+    monkeypatch.setattr(hlm_bridge.own, "load_config", short)

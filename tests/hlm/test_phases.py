@@ -34,8 +34,7 @@ def test_phases_one_by_one_are_the_whole_chain(chain_config, tmp_path):
     assert weights.stat().st_mtime_ns == before
 
 
-def test_other_settings_are_refused_with_what_changed(chain_config):
-    run(chain_config())
+def test_other_settings_are_refused_with_what_changed(chain_config, whole_chain):
     with pytest.raises(InputError, match=r"align: made with other settings: align.steps=31 \(was 30\)"):
         run(chain_config("align.steps=31"))
     run(chain_config("gate.refine=0.01"))  # a gate is no part of a phase
@@ -50,14 +49,13 @@ def test_a_failed_gate_names_the_loss_and_keeps_the_phases(chain_config, tmp_pat
     assert (tmp_path / "chain/teacher").is_dir() and not (tmp_path / "chain/refine").exists()
 
 
-def test_unlabelled_texts_are_read_capped_and_weighed(chain_config, tmp_path):
+def test_unlabelled_texts_are_read_capped_and_weighed(chain_config, tmp_path, trained_teacher):
     (tmp_path / "a.txt").write_text("one\n\none\ntwo\nthree words here\n" + "".join(f"t{i}\n" for i in range(50)))
     with gzip.open(tmp_path / "b.txt.gz", "wt") as file:
         file.write("four\nfive\n")
     chain = Chain(chain_config(f"align.texts={tmp_path}/a.txt:3,{tmp_path}/b.txt.gz", "align.max_texts=40"))
     (first, weight), (second, other) = chain.unlabelled
     assert len(first) == 30 and weight == 3.0 and second == ["four", "five"] and other == 1.0
-    run_phase(chain.config, "teacher")
     vectors = teacher_vectors(chain)
     assert [source.weight for source in vectors.sources] == [1.0, 3.0, 1.0]
     held_out = {chain.points[row] for row in chain.split.held_out} - {chain.points[row] for row in chain.split.texts}
@@ -87,8 +85,7 @@ def test_an_empty_or_broken_text_file_is_one_error(chain_config, tmp_path, conte
         Chain(chain_config(f"align.texts={tmp_path}/c.gz")).unlabelled  # noqa: B018
 
 
-def test_a_store_of_another_teacher_is_refused(chain_config, tmp_path):
-    run_phase(chain_config(), "teacher")
+def test_a_store_of_another_teacher_is_refused(chain_config, tmp_path, trained_teacher):
     chain = Chain(chain_config())
     teacher_vectors(chain)
     index = tmp_path / "chain/vectors/store.json"
@@ -98,7 +95,9 @@ def test_a_store_of_another_teacher_is_refused(chain_config, tmp_path):
         teacher_vectors(chain)
 
 
-def test_a_student_of_another_dimension_gets_a_map_and_a_static_one_is_refused(chain_config, tmp_path, three_layers):
+def test_a_student_of_another_dimension_gets_a_map_and_a_static_one_is_refused(
+    chain_config, tmp_path, three_layers, trained_teacher
+):
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     config = AutoConfig.from_pretrained(three_layers)
@@ -106,7 +105,6 @@ def test_a_student_of_another_dimension_gets_a_map_and_a_static_one_is_refused(c
     AutoModel.from_config(config).save_pretrained(tmp_path / "narrow")
     AutoTokenizer.from_pretrained(three_layers).save_pretrained(tmp_path / "narrow")
     words = [f"align.backbone={tmp_path / 'narrow'}", "align.steps=2"]
-    run_phase(chain_config(), "teacher")
     chain = Chain(chain_config(*words, "align.student=transformer"))
     student = new_student(chain, 32)
     assert (student.dim, student.model.config.hidden_size) == (32, 16)
@@ -127,15 +125,14 @@ def test_a_projection_of_the_wrong_size_is_one_error(chain_config, tmp_path, thr
         load_folder(tmp_path / "t", 16)
 
 
-def test_long_texts_are_cut(chain_config, tmp_path):
+def test_long_texts_are_cut(chain_config, tmp_path, trained_teacher):
     (tmp_path / "long.txt").write_text("kado bele " * 5000 + "\n")
-    run_phase(chain_config(f"align.texts={tmp_path}/long.txt", "align.steps=2"), "teacher")
     run_phase(chain_config(f"align.texts={tmp_path}/long.txt", "align.steps=2"), "align")
 
 
-def test_the_loss_of_the_teacher_against_the_student_alone_can_stop(chain_config):
+def test_the_loss_of_the_teacher_against_the_student_alone_can_stop(chain_config, short_own):
     with pytest.raises(WorkError, match="is worse .*than what the student learns by itself"):
-        run(chain_config("gate.own=stop", "teacher.tuning=none"))
+        run(chain_config("gate.own=stop", "gate.share=0.4", "teacher.tuning=none"))
 
 
 @pytest.mark.parametrize("phase", ["run", "teacher"])

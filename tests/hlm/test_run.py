@@ -14,7 +14,7 @@ from hlm_bridge.run import run
 from ramen.encoders.folder import load_folder
 
 
-def test_a_static_student_becomes_ramens_backbone(chain_config, planted, tmp_path):
+def test_a_static_student_becomes_ramens_backbone(chain_config, planted, tmp_path, short_own):
     out = run(chain_config("gate.own=say"))
     assert {"teacher", "vectors", "align", "refine", "student", "report.md", "report.json"} <= {
         path.name for path in out.iterdir()
@@ -49,9 +49,8 @@ def test_a_transformer_student_climbs_down_the_ladder(chain_config, tmp_path):
     np.testing.assert_allclose(ours, stock, atol=2e-6)
 
 
-def test_a_second_call_computes_nothing(chain_config):
-    config = chain_config()
-    out = run(config)
+def test_a_second_call_computes_nothing(chain_config, whole_chain):
+    config, out = chain_config(), whole_chain
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if "student" not in str(path)}
     log = (out / "log.jsonl").read_text().count('"step"')
     run(config)
@@ -76,7 +75,7 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
     np.testing.assert_allclose(kept.numpy(), teacher_vectors(chain).labels, atol=1e-3)
 
 
-def test_the_students_folder_brings_the_label_map(chain_config):
+def test_the_students_folder_brings_the_label_map(chain_config, finished_chain):
     """RAMEN's stage 1 starts with related labels apart from alike ones, as the teacher learnt."""
     from safetensors.torch import load_file
 
@@ -86,4 +85,4 @@ def test_the_students_folder_brings_the_label_map(chain_config):
     weight = load_file(out / "teacher" / LABEL_MAP)["weight"]
     assert weight.abs().max() > 0
     assert torch.equal(load_folder(out / "student", 16).label_map.weight.detach(), weight)
-    assert not (run(chain_config("out=" + str(out.parent / "plain"))) / "student" / LABEL_MAP).exists()
+    assert not (finished_chain / "student" / LABEL_MAP).exists()
