@@ -1,5 +1,6 @@
 """Small made-up eyes: a lit disc on black, with dark vessels drawn by a seed."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +54,23 @@ def write_plain(folder: Path, train: int = 5, test: int = 2) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread():
+@contextmanager
+def one_thread():
     """Networks this small gain nothing from threads, and lose much where others use the cores too."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_one_thread():
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -95,5 +104,6 @@ def run(plain_set, small, tmp_path_factory):
     from attention_wnet.train import train
 
     out = tmp_path_factory.mktemp("run") / "run"
-    train(plain_set, out, wnet_config(small))
+    with one_thread():
+        train(plain_set, out, wnet_config(small))
     return out
