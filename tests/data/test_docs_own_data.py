@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
+
+import pytest
 
 from ramen.data import check, from_lists, load_dataset
 
 PAGE = (Path(__file__).parents[2] / "docs/own-data.md").read_text()
 
 
-def typed(start: str, end: str, folder: Path) -> None:
-    text = textwrap.dedent(PAGE[PAGE.index(start) : PAGE.index(end)])
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(["bash", "-ec", text], cwd=folder, check=True, env={**os.environ, "PATH": path}, timeout=100)
+@pytest.fixture
+def typed(tmp_path, ramen_here):
+    """``typed(start, end)``: a shell does that part of the page; what it calls ramen with is called in this process."""
+
+    def call(start: str, end: str) -> None:
+        text = textwrap.dedent(PAGE[PAGE.index(start) : PAGE.index(end)])
+        noted = tmp_path / "noted"
+        noted.unlink(missing_ok=True)
+        shell = 'ramen() { printf "%s\\0" "$@" >> noted; echo >> noted; }\n'
+        subprocess.run(["bash", "-ec", shell + text], cwd=tmp_path, check=True, timeout=100)
+        (command,) = noted.read_text().splitlines()
+        done = ramen_here(*command.split("\0")[:-1])
+        assert done.returncode == 0, done.stderr
+
+    return call
 
 
-def test_the_tables_of_the_page_become_sound_folders(tmp_path):
-    typed("    cat > recipes.csv", "Of the points a fifth", tmp_path)
+def test_the_tables_of_the_page_become_sound_folders(tmp_path, typed):
+    typed("    cat > recipes.csv", "Of the points a fifth")
     ds = load_dataset(tmp_path / "data/recipes")
     assert (len(ds.train), len(ds.test)) == (15, 4) and ds.graphs["needs"].anchors == [
         "knife",
@@ -31,7 +42,7 @@ def test_the_tables_of_the_page_become_sound_folders(tmp_path):
         "stone",
     ]
     assert check(tmp_path / "data/recipes").problems == []
-    typed("    printf 'tag,about", "`--label-graph", tmp_path)
+    typed("    printf 'tag,about", "`--label-graph")
     labels = load_dataset(tmp_path / "data/recipes-2").labels
     assert labels.titles[labels.uids.index("stew")] == "thick and cooked for hours"
 

@@ -1,6 +1,7 @@
 """The static encoder, and that its folder gives the same vectors through stock libraries."""
 
 import copy
+import importlib
 import json
 import subprocess
 import sys
@@ -83,9 +84,18 @@ def test_numpy_gives_the_same_vectors(folder, expected):
     assert (found[2] == 0).all()
 
 
-def test_the_folder_needs_no_ramen(folder, expected):
+def test_the_folder_needs_no_ramen(folder, expected, monkeypatch):
     modules = json.loads((folder / "modules.json").read_text())
     assert all(module["type"].startswith("sentence_transformers.") for module in modules)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ramen"]:
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
+    with pytest.raises(ImportError):
+        importlib.import_module("ramen.encoders.static")
+    np.testing.assert_allclose(SentenceTransformer(str(folder), device="cpu").encode(TEXTS), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_folder_needs_no_ramen_in_a_new_process(folder, expected):
     code = (
         "import json, sys\nsys.modules['ramen'] = None\n"
         "from sentence_transformers import SentenceTransformer\n"

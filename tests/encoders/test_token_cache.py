@@ -89,7 +89,22 @@ def test_a_folder_that_cannot_be_written_leaves_the_ids_in_memory(folder, caplog
     assert "token ids are not kept for the next run" in caplog.text
 
 
-def test_two_processes_that_build_one_file_at_once(folder):
+def test_another_process_finishes_the_file_meanwhile(folder, monkeypatch):
+    def cut_while_another_does(block):
+        if not list(folder.glob("*.i32")):
+            with monkeypatch.context() as patch:
+                patch.setattr("os.getpid", lambda: 10**9)
+                same(tokens_of(TEXTS, cut, lambda: "a"))
+            assert len(cache_files()) == 2, "the other's, and what is written here"
+        return cut(block)
+
+    same(tokens_of(TEXTS, cut_while_another_does, lambda: "a"))
+    same(tokens_of(TEXTS, refuse, lambda: "a"))
+    assert len(cache_files()) == 1
+
+
+@pytest.mark.slow
+def test_three_processes_that_build_one_file_at_once(folder):
     code = """
 import sys, time
 from ramen.encoders import token_cache

@@ -1,23 +1,30 @@
-"""Heads whose labels are split over ranks, beside the same heads in one process."""
+"""Heads whose labels are split over ranks, beside the same heads in one process.
+
+Quick: two ranks as two threads, whose exchanges go through memory. Slow: two processes that torchrun starts; each runs
+this file.
+"""
 
 import subprocess
 import sys
+import threading
 
-# What every rank runs: the checks are on all of them.
-DRIVER = """
-import numpy as np, scipy.sparse as sp, torch
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
 from ramen import ranks
 from ramen.config import HeadConfig
 from ramen.heads.build import _make, make_head
-from ramen.heads.sharded import ShardedRows
 from ramen.heads.rows import DenseRows
+from ramen.heads.sharded import ShardedRows
 
 CASES = [
     ("dense", "fp32", "softmax", 23), ("dense", "bf16", "bce", 23), ("fan_in", "fp32", "softmax", 23),
     ("shortlist", "fp32", "softmax", 23), ("shortlist", "fp32", "bce", 1), ("dense", "fp32", "softmax", 1),
-]
-torch.set_num_threads(1)
-eye = np.eye(8, dtype=np.float32)
+]  # fmt: skip
+EYE = np.eye(8, dtype=np.float32)
+
 
 def batch(rng, step, labels):
     targets = rng.random((9, labels)) < (0.0 if step == 1 else 0.15)
@@ -32,10 +39,13 @@ def batch(rng, step, labels):
     lists = [None, some, sp.csr_matrix(rng.random(targets.shape) < 0.4)][step % 3]
     return queries, sp.csr_matrix(targets, dtype=np.float32), sp.csr_matrix(filtered, dtype=np.float32), 0.02, lists
 
-def weights(rows, labels):
-    return rows.products(eye, np.tile(np.arange(-1, labels), (8, 1)))
 
-def check(kind, precision, loss, labels):
+def weights(rows, labels):
+    return rows.products(EYE, np.tile(np.arange(-1, labels), (8, 1)))
+
+
+def check_head(kind, precision, loss, labels):
+    """What every rank does: a head with all labels, and one shared with the other rank, take the same steps."""
     settings = HeadConfig(kind=kind, precision=precision, loss=loss, chunk=5, fan_in=6, rewire=2, temperature=0.1)
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(labels, 8)), dtype=torch.float32), dim=1)
@@ -60,9 +70,10 @@ def check(kind, precision, loss, labels):
     np.testing.assert_allclose(weights(alone.rows(), labels), weights(many.rows(), labels), **near)
     np.testing.assert_allclose(weights(again.rows(), labels), weights(one.rows(), labels), **near)
 
-with ranks.together():
-    for case in CASES:
-        check(*case)
+
+def check_rows():
+    """What every rank does: rows of all ranks are put together."""
+    assert ranks.count() == 2
     own = ranks.share(7)
     whole = sp.random(7, 5, 0.4, "csr", dtype=np.float32, rng=np.random.default_rng(1))
     found = ranks.all_rows(whole[own], 7)
@@ -71,14 +82,92 @@ with ranks.together():
     assert empty.shape == (7, 5) and not empty.nnz
     ties = ShardedRows(DenseRows(np.ones((own.stop - own.start, 8), np.float32)), 7)
     assert ties.top(np.ones((2, 8), np.float32), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
-print("done")
-"""
 
 
-def test_two_ranks_step_as_one_process(tmp_path):
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+class Exchange:
+    """Of torch.distributed what ramen.ranks calls, between two threads."""
+
+    def __init__(self):
+        self.met, self.local, self.given = threading.Barrier(2, timeout=30), threading.local(), [None, None]
+
+    def is_available(self):
+        return True
+
+    def is_initialized(self):
+        return True
+
+    def get_world_size(self):
+        return 2
+
+    def get_rank(self):
+        return self.local.rank
+
+    def _of_both(self, tensor):
+        self.given[self.local.rank] = tensor.clone()
+        self.met.wait()
+        both = [tensor.clone() for tensor in self.given]
+        self.met.wait()
+        return both
+
+    def all_gather(self, parts, tensor):
+        for part, found in zip(parts, self._of_both(tensor), strict=True):
+            part.copy_(found)
+
+    def all_reduce(self, tensor):
+        tensor.copy_(sum(self._of_both(tensor)))
+
+    def broadcast(self, tensor, source):
+        tensor.copy_(self._of_both(tensor)[source])
+
+    def run(self, work, *arguments):
+        """Do the work on both ranks; raises what one has raised."""
+        failed = []
+
+        def one(rank):
+            self.local.rank = rank
+            try:
+                work(*arguments)
+            except BaseException as error:
+                failed.append(error)
+                self.met.abort()
+
+        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]
+
+
+@pytest.fixture
+def both(monkeypatch):
+    exchange = Exchange()
+    monkeypatch.setattr(ranks, "dist", exchange)
+    return exchange.run
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_two_ranks_step_as_one_process(both, case):
+    both(check_head, *case)
+
+
+def test_rows_of_two_ranks(both):
+    both(check_rows)
+
+
+@pytest.mark.slow
+def test_two_processes_step_as_one():
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     done = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("done") == 2
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with ranks.together():
+        for case in CASES:
+            check_head(*case)
+        check_rows()
+    sys.stdout.write("done\n")

@@ -12,30 +12,33 @@ OPTIONS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)"),
+]
 
 
-def shown(server, tmp_path, text):
+def shown(live, tmp_path, text):
     """The page after a text was tagged, as the browser then has it."""
-    url = f"{server.url}/?{urllib.parse.urlencode({'text': text})}"
+    url = f"{live.url}/?{urllib.parse.urlencode({'text': text})}"
     command = [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", url]
     return subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
 
 
-def test_a_text_shows_labels_with_reasons(server, tmp_path):
+def test_a_text_shows_labels_with_reasons(live, tmp_path):
     text = "lead acid battery"
-    _, answer = server.ask("/tag", {"texts": [text], "k": 5})
-    page = shown(server, tmp_path, text)
+    _, answer = live.ask("/tag", {"texts": [text], "k": 5})
+    page = shown(live, tmp_path, text)
     for label in answer["results"][0]["labels"]:
         assert label["uid"] in page and f"{100 * label['probability']:.0f} %" in page
     assert page.count("<article>") == 5 and "neighbours" in page and "% of the vote" in page
     assert "120 labels" in page
 
 
-def test_what_a_text_holds_is_never_read_as_html(server, tmp_path):
-    page = shown(server, tmp_path, "<img src=x onerror=\"document.title='owned'\">")
+def test_what_a_text_holds_is_never_read_as_html(live, tmp_path):
+    page = shown(live, tmp_path, "<img src=x onerror=\"document.title='owned'\">")
     assert "<title>RAMEN: tag a text</title>" in page and page.count("<article>") == 5
 
 
-def test_an_error_is_shown(server, tmp_path):
-    assert "expected words, found an empty text" in shown(server, tmp_path, "  ")
+def test_an_error_is_shown(live, tmp_path):
+    assert "expected words, found an empty text" in shown(live, tmp_path, "  ")

@@ -1,6 +1,10 @@
-"""The service as its users meet it: answers, refusals, many at once, reloads, stops."""
+"""The service as its users meet it: answers, refusals, many at once, reloads, stops.
+
+Most is asked in this process, without a socket; what a process or a socket is needed for is slow.
+"""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -107,8 +111,20 @@ def test_other_types_and_paths(server):
     assert server.ask("/none") == (404, {"error": "Not Found"})
 
 
-def test_a_body_longer_than_it_says_is_cut_off(server):
-    host, port = server.url.removeprefix("http://").split(":")
+def test_a_body_longer_than_it_says_is_cut_off(serve_here, finished_run):
+    headers = {"Content-Type": "application/json"}
+    with serve_here(finished_run, body=1000) as server:
+        for parts in ([b"x" * 100] * 11, [b"x" * 1000] * 17):  # read to its end, and given up
+            status, answer = server.send_parts("/tag", "POST", parts, headers, whole=len(parts) < 17)
+            assert status == 413 and json.loads(answer) == {"error": "body: expected at most 1,000 bytes"}
+        for told in (16_001, "x"):  # by what it says, before anything is read
+            told = {**headers, "Content-Length": told}
+            assert server.send_parts("/tag", "POST", [], told, whole=False)[0] == 413
+
+
+@pytest.mark.slow
+def test_a_body_of_a_socket_is_cut_off(live):
+    host, port = live.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as link:
         link.sendall(b"POST /tag HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         try:
@@ -131,7 +147,7 @@ def test_labels_health_metrics_and_the_description(server):
     assert set(paths) == {"/tag", "/labels", "/healthz", "/metrics", "/reload"}
 
 
-def test_many_at_once_get_their_own_answers(server):
+def many_at_once(server):
     texts = [f"{text} number {n}" for n in range(20) for text in TEXTS]
     alone = [server.ask("/tag", {"texts": [text]})[1] for text in texts]
     with ThreadPoolExecutor(16) as pool:
@@ -143,8 +159,17 @@ def test_many_at_once_get_their_own_answers(server):
         )
 
 
-def test_a_key_is_asked_for(serve, finished_run):
-    with serve(finished_run, RAMEN_API_KEY="secret") as server:
+def test_many_at_once_get_their_own_answers(server):
+    many_at_once(server)
+
+
+@pytest.mark.slow
+def test_many_connections_get_their_own_answers(live):
+    many_at_once(live)
+
+
+def test_a_key_is_asked_for(serve_here, finished_run):
+    with serve_here(finished_run, key="secret") as server:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
             status, answer = server.ask("/tag", {"texts": ["x"]}, **headers)
             assert status == 401 and "Authorization: Bearer KEY" in answer["error"]
@@ -153,10 +178,10 @@ def test_a_key_is_asked_for(serve, finished_run):
         assert server.ask("/healthz")[0] == 200 and server.ask("/")[0] == 200
 
 
-def test_added_labels_and_another_run_come_by_reload(serve, run, tmp_path):
+def test_added_labels_and_another_run_come_by_reload(serve_here, run, tmp_path):
     link = tmp_path / "current"
     link.symlink_to(run)
-    with serve(link) as server:
+    with serve_here(link) as server:
         add_labels(run, [{"uid": "new", "text": TEXTS[0]}])
         assert server.ask("/healthz")[1]["labels"] == 120
         assert server.ask("/reload", {})[1]["labels"] == 121
@@ -165,16 +190,19 @@ def test_added_labels_and_another_run_come_by_reload(serve, run, tmp_path):
         shutil.rmtree(other / "labels")
         (tmp_path / "next").symlink_to(other)
         (tmp_path / "next").rename(link)
-        server.process.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 30
-        while server.ask("/healthz")[1]["labels"] != 120:
-            assert time.monotonic() < until, server.log
-            time.sleep(0.1)
+        assert server.ask("/tag", {"texts": TEXTS})[0] == 200 and server.ask("/healthz")[1]["labels"] == 121
+        assert server.ask("/reload", {})[1]["labels"] == 120  # the link is followed anew
         assert server.ask("/reload", {"run": str(run)})[1]["labels"] == 121
 
 
-def test_a_broken_run_is_refused_and_the_old_one_stays(serve, run, tmp_path):
-    with serve(run) as server:
+def test_a_reload_is_taken_from_this_machine_only(serve_here, finished_run):
+    with serve_here(finished_run, client="192.0.2.1") as server:
+        assert server.ask("/reload", {}) == (403, {"error": "a reload is taken from this machine only"})
+        assert server.ask("/tag", {"texts": ["x"]})[0] == 200
+
+
+def test_a_broken_run_is_refused_and_the_old_one_stays(serve_here, run, tmp_path):
+    with serve_here(run) as server:
         before = server.ask("/tag", {"texts": TEXTS})
         run.rename(tmp_path / "away")  # the folder is gone under the server
         assert server.ask("/tag", {"texts": TEXTS}) == before
@@ -187,8 +215,8 @@ def test_a_broken_run_is_refused_and_the_old_one_stays(serve, run, tmp_path):
         assert server.ask("/reload", {"rum": "x"})[0] == 422
 
 
-def test_requests_are_answered_while_a_run_is_loaded(serve, run):
-    with serve(run) as server:
+def test_requests_are_answered_while_a_run_is_loaded(serve_here, run):
+    with serve_here(run) as server:
         stop, found = threading.Event(), []
 
         def ask():
@@ -206,6 +234,72 @@ def test_requests_are_answered_while_a_run_is_loaded(serve, run):
         assert set(found) == {200}
 
 
+def test_too_many_texts_at_once_are_refused(serve_here, finished_run):
+    with serve_here(finished_run, waiting=2) as server:
+        assert server.ask("/tag", {"texts": ["x"] * 3}) == (503, {"error": "too many texts wait; try again"})
+        assert server.ask("/tag", {"texts": ["x"] * 2})[0] == 200
+
+
+def test_a_mistake_of_the_server_is_one_line_and_the_next_is_answered(serve_here, finished_run, monkeypatch):
+    with serve_here(finished_run) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("ramen.serve.served.explain", lambda *arguments: 1 / 0)
+            status, answer = server.ask("/tag", {"texts": ["x"], "why": True})
+        assert status == 500 and answer == {"error": "the server made a mistake; its log says more"}
+        assert server.ask("/tag", {"texts": ["x"], "why": True})[0] == 200
+
+
+def test_the_command_serves_with_its_options(until_asked, run, monkeypatch, caplog):
+    monkeypatch.setenv("RAMEN_API_KEY", "secret")
+    key = {"Authorization": "Bearer secret"}
+
+    def ask(server):
+        assert server.ask("/tag", {"texts": ["x"]})[0] == 401
+        assert server.ask("/tag", {"texts": ["x"] * 3}, **key)[0] == 422
+        assert server.ask("/tag", {"texts": ["x" * 51]}, **key)[0] == 422
+        assert server.ask("/tag", raw=b" " * 1001, **key)[0] == 413
+        assert len(server.ask("/tag", {"texts": ["x"]}, **key)[1]["results"]) == 1
+        add_labels(run, [{"uid": "new", "text": TEXTS[0]}])
+        assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL  # which would end the tests
+        for change, labels, line in ((None, 121, "loaded "), ("away", 121, "kept the run that was loaded before: ")):
+            if change:
+                run.rename(run.with_name(change))
+            os.kill(os.getpid(), signal.SIGHUP)
+            until = time.monotonic() + 30
+            while not any(record.getMessage().startswith(line) for record in caplog.records):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            assert server.ask("/healthz")[1]["labels"] == labels
+
+    limits = ["--max-texts", 2, "--max-characters", 50, "--max-body", 1000, "--timeout", 20, "--threads", 1]
+    done = until_asked(ask, run, *limits)
+    assert done.returncode == 0 and f"serving {run} on http://127.0.0.1:" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--timeout", 0), ("--port", 65536), ("--max-body", 0), ("--threads", 0)], ids=str)
+def test_options_out_of_bounds_are_one_line(ramen_here, finished_run, option):
+    done = ramen_here("serve", finished_run, *option)
+    assert done.returncode == 2 and option[0] in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_hang_up_follows_the_link_anew(serve, run, tmp_path):
+    link = tmp_path / "current"
+    link.symlink_to(run)
+    with serve(link) as server:
+        assert server.ask("/healthz")[1]["labels"] == 120
+        other = shutil.copytree(run, tmp_path / "other")
+        add_labels(other, [{"uid": "new", "text": TEXTS[0]}])
+        (tmp_path / "next").symlink_to(other)
+        (tmp_path / "next").rename(link)
+        server.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 30
+        while server.ask("/healthz")[1]["labels"] != 121:
+            assert time.monotonic() < until, server.log
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
 def test_sigterm_answers_what_was_asked(serve, finished_run):
     with serve(finished_run) as server:
         server.ask("/tag", {"texts": ["x"]})
@@ -219,6 +313,7 @@ def test_sigterm_answers_what_was_asked(serve, finished_run):
         assert not any("Traceback" in line for line in server.log)
 
 
+@pytest.mark.slow
 def test_kill_and_start_again(serve, run):
     with serve(run) as server:
         before = server.ask("/tag", {"texts": TEXTS})
@@ -228,7 +323,15 @@ def test_kill_and_start_again(serve, run):
         assert server.ask("/tag", {"texts": TEXTS}) == before
 
 
-def test_a_body_that_does_not_come_is_given_up(serve, finished_run):
+def test_a_body_that_does_not_come_is_given_up(serve_here, finished_run):
+    with serve_here(finished_run, timeout=0.2) as server:
+        told = {"Content-Type": "application/json", "Content-Length": 100}
+        status, answer = server.send_parts("/tag", "POST", [b"{"], told, whole=False)
+        assert status == 408 and json.loads(answer) == {"error": "body: not whole within 0.2 s"}
+
+
+@pytest.mark.slow
+def test_a_body_that_does_not_come_over_a_socket_is_given_up(serve, finished_run):
     with serve(finished_run, "--timeout", "0.5") as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as link:
@@ -236,18 +339,27 @@ def test_a_body_that_does_not_come_is_given_up(serve, finished_run):
             assert b" 408 " in link.recv(4096).split(b"\r\n")[0]
 
 
-def test_a_request_that_takes_too_long_is_given_up(serve, finished_run):
-    with serve(finished_run, "--timeout", "0.001") as server:
+def test_a_request_that_takes_too_long_is_given_up(serve_here, finished_run):
+    with serve_here(finished_run, timeout=0.001) as server:
         status, answer = server.ask("/tag", {"texts": TEXTS * 100})
         assert status == 503 and answer["error"] == "no answer within 0.001 s"
         assert server.ask("/healthz")[0] == 200
 
 
-def test_no_run_and_a_taken_port_are_one_line(finished_run, server):
+def test_no_run_and_a_taken_port_are_one_line(ramen_here, finished_run):
+    done = ramen_here("serve", "nowhere")
+    assert done.returncode == 2 and done.stderr == "ramen: nowhere: expected a run folder, found nothing\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = ramen_here("serve", finished_run, "--port", taken.getsockname()[1])
+    assert done.returncode == 1 and "in use" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_no_run_and_a_taken_port_end_the_process(finished_run, live):
     command = [sys.executable, "-m", "ramen.cli.main", "serve"]
     done = subprocess.run([*command, "nowhere"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "ramen: nowhere: expected a run folder, found nothing\n"
-    port = server.url.rpartition(":")[2]
+    port = live.url.rpartition(":")[2]
     done = subprocess.run([*command, str(finished_run), "--port", port], capture_output=True, text=True)
     assert done.returncode == 1 and "in use" in done.stderr and "Traceback" not in done.stderr
 
