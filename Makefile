@@ -1,11 +1,11 @@
-# make setup | test | lint | demo. Everything goes into .venv; a second call of setup costs nothing.
+# make setup | test | test-slow | test-all | lint | demo. Everything goes into .venv; a second call of setup costs nothing.
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.ramen-installed
 
-.PHONY: setup test lint demo
+.PHONY: setup test test-slow test-all lint demo
 
 setup: $(STAMP)
 
@@ -26,6 +26,12 @@ $(PYTHON):
 
 test: setup
 	$(PYTHON) -m pytest -q
+
+# Processes, kills, a browser, wheels, torchrun, benchmarks.
+test-slow: setup
+	$(PYTHON) -m pytest -q -m slow
+
+test-all: test test-slow
 
 lint: setup
 	$(PYTHON) -m ruff check .

@@ -15,10 +15,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import ramen
 from ramen.data.prepare import prepare
 from ramen.threads import limited
+
+# No deadline: the first example of a kernel compiles it.
+settings.register_profile("ramen", deadline=None)
+settings.load_profile("ramen")
 
 collect_ignore = ["fuzz_readers.py"]  # a program of its own; needs atheris
 

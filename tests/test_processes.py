@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import ramen
+
 pytestmark = pytest.mark.slow
 
 TEXTS = """
@@ -124,6 +126,24 @@ atexit.register(lambda: print("same" if tags(tagger) == here else "other"))
 """
 
 
+def play(folder, script, *arguments):
+    """What a program prints that has to end well, and soon."""
+    program = folder / "host.py"  # a file: spawned children import it
+    program.write_text(TEXTS + script)
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        capture_output=True, text=True, timeout=150, env={**os.environ, "RAMEN_THREADS": "3"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_forked_child_encodes_with_a_transformer(planted, searching, tmp_path):
+    settings = [*searching, "stage1.max_steps=2", "sparse.passes=0", "head.epochs=0", "graph.lambda=fixed"]
+    run = ramen.train(planted, preset="transformer", out=tmp_path / "run", overrides=settings)
+    play(tmp_path, POOL.format(method="fork").replace("TEXTS", "TEXTS * 8"), run, planted)
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -141,11 +161,4 @@ atexit.register(lambda: print("same" if tags(tagger) == here else "other"))
     ids=["fork", "spawn", "forkserver", "fork-data", "preload", "loky", "threads", "loop", "signals", "at-exit"],
 )
 def test_a_host_program(finished_run, planted, tmp_path, script):
-    program = tmp_path / "host.py"  # a file: spawned children import it
-    program.write_text(TEXTS + script)
-    done = subprocess.run(
-        [sys.executable, program, finished_run, planted],
-        capture_output=True, text=True, timeout=150, env={**os.environ, "RAMEN_THREADS": "3"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout in ("", "same\n")
+    assert play(tmp_path, script, finished_run, planted) in ("", "same\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,16 @@ def _sentence_transformer(run: Path) -> SentenceTransformer:
         import torch
         from sentence_transformers import SentenceTransformer
 
+    _one_torch_thread_in_children()
     return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+@cache
+def _one_torch_thread_in_children() -> None:
+    """A forked child lacks the threads of OpenMP, and would wait for them for ever."""
+    import torch
+
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:

@@ -120,7 +120,7 @@ def standard_errors(values: np.ndarray, others: np.ndarray) -> float:
     """By how many of its standard errors the mean of the paired differences is above 0.
 
     Example:
-        >>> standard_errors(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 1.0]))
+        >>> round(float(standard_errors(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 1.0]))), 4)
         2.5
     """
     differences = values - others

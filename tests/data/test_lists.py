@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ramen
@@ -38,7 +38,6 @@ def test_what_is_given_is_there(tmp_path):
     assert load_dataset(tmp_path / "d").labels.uids == ds.labels.uids
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefgh"), st.lists(st.sampled_from("uvwxyz"), max_size=3)), min_size=1),
     st.floats(0, 0.9),

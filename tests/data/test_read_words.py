@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen.data import load_dataset, write_dataset
@@ -106,7 +106,6 @@ def test_one_file_and_its_splits(tmp_path):
         load_dataset(tmp_path)
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(
@@ -142,7 +141,6 @@ def plain(line: bytes) -> bool:
         return False
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("01257,: \t", max_size=9), min_size=1, max_size=5))
 def test_exactly_the_faulty_lines_are_named(file, lines):
     raw = [line.encode() for line in lines]

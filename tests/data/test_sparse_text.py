@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ramen.data import sparse_text as module
@@ -26,7 +26,6 @@ def file(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("sparse") / "m.txt"
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.integers(0, 40), VALUE, max_size=5), max_size=8),
     packed=st.booleans(),
@@ -64,7 +63,6 @@ def reference(line: bytes) -> list[int] | None:
     return columns
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("0123459:.-+e \t\rxnaif_\x0b", max_size=12), max_size=4))
 @example(["1:2 3:4", "1 2:3:4"])
 @example(["1-2:3"])

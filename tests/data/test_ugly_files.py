@@ -125,7 +125,7 @@ TOKENS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SOUND), st.integers(0, 200), st.integers(0, 20), st.binary(max_size=20) | TOKENS.map(str.encode))
 def test_any_bytes_anywhere_are_data_or_one_error(tmp_path_factory, place, at, cut, put):
     """A sound file in which some bytes are replaced, or a file of nothing but these."""

@@ -81,7 +81,7 @@ def data_sets(draw) -> Dataset:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data_sets())
 def test_write_then_load_gives_the_same_data(tmp_path_factory, ds):
     out = tmp_path_factory.mktemp("write") / "set"

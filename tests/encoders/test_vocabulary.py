@@ -115,7 +115,7 @@ def test_order_of_the_corpus_does_not_matter():
     np.testing.assert_array_equal(one.title_of, two.title_of)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(max_size=80))
 def test_any_text_is_read_and_title_ids_need_a_newline(text):
     vocabulary = assemble(["[PAD]", "[UNK]", *"abcdefghij", *(f"##{c}" for c in "abcdefghij")])

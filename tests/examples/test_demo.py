@@ -11,6 +11,7 @@ import pytest
 
 from ramen.data.prepare import prepare
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 
 

@@ -28,6 +28,7 @@ def scripts(monkeypatch):
     return graph_regulariser, graph_rows
 
 
+@pytest.mark.slow
 def test_rows_are_kept_and_a_second_call_adds_the_missing(planted, quick, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(planted, work / "planted")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "reference_sets.py"
 
 
@@ -17,6 +19,7 @@ def run(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, env={**without, **environment}, timeout=120)
 
 
+@pytest.mark.slow
 def test_writes_figures_time_and_memory_of_a_run(planted, quick, tmp_path):
     done = run("planted", "--seeds", 3, "--graphs", "links", "--out", tmp_path, *quick, RAMEN_DATA=str(planted.parent))
     assert done.returncode == 0, done.stderr
@@ -33,6 +36,7 @@ def test_writes_figures_time_and_memory_of_a_run(planted, quick, tmp_path):
     assert f"| planted | ramen static | 1 | {result['test']['P@1']:.2f} |" in table
 
 
+@pytest.mark.slow
 def test_a_failing_run_passes_its_exit_code_on_and_writes_nothing(planted, tmp_path):
     done = run("planted", "--seeds", 0, "--out", tmp_path, "no.such=1", RAMEN_DATA=str(planted.parent))
     assert done.returncode == 2

@@ -12,7 +12,7 @@ def random_links(rng, n=7, m=5, density=0.4):
     return sp.random(n, m, density, "csr", dtype=np.float32, rng=rng, data_rvs=lambda k: np.ones(k, np.float32))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 1.0]))
 def test_cosines_are_those_of_the_ends(seed, density):
     rng = np.random.default_rng(seed)
@@ -27,7 +27,7 @@ def test_threshold_is_exclusive():
     assert above(np.array([-0.1, 0.0, 0.1]), 0.0).tolist() == [False, False, True]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_top_is_the_best_of_each_row(seed, keep):
     rng = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def test_top_is_the_best_of_each_row(seed, keep):
             assert cosines[part][mask[part]].min() >= cosines[part][~mask[part]].max()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_contradicted_by_plain_search(seed):
     rng = np.random.default_rng(seed)

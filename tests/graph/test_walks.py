@@ -46,7 +46,7 @@ def graphs(draw):
     return tuple(None if side == absent else m for side, m in enumerate(sides))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     graph=graphs(),
     hops=st.sampled_from([1, 2, 3, 7, 64, 150]),

@@ -24,7 +24,7 @@ def summed(codes, atoms):
     return np.einsum("lk,lkd->ld", codes[0], atoms[codes[1]])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 8))
 def test_codes_are_those_of_the_plain_pursuit(seed, n, k):
     rng = np.random.default_rng(seed)

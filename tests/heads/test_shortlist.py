@@ -18,7 +18,7 @@ def random_batch(rng, rows, labels, dim):
     return torch.tensor(rng.normal(size=(rows, dim)), dtype=torch.float32), targets, filtered, lists
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 12), st.sampled_from(["softmax", "bce"]))
 def test_kernels_move_rows_as_torch_does(seed, rows, labels, loss):
     rng = np.random.default_rng(seed)

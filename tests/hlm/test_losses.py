@@ -35,7 +35,7 @@ def plain(q, d, known, tau, margin, h, known_h):
     return total / len(q)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(0, 4), st.integers(0, 99), st.sampled_from([None, 0.0, 0.1, 2.0]))
 def test_contrastive_is_its_formula(n, hard, seed, margin):
     q, d, h = unit(n, 5, seed), unit(n, 5, seed + 1), unit(hard, 5, seed + 2) if hard else torch.zeros(0, 5).double()

@@ -111,7 +111,7 @@ def test_two_fills_at_once_are_refused(tmp_path):
             store.fill(["a"], encode)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(max_size=5), max_size=20), st.lists(st.text(max_size=5), max_size=20), st.integers(1, 7))
 def test_it_is_a_dictionary(tmp_path_factory, first, second, shard):
     folder = tmp_path_factory.mktemp("store")

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen import metrics
@@ -38,7 +38,6 @@ def test_report_refuses_cut_offs_that_do_not_fit(ks):
         metrics.report(PRED, TRUTH, WEIGHTS, ks=ks)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_drop_filtered_agrees_with_lists(data):
     n_rows, columns = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))

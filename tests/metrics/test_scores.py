@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen import metrics
@@ -78,7 +78,6 @@ def truth_matrix(truth_sets, n_labels):
     return sp.csr_matrix(dense)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_ranked_ints_agree_with_the_reference(case):
     ranked, truth, weights, n_labels = case
@@ -90,7 +89,6 @@ def test_ranked_ints_agree_with_the_reference(case):
         np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_sparse_scores_agree_with_the_reference(data):
     n_rows, n_labels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
@@ -111,7 +109,6 @@ def test_sparse_scores_agree_with_the_reference(data):
         np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_form_of_the_same_predictions_gives_the_same(data):
     """Lists, ints, sparse and dense scores (-inf where a label is not proposed), sparse and dense truth."""

@@ -41,7 +41,7 @@ def test_a_large_matrix_is_halved_first(monkeypatch, seed):
     assert set(clusters[left]) == {0, 1, 2, 3} and set(clusters[right]) == {4, 5, 6, 7}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 6), st.integers(1, 90), st.integers(1, 20), st.integers(0, 99))
 def test_best_columns_equal_a_full_sort(n, wide, m, seed):
     rng, m = np.random.default_rng(seed), min(m, wide)
@@ -88,7 +88,7 @@ def test_closer_together_than_by_halving_alone(monkeypatch):
     assert at_once > 1.05 * cosine(balanced_clusters(rows, 50))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(n=st.integers(0, 300), size=st.integers(1, 40), dim=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_every_row_once_in_clusters_of_even_size(n, size, dim, seed):
     clusters = balanced_clusters(unit_rows(n, dim, seed), size, seed)
@@ -162,7 +162,7 @@ def test_wrong_calls(shape, size):
         balanced_clusters(np.zeros(shape, np.float32), size)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(n=st.integers(0, 200), size=st.integers(1, 20), batch_size=st.integers(1, 70), seed=st.integers(0, 100))
 def test_batches_hold_every_row_once(n, size, batch_size, seed):
     clusters = balanced_clusters(unit_rows(n, 3, seed), size, seed)

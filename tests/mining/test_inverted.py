@@ -15,7 +15,7 @@ def whole_numbers(rng, rows, columns, density):
     return sp.csr_matrix(values, dtype=np.float32)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 6), st.integers(1, 25), st.integers(1, 8), st.integers(1, 30), st.sampled_from([0.0, 0.2, 1.0]),
     st.booleans(), st.integers(0, 99),

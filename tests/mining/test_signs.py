@@ -22,7 +22,7 @@ def unit(rng, n, dim):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 5), st.integers(0, 30), st.integers(1, 70), st.integers(1, 12), st.integers(0, 99))
 def test_with_as_many_candidates_as_rows_it_is_exact(n_queries, n_rows, dim, k, seed):
     rng = np.random.default_rng(seed)  # whole numbers: exact products, many ties, some rows all zeros

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow
 HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "matplotlib", "fastapi")
 
 

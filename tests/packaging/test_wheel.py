@@ -15,6 +15,7 @@ def wheel(built_wheel):
         return archive.namelist()
 
 
+@pytest.mark.slow
 def test_wheel_brings_three_top_level_names_at_most(wheel):
     tops = {name.split("/")[0] for name in wheel}
     code = {top for top in tops if not top.endswith(".dist-info")}
@@ -22,6 +23,7 @@ def test_wheel_brings_three_top_level_names_at_most(wheel):
     assert code <= {"ramen", "hlm_bridge", "attention_wnet"}
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_package_file_of_the_clone(wheel, tracked_files):
     """Also catches a folder without ``__init__.py``, which find_packages passes over."""
     moved = {"datasets/cards/": "ramen/data/card_files/", "datasets/recipes/": "ramen/data/recipes/"}

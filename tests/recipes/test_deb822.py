@@ -6,7 +6,7 @@ import lzma
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ramen.data.recipes.deb822 import read_index, related, stanzas, synopsis_and_text
 
@@ -16,14 +16,12 @@ NAMES = st.from_regex(r"[a-z0-9][a-z0-9+.-]{0,12}", fullmatch=True)
 VERSIONS = st.sampled_from(["", " (>= 1:2.0~rc1-3)", ":any", " [amd64 !i386]", " <!nocheck>"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(NAMES, VERSIONS), min_size=1, max_size=3), max_size=5))
 def test_related_gives_every_name_of_every_alternative(clauses: list[list[tuple[str, str]]]) -> None:
     value = ", ".join(" | ".join(name + version for name, version in clause) for clause in clauses)
     assert related(value) == [name for clause in clauses for name, _ in clause]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["Package", "Tag", "Description-md5"]), NAMES, min_size=1), max_size=4),
     st.integers(1, 3),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen.scorers.calibration import Calibration, reliability
@@ -54,7 +54,6 @@ def test_too_few_right_labels_give_none():
     assert calibrate(labels, scores, sp.csr_matrix(np.eye(4, 40))) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60))
 def test_reliability_against_a_plain_reference(pairs):
     chances = np.array([chance for chance, _ in pairs])

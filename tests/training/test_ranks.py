@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import ramen
 
+pytestmark = pytest.mark.slow
 # Batches by chance: clusters are a decision, which the last bit of a vector can turn.
 SETTINGS = ["stage1.negatives=batch"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

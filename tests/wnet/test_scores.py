@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -17,7 +17,6 @@ def _photograph(seed, size=4000, shift=1.0):
     return Scored((1 / (1 + np.exp(-logits))).astype(np.float32), vessels)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([0.2, 0.5, 0.8]))
 def test_as_scikit_learn_says(seed, count, threshold):
     of = [_photograph(seed + index, 300) for index in range(count)]
