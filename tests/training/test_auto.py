@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 import ramen
 from ramen.config import load_config
@@ -15,16 +16,25 @@ from ramen.training.material import prepare
 from ramen.training.split import cut
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_torch_thread():
+    """Steps this small take longer in two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory):
     """Enough points that validation can tell."""
-    folder = build("planted", tmp_path_factory.mktemp("data") / "planted", points=1500, labels=200)
+    folder = build("planted", tmp_path_factory.mktemp("data") / "planted", points=500, labels=100)
     return ramen.load_dataset(folder)
 
 
-def chosen(dataset, backbone, graphs):
+def chosen(dataset, backbone, graphs, steps=("graph.auto_steps=8", "stage1.min_steps=30")):
     lines = []
-    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", "graph.auto_steps=8", "stage1.min_steps=30"]
+    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", *steps]
     config = load_config("static", settings)
     config.graphs = graphs
     material, encoder = prepare(dataset, config)
@@ -61,7 +71,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
 
 def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, tiny_backbone, monkeypatch):
     monkeypatch.setattr("ramen.training.auto.standard_errors", lambda values, others: 1.9)
-    found, lines = chosen(larger, tiny_backbone, ["links", "noise"])
+    found, lines = chosen(larger, tiny_backbone, ["links", "noise"], ["graph.auto_steps=2", "stage1.min_steps=12"])
     assert found == ({"links": (0.0, 0.0), "noise": (0.0, 0.0)}, False)
     assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]
     assert [line["graphs"] for line in lines if "graphs" in line][:2] == ["none", "links"]
