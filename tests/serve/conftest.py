@@ -130,8 +130,10 @@ def served_here(run, key="", client="127.0.0.1", **limits):
     life = started(app)
     try:
         do(life.__aenter__())
-        yield Here(app, loop, client)
-        do(life.__aexit__(None, None, None))
+        try:
+            yield Here(app, loop, client)
+        finally:
+            do(life.__aexit__(None, None, None))
     finally:
         do(loop.shutdown_default_executor())
         loop.call_soon_threadsafe(loop.stop)
