@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -71,7 +72,7 @@ def ramen_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         words = list(map(str, arguments))
         streams = {name: io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for name, content in
                    (("stdin", stdin), ("stdout", b""), ("stderr", b""))}  # fmt: skip
-        logger, environment = logging.getLogger("ramen"), dict(os.environ)
+        logger, environment, threshold = logging.getLogger("ramen"), dict(os.environ), gc.get_threshold()
         handlers, level = logger.handlers[:], logger.level
         with monkeypatch.context() as patch, warnings.catch_warnings():
             patch.chdir(cwd or tmp_path)
@@ -86,6 +87,8 @@ def ramen_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
                 logger.setLevel(level)
                 os.environ.clear()
                 os.environ.update(environment)
+                gc.unfreeze()
+                gc.set_threshold(*threshold)
         said = []
         for stream in (streams["stdout"], streams["stderr"]):
             stream.flush()

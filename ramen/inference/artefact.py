@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
 from ramen.scorers.base import Scorer, StoredScorer, save_tensors
 from ramen.scorers.calibration import Calibration
-from ramen.scorers.ranker import Ranker
+from ramen.scorers.ranker import Ranker, load_kernels
 from ramen.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
@@ -142,7 +143,10 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
             scorer that this version does not know, or one of another number of labels; an index of another run.
     """
     path = Path(path)
-    names = check_run(path, index)
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(check_run, path, index)
+        load_kernels()  # meanwhile: hashing leaves the interpreter free
+        names = checked.result()
     known = Index.open(path, digest(path / MANIFEST)) if index else None
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
     ranking = json.loads((path / _RANKING).read_text())

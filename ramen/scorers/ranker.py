@@ -135,6 +135,11 @@ def _best(
         best_first(values[row], found[row], size)
 
 
+def load_kernels() -> None:
+    """Load what every ranking needs of numba and its kernels, a quarter of a second that the first would wait for."""
+    best(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), np.ones((1, 1), np.bool_), 1)
+
+
 class Ranker:
     """Top labels of queries, by scorers that training weighed.
 
