@@ -24,12 +24,13 @@ $(PYTHON):
 	done; \
 	echo "make: no Python of 3.11 or later: install python3.11 and its venv package" >&2; exit 1
 
+# Two workers of a thread each take half as long as one of two.
 test: setup
-	$(PYTHON) -m pytest -q
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 --dist loadfile
 
 # Processes, kills, a browser, wheels, torchrun, benchmarks.
 test-slow: setup
-	$(PYTHON) -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -m slow -n 2 --dist loadfile
 
 test-all: test test-slow
 

@@ -19,7 +19,7 @@ EXTRAS = {
     "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
-TOOLS = ["pytest", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
+TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
 
 setup(
     name="ramen-xc",

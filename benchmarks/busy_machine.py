@@ -1,7 +1,7 @@
 """A run that is trained and that tags, alone on the machine and beside processes that keep all cores busy.
 
-    python benchmarks/busy_machine.py DATA [--loops 0 6] [--repeats 5] [--only train tag warm cold]
-        [--python OTHER/.venv/bin/python ...] [--out FOLDER]
+    python benchmarks/busy_machine.py DATA [KEY=VALUE ...] [--loops 0 6] [--repeats 5] [--only train tag warm cold]
+        [--python this=.venv/bin/python before=OTHER/.venv/bin/python] [--out FOLDER]
 
 Threads that wait actively, as those of OpenMP and BLAS do by default, lose whole time slices to the other processes. A
 fair share of C cores beside N loops is C / (C + N) of them: two cores beside six loops should make two threads four
@@ -45,43 +45,47 @@ def main() -> int:
     """Measure and write the result; returns an exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("settings", nargs="*", help="of ramen train")
     parser.add_argument("--loops", type=int, nargs="+", default=[0, 6])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=["train", "tag", "warm", "cold"])
-    parser.add_argument("--python", nargs="+", default=[sys.executable], help="one measurement of each, turn about")
+    parser.add_argument("--python", nargs="+", default=[f"this={sys.executable}"], help="NAME=FILE of each, turn about")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        runs = {python: Path(work) / f"run{number}" for number, python in enumerate(options.python)}
-        for python, run in runs.items():
-            train(python, options.data, run)
+        pythons = dict(item.split("=", 1) for item in options.python)
+        runs = {name: (python, Path(work) / name) for name, python in pythons.items()}
+        for python, run in runs.values():
+            train(python, options.data, run, options.settings)
         rows = [
-            {"what": what, "loops": loops, "python": python, **seconds_of(values)}
+            {"what": what, "loops": loops, "of": name, **seconds_of(values)}
             for what in options.only
             for loops in options.loops
-            for python, values in measured(what, loops, options, runs).items()
+            for name, values in measured(what, loops, options, runs).items()
         ]
     facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine(), "rows": rows}
-    facts |= {"data": options.data.name, "repeats": options.repeats}
+    facts |= {"data": options.data.name, "settings": options.settings, "repeats": options.repeats}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "busy_machine.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 
 
-def measured(what: str, loops: int, options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, list[float]]:
+def measured(
+    what: str, loops: int, options: argparse.Namespace, runs: dict[str, tuple[str, Path]]
+) -> dict[str, list[float]]:
     """Seconds of each interpreter."""
-    found: dict[str, list[float]] = {python: [] for python in runs}
+    found: dict[str, list[float]] = {name: [] for name in runs}
     work: dict[str, Callable[[str, Path], float]] = {
-        "train": lambda python, run: train(python, options.data, run.with_name("again")),
+        "train": lambda python, run: train(python, options.data, run.with_name("again"), options.settings),
         "tag": lambda python, run: float(call(python, "-c", TAG, run).stdout),
         "warm": lambda python, run: timed(lambda: tag(python, run)),
         "cold": cold,
     }
     with busy(loops):
         for _ in range(options.repeats):
-            for python, run in runs.items():
-                found[python].append(work[what](python, run))
-                print(f"{what:6} beside {loops} loops  {found[python][-1]:9.4f} s  {python}", flush=True)
+            for name, (python, run) in runs.items():
+                found[name].append(work[what](python, run))
+                print(f"{what:6} beside {loops} loops  {found[name][-1]:9.4f} s  {name}", flush=True)
     return found
 
 
@@ -116,10 +120,10 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def train(python: str, data: Path, run: Path) -> float:
+def train(python: str, data: Path, run: Path, settings: list[str]) -> float:
     """Seconds of ``ramen train``; a run that is there gives way."""
     subprocess.run(["rm", "-rf", run], check=True)
-    return timed(lambda: call(python, "-m", "ramen.cli.main", "train", data, "--out", run))
+    return timed(lambda: call(python, "-m", "ramen.cli.main", "train", data, "--out", run, *settings))
 
 
 def tag(python: str, run: Path, **environment: str) -> None:
