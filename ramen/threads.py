@@ -89,10 +89,9 @@ def parallel_for(
     """
     if n <= 0:
         return
-    threads = thread_count()
     least = max(1, math.ceil(_LEAST / work))
-    threads = min(threads, -(-n // least))
-    if threads <= 1:
+    threads = 1 if n <= least else min(thread_count(), -(-n // least))
+    if threads == 1:
         kernel(0, n, *args, *(scratch() if scratch else ()))
         return
     size = max(least, -(-n // (threads * _BLOCKS)))

@@ -67,11 +67,10 @@ class InvertedIndex:
     def _ask(self, kernel: Callable, queries: sp.csr_matrix, *arrays: np.ndarray) -> None:
         asked = queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
         index = self._starts, self._rows, self._weights, self._bias
-        meetings = int((self._starts[asked[1] + 1] - self._starts[asked[1]]).sum())
-        parallel_for(
-            queries.shape[0], kernel, asked, index, *arrays, work=100 + 2 * meetings / max(1, queries.shape[0]),
-            scratch=self._room,
-        )  # fmt: skip
+        n, work = queries.shape[0], 1.0
+        if n > 1:
+            work = 100 + 2 * int((self._starts[asked[1] + 1] - self._starts[asked[1]]).sum()) / n
+        parallel_for(n, kernel, asked, index, *arrays, work=work, scratch=self._room)
 
     def _room(self) -> _Arrays:
         """For each row a running total, and which query it is of; room for the rows that a query meets.

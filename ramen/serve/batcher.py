@@ -1,6 +1,6 @@
 """Concurrent requests tagged together: while one batch is worked on, the next one gathers.
 
-No request waits for others to come. Kernels run in one thread, as numba's threads serve one caller at a time.
+No request waits for others to come. One batch is worked on at a time: it has all threads that the server may use.
 """
 
 from __future__ import annotations
