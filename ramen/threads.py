@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -102,16 +102,44 @@ def parallel_for(
         for first in starts:
             kernel(first, min(first + size, n), *own)
 
-    helpers = _pool.start(run, threads - 1)
+    helpers = _Helpers(run)
+    _pool.start(helpers.help, threads - 1)
     try:
         run()
     finally:
         for _ in starts:  # after an error or Ctrl-C nothing more is begun
             pass
-        failed = [helper.exception() for helper in helpers if not helper.cancel()]
-    for error in failed:
-        if error:
-            raise error
+        helpers.end()
+    for error in helpers.errors:
+        raise error
+
+
+class _Helpers:
+    """Those who help with a call: whoever has begun is waited for, whoever comes later has nothing to do."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run, self._changed = run, threading.Condition()
+        self._working, self._ended = 0, False
+        self.errors: list[BaseException] = []
+
+    def help(self) -> None:
+        with self._changed:
+            if self._ended:
+                return
+            self._working += 1
+        try:
+            self._run()
+        except BaseException as error:  # the caller raises it
+            self.errors.append(error)
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: not self._working)
 
 
 class _Pool:
@@ -126,7 +154,7 @@ class _Pool:
         self._lock, self._executor, self._size = threading.Lock(), None, 0
         self.blas_lock, self.blas_users, self.blas_limit = threading.Lock(), 0, None
 
-    def start(self, run: Callable[[], None], count: int) -> list[Future]:
+    def start(self, help: Callable[[], None], count: int) -> None:
         with self._lock:
             if self._size < count:
                 before, self._size = self._executor, count
@@ -135,9 +163,10 @@ class _Pool:
                     before.shutdown(wait=False)
             assert self._executor is not None
             try:
-                return [self._executor.submit(run) for _ in range(count)]
-            except RuntimeError:  # the interpreter is shutting down: the caller does it all
-                return []
+                for _ in range(count):
+                    self._executor.submit(help)
+            except RuntimeError:  # no more threads are to be had, or Python ends: those who came are enough
+                pass
 
     _executor: ThreadPoolExecutor | None
     blas_limit: Any

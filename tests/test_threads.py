@@ -87,6 +87,29 @@ def test_many_callers_at_once(threads):
     assert all((out == 20).all() for out in outs)
 
 
+def test_where_no_thread_can_be_had_those_who_came_are_waited_for(threads, monkeypatch):
+    started, start = [], threading.Thread.start
+
+    def refuse(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    def slow(first, last, out):
+        time.sleep(0.02)
+        out[first:last] += 1
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(module, "_pool", module._Pool())
+    for _ in range(3):
+        out = np.zeros(64, dtype=int)
+        with limited(4):
+            parallel_for(64, slow, out)
+        assert (out == 1).all()
+    assert len(started) == 1
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_an_error_is_raised_and_nothing_more_is_begun(threads, count):
     begun = []
