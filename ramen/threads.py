@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -152,7 +153,7 @@ class _Pool:
 
     def forget(self) -> None:
         self._lock, self._executor, self._size = threading.Lock(), None, 0
-        self.blas_lock, self.blas_users, self.blas_limit = threading.Lock(), 0, None
+        self.blas_lock, self.blas_users, self.blas_before = threading.Lock(), 0, list[tuple[Any, int]]()
 
     def start(self, help: Callable[[], None], count: int) -> None:
         with self._lock:
@@ -169,7 +170,6 @@ class _Pool:
                 pass
 
     _executor: ThreadPoolExecutor | None
-    blas_limit: Any
 
 
 _pool = _Pool()
@@ -185,7 +185,10 @@ def one_blas_thread() -> Iterator[None]:
     """
     with _pool.blas_lock:
         if not _pool.blas_users:
-            _pool.blas_limit = _controller().limit(limits=1, user_api="blas")
+            _pool.blas_before = [
+                (library, library.get_num_threads()) for library in _blas("scipy.linalg" in sys.modules)
+            ]
+            _set_blas([(library, 1) for library, _ in _pool.blas_before])
         _pool.blas_users += 1
     try:
         yield
@@ -193,12 +196,23 @@ def one_blas_thread() -> Iterator[None]:
         with _pool.blas_lock:
             _pool.blas_users -= 1
             if not _pool.blas_users:
-                _pool.blas_limit.restore_original_limits()
+                _set_blas(_pool.blas_before)
+
+
+def _set_blas(counts: list[tuple[Any, int]]) -> None:
+    for library, count in counts:
+        # The first thread that asks is the only one that is heard, for ever, unless it is let go. Our lock has us take
+        # turns, and whoever else sets limits is heard afterwards.
+        let_go = getattr(library, "clear_controlling_thread", lambda force: None)
+        let_go(force=True)
+        library.set_num_threads(count)
+        let_go(force=True)
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries: a millisecond
+def _blas(with_scipy: bool) -> list[Any]:
+    """Of numpy, and of scipy once that has loaded its own; looks through all libraries, which takes a millisecond."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @cache

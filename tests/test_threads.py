@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ramen import threads as module
 from ramen.errors import InputError
@@ -176,10 +176,30 @@ def test_quotas_of_the_cgroups(tmp_path, monkeypatch, line, files, cores):
     assert list(module._quotas()) == cores
 
 
-def test_blas_keeps_to_one_thread_until_the_last_block_ends():
-    def blas_threads():
-        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
+
+def test_blas_keeps_to_one_thread_whoever_asks():
+    seen = []
+
+    def ask():
+        with one_blas_thread():
+            seen.append(blas_threads())
+
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_threads()
+        for caller in (ask, *(threading.Thread(target=ask) for _ in range(2))):
+            if isinstance(caller, threading.Thread):
+                caller.start()
+                caller.join()
+            else:
+                caller()
+            assert blas_threads() == before
+    assert [set(found) for found in seen] == [{1}] * 3
+
+
+def test_blas_keeps_to_one_thread_until_the_last_block_ends():
     before = blas_threads()
     with one_blas_thread():
         with one_blas_thread():
