@@ -54,14 +54,13 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         pythons = dict(item.split("=", 1) for item in options.python)
-        runs = {name: (python, Path(work) / name) for name, python in pythons.items()}
-        for python, run in runs.values():
-            train(python, options.data, run, options.settings)
+        run = Path(work) / "run"  # one for all to tag with
+        train(next(iter(pythons.values())), options.data, run, options.settings)
         rows = [
             {"what": what, "loops": loops, "of": name, **seconds_of(values)}
             for what in options.only
             for loops in options.loops
-            for name, values in measured(what, loops, options, runs).items()
+            for name, values in measured(what, loops, options, pythons, run).items()
         ]
     facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine(), "rows": rows}
     facts |= {"data": options.data.name, "settings": options.settings, "repeats": options.repeats}
@@ -71,10 +70,10 @@ def main() -> int:
 
 
 def measured(
-    what: str, loops: int, options: argparse.Namespace, runs: dict[str, tuple[str, Path]]
+    what: str, loops: int, options: argparse.Namespace, pythons: dict[str, str], run: Path
 ) -> dict[str, list[float]]:
     """Seconds of each interpreter."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    found: dict[str, list[float]] = {name: [] for name in pythons}
     work: dict[str, Callable[[str, Path], float]] = {
         "train": lambda python, run: train(python, options.data, run.with_name("again"), options.settings),
         "tag": lambda python, run: float(call(python, "-c", TAG, run).stdout),
@@ -83,7 +82,7 @@ def measured(
     }
     with busy(loops):
         for _ in range(options.repeats):
-            for name, (python, run) in runs.items():
+            for name, python in pythons.items():
                 found[name].append(work[what](python, run))
                 print(f"{what:6} beside {loops} loops  {found[name][-1]:9.4f} s  {name}", flush=True)
     return found

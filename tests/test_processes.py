@@ -67,6 +67,29 @@ for _ in range(2):
 assert [os.waitpid(pid, 0)[1] for pid in workers] == [0, 0]
 """
 
+FORK_BESIDE = """
+# A thread forks while others tag.
+import threading
+tagger, stop, states = Tagger.load(run), [], []
+here = tags(tagger)
+def caller():
+    while not stop:
+        tags(tagger)
+def forker():
+    for _ in range(8):
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if tags(tagger) == here else 1)
+        states.append(os.waitpid(pid, 0)[1])
+callers = [threading.Thread(target=caller) for _ in range(3)]
+forking = threading.Thread(target=forker)
+[thread.start() for thread in (*callers, forking)]
+forking.join()
+stop.append(1)
+[thread.join() for thread in callers]
+assert states == [0] * 8
+"""
+
 LOKY = """
 from joblib import Parallel, delayed
 def child(run):
@@ -152,13 +175,26 @@ def test_a_forked_child_encodes_with_a_transformer(planted, searching, tmp_path)
         POOL.format(method="forkserver"),
         FORK,
         PRELOAD,
+        FORK_BESIDE,
         LOKY,
         THREADS,
         LOOP,
         SIGNALS,
         AT_EXIT,
     ],
-    ids=["fork", "spawn", "forkserver", "fork-data", "preload", "loky", "threads", "loop", "signals", "at-exit"],
+    ids=[
+        "fork",
+        "spawn",
+        "forkserver",
+        "fork-data",
+        "preload",
+        "fork-beside",
+        "loky",
+        "threads",
+        "loop",
+        "signals",
+        "at-exit",
+    ],
 )
 def test_a_host_program(finished_run, planted, tmp_path, script):
     assert play(tmp_path, script, finished_run, planted) in ("", "same\n")
