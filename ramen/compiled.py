@@ -41,7 +41,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return partial(kernel, **options)
     compiled = partial(numba.njit, nogil=True, **options)
     try:
-        return compiled(cache=True)(function)
+        return _forgiving(compiled(cache=True)(function))
     except RuntimeError:  # numba found no folder
         has_file = os.path.exists(function.__code__.co_filename)
         folder = _other_folder() if has_file else None  # what is typed in has no file, and is compiled anew
@@ -51,9 +51,28 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)  # read while the function is wrapped, and not again
     try:
-        return compiled(cache=True)(function)
+        return _forgiving(compiled(cache=True)(function))
     finally:
         config.CACHE_DIR = before
+
+
+def _forgiving(dispatcher: Any) -> Any:
+    """Let a full disk cost the next process a compilation, and not this one its answer."""
+    save = dispatcher._cache.save_overload
+
+    def try_to_save(*asked: Any) -> None:
+        try:
+            save(*asked)
+        except OSError as error:
+            _say_once(f"compiled kernels are not kept: {error}; set RAMEN_CACHE to another folder")
+
+    dispatcher._cache.save_overload = try_to_save
+    return dispatcher
+
+
+@cache
+def _say_once(line: str) -> None:
+    logger.warning(line)
 
 
 @cache

@@ -199,6 +199,14 @@ def one_blas_thread() -> Iterator[None]:
                 _set_blas(_pool.blas_before)
 
 
+@cache
+def one_torch_thread_in_children() -> None:
+    """Call where torch is about to be used: a forked child lacks OpenMP's threads, and would wait for them for ever."""
+    import torch
+
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 def _set_blas(counts: list[tuple[Any, int]]) -> None:
     for library, count in counts:
         # The first thread that asks is the only one that is heard, for ever, unless it is let go. Our lock has us take

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from numba.core import caching
+
+from ramen.compiled import kernel
 
 # Nothing but what is named in ALLOWED can be written: as for a container's user without a home.
 CLOSED = """
@@ -26,6 +29,22 @@ def run(monkeypatch, **environment):
     done = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout == "[0, 1]\n", done.stderr
     return done.stderr.splitlines()
+
+
+def test_a_full_disk_costs_no_answer(monkeypatch, caplog):
+    def full(*asked):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    for value in (3, 3.0):
+
+        @kernel
+        def twice(x):
+            return 2 * x
+
+        assert twice(value) == 6
+    (said,) = [record.message for record in caplog.records]
+    assert "not kept" in said and "No space left" in said
 
 
 @pytest.mark.slow

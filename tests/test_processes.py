@@ -161,6 +161,24 @@ def play(folder, script, *arguments):
     return done.stdout
 
 
+TRAIN = """
+import multiprocessing
+import ramen
+def train(number):
+    settings = SETTINGS
+    return str(ramen.train(data, out=run + str(number), graphs="none", overrides=settings))
+if __name__ == "__main__":
+    train(0)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.map_async(train, [1]).get(100)
+"""
+
+
+def test_a_forked_child_trains(planted, quick, tmp_path):
+    settings = [*quick, "sparse.passes=0", "head.epochs=0"]
+    play(tmp_path, TRAIN.replace("SETTINGS", repr(settings)), tmp_path / "run", planted)
+
+
 def test_a_forked_child_encodes_with_a_transformer(planted, searching, tmp_path):
     settings = [*searching, "stage1.max_steps=2", "sparse.passes=0", "head.epochs=0", "graph.lambda=fixed"]
     run = ramen.train(planted, preset="transformer", out=tmp_path / "run", overrides=settings)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.scorers.base import Queries, Scorer
-from ramen.threads import one_blas_thread
+from ramen.threads import one_blas_thread, one_torch_thread_in_children
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,16 +41,8 @@ def _sentence_transformer(run: Path) -> SentenceTransformer:
         import torch
         from sentence_transformers import SentenceTransformer
 
-    _one_torch_thread_in_children()
+    one_torch_thread_in_children()
     return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
-
-
-@cache
-def _one_torch_thread_in_children() -> None:
-    """A forked child lacks the threads of OpenMP, and would wait for them for ever."""
-    import torch
-
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:

@@ -29,7 +29,7 @@ from ramen.heads.build import check_head
 from ramen.heads.start import read_held_out
 from ramen.inference.artefact import save_run
 from ramen.inference.evaluation import evaluate
-from ramen.threads import one_blas_thread, thread_count
+from ramen.threads import one_blas_thread, one_torch_thread_in_children, thread_count
 from ramen.training.auto import choose_graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
@@ -98,6 +98,7 @@ def train(
 @contextmanager
 def _torch_threads() -> Iterator[None]:
     """Let torch use no more threads than kernels do: it knows nothing of a quota, and more than that stand in line."""
+    one_torch_thread_in_children()
     before = torch.get_num_threads()
     torch.set_num_threads(min(before, thread_count()))
     try:
