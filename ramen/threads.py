@@ -6,7 +6,6 @@ caller aborts the process, and threads that wait actively slow down whatever els
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import sys
@@ -21,8 +20,6 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from ramen.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 _LEAST = 100_000  # operations of a block, about 0.1 ms: below it a second thread takes longer to wake than to work
 _BLOCKS = 8  # a thread at most: one that other work holds up leaves the rest to the others
@@ -167,7 +164,8 @@ class _Pool:
                 for _ in range(count):
                     self._executor.submit(help)
             except RuntimeError:  # no more threads are to be had, or Python ends: those who came are enough
-                pass
+                self._executor.shutdown(wait=False)  # or what nobody comes for would stay in its queue
+                self._executor, self._size = None, 0
 
     _executor: ThreadPoolExecutor | None
 
