@@ -132,10 +132,18 @@ def insistent_interrupt() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 2.0)
         raise KeyboardInterrupt
 
+    hook = sys.unraisablehook
+
+    def report(lost: sys.UnraisableHookArgs) -> None:
+        if lost.exc_type is not KeyboardInterrupt:  # that one comes again
+            hook(lost)
+
+    sys.unraisablehook = report
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -29,6 +30,26 @@ def test_an_interrupt_that_is_lost_comes_again():
             time.sleep(0.05)
     assert time.monotonic() < begin + 9
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+
+
+def test_an_interrupt_that_is_lost_where_an_object_goes_is_not_shown(capsys):
+    class Going:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            raise self.error
+
+    hook = sys.unraisablehook
+    sys.unraisablehook = sys.__unraisablehook__  # pytest has its own
+    try:
+        with insistent_interrupt():
+            Going(KeyboardInterrupt())
+            Going(ValueError("shown"))
+    finally:
+        sys.unraisablehook = hook
+    said = capsys.readouterr().err
+    assert "ValueError: shown" in said and "KeyboardInterrupt" not in said
 
 
 def test_handlers_are_put_back():
