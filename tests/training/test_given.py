@@ -106,6 +106,7 @@ def test_given_words_of_any_shape_come_back_as_they_were(tmp_path, shape):
         GivenWords.fit(sp.csr_matrix(shape, dtype=np.float32), "words")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "p1", "p5"), [("Bibtex", 64.2, 28.4)])
 def test_a_real_set_is_ahead_of_omikuji(real_data, tmp_path, name, p1, p5):
     """Its better variant, measured on the same split: benchmarks/omikuji_tfidf.py has the peer."""
