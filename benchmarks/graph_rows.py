@@ -22,8 +22,8 @@ from ramen.data import Dataset, Graph
 from ramen.data.options import with_pairs, with_texts, without_label_rows
 from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import fixed_lambdas
+from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.ranker import Ranker
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.auto import choose_graphs
 from ramen.training.material import Material, prepare

@@ -26,8 +26,8 @@ from ramen.config import load_config
 from ramen.heads.build import head_memory
 from ramen.heads.fan_in_rows import pruned
 from ramen.metrics import inverse_propensity, report
+from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.ranker import Ranker
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.material import pair_matrix
 from ramen.training.stage2 import fit_epochs

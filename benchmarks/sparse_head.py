@@ -28,8 +28,8 @@ from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
 from ramen.heads.sparse import SparseHead
 from ramen.metrics import inverse_propensity, report
+from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.ranker import Ranker
 from ramen.scorers.sparse import SparseWords
 from ramen.training.fit import Fitter
 from ramen.training.grid import SparseChoice, search_sparse

@@ -51,7 +51,11 @@ def rows(name: str, dataset: Dataset, share: float) -> None:
     n = len(dataset.train)
     kept = np.sort(np.random.default_rng(0).permutation(n)[: round(share * n)])
     none = np.empty(0, dtype=np.int64)
-    fitter = Fitter(material, Split(kept, none, dataset.train_targets, dataset.train_targets[none]), encoder)
+    fitter = Fitter(
+        material,
+        Split(kept, none, dataset.train_targets, dataset.train_targets[none], dataset.train_targets[none]),
+        encoder,
+    )
     linked = dict.fromkeys(config.graphs, config.sparse.anchors)
     choices = {
         "none": SparseChoice("words", config.sparse.C, 0.0, {}),

@@ -191,9 +191,11 @@ class Chain:
                 )  # fmt: skip
         with np.load(path) as kept:
             shape = self.dataset.train_targets.shape
+            held_out = len(kept["held_out"]), shape[1]
             return Split(
                 kept["rows"], kept["texts"], kept["held_out"],
-                pair_matrix(kept["targets"].T, shape), pair_matrix(kept["truth"].T, (len(kept["held_out"]), shape[1])),
+                pair_matrix(kept["targets"].T, shape), pair_matrix(kept["truth"].T, held_out),
+                sp.csr_matrix(held_out, dtype=np.float32),
             )  # fmt: skip
 
     @cached_property

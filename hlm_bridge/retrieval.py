@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.errors import WorkError
+from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.ranker import Ranker
 from ramen.scorers.vectors import LabelVectors
 
 METRICS = ("P@1", "P@5", "R@10")

@@ -141,7 +141,17 @@ class ValidationConfig:
     share: float = 0.1  # of the training points
     min_points: int = 400  # hold out so many of a small set, but at most a quarter
     max_points: int = 2000
+    unseen: str = (
+        "auto"  # share of the test part's pairs with labels that no training point has; auto: as sizes suggest
+    )
     refit: bool = True  # train anew on every point with what was chosen; false keeps what the rest of the points gave
+
+
+@dataclass
+class RankingConfig:
+    """How the joint ranking joins the scorers."""
+
+    learn: bool = True  # by boosted trees where they rank held-out points better; else by a weighted sum
 
 
 @dataclass
@@ -159,6 +169,7 @@ class Config:
     neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
     sparse: SparseConfig = field(default_factory=SparseConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
 
 
 _CHOICES = {

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ramen.errors import InputError
 
 OF = {
-    "train": {"torch", "transformers", "sentence_transformers", "sklearn"},
+    "train": {"torch", "transformers", "sentence_transformers", "sklearn", "lightgbm"},
     "plot": {"matplotlib", "jinja2"},
     "wnet": {"torch", "monai", "skimage", "sklearn", "PIL"},
     "onnx": {"onnx", "onnxruntime", "onnxscript"},

@@ -20,9 +20,10 @@ from ramen.heads.words import WordFeatures
 from ramen.inference.grow import grown
 from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
+from ramen.ranking.calibration import Calibration
+from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.scorers.base import Scorer, StoredScorer, save_tensors
-from ramen.scorers.calibration import Calibration
-from ramen.scorers.ranker import Ranker, load_kernels
 from ramen.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
@@ -30,10 +31,35 @@ if TYPE_CHECKING:
     from ramen.encoders.base import Encoder
 
 MANIFEST = "manifest.json"
-FORMAT = 2
-_PARTS = ("encoder", "words", "scorers")  # folders whose files the manifest vouches for
+FORMAT = 3
+_PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files the manifest vouches for
 MAPS = "label_maps.safetensors"
-_RANKING, _LABELS = "ranking.json", "labels.jsonl.gz"
+_RANKING, _LABELS = "ranking/ranking.json", "labels.jsonl.gz"
+
+
+@dataclass
+class Ranking:
+    """How a run ranks.
+
+    Attributes:
+        weights: of the scorers in the weighted sum.
+        learned: ranks instead of the sum, or None.
+        calibration: of the joint scores, as :meth:`Calibration.facts` gives it.
+    """
+
+    weights: dict[str, float]
+    learned: LearnedRanking | None = None
+    calibration: dict[str, list[float]] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, which is made."""
+        folder.mkdir()
+        facts = {"weights": self.weights, "calibration": self.calibration}
+        if self.learned is not None:
+            self.learned.save(folder)
+            facts["learned"] = self.learned.facts()
+        with replacing(folder.parent / _RANKING) as part:
+            part.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def save_run(
@@ -41,10 +67,9 @@ def save_run(
     encoder: Encoder | None,
     words: WordFeatures | GivenWords | None,
     scorers: Mapping[str, StoredScorer],
-    weights: dict[str, float],
+    ranking: Ranking,
     labels: Texts,
     metrics: dict[str, Any],
-    calibration: dict[str, list[float]] | None = None,
     maps: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Write a run into its folder; the manifest goes last and makes it a whole run.
@@ -54,10 +79,9 @@ def save_run(
         encoder: exported as a sentence-transformers folder; None for a run over given bags of words.
         words: features that a scorer reads, or None where none does.
         scorers: by the name of their kind.
-        weights: of the scorers in the joint ranking.
+        ranking: of them all together.
         labels: uids and titles.
         metrics: for ``metrics.json``.
-        calibration: of the joint scores, as :meth:`Calibration.facts` gives it.
         maps: from a label's text to its part of every scorer, for labels that are added later; None where none can be.
     """
     for folder in _PARTS:
@@ -71,8 +95,7 @@ def save_run(
     for name, scorer in scorers.items():
         (out / "scorers" / name).mkdir(parents=True)
         scorer.save(out / "scorers" / name)
-    with replacing(out / _RANKING) as part:
-        part.write_text(json.dumps({"weights": weights, "calibration": calibration}, indent=1) + "\n")
+    ranking.save(out / "ranking")
     with (
         replacing(out / _LABELS) as part,
         part.open("wb") as raw,
@@ -84,7 +107,7 @@ def save_run(
     if maps is not None:
         save_tensors(out / MAPS, maps)
     files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
-    others = [out / name for name in (_RANKING, _LABELS, *([MAPS] if maps is not None else []))]
+    others = [out / name for name in (_LABELS, *([MAPS] if maps is not None else []))]
     hashes = {str(path.relative_to(out)): digest(path) for path in [*files, *others]}
     manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
@@ -168,10 +191,18 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
         known.attach(scorers)
     changes = read_changes(path, digest(path / MANIFEST)) if labels else Changes()
     trained: dict[str, Scorer] = dict(scorers)
-    grown_scorers, removed = trained, None
+    grown_scorers, removed, n_trained = trained, None, len(uids)
     if changes:
         grown_scorers, uids, texts, removed = grown(path, trained, uids, texts, changes)
-    return Run(path, words, Ranker(grown_scorers, ranking["weights"]), uids, texts, calibration, removed, trained)
+    learned = None
+    if "learned" in ranking:
+        learned = LearnedRanking.load(path / "ranking", ranking["learned"], trained, ranking["weights"])
+        if len(uids) > n_trained:
+            assert isinstance(words, WordFeatures)
+            added = [label["text"] for line in changes.added for label in line["labels"]]
+            learned = learned.with_more(words.transform(added))
+    ranker = Ranker(grown_scorers, ranking["weights"], learned)
+    return Run(path, words, ranker, uids, texts, calibration, removed, trained)
 
 
 def _read_labels(path: Path) -> tuple[list[str], list[str]]:

@@ -16,8 +16,8 @@ from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
-from ramen.scorers.calibration import Calibration, reliability
-from ramen.scorers.ranker import Ranker
+from ramen.ranking.calibration import Calibration, reliability
+from ramen.ranking.ranker import Ranker
 from ramen.threads import one_blas_thread
 
 CUT_OFFS = (1, 3, 5, 10)

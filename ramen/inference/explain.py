@@ -27,16 +27,15 @@ def explain(tagger: Tagger, text: str, labels: list[int]) -> list[dict[str, Any]
         labels: places in the run's ``uids``.
 
     Returns:
-        For each label ``{"scorers": {name: weight times score}, "words": [{"word", "weight"}], "neighbours": [{"text",
-        "share"}]}``: what sums to the score; words and pairs of words of the text with the largest weights; the nearest
+        For each label ``{"scorers": {name: part}, "words": [{"word", "weight"}], "neighbours": [{"text", "share"}]}``:
+        what sums to the score; words and pairs of words of the text with the largest weights; the nearest
         training points that have the label, and their share of the vote.
     """
     queries, ranker = tagger.queries([text]), tagger.run.ranker
-    asked = np.array([labels], dtype=np.int64)
-    parts = {name: scorer.score(queries, asked)[0] for name, scorer in ranker.scorers.items() if ranker.weights[name]}
+    parts = ranker.parts(queries, np.array(labels, dtype=np.int64)) if labels else {}
     reasons: list[dict[str, Any]] = [
         {
-            "scorers": {name: float(ranker.weights[name] * scores[at]) for name, scores in parts.items()},
+            "scorers": {name: float(part[at]) for name, part in parts.items()},
             "words": [],
             "neighbours": [],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ramen.compiled import kernel
+from ramen.threads import parallel_for
 
 
 def no_rows(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,3 +65,23 @@ def best_first(scores: np.ndarray, rows: np.ndarray, size: int) -> None:
         scores[0], scores[end] = scores[end], scores[0]
         rows[0], rows[end] = rows[end], rows[0]
         _sink(scores, rows, end, 0)
+
+
+def best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k highest of the scores offered in each row; of equal ones the smaller label first."""
+    found, values = no_rows(len(labels), k)
+    parallel_for(len(labels), _best, labels, scores, offered, found, values, work=1.0 + 10 * labels.shape[1])
+    return found, values
+
+
+@kernel
+def _best(
+    first: int, last: int, labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, found: np.ndarray,
+    values: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(first, last):
+        size = np.int64(0)
+        for column in range(labels.shape[1]):
+            if offered[row, column]:
+                size = push(values[row], found[row], size, scores[row, column], labels[row, column])
+        best_first(values[row], found[row], size)

@@ -58,7 +58,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
         kinds = [kind for kind in kinds if kind not in idle]
     if not kinds:
         return off, False
-    card, filtered = material.dataset.card, material.filtered[split.held_out]
+    card, filtered = material.dataset.card, material.filtered[split.held_out] + split.ignored
     propensities = inverse_propensity(split.targets[split.rows], card.A, card.B)
     validation = Validation(split.truth, filtered, propensities)
     points = material.tokens["points"].some(split.held_out)
@@ -71,7 +71,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
         scorers = {"encoder": LabelVectors(trained.encode_labels(material.tokens["labels"]).numpy())}
         gathered = validation.gather(scorers, Queries(trained.encode(points).numpy(), None))
         values = ranks.first_array(lambda: validation.each(gathered, {"encoder": 1.0}))
-        figures = validation.judge(gathered, {"encoder": 1.0})[1]
+        figures = validation.judge_weights(gathered, {"encoder": 1.0})[1]
         facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
         log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, walks=walks, **facts)
         return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.scorers.calibration import Calibration
+from ramen.ranking.calibration import Calibration
 
 _BINS, _RIGHT = 40, 10  # parts with equally many right ones at most, and these in each at least: fewer are chance
 _SLICES = 50  # parts with equally many pairs

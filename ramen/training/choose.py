@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import scipy.sparse as sp
+
 from ramen import ranks
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
+from ramen.ranking.candidates import Gathered
+from ramen.ranking.pair_features import PairFeatures
 from ramen.scorers.base import Queries, Scorer
-from ramen.scorers.ranker import CANDIDATES, Gathered
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.calibrate import calibrate
 from ramen.training.fit import Choice, Fitter
 from ramen.training.grid import SparseChoice, as_set, search_sparse
+from ramen.training.ranking import RankingChoice, choose_ranking
 from ramen.training.validation import GAIN, Validation
 from ramen.training.weights import START, Weighed, weigh
 
@@ -34,8 +37,8 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
         The choice and its figures on the held-out rows (percent).
     """
     split, card = fitter.split, fitter.material.dataset.card
-    held_out = fitter.material.filtered[split.held_out]
-    validation = Validation(split.truth, held_out, inverse_propensity(fitter.targets, card.A, card.B))
+    ignored = sp.csr_matrix(fitter.material.filtered[split.held_out] + split.ignored)
+    validation = Validation(split.truth, ignored, inverse_propensity(fitter.targets, card.A, card.B))
     search = _Search(fitter, validation, log)
     search.temperature()
     if fitter.config.sparse.passes:
@@ -53,9 +56,10 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
         search.voters.temperature,
         search.sparse_choice,
         labels=search.labels,
-        calibration=search.calibration(weights),
+        ranking=search.ranking(weights),
     )
-    return choice, search.best.figures
+    assert choice.ranking is not None
+    return choice, choice.ranking.figures
 
 
 def without_validation(config: Config, log: Log, first: str = "encoder") -> tuple[Choice, dict[str, float]]:
@@ -68,12 +72,16 @@ def without_validation(config: Config, log: Log, first: str = "encoder") -> tupl
 
 
 class _Search:
-    """The state of a choice: the scorers so far, and the best weights with them."""
+    """The state of a choice: the scorers so far, and the best weights with them.
+
+    Trees may make use of a scorer that the weighted sum is better without, so ``beside`` keeps it.
+    """
 
     def __init__(self, fitter: Fitter, validation: Validation, log: Log) -> None:
         self.fitter, self.validation, self.log = fitter, validation, log
         self.voters = fitter.neighbours(fitter.config.neighbours.temperature)
         self.scorers: dict[str, Scorer] = {fitter.first: fitter.encoder(), "neighbours": self.voters}
+        self.beside: dict[str, Scorer] = {}
         self.features: str | None = None
         self.sparse_choice: SparseChoice | None = None
         self.epochs = 0
@@ -90,7 +98,7 @@ class _Search:
 
     def _judge(self, gathered: Gathered, weights: dict[str, float]) -> tuple[float, dict[str, float]]:
         """What rank 0 finds: ranks that decided for themselves might part."""
-        value, figures = ranks.first_value(lambda: self.validation.judge(gathered, weights))
+        value, figures = ranks.first_value(lambda: self.validation.judge_weights(gathered, weights))
         return value, figures
 
     def _asked(self, features: str | None) -> Queries:
@@ -135,25 +143,29 @@ class _Search:
         self.log(stage="mine", negatives=mined, seconds=time.perf_counter() - start)
         choice, scorer = search_sparse(self.fitter.config, self.fitter.sparse, judge, self.log, self.fitter.sets)
         self._clock = time.perf_counter()
-        self.features = choice.features
+        self.features, self.sparse_choice = choice.features, choice
         joined = self.try_out(sparse=scorer)
         self.report(joined, **choice.facts())
         if joined.value > self.best.value * GAIN:
-            self.best, self.sparse_choice = joined, choice
+            self.best = joined
             self.scorers["sparse"] = scorer
         else:
-            self.features = None
+            self.beside["sparse"] = scorer
 
-    def calibration(self, weights: dict[str, float]) -> dict[str, Any] | None:
-        """Probabilities of the scores that these weights give."""
-        gathered = self.validation.gather(self.scorers, self._asked(self.features))
+    def ranking(self, weights: dict[str, float]) -> RankingChoice:
+        """How all of them are ranked together."""
+        fitter, scorers = self.fitter, {**self.scorers, **self.beside}
+        kind = self.features or fitter.sets[0]
+        queries = self._asked(kind)
 
-        def counted() -> dict[str, Any] | None:
-            found = calibrate(*gathered.joined(weights, CANDIDATES), self.validation.truth)
-            return None if found is None else found.facts()
+        def found() -> dict[str, Any]:
+            gathered = self.validation.gather(scorers, queries)
+            features = PairFeatures.of(scorers, weights, fitter.targets.getnnz(0), fitter.label_words(kind))
+            learn, seed = fitter.config.ranking.learn, fitter.config.seed
+            everything = (self.validation, gathered, queries, scorers, weights, features, learn, seed, self.log)
+            return asdict(choose_ranking(*everything))
 
-        facts: dict[str, Any] | None = ranks.first_value(counted)
-        return facts
+        return RankingChoice(**ranks.first_value(found))
 
     def start(self) -> None:
         """The label vectors from which the dense head starts: those that rank best by themselves, or the first."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,12 +25,17 @@ from ramen.mining.approximate import nearest_of_each
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
+from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.overlap import LabelWords, word_columns
+from ramen.ranking.pair_features import PairFeatures
+from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, StoredScorer
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.grid import SparseChoice
 from ramen.training.material import Material
+from ramen.training.ranking import SUM, RankingChoice
 from ramen.training.split import Split
 from ramen.training.stage2 import fit_epochs, fit_head
 
@@ -107,6 +113,11 @@ class Fitter:
             self._words[features] = WordRows(self.material, self.split, features)
         return self._words[features]
 
+    def label_words(self, features: str) -> LabelWords:
+        """Words of every label, as the learned ranking reads them."""
+        words = self.words(features)
+        return LabelWords.of(word_columns(words.features.names), words.labels)
+
     def encoder(self) -> LabelVectors:
         """The labels' own vectors."""
         return LabelVectors(self.labels.numpy())
@@ -175,13 +186,14 @@ class Fitter:
         scorers: dict[str, StoredScorer] = {self.first: self.encoder()}
         if choice.labels:
             self.start_from(choice.labels)
-        if choice.weights.get("head"):
+        used = choice.scorers
+        if "head" in used:
             scorers["head"] = LabelVectors(fit_head(self.head_epochs(), choice.head_epochs, log).whole())
-        if choice.weights.get("neighbours"):
+        if "neighbours" in used:
             voters = self.neighbours(choice.temperature)
             voters.names = self._names()
             scorers["neighbours"] = voters
-        if choice.weights.get("sparse") and choice.sparse:
+        if "sparse" in used and choice.sparse:
             scorers["sparse"] = self.sparse(choice.sparse)
         return scorers
 
@@ -198,7 +210,7 @@ class Choice:
         lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
         walks: whether the graphs are densified.
         labels: vectors from which the dense head starts, where there is a choice.
-        calibration: probabilities of the joint scores (:meth:`Calibration.facts`); None for too few points.
+        ranking: how the scorers are ranked together; None without validation.
     """
 
     weights: dict[str, float]
@@ -208,4 +220,42 @@ class Choice:
     lambdas: Lambdas = field(default_factory=dict)
     walks: bool = False
     labels: str = ""
-    calibration: dict[str, list[float]] | None = None
+    ranking: RankingChoice | None = None
+
+    @property
+    def scorers(self) -> set[str]:
+        """Names of those that have a say; in the weighted sum not those of weight 0."""
+        if self.ranking is not None and self.ranking.trees is not None:
+            return set(self.ranking.scorers)
+        return {name for name, weight in self.weights.items() if weight}
+
+    @property
+    def calibration(self) -> dict[str, list[float]] | None:
+        """Probabilities of the joint scores, :meth:`Calibration.facts`."""
+        return self.ranking.calibration if self.ranking else None
+
+    def features(self, otherwise: str) -> str:
+        """The set of features of exact words."""
+        return self.sparse.features if self.sparse else otherwise
+
+    def metrics(self, figures: dict[str, float]) -> dict[str, Any]:
+        """What ``metrics.json`` tells of it."""
+        chosen = asdict(self)
+        ranking = chosen.pop("ranking") or {}
+        told = {"ranking": ranking.get("model", SUM), "scorers_alone": ranking.get("scorers", {})}
+        return {
+            "chosen": {**chosen, "ranking": told["ranking"]},
+            "validation": figures,
+            "validation_of_scorers": told["scorers_alone"],
+        }
+
+
+def learned_ranking(fitter: Fitter, scorers: Mapping[str, StoredScorer], choice: Choice) -> LearnedRanking | None:
+    """The trees that were chosen, over the scorers that a run keeps; None for the weighted sum."""
+    ranking = choice.ranking
+    if ranking is None or ranking.trees is None:
+        return None
+    words = fitter.label_words(choice.features(fitter.sets[0]))
+    features = PairFeatures.of(scorers, choice.weights, fitter.targets.getnnz(0), words)
+    assert [list(name) for name in features.names] == ranking.features
+    return LearnedRanking(Trees.read(ranking.trees), features, np.array(ranking.by_sum), len(features.counts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,19 @@ from ramen.config import Config
 from ramen.data import Dataset, given_features
 from ramen.data.dataset import Features
 from ramen.heads.given import SETS, GivenWords
-from ramen.inference.artefact import save_run
+from ramen.inference.artefact import Ranking, save_run
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
+from ramen.ranking.overlap import LabelWords
 from ramen.training.choose import choose, without_validation
-from ramen.training.fit import Fitter
+from ramen.training.fit import Fitter, learned_ranking
 from ramen.training.folder import CHECKPOINTS
 from ramen.training.log import Log
 from ramen.training.material import Material, pair_matrix
-from ramen.training.split import Split, cut, whole
+from ramen.training.split import Split, cut, unseen_share, whole
 
+_HEAVIEST = 50  # words of a label
 _UNIFORM = 5_000_000  # negatives of all labels together, where sparse.uniform makes fewer
 
 
@@ -73,12 +74,33 @@ class GivenFitter(Fitter):
             self._given[features] = GivenRows(self.given.with_kind(features), self.bags, n_labels)
         return self._given[features]
 
+    def label_words(self, features: str) -> LabelWords:
+        """Words of every label, by its own bag or, where the set has none, by the heaviest words of its points."""
+        words = self.words(features)
+        columns = np.arange(words.points.shape[1], dtype=np.int32)
+        rows = words.labels
+        if not rows.nnz:
+            sums = sp.csr_matrix((self.targets > 0).astype(np.float32).T @ words.points[self.split.rows])
+            rows = heaviest(sums, _HEAVIEST)
+        return LabelWords.of(columns, rows)
+
     def _mined(self) -> sp.csr_matrix:
         rows, own = self.words(SETS[1]).points[self.split.rows], np.arange(len(self.split.rows))
         k = min(self.config.sparse.near, max(1, len(own) - 1))
         by_words = InvertedIndex(rows).top(rows, k, own)[0]
         by_vectors = nearest(self._fitted.numpy(), self._fitted.numpy(), k, own)[0]
         return mined_negatives([by_words, by_vectors], self.targets)
+
+
+def heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """The largest weights of each row, of equal ones those of smaller columns."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    order = np.lexsort((rows.indices, -rows.data, row))
+    kept = np.sort(order[np.arange(len(order)) - rows.indptr[row[order]] < count])
+    counts = np.bincount(row[kept], minlength=rows.shape[0])
+    found = sp.csr_matrix((rows.data[kept], rows.indices[kept], np.append(0, np.cumsum(counts))), shape=rows.shape)
+    found.sort_indices()
+    return found
 
 
 def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
@@ -89,19 +111,26 @@ def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     material = Material(dataset, config, {}, {}, filtered, {}, None)
     hold = config.validation
     vectors = given.vectors(features.train)
-    split = cut(dataset, vectors, hold.share, hold.max_points, config.seed, hold.min_points)
+    unseen = unseen_share(dataset, hold.unseen)
+    split = cut(dataset, vectors, hold.share, hold.max_points, config.seed, hold.min_points, unseen)
     if len(split.held_out):
         choice, figures = choose(GivenFitter(material, split, given), log)
     else:
         choice, figures = without_validation(config, log, GivenFitter.first)
     fitter = GivenFitter(material, whole(dataset), given)
     scorers = fitter.scorers(choice, log)
-    kind = choice.sparse.features if "sparse" in scorers and choice.sparse else SETS[0]
-    weights = {name: choice.weights[name] for name in scorers}
+    learned = learned_ranking(fitter, scorers, choice)
+    words = given.with_kind(choice.features(SETS[0]))
+    weights = {name: choice.weights.get(name, 0.0) for name in scorers}
     if not ranks.is_first():
         return
-    chosen = asdict(choice)
-    calibration = chosen.pop("calibration")
-    metrics = {"chosen": chosen, "validation": figures}
-    save_run(out, None, given.with_kind(kind), scorers, weights, dataset.labels, metrics, calibration)
+    save_run(
+        out,
+        None,
+        words,
+        scorers,
+        Ranking(weights, learned, choice.calibration),
+        dataset.labels,
+        choice.metrics(figures),
+    )
     shutil.rmtree(out / CHECKPOINTS)

@@ -27,13 +27,14 @@ from ramen.files import clear_errors, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.heads.build import check_head
 from ramen.heads.start import read_held_out
-from ramen.inference.artefact import save_run
+from ramen.inference.artefact import Ranking, save_run
 from ramen.inference.evaluation import evaluate
 from ramen.threads import one_blas_thread, one_torch_thread_in_children, thread_count
+from ramen.training import boosting
 from ramen.training.auto import choose_graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.choose import choose, without_validation
-from ramen.training.fit import Choice, Fitter
+from ramen.training.fit import Choice, Fitter, learned_ranking
 from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, dataset_digest, open_run
 from ramen.training.given import train_given
 from ramen.training.grid import SparseChoice
@@ -41,7 +42,8 @@ from ramen.training.log import Log
 from ramen.training.material import Material, prepare
 from ramen.training.new_labels import label_maps
 from ramen.training.plan import refuse_too_large
-from ramen.training.split import Split, held_out_rows, split_off, whole
+from ramen.training.ranking import RankingChoice
+from ramen.training.split import Split, held_out_rows, split_off, unseen_share, whole
 from ramen.training.stage1 import train_encoder
 
 
@@ -117,6 +119,9 @@ def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
     check_head(config.head)
+    unseen_share(dataset, config.validation.unseen)
+    if config.ranking.learn:
+        boosting.load()  # before hours of training
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     refuse_too_large(dataset, config)
     if ranks.count() > 1:
@@ -195,25 +200,28 @@ def _read_choice(kept: dict[str, Any] | None) -> tuple[Choice, dict[str, float]]
         return None
     sparse = kept["choice"].pop("sparse")
     lambdas = _as_lambdas(kept["choice"].pop("lambdas"))
-    return Choice(**kept["choice"], sparse=sparse and SparseChoice(**sparse), lambdas=lambdas), kept["figures"]
+    ranking = kept["choice"].pop("ranking")
+    sparse, ranking = sparse and SparseChoice(**sparse), ranking and RankingChoice(**ranking)
+    return Choice(**kept["choice"], sparse=sparse, lambdas=lambdas, ranking=ranking), kept["figures"]
 
 
 def _split(material: Material, encoder: Encoder, log: Log) -> Split:
     """What the choice trains on and what it is made by."""
     settings, seed = material.config.validation, material.config.seed
+    unseen = unseen_share(material.dataset, settings.unseen)
     held_out = _unseen(material, log) if settings.share else None
     if held_out is not None:
         log(stage="choose", note=f"validation: the {len(held_out)} points that the distillation held out")
-        return split_off(material.dataset, held_out)
+        return split_off(material.dataset, held_out, unseen)
     if not settings.share:
         return split_off(material.dataset, np.empty(0, dtype=np.int64))
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
     held_out = ranks.first_array(
         lambda: held_out_rows(
-            material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points
+            material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points, unseen
         )
     )
-    return split_off(material.dataset, held_out)
+    return split_off(material.dataset, held_out, unseen)
 
 
 def _unseen(material: Material, log: Log) -> np.ndarray | None:
@@ -262,13 +270,13 @@ def _fit(material: Material, split: Split, lambdas: Lambdas, encoder: Encoder, p
 
 def _save(fitter: Fitter, encoder: Encoder, choice: Choice, figures: dict[str, float], out: Path, log: Log) -> None:
     scorers = fitter.scorers(choice, log)
-    words = fitter.words(choice.sparse.features).features if "sparse" in scorers and choice.sparse else None
-    weights = {name: choice.weights[name] for name in scorers}
+    learned = learned_ranking(fitter, scorers, choice)
+    kind = choice.features(fitter.sets[0])
+    words = fitter.words(kind).features if learned or "sparse" in scorers else None
+    weights = {name: choice.weights.get(name, 0.0) for name in scorers}
     maps = label_maps(fitter, encoder, scorers, choice)
     if not ranks.is_first():
         return
-    chosen = asdict(choice)
-    calibration = chosen.pop("calibration")
-    metrics = {"chosen": chosen, "validation": figures}
-    save_run(out, encoder, words, scorers, weights, fitter.material.dataset.labels, metrics, calibration, maps)
+    ranking = Ranking(weights, learned, choice.calibration)
+    save_run(out, encoder, words, scorers, ranking, fitter.material.dataset.labels, choice.metrics(figures), maps)
     shutil.rmtree(out / CHECKPOINTS)

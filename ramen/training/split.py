@@ -9,13 +9,15 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from ramen.data import Dataset
+from ramen.errors import InputError
 from ramen.graph.prepare import Links
 from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two training points count as near duplicates
 _BUCKET = 64  # points among which near duplicates are sought
 _MOST = 0.25  # of a small set
-_UNSEEN = 0.1  # share of labels without a training point above which such are expected at test, too
+_MOST_UNSEEN = 0.5  # of the test part's pairs
+_HEAVIEST = 10.0  # of a held-out pair: few must not decide everything
 _CLUSTERINGS = 3  # each finds some nine tenths of the pairs
 
 
@@ -28,7 +30,8 @@ class Split:
         texts: int64, training rows that may be seen without their labels, as text and graph: all but the held-out.
         held_out: int64, validation rows.
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
-        truth: float32 CSR (V, L), what the held-out rows are measured by.
+        truth: float32 CSR (V, L), what the held-out rows are measured by; values weigh the pairs, 1 on average.
+        ignored: float32 CSR (V, L), pairs of held-out rows that are neither right nor wrong.
         links: graphs that training sees; held-out rows are never drawn.
         walked: whether walks densified them.
     """
@@ -38,6 +41,7 @@ class Split:
     held_out: np.ndarray
     targets: sp.csr_matrix
     truth: sp.csr_matrix
+    ignored: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     walked: bool = False
 
@@ -45,25 +49,58 @@ class Split:
 def whole(dataset: Dataset) -> Split:
     """Everything to train on, nothing held out."""
     every, none = np.arange(len(dataset.train), dtype=np.int64), np.empty(0, dtype=np.int64)
-    return Split(_labelled(dataset.train_targets), every, none, dataset.train_targets, dataset.train_targets[none])
+    targets = dataset.train_targets
+    return Split(_labelled(targets), every, none, targets, targets[none], targets[none])
 
 
-def cut(dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0) -> Split:
+def cut(
+    dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
+    unseen: float | None = None,
+) -> Split:  # fmt: skip
     """The split that holds out :func:`held_out_rows`."""
-    return split_off(dataset, held_out_rows(dataset, vectors, share, max_points, seed, min_points))
+    return split_off(dataset, held_out_rows(dataset, vectors, share, max_points, seed, min_points, unseen), unseen)
+
+
+def unseen_share(dataset: Dataset, setting: str = "auto") -> float:
+    """Share of the test part's pairs whose label has no training point: as set, or as sizes alone suggest.
+
+    By sizes it is at most a half.
+    Every label without a training point is asked for once, of as many pairs as the test points have when they have as
+    many labels as training points; without a test part, of as many as there are labels and training pairs.
+
+    Args:
+        dataset: labels of its test part are not looked at.
+        setting: ``auto`` or a share.
+
+    Raises:
+        InputError: the setting is neither.
+
+    Example:
+        ``unseen_share(ramen.load_dataset("data/planted"))``
+    """
+    if setting != "auto":
+        try:
+            share = float(setting)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 1:
+            raise InputError(f"validation.unseen={setting!r}: expected auto or a share of at least 0, below 1")
+        return share
+    targets = dataset.train_targets
+    unseen = int((targets.getnnz(0) == 0).sum())
+    pairs = len(dataset.test) * targets.nnz / max(1, len(_labelled(targets))) or unseen + targets.nnz
+    return min(_MOST_UNSEEN, unseen / max(pairs, 1.0))
 
 
 def held_out_rows(
-    dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0
-) -> np.ndarray:
+    dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
+    unseen: float | None = None,
+) -> np.ndarray:  # fmt: skip
     """Rows to hold out, int64: a share of the training points, near duplicates together.
 
     Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
-    training and so overrate memory (neighbours, many epochs of the head). For a held-out pair (point, label) whose
-    mirror (the label as a training point, with the point as its label) is in training, the mirror is dropped. As every
-    label of a test split has a training point, so has every label of the truth; points left without any are not used.
-    Where more than a tenth of the labels has no training point to begin with, the test split will ask for such, too,
-    and the truth keeps them.
+    training and so overrate memory (neighbours, many epochs of the head). A point whose labels have no other point
+    tells nothing of labels that have some, so it is held out only as far as the test part asks for labels without any.
 
     Args:
         dataset: its training part is cut.
@@ -72,6 +109,7 @@ def held_out_rows(
         max_points: hold out at most so many.
         seed: of the draw.
         min_points: hold out so many where ``share`` is fewer, but at most a quarter.
+        unseen: share of the test part's pairs whose label has no training point; None for :func:`unseen_share`.
     """
     labelled = _labelled(dataset.train_targets)
     n = len(labelled)
@@ -81,28 +119,73 @@ def held_out_rows(
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
+    useful = np.zeros(len(sizes))
+    np.maximum.at(useful, groups, _useful(dataset, unseen_share(dataset) if unseen is None else unseen)[labelled])
+    is_drawn = rng.random(len(sizes)) < useful[order]
+    order = np.concatenate([order[is_drawn], order[~is_drawn & (useful[order] > 0)]])
     order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
     return labelled[np.isin(groups, chosen)]
 
 
-def split_off(dataset: Dataset, held_out: np.ndarray) -> Split:
-    """The split that holds out these rows of the training part, with the rules of :func:`cut` for pairs and labels.
+def _useful(dataset: Dataset, unseen: float) -> np.ndarray:
+    """How likely each training point's most frequent label is asked for once the point is held out, float64 (N,)."""
+    targets = dataset.train_targets
+    counts = targets.getnnz(0)
+    alone = (counts == 1).sum()
+    of_alone = min(1.0, unseen * targets.nnz / alone) if alone else 0.0
+    has_others = np.asarray((targets @ sp.diags((counts > 1).astype(np.float32))).max(axis=1).toarray()).ravel() > 0
+    return np.where(has_others, 1.0, of_alone)
+
+
+def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = None) -> Split:
+    """The split that holds out these rows of the training part.
+
+    For a held-out pair (point, label) whose mirror (the label as a training point, with the point as its label) is in
+    training, the mirror is dropped. Pairs are weighed by :func:`pair_weights`; those that weigh nothing are neither
+    right nor wrong, and points without any other are not used.
 
     Args:
         dataset: its training part is cut.
         held_out: int64, ascending; rows with a label.
+        unseen: share of the test part's pairs whose label has no training point; None for :func:`unseen_share`.
     """
     rows = np.setdiff1d(_labelled(dataset.train_targets), held_out)
     texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
     targets = _without_mirrors(dataset, held_out)
-    truth = dataset.train_targets[held_out]
-    if (dataset.train_targets.getnnz(0) == 0).mean() <= _UNSEEN:
-        is_trained = (targets[rows].getnnz(0) > 0).astype(np.float32)
-        truth = sp.csr_matrix(truth @ sp.diags(is_trained), dtype=np.float32)
-        truth.eliminate_zeros()
+    truth = sp.csr_matrix(dataset.train_targets[held_out], dtype=np.float32, copy=True)
+    left = targets[rows].getnnz(0)[truth.indices]
+    truth.data = pair_weights(left, unseen_share(dataset) if unseen is None else unseen)
+    ignored = truth.copy()
+    ignored.data = (truth.data == 0).astype(np.float32)
+    ignored.eliminate_zeros()
+    truth.eliminate_zeros()
     usable = np.diff(truth.indptr) > 0
-    return Split(rows, texts, held_out[usable], targets, truth[usable])
+    return Split(rows, texts, held_out[usable], targets, truth[usable], ignored[usable])
+
+
+def pair_weights(left: np.ndarray, unseen: float) -> np.ndarray:
+    """What held-out pairs weigh, float32 (pairs,), 1 on average over those that weigh anything.
+
+    A held-out point takes a point from each of its labels. Among labels with some left that is as it should be: a label
+    that has n training points is asked for at test as often as one of n + 1 is when one is held out. Source: Good, "The
+    population frequencies of species", Biometrika 1953. But a test part leaves most labels without a training point out
+    of its truth, or has as many as it was made with, so these weigh what they are said to.
+
+    Args:
+        left: int (pairs,), training points that the label of each has left.
+        unseen: share of the weight of all pairs that those without any left get.
+
+    Example:
+        >>> pair_weights(np.array([0, 1, 2, 9]), 0.0).tolist(), pair_weights(np.array([0, 1, 2, 9]), 0.25).tolist()
+        ([0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0])
+    """
+    is_unseen = left == 0
+    share = is_unseen.mean() if len(left) else 0.0
+    weights = np.ones(len(left), dtype=np.float32)
+    if share:
+        weights[is_unseen] = min(unseen * (1.0 - share) / (share * (1.0 - unseen)), _HEAVIEST) if share < 1 else unseen
+    return weights / (weights[weights > 0].mean() if weights.any() else np.float32(1.0))
 
 
 def _labelled(targets: sp.csr_matrix) -> np.ndarray:

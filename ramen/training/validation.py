@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.metrics import report
+from ramen.mining.heaps import best
+from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.scorers.base import Queries, Scorer
-from ramen.scorers.ranker import CANDIDATES, Gathered, gather
 
 GAIN = 1.005  # a change must improve the value by so much: less is chance with a thousand points
 _DEEP = 100
@@ -22,7 +23,7 @@ class Validation:
     """Validation points and their truth.
 
     Attributes:
-        truth: CSR (V, L).
+        truth: CSR (V, L); values weigh the pairs, see :func:`ramen.training.split.split_off`.
         filtered: CSR (V, L), pairs that are neither right nor wrong.
         inverse_propensity: float64 (L,), of the rows trained on.
     """
@@ -35,17 +36,72 @@ class Validation:
         """Candidates and scores of the validation points, filtered labels left out."""
         return gather(scorers, queries, CANDIDATES, self.filtered)
 
-    def judge(self, gathered: Gathered, weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
-        """The geometric mean of P@1, P@5, PSP@5 and R@10 (percent), which no metric's scale decides, and the four."""
-        figures = report(gathered.joined(weights, 10)[0], self.truth, self.inverse_propensity, ks=(1, 5, 10))
-        watched = {name: figures[name] for name in WATCHED}
-        return float(np.exp(np.mean([np.log(max(value, 1e-6)) for value in watched.values()]))), watched
+    def judge(self, labels: np.ndarray) -> tuple[float, dict[str, float]]:
+        """The geometric mean of P@1, P@5, PSP@5 and R@10 (percent), which no metric's scale decides, and the four.
+
+        A right pair counts as much as it weighs; with weights of 1 these are the metrics of :mod:`ramen.metrics`.
+
+        Args:
+            labels: int64 (V, 10 or more), ranked, -1 for none.
+        """
+        figures = {name: 100.0 * float(values.mean()) for name, values in self.of_points(labels).items()}
+        return float(np.exp(np.mean([np.log(max(value, 1e-6)) for value in figures.values()]))), figures
+
+    def judge_weights(self, gathered: Gathered, weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+        """:meth:`judge` of a weighted sum."""
+        return self.judge(gathered.joined(weights, 10)[0])
+
+    def judge_scores(self, labels: np.ndarray, scores: np.ndarray) -> tuple[float, dict[str, float]]:
+        """:meth:`judge` of candidates (V, C) by their scores, -inf for what is not offered."""
+        return self.judge(best(labels, scores.astype(np.float32), np.isfinite(scores), 10)[0])
+
+    def of_points(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """By metric what each point adds, float64 (V,), so that the mean over the points is the metric.
+
+        Args:
+            labels: int64 (V, 10 or more), ranked, -1 for none.
+        """
+        hits = self.weights_of(labels[:, :10])
+        inverse = np.where(labels[:, :5] >= 0, self.inverse_propensity[np.maximum(labels[:, :5], 0)], 0.0)
+        mass = np.asarray(self.truth.sum(1)).ravel()
+        weight = mass / np.maximum(np.diff(self.truth.indptr), 1)  # of a point: that of its pairs
+        recall = hits.sum(1) / np.maximum(mass, 1e-12) * weight / max(weight.mean(), 1e-12)
+        return dict(
+            zip(
+                WATCHED,
+                (hits[:, 0], hits[:, :5].mean(1), (hits[:, :5] * inverse).sum(1) / self._ideal, recall),
+                strict=True,
+            )
+        )
+
+    def ahead(self, labels: np.ndarray, others: np.ndarray) -> dict[str, float]:
+        """By metric how many standard errors of the paired difference a ranking is ahead of another."""
+        own, theirs = self.of_points(labels), self.of_points(others)
+        found = {}
+        for name in WATCHED:
+            differences = own[name] - theirs[name]
+            spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
+            found[name] = float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else 0.0
+        return found
 
     def each(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
         """nDCG@100 of every validation point, float64 (V,): fine enough to compare paired runs by."""
-        labels = gathered.joined(weights, _DEEP)[0]
-        rows = np.arange(len(labels))[:, None]
-        hits = np.where(labels >= 0, self.truth[rows, np.maximum(labels, 0)].toarray(), 0) > 0
+        hits = self.weights_of(gathered.joined(weights, _DEEP)[0])
         discount = 1 / np.log2(np.arange(2, _DEEP + 2))
-        best = np.cumsum(discount)[np.clip(np.diff(self.truth.indptr), 1, _DEEP) - 1]
-        return hits @ discount / best
+        ideal = np.cumsum(discount)[np.clip(np.diff(self.truth.indptr), 1, _DEEP) - 1]
+        return hits @ discount / ideal
+
+    def weights_of(self, labels: np.ndarray) -> np.ndarray:
+        """Of each label what its pair weighs, 0 for a wrong one, float64 (V, K)."""
+        rows = np.repeat(np.arange(len(labels)), labels.shape[1])
+        found = np.asarray(self.truth[rows, np.maximum(labels, 0).ravel()], dtype=np.float64).reshape(labels.shape)
+        return np.where(labels >= 0, found, 0.0)
+
+    @cached_property
+    def _ideal(self) -> float:
+        """Mean over the points of the best sum of weight / propensity that five labels can have."""
+        worth = self.truth.multiply(self.inverse_propensity[None, :]).tocsr()
+        rows = np.repeat(np.arange(worth.shape[0]), np.diff(worth.indptr))
+        order = np.lexsort((-worth.data, rows))
+        place = np.arange(len(order)) - worth.indptr[rows[order]]
+        return max(float(worth.data[order][place < 5].sum()) / max(1, worth.shape[0]), 1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ramen.scorers.ranker import Gathered
+from ramen.ranking.candidates import Gathered
 from ramen.training.validation import GAIN, Validation
 
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # tried on each weight in turn
@@ -46,7 +46,7 @@ def weigh(validation: Validation, gathered: Gathered) -> Weighed:
         gathered: its candidates and scores.
     """
     weights = _scaled({name: START.get(name, 1.0) for name in gathered.scores})
-    value, figures = validation.judge(gathered, weights)
+    value, figures = validation.judge_weights(gathered, weights)
     improved = True
     while improved:
         improved = False
@@ -58,7 +58,7 @@ def weigh(validation: Validation, gathered: Gathered) -> Weighed:
                 if not any(trial.values()):
                     continue
                 trial = _scaled(trial)
-                found = validation.judge(gathered, trial)
+                found = validation.judge_weights(gathered, trial)
                 if found[0] > value * GAIN and (best is None or found[0] > best[0][0]):
                     best = found, trial
             if best is not None:

@@ -72,12 +72,12 @@ def test_wrong_thresholds(tagger, asked, message):
 
 
 def test_a_run_without_probabilities_says_so(run):
-    ranking = run / "ranking.json"
+    ranking = run / "ranking" / "ranking.json"
     stored = json.loads(ranking.read_text())
     del stored["calibration"]  # as an older version wrote it
     ranking.write_text(json.dumps(stored))
     manifest = json.loads((run / "manifest.json").read_text())
-    manifest["blake2b"]["ranking.json"] = digest(ranking)
+    manifest["blake2b"]["ranking/ranking.json"] = digest(ranking)
     (run / "manifest.json").write_text(json.dumps(manifest))
     tagger = ramen.Tagger.load(run)
     assert set(tagger.tag(["x"])[0][0]) == {"uid", "text", "score"}
@@ -199,26 +199,26 @@ def test_every_missing_or_altered_file_is_named(run, load):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ('{"format": 3, "blake2b": {}}', "run of format 3, this version reads 2: update ramen"),
-        ('{"format": 1, "blake2b": {}}', "reads 2; train it anew: ramen train DATA --out NEW"),
+        ('{"format": 4, "blake2b": {}}', "run of format 4, this version reads 3: update ramen"),
+        ('{"format": 1, "blake2b": {}}', "reads 3; train it anew: ramen train DATA --out NEW"),
         (
-            '{"format": 2, "scorers": ["sparze"], "blake2b": {}}',
+            '{"format": 3, "scorers": ["sparze"], "blake2b": {}}',
             "manifest.json: unknown scorer 'sparze': did you mean 'sparse'?",
         ),
         (
-            '{"format": 2, "scorers": ["sparse"], "blake2b": {"scorers/head/vectors.safetensors": ""}}',
+            '{"format": 3, "scorers": ["sparse"], "blake2b": {"scorers/head/vectors.safetensors": ""}}',
             "lists no file of the scorer 'sparse', expected some in scorers/sparse",
         ),
         (
-            '{"format": 2, "scorers": [], "blake2b": {}}',
+            '{"format": 3, "scorers": [], "blake2b": {}}',
             "lists no scorer, expected one or more of encoder, centroids, head",
         ),
-        ('{"format": 2, "blake2b": {}}', "not a manifest of a run"),
+        ('{"format": 3, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),
         ("[]", "not a manifest of a run"),
         ("{}", "not a manifest of a run"),
-        ('{"format": 2, "scorers": ["head"], "blake2b": [1]}', "not a manifest of a run"),
-        ('{"format": 2, "blake2b": {}', "not a manifest of a run"),
+        ('{"format": 3, "scorers": ["head"], "blake2b": [1]}', "not a manifest of a run"),
+        ('{"format": 3, "blake2b": {}', "not a manifest of a run"),
     ],
 )
 def test_damaged_manifests(run, manifest, message):

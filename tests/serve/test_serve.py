@@ -209,7 +209,7 @@ def test_a_broken_run_is_refused_and_the_old_one_stays(serve_here, run, tmp_path
         status, answer = server.ask("/reload", {})
         assert status == 409 and "kept the run that was loaded before" in answer["error"]
         shutil.copytree(tmp_path / "away", run)
-        (run / "ranking.json").write_text("{")
+        (run / "ranking" / "ranking.json").write_text("{")
         assert server.ask("/reload", {})[0] == 409
         assert server.ask("/tag", {"texts": TEXTS}) == before
         assert server.ask("/reload", {"rum": "x"})[0] == 422

@@ -8,8 +8,8 @@ import pytest
 import ramen
 from ramen.data.prepare import prepare
 from ramen.metrics import recall
+from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.ranker import Ranker
 from ramen.training.fit import Choice
 from ramen.training.grid import SparseChoice
 from ramen.training.split import whole

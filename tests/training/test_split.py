@@ -8,7 +8,8 @@ import scipy.sparse as sp
 
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
-from ramen.training.split import cut, near_duplicates, whole
+from ramen.errors import InputError
+from ramen.training.split import cut, held_out_rows, near_duplicates, unseen_share, whole
 
 
 def texts(uids):
@@ -134,7 +135,8 @@ def test_every_label_of_the_truth_is_trained_and_every_row_has_truth(many):
     trained = np.asarray(split.targets[split.rows].sum(0)).ravel() > 0
     assert trained[split.truth.indices].all()
     full = data.train_targets[split.held_out]
-    assert (full.toarray() * trained == split.truth.toarray()).all()
+    np.testing.assert_array_equal(full.toarray() * trained, split.truth.toarray())
+    np.testing.assert_array_equal(full.toarray() * ~trained, split.ignored.toarray())
 
 
 def test_points_without_labels_are_not_measured_by(many):
@@ -155,13 +157,47 @@ def test_points_without_labels_are_texts_only(many):
     assert len(whole(data).texts) == 400
 
 
-def test_where_many_labels_have_no_point_the_truth_keeps_them(many):
+@pytest.mark.parametrize("unseen", [0.05, 0.09, 0.11, 0.3])
+def test_labels_without_a_point_count_as_much_as_is_said(many, unseen):
     data, _, vectors = many
-    rare = sp.csr_matrix((np.ones(400, np.float32), (range(400), range(400))), shape=(400, 500))  # a hundred have none
+    rare = sp.csr_matrix((np.ones(400, np.float32), (range(400), range(400))), shape=(400, 500))
     data.train_targets = sp.hstack([data.train_targets, rare]).tocsr()
     data.labels = texts([f"l{i}" for i in range(540)])
-    split = cut(data, vectors, 0.2, 2000, 0)
-    assert (data.train_targets[split.held_out] != split.truth).nnz == 0
+    split = cut(data, vectors, 0.2, 2000, 0, unseen=unseen)
+    left = split.targets[split.rows].getnnz(0)[split.truth.indices]
+    assert split.truth.data[left == 0].sum() / split.truth.data.sum() == pytest.approx(unseen, abs=1e-5)
+    assert split.truth.data.mean() == pytest.approx(1.0, abs=1e-5) and split.ignored.nnz == 0
+
+
+def test_the_share_of_labels_without_a_point_follows_from_sizes(many):
+    data, _, _ = many
+    assert unseen_share(data) == 0.0 and unseen_share(data, "0.2") == 0.2
+    data.train_targets = sp.hstack([data.train_targets, sp.csr_matrix((400, 50))]).tocsr()  # fifty labels have no point
+    assert unseen_share(data) == pytest.approx(50 / 450)
+    data.test = texts([f"q{i}" for i in range(200)])
+    assert unseen_share(data) == pytest.approx(50 / 200)
+    data.test = texts(["q"])
+    assert unseen_share(data) == 0.5
+    for wrong in ("1", "-0.1", "some", "nan"):
+        with pytest.raises(InputError, match="validation.unseen"):
+            unseen_share(data, wrong)
+
+
+def test_points_that_tell_nothing_are_not_held_out(many):
+    data, _, vectors = many
+    own = np.arange(400) < 300  # most points have a label of their own and no other
+    only = sp.csr_matrix((np.ones(300, np.float32), (range(300), range(300))), shape=(400, 300))
+    shared = sp.diags((~own).astype(np.float32)) @ data.train_targets
+    data.train_targets = sp.csr_matrix(sp.hstack([shared, only]), dtype=np.float32)
+    data.labels = texts([f"l{i}" for i in range(340)])
+    found = held_out_rows(data, vectors, 0.1, 2000, 0)
+    assert len(found) >= 30 and own[found].mean() < 0.4  # a group is held out for one of its points
+    assert own[held_out_rows(data, vectors, 0.1, 2000, 0, unseen=0.9)].mean() > 0.5
+
+
+def test_one_point_a_label_leaves_nothing_to_choose_by():
+    split = cut(dataset(np.eye(50)), vectors_of(np.arange(50)), 0.2, 2000, 0)
+    assert not len(split.held_out) and len(split.rows) == 50
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

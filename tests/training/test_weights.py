@@ -62,7 +62,7 @@ def test_two_halves_are_joined(world):
     left[::2], right[1::2] = 0.01 * unit(rng, LABELS // 2), 0.01 * unit(rng, LABELS // 2)
     found, gathered = find(validation_of(truth), queries, left=left, right=right)
     assert min(found.weights.values()) > 0.2 and found.figures["P@1"] > 99
-    only = validation_of(truth).judge(gathered, {"left": 1.0, "right": 0.0})
+    only = validation_of(truth).judge_weights(gathered, {"left": 1.0, "right": 0.0})
     assert only[0] < found.value
 
 
@@ -71,12 +71,12 @@ def test_the_result_is_the_best_of_its_own_neighbourhood(world):
     noisy = {f"s{i}": good + s * unit(rng, LABELS) for i, s in enumerate((1.0, 2.0, 4.0))}
     validation = validation_of(truth)
     found, gathered = find(validation, queries, **noisy)
-    assert found.value == pytest.approx(validation.judge(gathered, found.weights)[0])
+    assert found.value == pytest.approx(validation.judge_weights(gathered, found.weights)[0])
     assert max(found.weights.values()) == 1.0
     for name in noisy:
         for factor in (0.5, 0.8, 1.25, 2.0):
             moved = {**found.weights, name: found.weights[name] * factor}
-            assert validation.judge(gathered, moved)[0] <= found.value * 1.0101
+            assert validation.judge_weights(gathered, moved)[0] <= found.value * 1.0101
     assert found.on_edge == [name for name, weight in found.weights.items() if 0 < weight <= LOWEST * 1.001]
 
 

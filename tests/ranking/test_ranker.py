@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.scorers.ranker import Ranker, gather
+from ramen.ranking.candidates import gather
+from ramen.ranking.ranker import Ranker
 
 LABELS = 40
 
@@ -43,7 +44,7 @@ def by_brute_force(scorers, weights, queries):
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("batch", [1, 4, 1000])
 def test_rank_equals_brute_force(scorers, ask, weights, batch, monkeypatch):
-    monkeypatch.setattr("ramen.scorers.ranker._BATCH", batch)
+    monkeypatch.setattr("ramen.ranking.ranker._BATCH", batch)
     queries = ask(np.random.default_rng(0))
     expected = by_brute_force(scorers, weights, queries)
     used = {name: scorer for name, scorer in scorers.items() if weights[name]}
@@ -70,7 +71,7 @@ def test_filtered_labels_never_come_back(scorers, ask):
 
 
 def test_filtered_labels_leave_room_for_others(scorers, ask, monkeypatch):
-    monkeypatch.setattr("ramen.scorers.ranker.CANDIDATES", 2)
+    monkeypatch.setattr("ramen.ranking.ranker.CANDIDATES", 2)
     queries = ask(np.random.default_rng(0))
     ranker = Ranker({"encoder": scorers["encoder"]}, {"encoder": 1.0})
     best = ranker.rank(queries, 4)[0]

@@ -1,4 +1,4 @@
-"""One scorer of each kind, and queries for them. A new kind adds its maker to MAKE."""
+"""Fixtures: one scorer of each kind, and queries for them. A new kind adds its maker to MAKE."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramen.scorers.calibration import Calibration, reliability
+from ramen.ranking.calibration import Calibration, reliability
 from ramen.training.calibrate import calibrate
 
 

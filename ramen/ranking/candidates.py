@@ -1,0 +1,123 @@
+"""Candidates of queries: the union of every scorer's proposals, and each scorer's exact scores of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.compiled import kernel
+from ramen.mining.heaps import best
+from ramen.scorers.base import Queries, Scorer
+from ramen.threads import parallel_for
+
+CANDIDATES = 100  # labels that each scorer proposes per query
+
+
+@dataclass
+class Gathered:
+    """Candidates of a batch of queries, and what each scorer says of them.
+
+    Attributes:
+        labels: int64 (B, C), distinct in each row, ascending, -1 where a row has fewer.
+        scores: by scorer float32 (B, C).
+        proposed: by scorer bool (B, C), the candidates that it proposed itself.
+    """
+
+    labels: np.ndarray
+    scores: dict[str, np.ndarray]
+    proposed: dict[str, np.ndarray]
+
+    def joined(self, weights: Mapping[str, float], k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (int64) and weighted sums (float32) of each query's k best, (B, k) each; -1 and -inf for none.
+
+        A scorer of weight 0 has no say, nor have labels that only such scorers proposed, unless ``fill`` lets them in.
+        """
+        names = [name for name, weight in weights.items() if weight or fill]
+        return best(self.labels, self.total(weights), self.offered(names), k)
+
+    def total(self, weights: Mapping[str, float]) -> np.ndarray:
+        """The weighted sum of the scores, float32 (B, C)."""
+        total = np.zeros(self.labels.shape, dtype=np.float32)
+        for name, weight in weights.items():
+            if weight:
+                total += np.float32(weight) * self.scores[name]
+        return total
+
+    def offered(self, names: Iterable[str]) -> np.ndarray:
+        """Which candidates one of these scorers proposed, bool (B, C)."""
+        offered = np.zeros(self.labels.shape, dtype=np.bool_)
+        for name in names:
+            offered |= self.proposed[name]
+        return offered
+
+    def alone(self, name: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same by one scorer: its own proposals in its own order."""
+        return best(self.labels, self.scores[name], self.proposed[name], k)
+
+
+def gather(
+    scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None = None
+) -> Gathered:
+    """Ask every scorer for its proposals, then for its scores of all of them.
+
+    Args:
+        scorers: by name, at least one.
+        queries: B of them.
+        candidates: labels that each proposes.
+        filtered: CSR (B, L) of labels that are never candidates, or None.
+    """
+    n_labels = next(iter(scorers.values())).n_labels
+    filtered = sp.csr_matrix((len(queries), n_labels)) if filtered is None else filtered
+    wanted = min(candidates + int(np.diff(filtered.indptr).max(initial=0)), n_labels)
+    own = {name: scorer.propose(queries, wanted)[0] for name, scorer in scorers.items()}
+    labels = _united(np.concatenate(list(own.values()), axis=1), filtered)
+    # One layout, whatever the width: kernels are compiled for each.
+    labels = np.ascontiguousarray(labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))])
+    scores = {name: scorer.score(queries, labels) for name, scorer in scorers.items()}
+    return Gathered(labels, scores, {name: _among(found, labels) for name, found in own.items()})
+
+
+def _united(proposed: np.ndarray, filtered: sp.csr_matrix) -> np.ndarray:
+    """The distinct labels of each row that are not filtered, ascending, padded with -1."""
+    out = np.full(proposed.shape, -1, dtype=np.int64)
+    skipped = filtered.indptr.astype(np.int64, copy=False), filtered.indices.astype(np.int64, copy=False)
+    parallel_for(len(proposed), _unite, np.sort(proposed, axis=1), *skipped, out, work=1.0 + 5 * proposed.shape[1])
+    return out
+
+
+@kernel
+def _unite(
+    first: int, last: int, ascending: np.ndarray, f_starts: np.ndarray, f_labels: np.ndarray, out: np.ndarray
+) -> None:
+    for row in range(first, last):
+        before, count = -1, 0
+        for label in ascending[row]:
+            if label == before:
+                continue
+            before, skipped = label, False
+            for at in range(f_starts[row], f_starts[row + 1]):
+                skipped = skipped or f_labels[at] == label
+            if not skipped:
+                out[row, count] = label
+                count += 1
+
+
+def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which labels, ascending and padded with -1 in each row, are among those found in the same row: bool (B, C)."""
+    out = np.zeros(labels.shape, dtype=np.bool_)
+    parallel_for(len(labels), _look_up, np.sort(found, axis=1), labels, out, work=1.0 + 5 * labels.shape[1])
+    return out
+
+
+@kernel
+def _look_up(first: int, last: int, ascending: np.ndarray, labels: np.ndarray, out: np.ndarray) -> None:
+    for row in range(first, last):
+        at = 0
+        for column in range(labels.shape[1]):
+            label = labels[row, column]
+            while at < ascending.shape[1] and ascending[row, at] < label:
+                at += 1
+            out[row, column] = label >= 0 and at < ascending.shape[1] and ascending[row, at] == label

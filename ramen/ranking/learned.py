@@ -1,0 +1,144 @@
+"""The learned ranking: boosted trees over the features of each candidate, as a run folder keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.errors import InputError
+from ramen.mapped import map_tensors
+from ramen.ranking.candidates import Gathered
+from ramen.ranking.overlap import FieldWords, LabelWords
+from ramen.ranking.pair_features import TOGETHER, PairFeatures
+from ramen.ranking.trees import Trees
+from ramen.scorers.base import Queries, Scorer, save_tensors
+
+MEAN = "mean"  # of the trees over all pairs that they learned from: where contributions start
+_TREES, _LABELS = "trees.safetensors", "labels.safetensors"
+
+
+@dataclass
+class LearnedRanking:
+    """Scores of candidates by trees.
+
+    A label that came after training looks like none that the trees have seen, so it gets the score that trained labels
+    of the same weighted sum have on average.
+
+    Attributes:
+        trees: over ``features``.
+        features: of the pairs.
+        by_sum: ascending weighted sums and the mean score of trained labels there, float64 (2, knots).
+        trained: labels below this one are trained.
+    """
+
+    trees: Trees
+    features: PairFeatures
+    by_sum: np.ndarray
+    trained: int
+
+    @property
+    def scorers(self) -> list[str]:
+        """Names of those that it reads."""
+        return list(self.features.weights)
+
+    def scores(self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer]) -> np.ndarray:
+        """Of the candidates, float32 (B, C)."""
+        rows = self.features.matrix(queries, gathered, scorers)
+        scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2])
+        later = gathered.labels >= self.trained
+        if later.any():
+            scores[later] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
+        return scores.astype(np.float32)
+
+    def contributions(
+        self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer], places: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What moves the scores of one query's candidates, float64 (K,) by group of features; they sum to the scores.
+
+        Args:
+            queries: one.
+            gathered: its candidates.
+            scorers: by name.
+            places: int (K,), columns of ``gathered``.
+        """
+        rows = self.features.matrix(queries, gathered, scorers)[0, places]
+        groups = [group for group, _ in self.features.names]
+        names = list(dict.fromkeys(groups))
+        parts = self.trees.contributions(rows, np.array([names.index(group) for group in groups]))
+        later = gathered.labels[0, places] >= self.trained
+        parts[later] = 0.0
+        parts[later, names.index(TOGETHER)] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
+        return dict(zip([*names, MEAN], parts.T, strict=True))
+
+    def with_more(self, texts: sp.csr_matrix) -> LearnedRanking:
+        """For labels that came later, too, by the rows of features of their texts."""
+        own = self.features
+        counts = np.append(own.counts, np.zeros(texts.shape[0], dtype=np.float32))
+        return replace(self, features=replace(own, counts=counts, words=own.words.with_more(texts)))
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, which exists."""
+        save_tensors(folder / _TREES, self.trees.arrays())
+        words = self.features.words
+        rows = {f"texts.{part}": array for part, array in zip(_PARTS, words.texts.arrays(), strict=True)}
+        arrays = {"counts": self.features.counts, "columns": words.columns, "by_sum": self.by_sum, **rows}
+        save_tensors(folder / _LABELS, arrays)
+
+    def facts(self) -> dict[str, Any]:
+        """What is kept beside the arrays, as JSON."""
+        return {"scorers": self.scorers, "features": [list(name) for name in self.features.names]}
+
+    @classmethod
+    def load(
+        cls, folder: Path, facts: Mapping[str, Any], scorers: Mapping[str, Scorer], weights: Mapping[str, float]
+    ) -> LearnedRanking:
+        """What :meth:`save` wrote.
+
+        Args:
+            folder: of the run's ranking.
+            facts: as :meth:`facts` gave them.
+            scorers: of the run.
+            weights: of its weighted sum.
+
+        Raises:
+            InputError: a scorer that the run does not have, features of another version, or trees that are damaged.
+        """
+        for name in facts["scorers"]:
+            if name not in scorers:
+                raise InputError(
+                    f"{folder}: ranks by the scorer {name!r}, expected one of {', '.join(sorted(scorers))}"
+                )
+        path = folder / _LABELS
+        stored = map_tensors(path)
+        try:
+            words = LabelWords(stored["columns"], _rows(stored, len(stored["counts"]), len(stored["columns"])))
+            used = {name: scorers[name] for name in facts["scorers"]}
+            features = PairFeatures.of(used, weights, stored["counts"], words)
+            path = folder / _TREES
+            trees = Trees(**map_tensors(path))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not what training wrote: {error}") from error
+        if [list(name) for name in features.names] != list(facts["features"]):
+            raise InputError(f"{folder}: ranks by other features than this version has; train the run anew")
+        try:
+            trees.check(len(features.names))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        return cls(trees, features, stored["by_sum"], len(stored["counts"]))
+
+
+_PARTS = ("starts", "words", "weights", "in_title")
+
+
+def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
+    starts, words, weights, in_title = (stored[f"texts.{part}"] for part in _PARTS)
+    rows = sp.csr_matrix((n, width), dtype=np.float32)
+    rows.data, rows.indices, rows.indptr = weights, words, starts
+    if len(starts) != n + 1 or starts[-1] != len(words) or not len(words) == len(weights) == len(in_title):
+        raise ValueError("words of the labels of other lengths than their starts say")
+    return FieldWords(rows, in_title)

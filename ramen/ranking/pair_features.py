@@ -1,0 +1,120 @@
+"""What the learned ranking sees of a query and a candidate label: scores, shared words, frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ramen.compiled import kernel
+from ramen.mining.heaps import best_first, push
+from ramen.ranking import overlap
+from ramen.ranking.candidates import Gathered
+from ramen.ranking.overlap import LabelWords
+from ramen.scorers.base import Queries, Scorer
+from ramen.threads import parallel_for
+
+OF_SCORE = ("score", "score below the best", "1 / rank", "best score", "best score above the second")
+TOGETHER, WORDS, FREQUENCY = "together", "words", "frequency"  # groups of features beside the scorers
+
+
+@dataclass
+class PairFeatures:
+    """Makes the features of pairs of query and candidate.
+
+    Attributes:
+        weights: by scorer; their weighted sum has the features of a scorer, too.
+        own: by scorer the names of its own features, :attr:`Scorer.FEATURES`.
+        counts: float32 (L,), training points of each label.
+        words: of the labels.
+    """
+
+    weights: Mapping[str, float]
+    own: Mapping[str, Sequence[str]]
+    counts: np.ndarray
+    words: LabelWords
+
+    @classmethod
+    def of(
+        cls, scorers: Mapping[str, Scorer], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords
+    ) -> PairFeatures:
+        """For these scorers, sorted by name."""
+        names = sorted(scorers)
+        own = {name: scorers[name].FEATURES for name in names}
+        return cls({name: weights.get(name, 0.0) for name in names}, own, counts.astype(np.float32), words)
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Group and name of each feature, in the order of the columns."""
+        names = [(group, name) for group in (*self.weights, TOGETHER) for name in OF_SCORE]
+        for scorer, own in self.own.items():
+            names += [(scorer, name) for name in ("proposed", *own)]
+        names += [(TOGETHER, "scorers that propose"), (FREQUENCY, "log(1 + training points)")]
+        return names + [(WORDS, name) for name in overlap.NAMES]
+
+    @property
+    def sum_column(self) -> int:
+        """Where the weighted sum itself is."""
+        return len(self.weights) * len(OF_SCORE)
+
+    def matrix(self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer]) -> np.ndarray:
+        """Features of the candidates of B queries, float32 (B, C, F); 0 where there is no candidate."""
+        labels, step = gathered.labels, len(OF_SCORE)
+        out = np.zeros((*labels.shape, len(self.names)), dtype=np.float32)
+        total, at = np.zeros(labels.shape, dtype=np.float32), 0
+        for name, weight in self.weights.items():
+            score_features(labels, gathered.scores[name], out[:, :, at : at + step])
+            total += np.float32(weight) * gathered.scores[name]
+            at += step
+        score_features(labels, total, out[:, :, at : at + step])
+        at += step
+        n_proposers = np.zeros(labels.shape, dtype=np.float32)
+        for name, own in self.own.items():
+            out[:, :, at] = gathered.proposed[name]
+            n_proposers += gathered.proposed[name]
+            if own:
+                out[:, :, at + 1 : at + 1 + len(own)] = scorers[name].features(queries, labels)
+            at += 1 + len(own)
+        out[:, :, at] = n_proposers
+        out[:, :, at + 1] = np.log1p(self.counts[np.maximum(labels, 0)]) * (labels >= 0)
+        self.words.fill(queries.words, labels, out[:, :, at + 2 :])
+        return out
+
+
+def score_features(labels: np.ndarray, scores: np.ndarray, out: np.ndarray) -> None:
+    """Fill ``out``, float32 (B, C, 5), with what one scorer says of each row's candidates.
+
+    The score; the score less the row's best; 1 / (1 + its rank from 0), of equal ones the smaller label first; the
+    row's best; the row's best less its second.
+
+    Args:
+        labels: int64 (B, C), -1 for none.
+        scores: float32 (B, C).
+        out: stays as it is where a label is -1.
+    """
+
+    def room() -> tuple[np.ndarray, ...]:
+        return np.empty(labels.shape[1], dtype=np.float32), np.empty(labels.shape[1], dtype=np.int64)
+
+    parallel_for(len(labels), _rank, labels, scores, out, work=1.0 + 20 * labels.shape[1], scratch=room)
+
+
+@kernel
+def _rank(
+    first: int, last: int, labels: np.ndarray, scores: np.ndarray, out: np.ndarray, values: np.ndarray,
+    places: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(first, last):
+        size = np.int64(0)
+        for column in range(labels.shape[1]):
+            if labels[row, column] >= 0:
+                size = push(values, places, size, scores[row, column], np.int64(column))
+        best_first(values, places, size)
+        for rank in range(size):
+            column = places[rank]
+            out[row, column, 0] = values[rank]
+            out[row, column, 1] = values[rank] - values[0]
+            out[row, column, 2] = np.float32(1.0 / (1.0 + rank))
+            out[row, column, 3] = values[0]
+            out[row, column, 4] = values[0] - values[1 if size > 1 else 0]

@@ -1,0 +1,220 @@
+"""Gradient-boosted trees as arrays: scores of rows of features by a kernel, and what each group of features adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import factorial
+
+import numpy as np
+
+from ramen.compiled import kernel
+from ramen.errors import InputError
+from ramen.threads import parallel_for
+
+_DTYPES = {
+    "roots": "i4", "features": "i4", "thresholds": "f8", "children": "i4", "node_counts": "f4", "leaf_counts": "f4",
+    "values": "f8",
+}  # fmt: skip
+_MOST_GROUPS = 12  # of contributions: the time grows as 2 to the power of them
+
+
+@dataclass
+class Trees:
+    """A sum of binary trees over float32 features.
+
+    A node sends a row left where ``row[features[node]] <= thresholds[node]``. A child is a node where it is at least
+    0, else the leaf ``-1 - child``. Numbers of nodes and leaves count through all trees.
+
+    Attributes:
+        roots: int32 (T,), the first node of each tree, or its leaf as a child is given.
+        features: int32 (nodes,).
+        thresholds: float64 (nodes,).
+        children: int32 (nodes, 2), left and right.
+        node_counts: float32 (nodes,), training rows that came by.
+        leaf_counts: float32 (leaves,).
+        values: float64 (leaves,).
+
+    Example:
+        >>> leaves = {"leaf_value": -1.0, "leaf_count": 3}, {"leaf_value": 2.0, "leaf_count": 1}
+        >>> children = dict(zip(("left_child", "right_child"), leaves))
+        >>> stump = Trees.of([{"split_feature": 0, "threshold": 0.5, "internal_count": 4, **children}])
+        >>> stump.scores(np.array([[0.0], [1.0]], dtype=np.float32)).tolist()
+        [-1.0, 2.0]
+    """
+
+    roots: np.ndarray
+    features: np.ndarray
+    thresholds: np.ndarray
+    children: np.ndarray
+    node_counts: np.ndarray
+    leaf_counts: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, structures: list[dict], scale: float = 1.0) -> Trees:
+        """From the nested ``tree_structure`` of LightGBM's ``dump_model``; leaves are multiplied by ``scale``."""
+        nodes: list[tuple[int, float, float]] = []
+        children: list[list[int]] = []
+        leaves: list[tuple[float, float]] = []
+
+        def add(node: dict) -> int:
+            if "split_feature" not in node:
+                leaves.append((node["leaf_value"] * scale, node.get("leaf_count", 1)))
+                return -len(leaves)
+            at = len(nodes)
+            nodes.append((node["split_feature"], node["threshold"], node["internal_count"]))
+            children.append([0, 0])
+            children[at] = [add(node["left_child"]), add(node["right_child"])]
+            return at
+
+        roots = [add(structure) for structure in structures]
+        split = np.array(nodes, dtype=np.float64).reshape(-1, 3)
+        leaf = np.array(leaves, dtype=np.float64).reshape(-1, 2)
+        return cls(
+            np.array(roots, dtype=np.int32),
+            split[:, 0].astype(np.int32),
+            split[:, 1].copy(),
+            np.array(children, dtype=np.int32).reshape(-1, 2),
+            split[:, 2].astype(np.float32),
+            leaf[:, 1].astype(np.float32),
+            leaf[:, 0].copy(),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By attribute."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def facts(self) -> dict[str, list]:
+        """The same as lists, exactly."""
+        return {name: array.tolist() for name, array in self.arrays().items()}
+
+    @classmethod
+    def read(cls, facts: Mapping[str, list]) -> Trees:
+        """What :meth:`facts` gave."""
+        return cls(
+            **{
+                name: np.array(values, dtype=_DTYPES[name]).reshape((-1, 2) if name == "children" else -1)
+                for name, values in facts.items()
+            }
+        )
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Sums of the trees' leaves, float64 (n,), of float32 (n, F) rows."""
+        out = np.zeros(len(rows), dtype=np.float64)
+        arrays = self.roots, self.features, self.thresholds, self.children, self.values
+        parallel_for(len(rows), _add_leaves, rows, *arrays, out, work=1.0 + 12 * len(self.roots))
+        return out
+
+    def contributions(self, rows: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+        """What each group of features moves a row's score from the mean: Shapley values, groups as the players.
+
+        A tree's value for a set of groups follows the row where a node asks for a feature of the set, and elsewhere
+        both children by the training rows that came by. Source: Lundberg, Erion and Lee, "Consistent Individualized
+        Feature Attribution for Tree Ensembles", 2018, algorithm 1, with groups in the place of features.
+
+        Args:
+            rows: float32 (n, F).
+            group_of: int (F,), 0 to G - 1, G at most 12.
+
+        Returns:
+            float64 (n, G + 1): the groups', then the mean; a row's sum is its score.
+        """
+        n_groups = int(group_of.max(initial=-1)) + 1
+        if n_groups > _MOST_GROUPS:
+            raise InputError(f"contributions of {n_groups} groups of features, expected at most {_MOST_GROUPS}")
+        worth = np.zeros((len(rows), 1 << n_groups), dtype=np.float64)
+        arrays = self.roots, self.features, self.thresholds, self.children, self.values
+        counts = self.node_counts.astype(np.float64), self.leaf_counts.astype(np.float64)
+
+        def room() -> tuple[np.ndarray, ...]:
+            deepest = len(self.features) + 1
+            return np.empty(1 << n_groups), np.empty(deepest, np.int64), np.empty(deepest)
+
+        own = group_of.astype(np.int64), self._groups_of_trees(group_of)
+        parallel_for(len(rows), _worths, rows, *own, *arrays, *counts, worth, work=1e6, scratch=room)
+        found = np.zeros((len(rows), n_groups + 1), dtype=np.float64)
+        found[:, -1] = worth[:, 0]
+        for group in range(n_groups):
+            for held in range(1 << n_groups):
+                if not held >> group & 1:
+                    size = held.bit_count()
+                    share = factorial(size) * factorial(n_groups - size - 1) / factorial(n_groups)
+                    found[:, group] += share * (worth[:, held | 1 << group] - worth[:, held])
+        return found
+
+    def _groups_of_trees(self, group_of: np.ndarray) -> np.ndarray:
+        """Bits of the groups that each tree asks for, int64 (T,); a tree's nodes follow its root."""
+        starts = np.flatnonzero(np.isin(np.arange(len(self.features)), self.roots))
+        found = np.zeros(len(self.roots), dtype=np.int64)
+        if len(starts):
+            found[self.roots >= 0] = np.bitwise_or.reduceat(1 << group_of[self.features].astype(np.int64), starts)
+        return found
+
+    def check(self, n_features: int) -> None:
+        """Refuse arrays that do not make trees over so many features.
+
+        Raises:
+            InputError: sizes that differ, a feature or a child that is not there, a value that is no number.
+        """
+        n, leaves = len(self.features), len(self.values)
+        if not (len(self.thresholds) == len(self.node_counts) == n and self.children.shape == (n, 2)):
+            raise InputError("trees: arrays of different lengths, expected one entry a node")
+        if len(self.leaf_counts) != leaves or not len(self.roots):
+            raise InputError("trees: arrays of different lengths, expected one entry a leaf and a tree or more")
+        if n and (self.features.min() < 0 or self.features.max() >= n_features):
+            raise InputError(f"trees: a node asks for feature {self.features.max()}, expected 0 to {n_features - 1}")
+        for name, numbers in (("root", self.roots), ("child", self.children)):
+            if numbers.size and (numbers.min() < -leaves or numbers.max() >= n):
+                raise InputError(f"trees: a {name} is none of the {n} nodes and {leaves} leaves")
+        if (self.children <= np.arange(n)[:, None])[self.children >= 0].any():
+            raise InputError("trees: a child comes before its node")
+        if not (np.isfinite(self.values).all() and np.isfinite(self.thresholds).all()):
+            raise InputError("trees: a value is no number")
+
+
+@kernel
+def _add_leaves(
+    first: int, last: int, rows: np.ndarray, roots: np.ndarray, features: np.ndarray, thresholds: np.ndarray,
+    children: np.ndarray, values: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    for root in roots:  # one tree after the other for all rows, so that it stays in the cache
+        for row in range(first, last):
+            at = root
+            while at >= 0:
+                at = children[at, 0 if rows[row, features[at]] <= thresholds[at] else 1]
+            out[row] += values[-1 - at]
+
+
+@kernel
+def _worths(
+    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, of_trees: np.ndarray, roots: np.ndarray,
+    features: np.ndarray, thresholds: np.ndarray, children: np.ndarray, values: np.ndarray, node_counts: np.ndarray,
+    leaf_counts: np.ndarray, out: np.ndarray, worth: np.ndarray, places: np.ndarray, shares: np.ndarray,
+) -> None:  # fmt: skip
+    """The expected score of each row for every set of known groups, sets by their bits."""
+    for row in range(first, last):
+        for tree in range(len(roots)):
+            asked = of_trees[tree]
+            for held in range(len(worth)):
+                if held & ~asked:
+                    continue
+                worth[held] = 0.0
+                size = 1
+                places[0], shares[0] = roots[tree], 1.0
+                while size:
+                    size -= 1
+                    at, share = places[size], shares[size]
+                    if at < 0:
+                        worth[held] += share * values[-1 - at]
+                    elif held >> group_of[features[at]] & 1:
+                        places[size] = children[at, 0 if rows[row, features[at]] <= thresholds[at] else 1]
+                        size += 1
+                    else:
+                        for side in range(2):
+                            child = children[at, side]
+                            count = node_counts[child] if child >= 0 else leaf_counts[-1 - child]
+                            places[size], shares[size] = child, share * count / node_counts[at]
+                            size += 1
+            for held in range(len(worth)):
+                out[row, held] += worth[held & asked]

@@ -1,0 +1,123 @@
+"""Trees against LightGBM's own predictions and Shapley values, and arrays that are no trees."""
+
+from dataclasses import replace
+
+import lightgbm
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ramen.errors import InputError
+from ramen.ranking.trees import Trees
+
+STUMP = {
+    "split_feature": 0, "threshold": 0.5, "internal_count": 4, "left_child": {"leaf_value": -1.0, "leaf_count": 3},
+    "right_child": {"leaf_value": 2.0, "leaf_count": 1},
+}  # fmt: skip
+
+
+def trained(n_features=6, objective="binary", trees=25, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(800, n_features)).astype(np.float32)
+    rows[:, 0] = rng.integers(0, 3, len(rows))  # values that are thresholds, too
+    right = (rows[:, 1] * rows[:, 2] + rows[:, 0] > 1.0).astype(np.float32)
+    group = np.full(80, 10) if objective == "lambdarank" else None
+    settings = {"objective": objective, "num_leaves": 9, "min_data_in_leaf": 5, "verbose": -1, "use_missing": False}
+    model = lightgbm.train(settings, lightgbm.Dataset(rows, right, group=group), trees)
+    return model, Trees.of([tree["tree_structure"] for tree in model.dump_model()["tree_info"]]), rows
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_scores_are_those_of_lightgbm(objective, threads):
+    model, trees, rows = trained(objective=objective)
+    ugly = np.array([[0.0] * 6, [-0.0] * 6, [1e30] * 6, [-1e30] * 6, [1.0, 1e-38, 0, 0, 0, 0]], dtype=np.float32)
+    rows = np.concatenate([rows, ugly])
+    with threads(3):
+        np.testing.assert_allclose(trees.scores(rows), model.predict(rows, raw_score=True), atol=1e-6)
+
+
+def test_contributions_of_single_features_are_those_of_lightgbm():
+    model, trees, rows = trained()
+    expected = model.predict(rows[:40], pred_contrib=True)
+    np.testing.assert_allclose(trees.contributions(rows[:40], np.arange(6)), expected, atol=1e-5)
+
+
+def test_contributions_of_groups_add_up_and_an_idle_group_has_none():
+    _, trees, rows = trained()
+    found = trees.contributions(rows[:40], np.array([0, 1, 1, 2, 2, 2]))
+    np.testing.assert_allclose(found.sum(1), trees.scores(rows[:40]), atol=1e-9)
+    assert np.abs(found[:, 2]).mean() < 0.2 * np.abs(found[:, 1]).mean()  # features 3 to 5 are chance
+
+
+def test_a_tree_that_is_one_leaf_counts():
+    trees = Trees.of([STUMP, {"leaf_value": 0.25}, STUMP])
+    rows = np.array([[0.0], [1.0]], dtype=np.float32)
+    assert trees.scores(rows).tolist() == [-1.75, 4.25]
+    found = trees.contributions(rows, np.array([0]))
+    np.testing.assert_allclose(found, [[-1.5, -0.25], [4.5, -0.25]])
+    trees.check(1)
+
+
+def test_what_is_kept_as_json_is_the_same():
+    trees = trained(trees=3)[1]
+    for name, array in Trees.read(trees.facts()).arrays().items():
+        assert array.dtype == trees.arrays()[name].dtype
+        np.testing.assert_array_equal(array, trees.arrays()[name])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"thresholds": np.zeros(3)}, "different lengths"),
+        ({"features": np.array([7], np.int32)}, "asks for feature 7"),
+        ({"children": np.array([[-1, -9]], np.int32)}, "child is none of"),
+        ({"children": np.array([[-1, 0]], np.int32)}, "before its node"),
+        ({"roots": np.array([5], np.int32)}, "root is none of"),
+        ({"roots": np.array([], np.int32)}, "a tree or more"),
+        ({"values": np.array([np.nan, 1.0])}, "no number"),
+    ],
+)
+def test_damaged_trees_are_refused(changed, message):
+    with pytest.raises(InputError, match=message):
+        replace(Trees.of([STUMP]), **changed).check(2)
+
+
+def test_more_groups_than_there_is_time_for_are_refused():
+    with pytest.raises(InputError, match="13 groups"):
+        Trees.of([STUMP]).contributions(np.zeros((1, 13), np.float32), np.arange(13))
+
+
+def grown(draw, depth):
+    if depth == 0 or draw(st.booleans()):
+        return {"leaf_value": draw(st.floats(-5, 5)), "leaf_count": draw(st.integers(1, 9))}
+    left, right = grown(draw, depth - 1), grown(draw, depth - 1)
+    count = sum(child.get("leaf_count", child.get("internal_count")) for child in (left, right))
+    feature, threshold = draw(st.integers(0, 3)), draw(st.sampled_from([-1.0, 0.0, 0.5]))
+    return {
+        "split_feature": feature,
+        "threshold": threshold,
+        "internal_count": count,
+        "left_child": left,
+        "right_child": right,
+    }
+
+
+def plain(node, row):
+    while "split_feature" in node:
+        node = node["left_child" if row[node["split_feature"]] <= node["threshold"] else "right_child"]
+    return node["leaf_value"]
+
+
+@given(st.data())
+def test_any_trees_against_a_plain_walk(data):
+    structures = [grown(data.draw, 3) for _ in range(data.draw(st.integers(1, 4)))]
+    values = st.sampled_from([-2.0, -1.0, 0.0, 0.25, 0.5, 3.0])
+    rows = np.array(data.draw(st.lists(st.lists(values, min_size=4, max_size=4), max_size=5)), np.float32).reshape(
+        -1, 4
+    )
+    trees = Trees.of(structures)
+    trees.check(4)
+    expected = [sum(plain(structure, row) for structure in structures) for row in rows]
+    np.testing.assert_allclose(trees.scores(rows), expected, atol=1e-9)
+    np.testing.assert_allclose(trees.contributions(rows, np.array([0, 1, 1, 0])).sum(1), expected, atol=1e-9)
