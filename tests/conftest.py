@@ -208,3 +208,11 @@ def quick(searching: list[str]) -> list[str]:
 def finished_run(tmp_path_factory: pytest.TempPathFactory, planted: Path, searching: list[str]) -> Path:
     """A static run on ``planted``. Read only: copy it before you change a file."""
     return ramen.train(planted, out=tmp_path_factory.mktemp("runs") / "static", overrides=searching)
+
+
+@pytest.fixture(scope="session")
+def learned_run(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> Path:
+    """A run with so many points that its joint ranking is learned; its data set lies beside it. Read only."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = prepare("planted", folder / "planted", points=1500, labels=120)
+    return ramen.train(data, out=folder / "learned", overrides=quick)

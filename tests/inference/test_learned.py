@@ -1,0 +1,84 @@
+"""A run that ranks by trees: what it tells does not hang on how it is asked, and its reasons add up."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import ramen
+from ramen.inference.build_index import build_index
+from ramen.inference.explain import explain
+from ramen.inference.labels import add_labels, remove_labels
+
+
+@pytest.fixture
+def run(learned_run, tmp_path):
+    return shutil.copytree(learned_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def texts(learned_run):
+    return ramen.load_dataset(learned_run.parent / "planted").test.joined()[:20]
+
+
+@pytest.fixture(scope="module")
+def tagger(learned_run):
+    tagger = ramen.Tagger.load(learned_run)
+    assert tagger.run.ranker.learned
+    return tagger
+
+
+def test_alone_or_in_a_batch_few_or_all_the_first_labels_are_the_same(tagger, texts):
+    few = tagger.tag(texts, 5)
+    assert [tagger.tag([text], 5)[0] for text in texts] == few
+    everything = tagger.tag(texts, 10_000)
+    assert [labels[:5] for labels in everything] == few
+    for labels in everything:
+        assert len({label["uid"] for label in labels}) == 120
+        scores = [label["score"] for label in labels]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_labels_behind_the_candidates_come_behind_them(tagger, texts, monkeypatch):
+    before = tagger.tag(texts, 5)
+    monkeypatch.setattr("ramen.ranking.ranker.CANDIDATES", 10)
+    few = tagger.tag(texts, 10)
+    more = tagger.tag(texts, 60)
+    assert [labels[:10] for labels in more] == few
+    assert np.mean([{one["uid"] for one in a} == {one["uid"] for one in b[:5]} for a, b in zip(before, few, strict=True)]) > 0.5
+    assert all(len({label["uid"] for label in labels}) == 60 for labels in more)
+
+
+def test_reasons_add_up_to_the_scores(tagger, texts):
+    labels, scores = tagger.rank(texts, 6)
+    names = {*tagger.run.ranker.scorers, "together", "words", "frequency", "mean"}
+    for text, row, expected in zip(texts, labels, scores, strict=True):
+        reasons = explain(tagger, text, row.tolist())
+        for reason, score in zip(reasons, expected, strict=True):
+            assert set(reason["scorers"]) == names
+            assert sum(reason["scorers"].values()) == pytest.approx(score, abs=1e-4)
+    assert explain(tagger, texts[0], []) == []
+
+
+def test_an_index_changes_no_first_label(run, texts):
+    plain = ramen.Tagger.load(run).tag(texts, 3)
+    build_index(run, min_rows=0, recall=1.0)
+    indexed = ramen.Tagger.load(run).tag(texts, 3)
+    assert np.mean([a[0]["uid"] == b[0]["uid"] for a, b in zip(plain, indexed, strict=True)]) >= 0.9
+
+
+def test_added_labels_rank_from_the_first_moment_and_leave_the_others_alone(run, texts):
+    before = ramen.Tagger.load(run).tag(texts, 120)
+    add_labels(run, [{"uid": f"new-{n}", "text": text} for n, text in enumerate(texts)])
+    tagger = ramen.Tagger.load(run)
+    after = tagger.tag(texts, 200)
+    places = [[label["uid"] for label in labels].index(f"new-{number}") for number, labels in enumerate(after)]
+    assert np.mean([place < 5 for place in places]) > 0.8, places
+    known = [[label["uid"] for label in labels if not label["uid"].startswith("new")] for labels in after]
+    assert np.mean([a[0] == b[0]["uid"] for a, b in zip(known, before, strict=True)]) > 0.7
+    labels, scores = tagger.rank(texts[:1], 8)
+    for reason, score in zip(explain(tagger, texts[0], labels[0].tolist()), scores[0], strict=True):
+        assert sum(reason["scorers"].values()) == pytest.approx(score, abs=1e-4)
+    remove_labels(run, [f"new-{n}" for n in range(len(texts))])
+    again = ramen.Tagger.load(run).tag(texts, 120)
+    assert np.mean([a[0]["uid"] == b[0]["uid"] for a, b in zip(again, before, strict=True)]) > 0.7

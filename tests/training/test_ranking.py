@@ -1,0 +1,218 @@
+"""The joint ranking out of fold: never below a part, the weighted sum where there is too little to learn from."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import ramen
+from ramen.errors import InputError
+from ramen.files import digest
+from ramen.ranking.candidates import gather
+from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.overlap import LabelWords
+from ramen.ranking.pair_features import PairFeatures
+from ramen.ranking.ranker import Ranker
+from ramen.ranking.trees import Trees
+from ramen.scorers.base import Queries
+from ramen.scorers.vectors import LabelVectors
+from ramen.training.ranking import SUM, choose_ranking
+from ramen.training.validation import WATCHED, Validation
+
+LABELS, DIM, POINTS = 150, 16, 500
+
+
+class Lines(list):
+    def __call__(self, **figures):
+        self.append(figures)
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class World:
+    """Points near the vectors of one to three labels, and scorers by label vectors that are more or less right."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.good = unit(self.rng.normal(size=(LABELS, DIM)))
+        self.popular = 1.0 / np.arange(3, LABELS + 3)
+
+    def points(self, n=POINTS):
+        """Queries, and what is right."""
+        chosen = [self.rng.choice(LABELS, 1 + row % 3, replace=False, p=self.popular / self.popular.sum()) for row in range(n)]
+        truth = sp.lil_matrix((n, LABELS), dtype=np.float32)
+        for row, labels in enumerate(chosen):
+            truth[row, labels] = 1
+        truth = truth.tocsr()
+        noise = 0.25 * self.rng.normal(size=(n, DIM))
+        return Queries(unit(truth @ self.good + noise), sp.csr_matrix((n, 1), dtype=np.float32)), truth
+
+    def misleading(self):
+        return LabelVectors(self.good[self.rng.permutation(LABELS)])
+
+    def noisy(self, size):
+        return LabelVectors(unit(self.good + size * self.rng.normal(size=self.good.shape)))
+
+    def features(self, scorers, weights):
+        words = LabelWords.of(np.zeros(1, np.int32), sp.csr_matrix((LABELS, 1), dtype=np.float32))
+        return PairFeatures.of(scorers, weights, 1000 * self.popular, words)
+
+
+def choose(world, scorers, weights=None, points=POINTS, learn=True):
+    """What is chosen by fresh points, the lines of the log, and the ranker of that."""
+    queries, truth = world.points(points)
+    weights = weights or dict.fromkeys(scorers, 1.0)
+    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
+    features, log = world.features(scorers, weights), Lines()
+    gathered = validation.gather(scorers, queries)
+    choice = choose_ranking(validation, gathered, queries, scorers, weights, features, learn, 0, log)
+    learned = None
+    if choice.trees:
+        learned = LearnedRanking(Trees.read(choice.trees), features, np.array(choice.by_sum), LABELS)
+    return choice, log, Ranker(scorers, weights, learned)
+
+
+def measure(world, ranker):
+    """Figures on fresh points, of the joint ranking under "", and of each scorer."""
+    queries, truth = world.points()
+    found = ranker.rank_each(queries, 10)[0]
+    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
+    return {name: validation.judge(labels)[1] for name, labels in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_scorer_that_is_right_is_not_outvoted_by_three_that_mislead(seed):
+    world = World(seed)
+    scorers = {"right": world.noisy(0.05), **{f"wrong{number}": world.misleading() for number in range(3)}}
+    choice, log, ranker = choose(world, scorers)
+    assert choice.trees and not [line for line in log if "warning" in line]
+    figures = measure(world, ranker)
+    plain = measure(world, Ranker(scorers, dict.fromkeys(scorers, 1.0)))
+    assert plain[""]["P@1"] < figures["right"]["P@1"] - 5  # the sum is outvoted
+    for name in WATCHED:
+        assert figures[""][name] > figures["right"][name] - 2.0
+        assert choice.figures[name] > choice.scorers["right"][name] - 2.0
+        assert choice.figures[name] == pytest.approx(figures[""][name], abs=6.0)  # out of fold is what comes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scorers_that_are_equally_good_are_better_together(seed):
+    world = World(seed)
+    scorers = {f"s{number}": world.noisy(0.35) for number in range(4)}
+    choice, log, ranker = choose(world, scorers)
+    assert not [line for line in log if "warning" in line]
+    figures = measure(world, ranker)
+    for name in WATCHED:
+        assert figures[""][name] > max(figures[scorer][name] for scorer in scorers)
+
+
+def test_a_scorer_that_is_ahead_of_the_joint_ranking_is_named():
+    world = World(0)
+    scorers = {"right": world.noisy(0.05), **{f"wrong{number}": world.misleading() for number in range(3)}}
+    log = choose(world, scorers, learn=False)[1]
+    warned = [line for line in log if "warning" in line]
+    assert "right alone has a higher P@1 than the joint ranking" in [line["warning"] for line in warned]
+    assert all(line["errors"] > 2 for line in warned) and not [line for line in warned if "wrong" in line["warning"]]
+
+
+@pytest.mark.parametrize(
+    ("points", "learn", "said"),
+    [(299, True, "299 held-out points, expected 300"), (POINTS, False, "ranking.learn=false")],
+)
+def test_the_weighted_sum_where_nothing_is_learnt(points, learn, said):
+    world = World(0)
+    choice, log, _ = choose(world, {"a": world.noisy(0.1), "b": world.noisy(0.2)}, points=points, learn=learn)
+    assert choice.trees is None and choice.model == SUM and choice.calibration
+    assert said in log[0]["note"]
+
+
+def test_one_scorer_only():
+    world = World(0)
+    choice, log, ranker = choose(world, {"only": world.noisy(0.3)})
+    figures = measure(world, ranker)
+    assert all(figures[""][name] > figures["only"][name] - 2 for name in WATCHED)
+    assert choice.figures["P@1"] > 20 and not [line for line in log if "warning" in line]
+
+
+def test_all_candidates_wrong_or_none_at_all():
+    world = World(0)
+    queries, truth = world.points()
+    for wrong in (sp.csr_matrix(truth.shape, dtype=np.float32), truth):
+        scorers, log = {"only": world.noisy(0.3)}, Lines()
+        filtered = truth if wrong is truth else sp.csr_matrix(truth.shape)
+        validation = Validation(wrong, filtered, np.ones(LABELS))
+        gathered = gather(scorers, queries, 20, filtered)
+        weights = {"only": 1.0}
+        features = world.features(scorers, weights)
+        choice = choose_ranking(validation, gathered, queries, scorers, weights, features, True, 0, log)
+        assert choice.trees is None and choice.calibration is None
+        assert "0 right labels among the candidates of held-out points, expected 100" in log[0]["note"]
+
+
+def test_the_same_again_is_the_same_with_any_number_of_threads(threads):
+    found = []
+    for count in (1, 3):
+        with threads(count):
+            world = World(1)
+            found.append(choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})[0])
+    assert found[0] == found[1]
+
+
+@pytest.fixture
+def run(learned_run, tmp_path):
+    return shutil.copytree(learned_run, tmp_path / "run")
+
+
+def change(run, edit):
+    """Change ``ranking.json`` and let the manifest vouch for it."""
+    path, manifest = run / "ranking/ranking.json", run / "manifest.json"
+    facts, known = json.loads(path.read_text()), json.loads(manifest.read_text())
+    edit(facts)
+    path.write_text(json.dumps(facts))
+    known["blake2b"]["ranking/ranking.json"] = digest(path)
+    manifest.write_text(json.dumps(known))
+
+
+def test_a_run_ranks_by_trees_and_says_so(run):
+    facts, metrics = (json.loads((run / name).read_text()) for name in ("ranking/ranking.json", "metrics.json"))
+    assert "trees" in metrics["chosen"]["ranking"] and facts["learned"]["scorers"] == sorted(facts["weights"])
+    assert set(metrics["validation"]) == set(WATCHED) and set(metrics["validation_of_scorers"]) == set(facts["weights"])
+    (model,) = {line["model"] for line in map(json.loads, (run / "log.jsonl").open()) if line.get("model") == SUM}
+    assert model == SUM
+
+
+def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
+    path = run / "ranking/trees.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"trees.safetensors: differs from what training wrote"):
+        ramen.Tagger.load(run)
+    known = json.loads((run / "manifest.json").read_text())
+    known["blake2b"]["ranking/trees.safetensors"] = digest(path)
+    (run / "manifest.json").write_text(json.dumps(known))
+    with pytest.raises(InputError, match=r"trees.safetensors: not a safetensors file, or one cut short"):
+        ramen.Tagger.load(run)
+
+
+def test_a_ranking_that_asks_for_another_scorer_or_other_features(run):
+    change(run, lambda facts: facts["learned"]["scorers"].append("oracle"))
+    with pytest.raises(InputError, match=r"ranking: ranks by the scorer 'oracle', expected one of encoder"):
+        ramen.Tagger.load(run)
+    change(run, lambda facts: facts["learned"]["scorers"].pop())
+    change(run, lambda facts: facts["learned"]["features"].pop())
+    with pytest.raises(InputError, match="ranks by other features than this version has"):
+        ramen.Tagger.load(run)
+
+
+def test_without_lightgbm_the_command_to_type_is_named(planted, tmp_path, monkeypatch, quick):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(InputError, match=r"ranking.learn=false\) needs lightgbm, .* pip install 'ramen-xc\[train\]'"):
+        ramen.train(planted, out=tmp_path / "run", overrides=quick)
+    assert not (tmp_path / "run").exists()
+    out = ramen.train(planted, out=tmp_path / "run", overrides=[*quick, "ranking.learn=false"])
+    assert ramen.Tagger.load(out).run.ranker.learned is None
