@@ -24,19 +24,21 @@ _TREES, _LABELS = "trees.safetensors", "labels.safetensors"
 
 @dataclass
 class LearnedRanking:
-    """Scores of candidates by trees.
+    """Scores of candidates: the weighted sum, scaled, and what trees add to it.
 
     A label that came after training looks like none that the trees have seen, so it gets the score that trained labels
     of the same weighted sum have on average.
 
     Attributes:
         trees: over ``features``.
+        scale: of the weighted sum.
         features: of the pairs.
         by_sum: ascending weighted sums and the mean score of trained labels there, float64 (2, knots).
         trained: labels below this one are trained.
     """
 
     trees: Trees
+    scale: float
     features: PairFeatures
     by_sum: np.ndarray
     trained: int
@@ -46,30 +48,32 @@ class LearnedRanking:
         """Names of those that it reads."""
         return list(self.features.weights)
 
-    def scores(self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer]) -> np.ndarray:
+    def scores(self, queries: Queries, gathered: Gathered) -> np.ndarray:
         """Of the candidates, float32 (B, C)."""
-        rows = self.features.matrix(queries, gathered, scorers)
-        scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2])
+        rows = self.features.matrix(queries, gathered)
+        sums = rows[:, :, self.features.sum_column]
+        scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2]) + self.scale * sums
         later = gathered.labels >= self.trained
         if later.any():
-            scores[later] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
+            scores[later] = np.interp(sums[later], *self.by_sum)
         return scores.astype(np.float32)
 
-    def contributions(
-        self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer], places: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def contributions(self, queries: Queries, gathered: Gathered, places: np.ndarray) -> dict[str, np.ndarray]:
         """What moves the scores of one query's candidates, float64 (K,) by group of features; they sum to the scores.
+
+        A scorer's part is its term of the sum and what the trees make of it.
 
         Args:
             queries: one.
             gathered: its candidates.
-            scorers: by name.
             places: int (K,), columns of ``gathered``.
         """
-        rows = self.features.matrix(queries, gathered, scorers)[0, places]
+        rows = self.features.matrix(queries, gathered)[0, places]
         groups = [group for group, _ in self.features.names]
         names = list(dict.fromkeys(groups))
         parts = self.trees.contributions(rows, np.array([names.index(group) for group in groups]))
+        for name, weight in self.features.weights.items():
+            parts[:, names.index(name)] += self.scale * weight * gathered.scores[name][0, places]
         later = gathered.labels[0, places] >= self.trained
         parts[later] = 0.0
         parts[later, names.index(TOGETHER)] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
@@ -91,7 +95,7 @@ class LearnedRanking:
 
     def facts(self) -> dict[str, Any]:
         """What is kept beside the arrays, as JSON."""
-        return {"scorers": self.scorers, "features": [list(name) for name in self.features.names]}
+        return {"scorers": self.scorers, "scale": self.scale, "features": [list(name) for name in self.features.names]}
 
     @classmethod
     def load(
@@ -117,8 +121,7 @@ class LearnedRanking:
         stored = map_tensors(path)
         try:
             words = LabelWords(stored["columns"], _rows(stored, len(stored["counts"]), len(stored["columns"])))
-            used = {name: scorers[name] for name in facts["scorers"]}
-            features = PairFeatures.of(used, weights, stored["counts"], words)
+            features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words)
             path = folder / _TREES
             trees = Trees(**map_tensors(path))
         except (KeyError, TypeError, ValueError) as error:
@@ -129,7 +132,7 @@ class LearnedRanking:
             trees.check(len(features.names))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        return cls(trees, features, stored["by_sum"], len(stored["counts"]))
+        return cls(trees, float(facts["scale"]), features, stored["by_sum"], len(stored["counts"]))
 
 
 _PARTS = ("starts", "words", "weights", "in_title")

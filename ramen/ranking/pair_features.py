@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ramen.mining.heaps import best_first, push
 from ramen.ranking import overlap
 from ramen.ranking.candidates import Gathered
 from ramen.ranking.overlap import LabelWords
-from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.base import Queries
 from ramen.threads import parallel_for
 
 OF_SCORE = ("score", "score below the best", "1 / rank", "best score", "best score above the second")
@@ -25,31 +25,26 @@ class PairFeatures:
 
     Attributes:
         weights: by scorer; their weighted sum has the features of a scorer, too.
-        own: by scorer the names of its own features, :attr:`Scorer.FEATURES`.
         counts: float32 (L,), training points of each label.
         words: of the labels.
     """
 
     weights: Mapping[str, float]
-    own: Mapping[str, Sequence[str]]
     counts: np.ndarray
     words: LabelWords
 
     @classmethod
     def of(
-        cls, scorers: Mapping[str, Scorer], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords
+        cls, scorers: Iterable[str], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords
     ) -> PairFeatures:
-        """For these scorers, sorted by name."""
-        names = sorted(scorers)
-        own = {name: scorers[name].FEATURES for name in names}
-        return cls({name: weights.get(name, 0.0) for name in names}, own, counts.astype(np.float32), words)
+        """For scorers of these names, which are sorted."""
+        return cls({name: weights.get(name, 0.0) for name in sorted(scorers)}, counts.astype(np.float32), words)
 
     @property
     def names(self) -> list[tuple[str, str]]:
         """Group and name of each feature, in the order of the columns."""
         names = [(group, name) for group in (*self.weights, TOGETHER) for name in OF_SCORE]
-        for scorer, own in self.own.items():
-            names += [(scorer, name) for name in ("proposed", *own)]
+        names += [(scorer, "proposed") for scorer in self.weights]
         names += [(TOGETHER, "scorers that propose"), (FREQUENCY, "log(1 + training points)")]
         return names + [(WORDS, name) for name in overlap.NAMES]
 
@@ -58,7 +53,7 @@ class PairFeatures:
         """Where the weighted sum itself is."""
         return len(self.weights) * len(OF_SCORE)
 
-    def matrix(self, queries: Queries, gathered: Gathered, scorers: Mapping[str, Scorer]) -> np.ndarray:
+    def matrix(self, queries: Queries, gathered: Gathered) -> np.ndarray:
         """Features of the candidates of B queries, float32 (B, C, F); 0 where there is no candidate."""
         labels, step = gathered.labels, len(OF_SCORE)
         out = np.zeros((*labels.shape, len(self.names)), dtype=np.float32)
@@ -70,12 +65,10 @@ class PairFeatures:
         score_features(labels, total, out[:, :, at : at + step])
         at += step
         n_proposers = np.zeros(labels.shape, dtype=np.float32)
-        for name, own in self.own.items():
+        for name in self.weights:
             out[:, :, at] = gathered.proposed[name]
             n_proposers += gathered.proposed[name]
-            if own:
-                out[:, :, at + 1 : at + 1 + len(own)] = scorers[name].features(queries, labels)
-            at += 1 + len(own)
+            at += 1
         out[:, :, at] = n_proposers
         out[:, :, at + 1] = np.log1p(self.counts[np.maximum(labels, 0)]) * (labels >= 0)
         self.words.fill(queries.words, labels, out[:, :, at + 2 :])

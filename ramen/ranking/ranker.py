@@ -99,7 +99,7 @@ class Ranker:
         if not np.isin(labels, gathered.labels[0]).all():
             gathered = gather(self.scorers, queries, max(len(labels), CANDIDATES))
         places = np.searchsorted(gathered.labels[0][gathered.labels[0] >= 0], labels)
-        return self.learned.contributions(queries, gathered, self.scorers, places)
+        return self.learned.contributions(queries, gathered, places)
 
     def _joined(
         self, queries: Queries, gathered: Gathered, k: int, fill: bool = False
@@ -108,7 +108,7 @@ class Ranker:
         if self.learned is None:
             weights = {name: self.weights[name] for name in gathered.scores}
             return gathered.joined(weights, k, fill)
-        scores = self.learned.scores(queries, gathered, self.scorers)
+        scores = self.learned.scores(queries, gathered)
         return best(gathered.labels, scores, gathered.offered(gathered.proposed if fill else self.learned.scorers), k)
 
     def _gather(

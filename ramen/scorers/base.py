@@ -38,11 +38,9 @@ class Scorer(ABC):
 
     Attributes:
         n_labels: L.
-        FEATURES: names of what it tells the learned ranking beside its scores.
     """
 
     n_labels: int
-    FEATURES: tuple[str, ...] = ()
 
     @abstractmethod
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,10 +58,6 @@ class Scorer(ABC):
     @abstractmethod
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """Scores of given labels, exact, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
-
-    def features(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
-        """What ``FEATURES`` names of given labels, float32 (B, C, len(FEATURES)); 0 where a label is -1."""
-        return np.zeros((*labels.shape, 0), dtype=np.float32)
 
 
 class StoredScorer(Scorer):

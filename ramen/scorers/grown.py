@@ -16,7 +16,7 @@ class Joined(Scorer):
 
     def __init__(self, first: Scorer, second: Scorer) -> None:
         self.first, self.second = first, second
-        self.n_labels, self.FEATURES = first.n_labels + second.n_labels, first.FEATURES
+        self.n_labels = first.n_labels + second.n_labels
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`."""
@@ -31,12 +31,6 @@ class Joined(Scorer):
         scores = self.first.score(queries, np.where(early, labels, -1))
         return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
 
-    def features(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
-        """See :class:`Scorer`."""
-        early, late = labels < self.first.n_labels, labels - self.first.n_labels
-        found = self.first.features(queries, np.where(early, labels, -1))
-        return np.where(early[:, :, None], found, self.second.features(queries, np.where(early, -1, late)))
-
 
 class Without(Scorer):
     """A scorer that never proposes some labels.
@@ -48,7 +42,6 @@ class Without(Scorer):
 
     def __init__(self, scorer: Scorer, removed: np.ndarray) -> None:
         self.scorer, self.removed, self.n_labels = scorer, removed, scorer.n_labels
-        self.FEATURES = scorer.FEATURES
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`; asks for more until k are left or there are no more."""
@@ -64,7 +57,3 @@ class Without(Scorer):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
         return self.scorer.score(queries, labels)
-
-    def features(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
-        """See :class:`Scorer`."""
-        return self.scorer.features(queries, labels)

@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.compiled import kernel
 from ramen.files import replacing
 from ramen.mapped import Continued, StringTable, map_tensors
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Queries, StoredScorer, save_tensors
-from ramen.threads import parallel_for
 
 
 class Neighbours(StoredScorer):
@@ -33,7 +31,6 @@ class Neighbours(StoredScorer):
         index: of the points, by which the nearest are found; None for an exact search.
     """
 
-    FEATURES = ("points that vote", "cosine of the nearest that votes", "1 / its rank")
     names: Sequence[str] | None = None
     index: SignIndex | None = None
     _more: np.ndarray | None = None
@@ -51,18 +48,6 @@ class Neighbours(StoredScorer):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
         return self._labels_of.scores(self.shares(queries), labels)
-
-    def features(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
-        """See :class:`Scorer`: how many of the k points have a label, and how near the nearest of these is."""
-        self.shares(queries)
-        rows, cosines = queries.memory[self]
-        out = np.zeros((*labels.shape, len(self.FEATURES)), dtype=np.float32)
-        starts, found = (
-            self.targets.indptr.astype(np.int64, copy=False),
-            self.targets.indices.astype(np.int32, copy=False),
-        )
-        parallel_for(len(labels), _support, rows, cosines, starts, found, labels, out, work=1.0 + 100 * self.k)
-        return out
 
     def near(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest points of each query, int64 (B, k), and their cosines, best first."""
@@ -129,26 +114,3 @@ class Neighbours(StoredScorer):
             table = map_tensors(folder / "names.safetensors")
             found.names = StringTable(table["text"], table["ends"])
         return found
-
-
-@kernel
-def _support(
-    first: int, last: int, rows: np.ndarray, cosines: np.ndarray, starts: np.ndarray, found: np.ndarray,
-    labels: np.ndarray, out: np.ndarray,
-) -> None:  # fmt: skip
-    """Candidates ascend, but for the -1 behind them."""
-    for query in range(first, last):
-        size = 0
-        while size < labels.shape[1] and labels[query, size] >= 0:
-            size += 1
-        for rank in range(rows.shape[1]):
-            point = rows[query, rank]
-            if point < 0:
-                continue
-            for at in range(starts[point], starts[point + 1]):
-                column = np.searchsorted(labels[query, :size], found[at])
-                if column < size and labels[query, column] == found[at]:
-                    if out[query, column, 0] == 0.0:
-                        out[query, column, 1] = cosines[query, rank]
-                        out[query, column, 2] = 1.0 / (1.0 + rank)
-                    out[query, column, 0] += 1.0

@@ -12,6 +12,7 @@ from ramen.extras import needing
 from ramen.ranking.trees import Trees
 
 TREES = 100
+_LOOSE = 1e4  # of the logistic regression: as good as no penalty
 _HEAD, _KEPT = 40, 0.05  # candidates of a point that all count, and the share of the wrong ones behind them that does
 # One thread a fit: two fits side by side take half as long as one after the other in two threads each.
 _SETTINGS = {
@@ -23,58 +24,74 @@ _SETTINGS = {
 
 @dataclass
 class Rows:
-    """Pairs to learn from: what a sample of each point's candidates is.
+    """Pairs to learn from: a sample of each point's candidates.
 
     Attributes:
         features: float32 (V, C, F).
+        sums: float32 (V, C), weighted sums that the trees add to.
         right: bool (V, C).
-        weights: float32 (V, C), of right pairs; wrong ones have those of the sample, see :meth:`of`.
+        weights: float32 (V, C).
         kept: bool (V, C), the pairs to learn from.
     """
 
     features: np.ndarray
+    sums: np.ndarray
     right: np.ndarray
     weights: np.ndarray
     kept: np.ndarray
 
     @classmethod
     def of(
-        cls, features: np.ndarray, is_label: np.ndarray, order: np.ndarray, right: np.ndarray, weights: np.ndarray,
+        cls, features: np.ndarray, is_label: np.ndarray, sums: np.ndarray, right: np.ndarray, weights: np.ndarray,
         seed: int,
     ) -> Rows:  # fmt: skip
-        """A sample of the pairs: all right ones, and of the wrong ones fewer where they rank low.
+        """All right pairs, and of the wrong ones few where the sum ranks them low; these weigh as much as all would.
 
         Args:
             features: float32 (V, C, F).
             is_label: bool (V, C).
-            order: float32 (V, C), scores that say which rank low; the lower ones weigh as much as they would whole.
+            sums: float32 (V, C).
             right: bool (V, C).
             weights: float32 (V, C), of the right ones.
             seed: of the sample.
         """
-        ranks = np.argsort(np.argsort(-np.where(is_label, order, -np.inf), axis=1, kind="stable"), axis=1)
+        ranks = np.argsort(np.argsort(-np.where(is_label, sums, -np.inf), axis=1, kind="stable"), axis=1)
         low = (ranks >= _HEAD) & ~right
         kept = is_label & (~low | (np.random.default_rng([seed, 2]).random(low.shape) < _KEPT))
-        return cls(features, right, np.where(right, weights, np.where(low, 1 / _KEPT, 1.0)).astype(np.float32), kept)
+        weights = np.where(right, weights, np.where(low, 1 / _KEPT, 1.0)).astype(np.float32)
+        return cls(features, sums, right, weights, kept)
+
+
+@dataclass
+class Boosted:
+    """The weighted sum, scaled, and trees that add to it."""
+
+    scale: float
+    trees: Trees
+
+    def scores(self, features: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Of candidates, float64 (V, C)."""
+        return self.trees.scores(features.reshape(-1, features.shape[2])).reshape(sums.shape) + self.scale * sums
 
 
 def boost(
     rows: Rows,
     points: np.ndarray,
     objective: str,
-    power: np.ndarray | None,
+    factors: np.ndarray | None,
     seed: int,
     lengths: Sequence[int] = (TREES,),
-) -> dict[int, Trees]:
-    """Trees that tell right candidates of some points from wrong ones.
+) -> dict[int, Boosted]:
+    """Trees that start from the weighted sum and tell right candidates of some points from wrong ones better than it.
 
-    Source: Burges, "From RankNet to LambdaRank to LambdaMART", 2010, for ``lambdarank``.
+    The sum is scaled by logistic regression. Source: Burges, "From RankNet to LambdaRank to LambdaMART", 2010, for
+    ``lambdarank``.
 
     Args:
         rows: of all points.
         points: int (P,), those to learn from.
         objective: ``binary`` or ``lambdarank``.
-        power: float (V, C), by which right pairs are weighed besides, or None.
+        factors: float (V, C), by which right pairs are weighed besides, or None.
         seed: of the samples of features and rows.
         lengths: numbers of trees.
 
@@ -84,25 +101,30 @@ def boost(
     Raises:
         InputError: LightGBM is not installed, or its OpenMP library is missing.
     """
+    from sklearn.linear_model import LogisticRegression
+
     lightgbm = load()
     is_point = np.zeros(len(rows.kept), dtype=np.bool_)
     is_point[points] = True
     pairs = np.nonzero(rows.kept & is_point[:, None])
-    right, weights = rows.right[pairs], rows.weights[pairs].astype(np.float64)
-    if power is not None:
-        weights[right] *= power[pairs][right]
+    right, weights, sums = rows.right[pairs], rows.weights[pairs].astype(np.float64), rows.sums[pairs]
+    if factors is not None:
+        weights[right] *= factors[pairs][right]
     weights[right] /= weights[right].mean()
+    start = LogisticRegression(C=_LOOSE).fit(sums[:, None], right, sample_weight=weights)
+    scale, intercept = max(float(start.coef_[0, 0]), 0.0), float(start.intercept_[0])
     sizes = np.bincount(pairs[0])
     data = lightgbm.Dataset(
         rows.features[pairs],
         right.astype(np.float32),
         weight=weights.astype(np.float32),
         group=sizes[sizes > 0] if objective == "lambdarank" else None,
+        init_score=scale * sums + (intercept if objective == "binary" else 0.0),
     )
     settings = {**_SETTINGS, "objective": objective, "seed": seed}
     found = lightgbm.train(settings, data, max(lengths)).dump_model()["tree_info"]
     structures = [tree["tree_structure"] for tree in found]
-    return {length: Trees.of(structures[:length]) for length in lengths}
+    return {length: Boosted(scale, Trees.of(structures[:length])) for length in lengths}
 
 
 def load():  # noqa: ANN201

@@ -162,7 +162,7 @@ class _Search:
             gathered = self.validation.gather(scorers, queries)
             features = PairFeatures.of(scorers, weights, fitter.targets.getnnz(0), fitter.label_words(kind))
             learn, seed = fitter.config.ranking.learn, fitter.config.seed
-            everything = (self.validation, gathered, queries, scorers, weights, features, learn, seed, self.log)
+            everything = (self.validation, gathered, queries, weights, features, learn, seed, self.log)
             return asdict(choose_ranking(*everything))
 
         return RankingChoice(**ranks.first_value(found))

@@ -258,4 +258,6 @@ def learned_ranking(fitter: Fitter, scorers: Mapping[str, StoredScorer], choice:
     words = fitter.label_words(choice.features(fitter.sets[0]))
     features = PairFeatures.of(scorers, choice.weights, fitter.targets.getnnz(0), words)
     assert [list(name) for name in features.names] == ranking.features
-    return LearnedRanking(Trees.read(ranking.trees), features, np.array(ranking.by_sum), len(features.counts))
+    return LearnedRanking(
+        Trees.read(ranking.trees), ranking.scale, features, np.array(ranking.by_sum), len(features.counts)
+    )

@@ -12,10 +12,9 @@ import numpy as np
 from ramen.mining.heaps import best
 from ramen.ranking.candidates import CANDIDATES, Gathered
 from ramen.ranking.pair_features import PairFeatures
-from ramen.ranking.trees import Trees
-from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.base import Queries
 from ramen.threads import thread_count
-from ramen.training.boosting import TREES, Rows, boost
+from ramen.training.boosting import TREES, Boosted, Rows, boost
 from ramen.training.calibrate import calibrate
 from ramen.training.split import near_duplicates
 from ramen.training.validation import Validation
@@ -41,7 +40,8 @@ class RankingChoice:
 
     Attributes:
         model: what ranks, for people.
-        trees: :meth:`Trees.facts`, or None for the weighted sum.
+        trees: :meth:`Trees.facts`, or None for the weighted sum alone.
+        scale: of the weighted sum that the trees add to.
         features: group and name of each feature that the trees ask for.
         by_sum: see :class:`LearnedRanking`.
         calibration: :meth:`Calibration.facts` of its scores, or None for too few right pairs.
@@ -51,6 +51,7 @@ class RankingChoice:
 
     model: str
     trees: dict[str, list] | None
+    scale: float
     features: list[list[str]]
     by_sum: list[list[float]]
     calibration: dict[str, list[float]] | None
@@ -59,8 +60,8 @@ class RankingChoice:
 
 
 def choose_ranking(
-    validation: Validation, gathered: Gathered, queries: Queries, scorers: Mapping[str, Scorer],
-    weights: Mapping[str, float], features: PairFeatures, learn: bool, seed: int, log: Log,
+    validation: Validation, gathered: Gathered, queries: Queries, weights: Mapping[str, float],
+    features: PairFeatures, learn: bool, seed: int, log: Log,
 ) -> RankingChoice:  # fmt: skip
     """Rank by trees where they rank points better that they have not seen.
 
@@ -70,9 +71,8 @@ def choose_ranking(
 
     Args:
         validation: the held-out points.
-        gathered: their candidates, of ``scorers``.
+        gathered: their candidates.
         queries: the same points.
-        scorers: by name.
         weights: of the weighted sum; a scorer may have 0.
         features: of the pairs.
         learn: else the weighted sum it is.
@@ -82,24 +82,25 @@ def choose_ranking(
     labels, is_label = gathered.labels, gathered.labels >= 0
     summed = gathered.total(weights)
     offered = gathered.offered([name for name, weight in weights.items() if weight])
-    scores, trees, model = np.where(offered, summed, -np.inf), None, SUM
+    scores, boosted, model = np.where(offered, summed, -np.inf), None, SUM
     right = validation.weights_of(labels)
     reason = _too_few(len(labels), int((right > 0).sum())) if learn else "ranking.learn=false"
     if reason:
         log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
     else:
-        matrix = features.matrix(queries, gathered, scorers)
+        matrix = features.matrix(queries, gathered)
         rows = Rows.of(matrix, is_label, summed, right > 0, right, seed)
-        scores, trees, model = _best_model(validation, labels, rows, scores, _folds(queries.vectors, seed), seed, log)
+        scores, boosted, model = _best_model(validation, labels, rows, scores, _folds(queries.vectors, seed), seed, log)
     ranked = best(labels, scores.astype(np.float32), np.isfinite(scores), CANDIDATES)
     alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
     _warn(validation, ranked[0], alone, log)
     known = calibrate(*ranked, validation.truth)
     return RankingChoice(
         model,
-        None if trees is None else trees.facts(),
+        None if boosted is None else boosted.trees.facts(),
+        0.0 if boosted is None else boosted.scale,
         [list(name) for name in features.names],
-        _by_sum(summed[is_label], scores[is_label]) if trees else [],
+        _by_sum(summed[is_label], scores[is_label]) if boosted else [],
         None if known is None else known.facts(),
         validation.judge(ranked[0])[1],
         {name: validation.judge(found)[1] for name, found in alone.items()},
@@ -132,8 +133,8 @@ def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 def _best_model(
     validation: Validation, labels: np.ndarray, rows: Rows, summed: np.ndarray, folds: np.ndarray, seed: int, log: Log
-) -> tuple[np.ndarray, Trees | None, str]:
-    """Out-of-fold scores (V, C) of the best model, its trees fitted on all points, and its name."""
+) -> tuple[np.ndarray, Boosted | None, str]:
+    """Out-of-fold scores (V, C) of the best model, its trees, fitted on all points, and its name."""
     value, figures = validation.judge_scores(labels, summed)
     log(stage="rank", model=SUM, **figures)
     chosen: tuple[np.ndarray, tuple[str, float, int] | None] = summed, None
@@ -165,11 +166,10 @@ def _out_of_fold(
     found = {length: np.full(labels.shape, -np.inf) for length in _LENGTHS}
 
     def fit(fold: int) -> None:
-        trees = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, _LENGTHS)
+        boosted = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, _LENGTHS)
         held = np.flatnonzero(folds == fold)
-        asked = rows.features[held].reshape(-1, rows.features.shape[2])
         for length in _LENGTHS:
-            scores = trees[length].scores(asked).reshape(len(held), -1)
+            scores = boosted[length].scores(rows.features[held], rows.sums[held])
             found[length][held] = np.where(labels[held] >= 0, scores, -np.inf)
 
     with ThreadPoolExecutor(thread_count()) as pool:

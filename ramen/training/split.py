@@ -142,8 +142,9 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     """The split that holds out these rows of the training part.
 
     For a held-out pair (point, label) whose mirror (the label as a training point, with the point as its label) is in
-    training, the mirror is dropped. Pairs are weighed by :func:`pair_weights`; those that weigh nothing are neither
-    right nor wrong, and points without any other are not used.
+    training, the mirror is dropped; where the test part's filter has such pairs, the mirror stays and the pair is
+    filtered here, too. Pairs are weighed by :func:`pair_weights`; those that weigh nothing are neither right nor wrong,
+    and points without any other are not used.
 
     Args:
         dataset: its training part is cut.
@@ -152,10 +153,18 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     """
     rows = np.setdiff1d(_labelled(dataset.train_targets), held_out)
     texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
-    targets = _without_mirrors(dataset, held_out)
-    truth = sp.csr_matrix(dataset.train_targets[held_out], dtype=np.float32, copy=True)
+    targets = dataset.train_targets
+    truth = sp.csr_matrix(targets[held_out], dtype=np.float32, copy=True)
+    uids = [dataset.train.uids[row] for row in np.repeat(held_out, np.diff(truth.indptr)).tolist()]
+    mirrors, own, is_mirrored = _mirrors(dataset, uids, truth.indices)
+    is_asked = np.ones(truth.nnz, dtype=np.bool_)
+    if is_mirrored.any() and _filters_mirrors(dataset):
+        is_asked = ~is_mirrored
+    elif is_mirrored.any():
+        targets = _without(targets, mirrors[is_mirrored], own[is_mirrored])
     left = targets[rows].getnnz(0)[truth.indices]
-    truth.data = pair_weights(left, unseen_share(dataset) if unseen is None else unseen)
+    truth.data[:] = 0.0
+    truth.data[is_asked] = pair_weights(left[is_asked], unseen_share(dataset) if unseen is None else unseen)
     ignored = truth.copy()
     ignored.data = (truth.data == 0).astype(np.float32)
     ignored.eliminate_zeros()
@@ -211,22 +220,29 @@ def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def _without_mirrors(dataset: Dataset, held_out: np.ndarray) -> sp.csr_matrix:
-    row_of = {uid: row for row, uid in enumerate(dataset.train.uids)}
-    label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
-    targets = dataset.train_targets
-    rows, columns = [], []
-    for row in held_out:
-        own_label = label_of.get(dataset.train.uids[row])
-        if own_label is None:
-            continue
-        for label in targets.indices[targets.indptr[row] : targets.indptr[row + 1]]:
-            mirror = row_of.get(dataset.labels.uids[label])
-            if mirror is not None:
-                rows.append(mirror)
-                columns.append(own_label)
-    dropped = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=targets.shape)
-    kept = targets - targets.multiply(dropped > 0)
-    kept = sp.csr_matrix(kept, dtype=np.float32)
+def _without(targets: sp.csr_matrix, rows: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:
+    dropped = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, labels)), shape=targets.shape)
+    kept = sp.csr_matrix(targets - targets.multiply(dropped > 0), dtype=np.float32)
     kept.eliminate_zeros()
     return kept
+
+
+def _mirrors(dataset: Dataset, uids: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of pairs (point, label) by the points' uids: rows and labels of their mirrors, and which are training pairs.
+
+    The mirror of (i, j) is (j, i): the label as a training point, with the point as its label.
+    """
+    row_of = {uid: row for row, uid in enumerate(dataset.train.uids)}
+    label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
+    rows = np.array([row_of.get(dataset.labels.uids[label], -1) for label in labels.tolist()], dtype=np.int64)
+    mirrors = np.array([label_of.get(uid, -1) for uid in uids], dtype=np.int64)
+    found = (rows >= 0) & (mirrors >= 0)
+    if found.any():
+        found[found] = np.asarray(dataset.train_targets[rows[found], mirrors[found]]).ravel() > 0
+    return rows, mirrors, found
+
+
+def _filters_mirrors(dataset: Dataset) -> bool:
+    """Whether the test part's filter has pairs whose mirror is in training."""
+    rows, labels = dataset.test_filter.T
+    return bool(_mirrors(dataset, [dataset.test.uids[row] for row in rows.tolist()], labels)[2].any())

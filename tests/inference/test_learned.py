@@ -45,7 +45,10 @@ def test_labels_behind_the_candidates_come_behind_them(tagger, texts, monkeypatc
     few = tagger.tag(texts, 10)
     more = tagger.tag(texts, 60)
     assert [labels[:10] for labels in more] == few
-    assert np.mean([{one["uid"] for one in a} == {one["uid"] for one in b[:5]} for a, b in zip(before, few, strict=True)]) > 0.5
+    assert (
+        np.mean([{one["uid"] for one in a} == {one["uid"] for one in b[:5]} for a, b in zip(before, few, strict=True)])
+        > 0.5
+    )
     assert all(len({label["uid"] for label in labels}) == 60 for labels in more)
 
 

@@ -22,7 +22,7 @@ from ramen.scorers.vectors import LabelVectors
 from ramen.training.ranking import SUM, choose_ranking
 from ramen.training.validation import WATCHED, Validation
 
-LABELS, DIM, POINTS = 150, 16, 500
+LABELS, DIM, POINTS = 80, 16, 400
 
 
 class Lines(list):
@@ -32,6 +32,18 @@ class Lines(list):
 
 def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch, request):
+    """Of the models only one is tried, but where a test asks for all: each takes two seconds."""
+    if "every_model" not in request.fixturenames:
+        monkeypatch.setattr("ramen.training.ranking._MODELS", (("lambdarank", 0.5),))
+
+
+@pytest.fixture
+def every_model():
+    pass
 
 
 class World:
@@ -44,7 +56,9 @@ class World:
 
     def points(self, n=POINTS):
         """Queries, and what is right."""
-        chosen = [self.rng.choice(LABELS, 1 + row % 3, replace=False, p=self.popular / self.popular.sum()) for row in range(n)]
+        chosen = [
+            self.rng.choice(LABELS, 1 + row % 3, replace=False, p=self.popular / self.popular.sum()) for row in range(n)
+        ]
         truth = sp.lil_matrix((n, LABELS), dtype=np.float32)
         for row, labels in enumerate(chosen):
             truth[row, labels] = 1
@@ -70,10 +84,10 @@ def choose(world, scorers, weights=None, points=POINTS, learn=True):
     validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
     features, log = world.features(scorers, weights), Lines()
     gathered = validation.gather(scorers, queries)
-    choice = choose_ranking(validation, gathered, queries, scorers, weights, features, learn, 0, log)
+    choice = choose_ranking(validation, gathered, queries, weights, features, learn, 0, log)
     learned = None
     if choice.trees:
-        learned = LearnedRanking(Trees.read(choice.trees), features, np.array(choice.by_sum), LABELS)
+        learned = LearnedRanking(Trees.read(choice.trees), choice.scale, features, np.array(choice.by_sum), LABELS)
     return choice, log, Ranker(scorers, weights, learned)
 
 
@@ -149,9 +163,16 @@ def test_all_candidates_wrong_or_none_at_all():
         gathered = gather(scorers, queries, 20, filtered)
         weights = {"only": 1.0}
         features = world.features(scorers, weights)
-        choice = choose_ranking(validation, gathered, queries, scorers, weights, features, True, 0, log)
+        choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
         assert choice.trees is None and choice.calibration is None
         assert "0 right labels among the candidates of held-out points, expected 100" in log[0]["note"]
+
+
+def test_the_best_model_of_all_is_taken(every_model):
+    world = World(2)
+    choice, log, _ = choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})
+    tried = {line["model"]: np.prod([line[name] for name in WATCHED]) for line in log if "model" in line}
+    assert len(tried) == 7 and choice.model == max(tried, key=tried.get)
 
 
 def test_the_same_again_is_the_same_with_any_number_of_threads(threads):
