@@ -17,12 +17,15 @@ from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.ranking.calibration import Calibration, reliability
+from ramen.ranking.learned import MEAN
 from ramen.ranking.ranker import Ranker
+from ramen.scorers.base import Queries
 from ramen.threads import one_blas_thread
 
 CUT_OFFS = (1, 3, 5, 10)
 _WANTED = (0.5, 0.7, 0.8, 0.9, 0.95)  # precisions
 _CALIBRATED = 10  # labels a text whose probabilities are measured
+_ASKED, _FIRST = 50, 5  # test points whose first labels are looked into
 DEEP = 100  # where recall alone is measured, too: what a first stage would hand on
 
 
@@ -46,10 +49,11 @@ def evaluate(
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
         "intervals": {"P@1": [low, high], ...}, "frequency": groups of labels from rare to frequent and what they add to
-        P@5, "points": number of test points}``, of a run with probabilities ``"calibration"``, of a published set its
-        ``"published"`` figures, and a ``"warning"`` where its card has other A and B: the joint ranking under
-        ``"test"``, each scorer alone under its name. With ``scorer`` its figures are under ``"test"`` and its name
-        under ``"scorer"``.
+        P@5, "points": number of test points}``; ``"ranking"``, by part of the joint score (a scorer, what they say
+        together, shared words, frequency) by how much it moves a label on average; of a run with probabilities
+        ``"calibration"``, of a published set its ``"published"`` figures, and a ``"warning"`` where its card has other
+        A and B. The joint ranking is under ``"test"``, each scorer alone under its name; with ``scorer`` its figures
+        are under ``"test"`` and its name under ``"scorer"``.
 
     Raises:
         InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
@@ -72,10 +76,12 @@ class Rankings(dict[str, np.ndarray]):
 
     Attributes:
         probabilities: float64 (N, 10), of the joint ranking's first ten; None of a run without.
+        moves: by part of the joint score (:meth:`Ranker.parts`) by how much it moves a label, in size on average.
         thresholds: by wanted precision the probability that validation found for it.
     """
 
     probabilities: np.ndarray | None = None
+    moves: dict[str, float] = {}  # noqa: RUF012 - exchanged, never changed
     thresholds: dict[float, float] = {}  # noqa: RUF012 - exchanged, never changed
 
 
@@ -85,9 +91,26 @@ def measured(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | N
     return {
         "test": figures_of(ranked[""], dataset),
         **({"scorers": alone} if scorer is None and alone else {} if scorer is None else {"scorer": scorer}),
+        **({"ranking": dict(ranked.moves)} if isinstance(ranked, Rankings) and ranked.moves else {}),
         **facts_of(ranked[""], dataset),
         **calibration_of(ranked, dataset),
     }
+
+
+def moves_of(ranker: Ranker, queries: Queries) -> dict[str, float]:
+    """By part of the joint score its mean size for the first labels of some queries, evenly spaced, largest first."""
+    rows = np.unique(np.linspace(0, len(queries) - 1, min(_ASKED, len(queries))).astype(np.int64))
+    sums: dict[str, float] = {}
+    count = 0
+    for row in rows.tolist():
+        asked = queries[row : row + 1]
+        labels = ranker.rank(asked, _FIRST)[0][0]
+        labels = labels[labels >= 0]
+        count += len(labels)
+        for name, values in ranker.parts(asked, labels).items() if len(labels) else ():
+            sums[name] = sums.get(name, 0.0) + float(np.abs(values).sum())
+    sums.pop(MEAN, None)
+    return {name: sums[name] / count for name in sorted(sums, key=lambda name: -sums[name])}
 
 
 def _thresholds(known: Calibration) -> dict[float, float]:
@@ -150,8 +173,11 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
     asked = dataset.test.joined() if tagger.encoder is not None else given_features(dataset).test
-    ranked, scores = ranker.rank_each(tagger.queries(asked), DEEP, filtered)
+    queries = tagger.queries(asked)
+    ranked, scores = ranker.rank_each(queries, DEEP, filtered)
     found = Rankings({name: padded(labels) for name, labels in ranked.items()})
+    if scorer is None:
+        found.moves = moves_of(ranker, queries)
     if scorer is None and tagger.run.calibration is not None:
         found.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
         found.thresholds = _thresholds(tagger.run.calibration)

@@ -51,6 +51,8 @@ def write_report_page(
     parts += [_curves(named, dataset), _frequency(named, dataset)]
     if figures.get("scorers"):
         parts.append(_scorers(figures))
+    if figures.get("ranking"):
+        parts.append(_moves(figures["ranking"]))
     if "calibration" in figures:
         parts.append(_calibration(figures["calibration"]))
     parts.append(_answers(ranked[""], dataset))
@@ -134,6 +136,16 @@ def _scorers(figures: Mapping[str, Any]) -> Part:
     systems = {"joined": figures["test"], **figures["scorers"]}
     rows = [[name, *(f"{one[metric]:.2f}" for metric in SIDE_BY_SIDE)] for name, one in systems.items()]
     return Part("Scorers side by side", text="Each alone, and joined.", head=["", *SIDE_BY_SIDE], rows=rows)
+
+
+def _moves(moves: Mapping[str, float]) -> Part:
+    text = (
+        "By how much each part of the joint score moves a label up or down, on average over the first labels of some "
+        "test points. 'Together' is what all scorers say at once. The parts of a label add up to its score."
+    )
+    whole = sum(moves.values()) or 1.0
+    rows = [[name, f"{size:.3f}", f"{100 * size / whole:.0f} %"] for name, size in moves.items()]
+    return Part("What moves the joint ranking", text=text, head=["", "mean size", "of all"], rows=rows)
 
 
 def _calibration(found: Mapping[str, Any]) -> Part:

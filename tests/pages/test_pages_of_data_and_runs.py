@@ -79,6 +79,8 @@ def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path, ramen
     assert f"{figures['test']['P@1']:.2f}  ({low:.1f} to {high:.1f})" in found.text
     for name, one in figures["scorers"].items():
         assert name in found.text and f"{one['PSP@5']:.2f}" in found.text
+    for name, size in figures["ranking"].items():
+        assert f"{name}" in found.text and f"{size:.3f}" in found.text
     assert "other.npy" in found.text and sum(tag == "img" for tag, _ in found.tags) == 3
     assert f"calibration error {figures['calibration']['ECE']:.2f} points" in found.text
     ranked, marks = rankings(finished_run, data)[""], [attributes.get("class") for _, attributes in found.tags]
