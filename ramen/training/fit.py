@@ -242,11 +242,10 @@ class Choice:
         """What ``metrics.json`` tells of it."""
         chosen = asdict(self)
         ranking = chosen.pop("ranking") or {}
-        told = {"ranking": ranking.get("model", SUM), "scorers_alone": ranking.get("scorers", {})}
         return {
-            "chosen": {**chosen, "ranking": told["ranking"]},
+            "chosen": {**chosen, "ranking": ranking.get("model", SUM)},
             "validation": figures,
-            "validation_of_scorers": told["scorers_alone"],
+            "validation_of_scorers": ranking.get("scorers", {}),
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -66,8 +66,8 @@ def choose_ranking(
     """Rank by trees where they rank points better that they have not seen.
 
     Every model is fitted on four fifths of the held-out points and judged on the last, whole groups of near duplicates
-    together; the scores so found choose the model and count the probabilities. The one that is chosen is then fitted
-    on all held-out points.
+    together; the scores so found choose the model and count the probabilities. The best is taken of those that no
+    scorer alone is ahead of by more than noise. It is then fitted on all held-out points.
 
     Args:
         validation: the held-out points.
@@ -82,29 +82,67 @@ def choose_ranking(
     labels, is_label = gathered.labels, gathered.labels >= 0
     summed = gathered.total(weights)
     offered = gathered.offered([name for name, weight in weights.items() if weight])
-    scores, boosted, model = np.where(offered, summed, -np.inf), None, SUM
+    tried = [_tried(validation, labels, np.where(offered, summed, -np.inf))]
+    alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
     right = validation.weights_of(labels)
+    rows = None
     reason = _too_few(len(labels), int((right > 0).sum())) if learn else "ranking.learn=false"
     if reason:
         log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
     else:
-        matrix = features.matrix(queries, gathered)
-        rows = Rows.of(matrix, is_label, summed, right > 0, right, seed)
-        scores, boosted, model = _best_model(validation, labels, rows, scores, _folds(queries.vectors, seed), seed, log)
-    ranked = best(labels, scores.astype(np.float32), np.isfinite(scores), CANDIDATES)
-    alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
-    _warn(validation, ranked[0], alone, log)
-    known = calibrate(*ranked, validation.truth)
+        rows = Rows.of(features.matrix(queries, gathered), is_label, summed, right > 0, right, seed)
+        log(stage="rank", model=SUM, **tried[0].figures)
+        tried += _models(validation, labels, rows, _folds(queries.vectors, seed), seed, log)
+    best_first = sorted(tried, key=lambda one: -one.value)
+    chosen = next((one for one in best_first if not _ahead(validation, one.ranked, alone)), best_first[0])
+    for name, metric, errors in _ahead(validation, chosen.ranked, alone):
+        log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
+    boosted = None if rows is None else _fitted(validation, labels, rows, chosen, seed)
+    known = calibrate(*best(labels, chosen.scores, np.isfinite(chosen.scores), CANDIDATES), validation.truth)
     return RankingChoice(
-        model,
+        chosen.name,
         None if boosted is None else boosted.trees.facts(),
         0.0 if boosted is None else boosted.scale,
         [list(name) for name in features.names],
-        _by_sum(summed[is_label], scores[is_label]) if boosted else [],
+        _by_sum(summed[is_label], chosen.scores[is_label]) if boosted else [],
         None if known is None else known.facts(),
-        validation.judge(ranked[0])[1],
+        chosen.figures,
         {name: validation.judge(found)[1] for name, found in alone.items()},
     )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A joint ranking of the held-out points.
+
+    Attributes:
+        scores: float32 (V, C), out of fold; -inf for what is not offered.
+        ranked: int64 (V, 10), the first labels.
+        value, figures: of these.
+        kind: objective, power of the inverse propensity and number of trees; None for the weighted sum.
+    """
+
+    scores: np.ndarray
+    ranked: np.ndarray
+    value: float
+    figures: dict[str, float]
+    kind: tuple[str, float, int] | None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.kind is None:
+            return SUM
+        objective, power, length = self.kind
+        return f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
+
+
+def _tried(
+    validation: Validation, labels: np.ndarray, scores: np.ndarray, kind: tuple[str, float, int] | None = None
+) -> _Tried:
+    scores = scores.astype(np.float32)
+    ranked = best(labels, scores, np.isfinite(scores), 10)[0]
+    return _Tried(scores, ranked, *validation.judge(ranked), kind)
 
 
 def _by_sum(sums: np.ndarray, scores: np.ndarray) -> list[list[float]]:
@@ -131,28 +169,25 @@ def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
     return (np.random.default_rng([seed, 3]).permutation(groups.max() + 1) % _FOLDS)[groups]
 
 
-def _best_model(
-    validation: Validation, labels: np.ndarray, rows: Rows, summed: np.ndarray, folds: np.ndarray, seed: int, log: Log
-) -> tuple[np.ndarray, Boosted | None, str]:
-    """Out-of-fold scores (V, C) of the best model, its trees, fitted on all points, and its name."""
-    value, figures = validation.judge_scores(labels, summed)
-    log(stage="rank", model=SUM, **figures)
-    chosen: tuple[np.ndarray, tuple[str, float, int] | None] = summed, None
-    everything = np.arange(len(labels))
+def _models(
+    validation: Validation, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log
+) -> Iterator[_Tried]:
+    """Every learned ranking, out of fold."""
     for objective, power in _MODELS:
         start = time.perf_counter()
         for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(validation, labels, power), seed):
-            got, figures = validation.judge_scores(labels, scores)
-            seconds = time.perf_counter() - start
-            log(stage="rank", model=_name(objective, power, length), **figures, seconds=seconds)
-            if got > value:
-                value, chosen = got, (scores, (objective, power, length))
-    scores, kind = chosen
-    if kind is None:
-        return scores, None, SUM
-    objective, power, length = kind
+            one = _tried(validation, labels, scores, (objective, power, length))
+            log(stage="rank", model=one.name, **one.figures, seconds=time.perf_counter() - start)
+            yield one
+
+
+def _fitted(validation: Validation, labels: np.ndarray, rows: Rows, chosen: _Tried, seed: int) -> Boosted | None:
+    """The trees of a model, by all held-out points; None for the weighted sum."""
+    if chosen.kind is None:
+        return None
+    objective, power, length = chosen.kind
     factors = _factors(validation, labels, power)
-    return scores, boost(rows, everything, objective, factors, seed, (length,))[length], _name(*kind)
+    return boost(rows, np.arange(len(labels)), objective, factors, seed, (length,))[length]
 
 
 def _factors(validation: Validation, labels: np.ndarray, power: float) -> np.ndarray | None:
@@ -177,13 +212,11 @@ def _out_of_fold(
     return list(found.items())
 
 
-def _name(objective: str, power: float, length: int) -> str:
-    return f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
-
-
-def _warn(validation: Validation, joint: np.ndarray, alone: Mapping[str, np.ndarray], log: Log) -> None:
-    """Say where a scorer alone ranks held-out points better than all together."""
-    for name, labels in alone.items():
-        for metric, errors in validation.ahead(labels, joint).items():
-            if errors > _NOISE:
-                log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
+def _ahead(validation: Validation, joint: np.ndarray, alone: Mapping[str, np.ndarray]) -> list[tuple[str, str, float]]:
+    """Scorers that by themselves rank the held-out points better, in which metric, and by how many standard errors."""
+    return [
+        (name, metric, errors)
+        for name, labels in alone.items()
+        for metric, errors in validation.ahead(labels, joint).items()
+        if errors > _NOISE
+    ]

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.mining.heaps import best
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.scorers.base import Queries, Scorer
 
@@ -50,10 +49,6 @@ class Validation:
     def judge_weights(self, gathered: Gathered, weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """:meth:`judge` of a weighted sum."""
         return self.judge(gathered.joined(weights, 10)[0])
-
-    def judge_scores(self, labels: np.ndarray, scores: np.ndarray) -> tuple[float, dict[str, float]]:
-        """:meth:`judge` of candidates (V, C) by their scores, -inf for what is not offered."""
-        return self.judge(best(labels, scores.astype(np.float32), np.isfinite(scores), 10)[0])
 
     def of_points(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """By metric what each point adds, float64 (V,), so that the mean over the points is the metric.
