@@ -53,7 +53,7 @@ def rows(name: str, dataset: Dataset, share: float) -> None:
     none = np.empty(0, dtype=np.int64)
     fitter = Fitter(
         material,
-        Split(kept, none, dataset.train_targets, dataset.train_targets[none], dataset.train_targets[none]),
+        Split(kept, none, dataset.train_targets, *(dataset.train_targets[none] for _ in range(3))),
         encoder,
     )
     linked = dict.fromkeys(config.graphs, config.sparse.anchors)

@@ -195,7 +195,7 @@ class Chain:
             return Split(
                 kept["rows"], kept["texts"], kept["held_out"],
                 pair_matrix(kept["targets"].T, shape), pair_matrix(kept["truth"].T, held_out),
-                sp.csr_matrix(held_out, dtype=np.float32),
+                *(sp.csr_matrix(held_out, dtype=np.float32) for _ in range(2)),
             )  # fmt: skip
 
     @cached_property

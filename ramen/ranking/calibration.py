@@ -19,7 +19,8 @@ class Calibration:
         scores: ascending knots.
         probabilities: at the knots, 0 to 1, not falling; before and after the ends they stay as they are.
         thresholds: probabilities, ascending, for which :attr:`precisions` were counted.
-        precisions: share of right ones among validation's pairs of at least that probability, 0 to 1.
+        precisions: share of right ones among validation's pairs of at least that probability, less one standard error,
+            0 to 1.
 
     Example:
         >>> known = Calibration([0.0, 1.0], [0.1, 0.9], [0.2, 0.8], [0.5, 0.85])

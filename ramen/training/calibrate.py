@@ -57,9 +57,16 @@ def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> C
 
 
 def _precisions(probabilities: np.ndarray, right: np.ndarray) -> tuple[list[float], list[float]]:
-    """Thresholds and the share of right ones among pairs from there on."""
+    """Thresholds and the share of right ones among pairs from there on, less what may be chance.
+
+    That is the lower end of Wilson's interval at one standard error: a precision that is asked for is to be reached.
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+    """
     order = np.argsort(-probabilities, axis=None, kind="stable")
     kept, hits = probabilities.ravel()[order], np.cumsum(right.ravel()[order])
     at = np.unique(np.geomspace(_KEPT, max(len(kept), _KEPT), _STEPS).astype(int))
     at = at[at <= len(kept)][::-1] - 1
-    return np.round(kept[at], 6).tolist(), np.round(hits[at] / (at + 1), 6).tolist()
+    n = at + 1.0
+    share = hits[at] / n
+    lower = (share + 0.5 / n - np.sqrt(share * (1.0 - share) / n + 0.25 / n**2)) / (1.0 + 1.0 / n)
+    return np.round(kept[at], 6).tolist(), np.round(np.maximum(lower, 0.0), 6).tolist()

@@ -38,7 +38,8 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     """
     split, card = fitter.split, fitter.material.dataset.card
     ignored = sp.csr_matrix(fitter.material.filtered[split.held_out] + split.ignored)
-    validation = Validation(split.truth, ignored, inverse_propensity(fitter.targets, card.A, card.B))
+    propensities = inverse_propensity(fitter.targets, card.A, card.B)
+    validation = Validation(split.truth, ignored, propensities, split.filtered_at_test)
     search = _Search(fitter, validation, log)
     search.temperature()
     if fitter.config.sparse.passes:

@@ -98,7 +98,8 @@ def choose_ranking(
     for name, metric, errors in _ahead(validation, chosen.ranked, alone):
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
     boosted = None if rows is None else _fitted(validation, labels, rows, chosen, seed)
-    known = calibrate(*best(labels, chosen.scores, np.isfinite(chosen.scores), CANDIDATES), validation.truth)
+    asked = validation.as_at_test(labels, chosen.scores)
+    known = calibrate(*best(labels, asked, np.isfinite(asked), CANDIDATES), validation.truth)
     return RankingChoice(
         chosen.name,
         None if boosted is None else boosted.trees.facts(),

@@ -32,6 +32,7 @@ class Split:
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
         truth: float32 CSR (V, L), what the held-out rows are measured by; values weigh the pairs, 1 on average.
         ignored: float32 CSR (V, L), pairs of held-out rows that are neither right nor wrong.
+        filtered_at_test: float32 CSR (V, L), pairs of the truth that a test part like the data set's would filter.
         links: graphs that training sees; held-out rows are never drawn.
         walked: whether walks densified them.
     """
@@ -42,6 +43,7 @@ class Split:
     targets: sp.csr_matrix
     truth: sp.csr_matrix
     ignored: sp.csr_matrix
+    filtered_at_test: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     walked: bool = False
 
@@ -50,7 +52,7 @@ def whole(dataset: Dataset) -> Split:
     """Everything to train on, nothing held out."""
     every, none = np.arange(len(dataset.train), dtype=np.int64), np.empty(0, dtype=np.int64)
     targets = dataset.train_targets
-    return Split(_labelled(targets), every, none, targets, targets[none], targets[none])
+    return Split(_labelled(targets), every, none, targets, *(targets[none] for _ in range(3)))
 
 
 def cut(
@@ -142,9 +144,10 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     """The split that holds out these rows of the training part.
 
     For a held-out pair (point, label) whose mirror (the label as a training point, with the point as its label) is in
-    training, the mirror is dropped; where the test part's filter has such pairs, the mirror stays and the pair is
-    filtered here, too. Pairs are weighed by :func:`pair_weights`; those that weigh nothing are neither right nor wrong,
-    and points without any other are not used.
+    training, the mirror is dropped. Where the test part filters such pairs instead, they still tell right from wrong,
+    but the truth has more right pairs than the test part, which probabilities must not be counted by. Pairs are weighed
+    by :func:`pair_weights`; those that weigh nothing are neither right nor wrong, and points without any other are not
+    used.
 
     Args:
         dataset: its training part is cut.
@@ -153,24 +156,28 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     """
     rows = np.setdiff1d(_labelled(dataset.train_targets), held_out)
     texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
+    unseen = unseen_share(dataset) if unseen is None else unseen
     targets = dataset.train_targets
     truth = sp.csr_matrix(targets[held_out], dtype=np.float32, copy=True)
     uids = [dataset.train.uids[row] for row in np.repeat(held_out, np.diff(truth.indptr)).tolist()]
     mirrors, own, is_mirrored = _mirrors(dataset, uids, truth.indices)
-    is_asked = np.ones(truth.nnz, dtype=np.bool_)
-    if is_mirrored.any() and _filters_mirrors(dataset):
-        is_asked = ~is_mirrored
-    elif is_mirrored.any():
+    filtered_at_test = sp.csr_matrix(truth.shape, dtype=np.float32)
+    if is_mirrored.any():
         targets = _without(targets, mirrors[is_mirrored], own[is_mirrored])
-    left = targets[rows].getnnz(0)[truth.indices]
-    truth.data[:] = 0.0
-    truth.data[is_asked] = pair_weights(left[is_asked], unseen_share(dataset) if unseen is None else unseen)
-    ignored = truth.copy()
-    ignored.data = (truth.data == 0).astype(np.float32)
-    ignored.eliminate_zeros()
+        if _filters_mirrors(dataset):
+            filtered_at_test = _where(truth, is_mirrored)
+    truth.data = pair_weights(targets[rows].getnnz(0)[truth.indices], unseen)
+    ignored = _where(truth, truth.data == 0)
     truth.eliminate_zeros()
     usable = np.diff(truth.indptr) > 0
-    return Split(rows, texts, held_out[usable], targets, truth[usable], ignored[usable])
+    return Split(rows, texts, held_out[usable], targets, truth[usable], ignored[usable], filtered_at_test[usable])
+
+
+def _where(matrix: sp.csr_matrix, chosen: np.ndarray) -> sp.csr_matrix:
+    """1 for the chosen ones of the stored entries, CSR."""
+    found = sp.csr_matrix((chosen.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape, copy=True)
+    found.eliminate_zeros()
+    return found
 
 
 def pair_weights(left: np.ndarray, unseen: float) -> np.ndarray:

@@ -25,11 +25,13 @@ class Validation:
         truth: CSR (V, L); values weigh the pairs, see :func:`ramen.training.split.split_off`.
         filtered: CSR (V, L), pairs that are neither right nor wrong.
         inverse_propensity: float64 (L,), of the rows trained on.
+        filtered_at_test: CSR (V, L), pairs of the truth that the test part would filter; None for none.
     """
 
     truth: sp.csr_matrix
     filtered: sp.csr_matrix
     inverse_propensity: np.ndarray
+    filtered_at_test: sp.csr_matrix | None = None
 
     def gather(self, scorers: Mapping[str, Scorer], queries: Queries) -> Gathered:
         """Candidates and scores of the validation points, filtered labels left out."""
@@ -78,6 +80,14 @@ class Validation:
             spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
             found[name] = float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else 0.0
         return found
+
+    def as_at_test(self, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Scores of candidates (V, C), -inf for those that the test part would filter."""
+        if self.filtered_at_test is None or not self.filtered_at_test.nnz:
+            return scores
+        rows = np.repeat(np.arange(len(labels)), labels.shape[1])
+        found = np.asarray(self.filtered_at_test[rows, np.maximum(labels, 0).ravel()]).reshape(labels.shape)
+        return np.where((found > 0) & (labels >= 0), np.float32(-np.inf), scores)
 
     def each(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
         """nDCG@100 of every validation point, float64 (V,): fine enough to compare paired runs by."""

@@ -145,6 +145,23 @@ def test_the_weighted_sum_where_nothing_is_learnt(points, learn, said):
     assert said in log[0]["note"]
 
 
+def test_probabilities_are_counted_without_pairs_that_the_test_part_would_filter():
+    world = World(0)
+    queries, truth = world.points()
+    scorers = {"only": world.noisy(0.2)}
+    half = truth.copy()
+    half.data[world.rng.random(truth.nnz) < 0.5] = 0
+    half.eliminate_zeros()
+    known = []
+    for filtered in (None, half):
+        validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS), filtered)
+        gathered, weights = validation.gather(scorers, queries), {"only": 1.0}
+        features = world.features(scorers, weights)
+        choice = choose_ranking(validation, gathered, queries, weights, features, False, 0, Lines())
+        known.append(np.mean(choice.calibration["probabilities"]))
+    assert known[1] < 0.8 * known[0]
+
+
 def test_one_scorer_only():
     world = World(0)
     choice, log, ranker = choose(world, {"only": world.noisy(0.3)})
