@@ -27,7 +27,7 @@ from reference_sets import _commit, machine
 import ramen
 from ramen.data.dataset import Texts
 from ramen.heads.rows import HalfRows
-from ramen.inference.artefact import save_run
+from ramen.inference.artefact import Ranking, save_run
 from ramen.inference.build_index import build_index
 from ramen.mining.nearest import nearest
 from ramen.scorers.vectors import LabelVectors
@@ -93,7 +93,7 @@ def measure(run: Path, labels: int, folder: Path) -> dict[str, Any]:
         shutil.copy(run / "config.yaml", large)
         uids = [f"label-{number:07}" for number in range(labels)]
         save_run(
-            large, _Copied(run / "encoder"), None, {"encoder": LabelVectors(bits)}, {"encoder": 1.0},
+            large, _Copied(run / "encoder"), None, {"encoder": LabelVectors(bits)}, Ranking({"encoder": 1.0}),
             Texts(uids, texts, [""] * labels), {},
         )  # fmt: skip
     start = time.perf_counter()

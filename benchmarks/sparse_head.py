@@ -116,7 +116,7 @@ def grid(fitter: Fitter, split: Split, dataset: Dataset) -> SparseChoice:
 
     def judge(scorer: SparseWords, features: str) -> tuple[float, dict[str, float]]:
         gathered = validation.gather({"sparse": scorer}, fitter.queries(split.held_out, features))
-        return validation.judge(gathered, {"sparse": 1.0})
+        return validation.judge_weights(gathered, {"sparse": 1.0})
 
     return search_sparse(fitter.config, fitter.sparse, judge, lambda **_: None)[0]
 
