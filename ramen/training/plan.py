@@ -15,9 +15,11 @@ from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
 from ramen.heads.build import head_memory
+from ramen.ranking.candidates import CANDIDATES
 
 _PIECES = 30_000  # of a backbone's vocabulary
 _BACKBONE_DIM = 384
+_PAIR_FEATURES = 50  # of the learned ranking
 _BASE = 700e6  # python, torch and numba
 _STRING = 60  # bytes of a string besides its characters
 _TOKEN = 6  # characters of a token and the space after it, about
@@ -116,8 +118,12 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     if config.head.epochs:
         parameters["head"] = n_labels * (config.head.fan_in if config.head.kind == "fan_in" else dim)
         stages["head"] = base + scorers + sparse + head_memory(of_a_rank, dim, config.head)
+    if config.ranking.learn and config.validation.share:
+        held_out = min(config.validation.max_points, n)
+        rows = 4.0 * held_out * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
+        stages["rank"] = base + scorers + sparse + features + 2 * rows
     stages["evaluate"] = base + 2 * sparse + vectors * (2 if config.head.epochs else 1)
-    disk = 4.0 * table * dim + 2 * vectors + sparse + 2 * 12.0 * parameters["encoder"]
+    disk = 4.0 * table * dim + 2 * vectors + sparse + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
     return Plan(n, n_labels, pairs, parameters, stages, disk, available_memory() / ranks.on_this_machine(), heads)
 
 
