@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import factorial
 
@@ -80,6 +80,19 @@ class Trees:
             leaf[:, 1].astype(np.float32),
             leaf[:, 0].copy(),
         )
+
+    @classmethod
+    def mean(cls, several: Sequence[Trees]) -> Trees:
+        """Trees that score the mean of what several score."""
+        parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(cls)}
+        nodes = leaves = 0
+        for one in several:
+            for name, array in one.arrays().items():
+                if name in ("roots", "children"):
+                    array = np.where(array >= 0, array + nodes, array - leaves).astype(np.int32)
+                parts[name].append(array / len(several) if name == "values" else array)
+            nodes, leaves = nodes + len(one.features), leaves + len(one.values)
+        return cls(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By attribute."""

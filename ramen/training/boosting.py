@@ -69,6 +69,12 @@ class Boosted:
     scale: float
     trees: Trees
 
+    @classmethod
+    def mean(cls, several: Sequence[Boosted]) -> Boosted:
+        """What scores the mean of several."""
+        scale = float(np.mean([one.scale for one in several]))
+        return cls(scale, Trees.mean([one.trees for one in several]))
+
     def scores(self, features: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Of candidates, float64 (V, C)."""
         return self.trees.scores(features.reshape(-1, features.shape[2])).reshape(sums.shape) + self.scale * sums

@@ -34,6 +34,9 @@ _MODELS = (("binary", 0.0), ("lambdarank", 0.0), ("lambdarank", 0.5))
 _LENGTHS = (TREES // 2, TREES)
 
 
+_Model = tuple[str, float, int]
+
+
 @dataclass(frozen=True)
 class RankingChoice:
     """What validation picks of the joint ranking.
@@ -120,30 +123,32 @@ class _Tried:
         scores: float32 (V, C), out of fold; -inf for what is not offered.
         ranked: int64 (V, 10), the first labels.
         value, figures: of these.
-        kind: objective, power of the inverse propensity and number of trees; None for the weighted sum.
+        models: of which it is the mean, each by objective, power of the inverse propensity and number of trees; none
+            for the weighted sum.
     """
 
     scores: np.ndarray
     ranked: np.ndarray
     value: float
     figures: dict[str, float]
-    kind: tuple[str, float, int] | None
+    models: tuple[_Model, ...] = ()
 
     @property
     def name(self) -> str:
         """For people."""
-        if self.kind is None:
+        if not self.models:
             return SUM
-        objective, power, length = self.kind
-        return f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
+        told = [
+            f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
+            for objective, power, length in self.models
+        ]
+        return told[0] if len(told) == 1 else f"mean of {'; '.join(told)}"
 
 
-def _tried(
-    validation: Validation, labels: np.ndarray, scores: np.ndarray, kind: tuple[str, float, int] | None = None
-) -> _Tried:
+def _tried(validation: Validation, labels: np.ndarray, scores: np.ndarray, *models: _Model) -> _Tried:
     scores = scores.astype(np.float32)
     ranked = best(labels, scores, np.isfinite(scores), 10)[0]
-    return _Tried(scores, ranked, *validation.judge(ranked), kind)
+    return _Tried(scores, ranked, *validation.judge(ranked), models)
 
 
 def _by_sum(sums: np.ndarray, scores: np.ndarray) -> list[list[float]]:
@@ -173,22 +178,32 @@ def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
 def _models(
     validation: Validation, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log
 ) -> Iterator[_Tried]:
-    """Every learned ranking, out of fold."""
+    """Every learned ranking, out of fold, and the mean of the short ones: all start from the same sum."""
+    short = []
     for objective, power in _MODELS:
         start = time.perf_counter()
         for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(validation, labels, power), seed):
             one = _tried(validation, labels, scores, (objective, power, length))
             log(stage="rank", model=one.name, **one.figures, seconds=time.perf_counter() - start)
+            short += [one] if length == _LENGTHS[0] else []
             yield one
+    if len(short) > 1:
+        scores = np.mean([one.scores for one in short], axis=0)
+        one = _tried(validation, labels, scores, *(model for one in short for model in one.models))
+        log(stage="rank", model=one.name, **one.figures)
+        yield one
 
 
 def _fitted(validation: Validation, labels: np.ndarray, rows: Rows, chosen: _Tried, seed: int) -> Boosted | None:
-    """The trees of a model, by all held-out points; None for the weighted sum."""
-    if chosen.kind is None:
-        return None
-    objective, power, length = chosen.kind
-    factors = _factors(validation, labels, power)
-    return boost(rows, np.arange(len(labels)), objective, factors, seed, (length,))[length]
+    """The trees of a ranking, by all held-out points; None for the weighted sum."""
+    everything = np.arange(len(labels))
+
+    def fit(model: _Model) -> Boosted:
+        objective, power, length = model
+        return boost(rows, everything, objective, _factors(validation, labels, power), seed, (length,))[length]
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return Boosted.mean(list(pool.map(fit, chosen.models))) if chosen.models else None
 
 
 def _factors(validation: Validation, labels: np.ndarray, power: float) -> np.ndarray | None:

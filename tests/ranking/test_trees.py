@@ -59,6 +59,15 @@ def test_a_tree_that_is_one_leaf_counts():
     trees.check(1)
 
 
+def test_the_mean_of_several():
+    one, other = trained(trees=3)[1], trained(trees=4, objective="lambdarank")[1]
+    leaf, rows = Trees.of([{"leaf_value": 3.0}]), trained(trees=1)[2]
+    mean = Trees.mean([one, leaf, other])
+    mean.check(6)
+    np.testing.assert_allclose(mean.scores(rows), (one.scores(rows) + 3.0 + other.scores(rows)) / 3)
+    np.testing.assert_allclose(mean.contributions(rows[:9], np.arange(6)).sum(1), mean.scores(rows[:9]))
+
+
 def test_what_is_kept_as_json_is_the_same():
     trees = trained(trees=3)[1]
     for name, array in Trees.read(trees.facts()).arrays().items():
