@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from ramen.inference.grow import grown
 from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
-from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.scorers.base import Scorer, StoredScorer, save_tensors
 from ramen.scorers.registry import SCORERS
@@ -172,8 +173,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
         names = checked.result()
     known = Index.open(path, digest(path / MANIFEST)) if index else None
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
-    ranking = json.loads((path / _RANKING).read_text())
-    calibration = Calibration.read(ranking.get("calibration"))
+    ranking, calibration = _read_ranking(path, names)
     words: WordFeatures | GivenWords | None = None
     if GivenWords.is_in(path / "words"):
         words = GivenWords.load(path / "words")
@@ -203,6 +203,23 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
             learned = learned.with_more(words.transform(added))
     ranker = Ranker(grown_scorers, ranking["weights"], learned)
     return Run(path, words, ranker, uids, texts, calibration, removed, trained)
+
+
+def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
+    """What ``ranking.json`` holds, and its probabilities; an InputError names what is missing or of another kind."""
+    file = path / _RANKING
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        for name in names:
+            if not math.isfinite(facts["weights"][name]):
+                raise ValueError(f"weights: {name}: found {facts['weights'][name]}, expected a number")
+        if ("learned" in facts) != (path / "ranking" / TREES).is_file():
+            raise ValueError(f"learned: expected exactly where there is a {TREES}")
+        return facts, Calibration.read(facts["calibration"] if "learned" in facts else facts.get("calibration"))
+    except KeyError as error:
+        raise InputError(f"{file}: lacks {error}, expected what training wrote") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: not what training wrote: {error}") from error
 
 
 def _read_labels(path: Path) -> tuple[list[str], list[str]]:

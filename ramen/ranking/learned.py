@@ -19,7 +19,7 @@ from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
 MEAN = "mean"  # of the trees over all pairs that they learned from: where contributions start
-_TREES, _LABELS = "trees.safetensors", "labels.safetensors"
+TREES, _LABELS = "trees.safetensors", "labels.safetensors"
 
 
 @dataclass
@@ -87,7 +87,7 @@ class LearnedRanking:
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, which exists."""
-        save_tensors(folder / _TREES, self.trees.arrays())
+        save_tensors(folder / TREES, self.trees.arrays())
         words = self.features.words
         rows = {f"texts.{part}": array for part, array in zip(_PARTS, words.texts.arrays(), strict=True)}
         arrays = {"counts": self.features.counts, "columns": words.columns, "by_sum": self.by_sum, **rows}
@@ -112,27 +112,33 @@ class LearnedRanking:
         Raises:
             InputError: a scorer that the run does not have, features of another version, or trees that are damaged.
         """
-        for name in facts["scorers"]:
-            if name not in scorers:
-                raise InputError(
-                    f"{folder}: ranks by the scorer {name!r}, expected one of {', '.join(sorted(scorers))}"
-                )
-        path = folder / _LABELS
-        stored = map_tensors(path)
+        path = folder / "ranking.json"
         try:
+            for name in facts["scorers"]:
+                if name not in scorers:
+                    known = ", ".join(sorted(scorers))
+                    raise InputError(f"{path}: ranks by the scorer {name!r}, expected one of {known}")
+            scale = float(facts["scale"])
+            if not np.isfinite(scale):
+                raise ValueError(f"scale {scale}, expected a number")
+            path = folder / _LABELS
+            stored = map_tensors(path)
             words = LabelWords(stored["columns"], _rows(stored, len(stored["counts"]), len(stored["columns"])))
+            by_sum = stored["by_sum"]
+            if by_sum.ndim != 2 or len(by_sum) != 2 or not by_sum.size or not np.isfinite(by_sum).all():
+                raise ValueError(f"by_sum of shape {by_sum.shape}, expected numbers of (2, knots)")
             features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words)
-            path = folder / _TREES
+            path = folder / "ranking.json"
+            if [list(name) for name in features.names] != list(facts["features"]):
+                raise InputError(f"{path}: ranks by other features than this version has; train the run anew")
+            path = folder / TREES
             trees = Trees(**map_tensors(path))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: not what training wrote: {error}") from error
-        if [list(name) for name in features.names] != list(facts["features"]):
-            raise InputError(f"{folder}: ranks by other features than this version has; train the run anew")
-        try:
             trees.check(len(features.names))
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        return cls(trees, float(facts["scale"]), features, stored["by_sum"], len(stored["counts"]))
+            raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: not what training wrote: {error}") from error
+        return cls(trees, scale, features, by_sum, len(stored["counts"]))
 
 
 _PARTS = ("starts", "words", "weights", "in_title")

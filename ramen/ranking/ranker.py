@@ -80,6 +80,8 @@ class Ranker:
             found[""][part], scores[part] = self._joined(asked, gathered, k)
             for name in self.scorers:
                 found[name][part] = gathered.alone(name, k)[0]
+        if k > CANDIDATES:  # what comes first must not hang on k
+            found[""], scores = self.rank(queries, k, filtered)
         return found, scores
 
     def parts(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,7 +91,8 @@ class Ranker:
 
         Args:
             queries: one.
-            labels: int64 (K,), that :meth:`rank` gave.
+            labels: int64 (K,), that :meth:`rank` gave. The score of one behind the candidates may be lower than its
+                parts say, as it never passes one of these.
         """
         if self.learned is None:
             asked = labels[None]

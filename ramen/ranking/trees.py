@@ -168,9 +168,12 @@ class Trees:
         """Refuse arrays that do not make trees over so many features.
 
         Raises:
-            InputError: sizes that differ, a feature or a child that is not there, a value that is no number.
+            InputError: sizes or types that differ, a feature or a child that is not there, a value that is no number.
         """
         n, leaves = len(self.features), len(self.values)
+        for name, array in self.arrays().items():
+            if array.dtype != np.dtype(_DTYPES[name]):
+                raise InputError(f"trees: {name} of {array.dtype}, expected {np.dtype(_DTYPES[name])}")
         if not (len(self.thresholds) == len(self.node_counts) == n and self.children.shape == (n, 2)):
             raise InputError("trees: arrays of different lengths, expected one entry a node")
         if len(self.leaf_counts) != leaves or not len(self.roots):

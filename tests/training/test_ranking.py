@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from safetensors.numpy import load_file, save_file
 
 import ramen
 from ramen.errors import InputError
@@ -237,14 +238,70 @@ def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
         ramen.Tagger.load(run)
 
 
-def test_a_ranking_that_asks_for_another_scorer_or_other_features(run):
-    change(run, lambda facts: facts["learned"]["scorers"].append("oracle"))
-    with pytest.raises(InputError, match=r"ranking: ranks by the scorer 'oracle', expected one of encoder"):
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda facts: facts["learned"]["scorers"].append("oracle"),
+            "ranks by the scorer 'oracle', expected one of enc",
+        ),
+        (lambda facts: facts["learned"]["features"].pop(), "ranks by other features than this version has"),
+        (lambda facts: facts["learned"].pop("scale"), "not what training wrote: 'scale'"),
+        (lambda facts: facts["learned"].update(scale=float("nan")), "scale nan, expected a number"),
+        (lambda facts: facts["learned"].pop("scorers"), "not what training wrote: 'scorers'"),
+        (lambda facts: facts["learned"].pop("features"), "not what training wrote: 'features'"),
+        (lambda facts: facts.update(learned=None), "ranking.json: not what training wrote"),
+        (lambda facts: facts.pop("learned"), "learned: expected exactly where there is a trees.safetensors"),
+        (lambda facts: facts.pop("weights"), "ranking.json: lacks 'weights'"),
+        (lambda facts: facts["weights"].update(encoder=float("nan")), "weights: encoder: found nan"),
+        (lambda facts: facts["weights"].clear(), "ranking.json: lacks 'encoder'"),
+        (lambda facts: facts.clear(), "ranking.json: lacks 'weights'"),
+    ],
+)
+def test_a_ranking_that_is_not_what_training_wrote(run, edit, message):
+    change(run, edit)
+    with pytest.raises(InputError) as caught:
         ramen.Tagger.load(run)
-    change(run, lambda facts: facts["learned"]["scorers"].pop())
-    change(run, lambda facts: facts["learned"]["features"].pop())
-    with pytest.raises(InputError, match="ranks by other features than this version has"):
+    assert message in str(caught.value) and "ranking.json" in str(caught.value)
+
+
+def replace_arrays(run, name, edit):
+    path = run / "ranking" / name
+    arrays = load_file(path)
+    edit(arrays)
+    save_file(arrays, path)
+    known = json.loads((run / "manifest.json").read_text())
+    known["blake2b"][f"ranking/{name}"] = digest(path)
+    (run / "manifest.json").write_text(json.dumps(known))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("trees.safetensors", lambda arrays: arrays.pop("values"), "values"),
+        ("trees.safetensors", lambda arrays: arrays.update(roots=arrays["roots"].astype("i8")), "roots of int64"),
+        ("trees.safetensors", lambda arrays: arrays.update(values=arrays["values"][:-1].copy()), "one entry a leaf"),
+        ("labels.safetensors", lambda arrays: arrays.pop("by_sum"), "by_sum"),
+        ("labels.safetensors", lambda arrays: arrays.update(by_sum=np.zeros((3, 1))), "by_sum of shape (3, 1)"),
+        ("labels.safetensors", lambda arrays: arrays.pop("texts.words"), "texts.words"),
+        ("labels.safetensors", lambda arrays: arrays.update(counts=np.zeros(3, "f4")), "other lengths"),
+    ],
+)
+def test_arrays_that_are_not_what_training_wrote(run, name, edit, message):
+    replace_arrays(run, name, edit)
+    with pytest.raises(InputError) as caught:
         ramen.Tagger.load(run)
+    assert message in str(caught.value) and name in str(caught.value)
+
+
+def test_a_ranking_whose_files_are_gone(run):
+    known = json.loads((run / "manifest.json").read_text())
+    for name in ("labels.safetensors", "trees.safetensors"):
+        (run / "ranking" / name).unlink()
+        del known["blake2b"][f"ranking/{name}"]
+        (run / "manifest.json").write_text(json.dumps(known))
+        with pytest.raises(InputError, match="ranking"):
+            ramen.Tagger.load(run)
 
 
 def test_without_lightgbm_the_command_to_type_is_named(planted, tmp_path, monkeypatch, quick):
