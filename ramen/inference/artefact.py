@@ -213,6 +213,8 @@ def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Cal
         for name in names:
             if not math.isfinite(facts["weights"][name]):
                 raise ValueError(f"weights: {name}: found {facts['weights'][name]}, expected a number")
+        if "learned" not in facts and not any(facts["weights"][name] for name in names):
+            raise ValueError("weights: all are 0")
         if ("learned" in facts) != (path / "ranking" / TREES).is_file():
             raise ValueError(f"learned: expected exactly where there is a {TREES}")
         return facts, Calibration.read(facts["calibration"] if "learned" in facts else facts.get("calibration"))

@@ -60,8 +60,17 @@ class Calibration:
 
     @classmethod
     def read(cls, facts: Mapping[str, Any] | None) -> Calibration | None:
-        """What :meth:`facts` gave; None for None."""
-        return None if facts is None else cls(**facts)
+        """What :meth:`facts` gave; None for None.
+
+        Raises:
+            ValueError: lists of different lengths.
+        """
+        if facts is None:
+            return None
+        known = cls(**facts)
+        if len(known.scores) != len(known.probabilities) or len(known.thresholds) != len(known.precisions):
+            raise ValueError("calibration: lists of different lengths")
+        return known
 
 
 def reliability(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) -> tuple[float, list[dict[str, float]]]:

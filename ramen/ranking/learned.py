@@ -142,6 +142,7 @@ class LearnedRanking:
 
 
 _PARTS = ("starts", "words", "weights", "in_title")
+_TYPES = tuple(np.dtype(name) for name in ("i8", "i4", "f4", "u1"))
 
 
 def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
@@ -150,4 +151,12 @@ def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
     rows.data, rows.indices, rows.indptr = weights, words, starts
     if len(starts) != n + 1 or starts[-1] != len(words) or not len(words) == len(weights) == len(in_title):
         raise ValueError("words of the labels of other lengths than their starts say")
+    columns = stored["columns"]
+    if starts[0] != 0 or (np.diff(starts) < 0).any():  # kernels follow them unchecked
+        raise ValueError("texts.starts: expected to ascend from 0")
+    for name, numbers, lowest in (("texts.words", words, 0), ("columns", columns, -1)):
+        if numbers.size and (numbers.min() < lowest or numbers.max() >= width):
+            raise ValueError(f"{name}: expected {lowest} to {width - 1}")
+    if (starts.dtype, words.dtype, weights.dtype, in_title.dtype) != _TYPES:
+        raise ValueError("texts: arrays of other types than expected")
     return FieldWords(rows, in_title)

@@ -142,6 +142,9 @@ def load():  # noqa: ANN201
     with needing("train", "the learned ranking (or ranking.learn=false)"):
         try:
             import lightgbm
-        except OSError as error:  # its wheel brings no libgomp
-            raise InputError(f"the learned ranking needs LightGBM, which does not load: {error}") from error
+        except ModuleNotFoundError:
+            raise
+        except (ImportError, OSError) as error:  # its wheel brings no libgomp
+            message = "the learned ranking (or ranking.learn=false) needs LightGBM, which does not load"
+            raise InputError(f"{message}: {error}") from error
     return lightgbm

@@ -22,10 +22,7 @@ from ramen.training.validation import Validation
 Log = Callable[..., None]
 
 SUM = "weighted sum"
-FEW_POINTS, FEW_RIGHT = (
-    300,
-    100,
-)  # held-out points, and right pairs among their candidates, below which nothing is learnt
+FEW_POINTS, FEW_PAIRS = 300, 100  # held-out points, and right and wrong pairs, below which nothing is learned
 _FOLDS = 5
 _KNOTS = 30
 _NOISE = 2.0  # standard errors of the paired difference by which a scorer alone must be ahead to be said to be
@@ -89,13 +86,14 @@ def choose_ranking(
     alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
     right = validation.weights_of(labels)
     rows = None
-    reason = _too_few(len(labels), int((right > 0).sum())) if learn else "ranking.learn=false"
+    folds = _folds(queries.vectors, seed) if len(labels) else np.empty(0, dtype=np.int64)
+    reason = _too_few(right > 0, is_label, folds) if learn else "ranking.learn=false"
     if reason:
         log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
     else:
         rows = Rows.of(features.matrix(queries, gathered), is_label, summed, right > 0, right, seed)
         log(stage="rank", model=SUM, **tried[0].figures)
-        tried += _models(validation, labels, rows, _folds(queries.vectors, seed), seed, log)
+        tried += _models(validation, labels, rows, folds, seed, log)
     best_first = sorted(tried, key=lambda one: -one.value)
     chosen = next((one for one in best_first if not _ahead(validation, one.ranked, alone)), best_first[0])
     for name, metric, errors in _ahead(validation, chosen.ranked, alone):
@@ -161,11 +159,17 @@ def _by_sum(sums: np.ndarray, scores: np.ndarray) -> list[list[float]]:
     return [[float(sums[part].mean()) for part in parts], means.tolist()]
 
 
-def _too_few(points: int, right: int) -> str:
-    if points < FEW_POINTS:
-        return f"{points} held-out points, expected {FEW_POINTS} to learn from"
-    if right < FEW_RIGHT:
-        return f"{right} right labels among the candidates of held-out points, expected {FEW_RIGHT} to learn from"
+def _too_few(right: np.ndarray, is_label: np.ndarray, folds: np.ndarray) -> str:
+    """Why nothing can be learned from such candidates (V, C) of points in these folds (V,); "" where it can."""
+    if len(right) < FEW_POINTS:
+        return f"{len(right)} held-out points, expected {FEW_POINTS} to learn from"
+    for kind, pairs in (("right", right & is_label), ("wrong", ~right & is_label)):
+        if pairs.sum() < FEW_PAIRS:
+            found = f"{pairs.sum()} {kind} labels among the candidates of held-out points"
+            return f"{found}, expected {FEW_PAIRS} to learn from"
+        by_fold = np.bincount(folds, pairs.sum(1), minlength=_FOLDS)
+        if (by_fold.sum() == by_fold).any():
+            return f"all {kind} labels among the candidates are of points that are alike"
     return ""
 
 

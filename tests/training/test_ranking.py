@@ -193,6 +193,33 @@ def test_the_best_model_of_all_is_taken(every_model):
     assert len(tried) == 8 and choice.model == max(tried, key=tried.get)
 
 
+def test_candidates_that_are_all_right():
+    world, log = World(0), Lines()
+    queries, _ = world.points()
+    truth = sp.csr_matrix(np.ones((POINTS, LABELS), dtype=np.float32))
+    scorers, weights = {"only": world.noisy(0.3)}, {"only": 1.0}
+    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
+    gathered = validation.gather(scorers, queries)
+    features = world.features(scorers, weights)
+    choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
+    assert choice.trees is None and "0 wrong labels among the candidates" in log[0]["note"]
+
+
+def test_right_labels_of_one_fold_only():
+    world, log = World(0), Lines()
+    queries, truth = world.points()
+    queries.vectors[:150] = queries.vectors[0]  # alike, so in one fold
+    truth = sp.csr_matrix(sp.diags((np.arange(POINTS) < 150).astype(np.float32)) @ truth)
+    scorers, weights = {"only": LabelVectors(world.good)}, {"only": 1.0}
+    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
+    gathered = validation.gather(scorers, queries)
+    features = world.features(scorers, weights)
+    choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
+    assert (
+        choice.trees is None and "all right labels among the candidates are of points that are alike" in log[0]["note"]
+    )
+
+
 def test_the_same_again_is_the_same_with_any_number_of_threads(threads):
     found = []
     for count in (1, 3):
@@ -256,6 +283,8 @@ def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
         (lambda facts: facts["weights"].update(encoder=float("nan")), "weights: encoder: found nan"),
         (lambda facts: facts["weights"].clear(), "ranking.json: lacks 'encoder'"),
         (lambda facts: facts.clear(), "ranking.json: lacks 'weights'"),
+        (lambda facts: facts.update(calibration=5), "ranking.json: not what training wrote"),
+        (lambda facts: facts["calibration"]["scores"].pop(), "calibration: lists of different lengths"),
     ],
 )
 def test_a_ranking_that_is_not_what_training_wrote(run, edit, message):
@@ -284,6 +313,13 @@ def replace_arrays(run, name, edit):
         ("labels.safetensors", lambda arrays: arrays.pop("by_sum"), "by_sum"),
         ("labels.safetensors", lambda arrays: arrays.update(by_sum=np.zeros((3, 1))), "by_sum of shape (3, 1)"),
         ("labels.safetensors", lambda arrays: arrays.pop("texts.words"), "texts.words"),
+        ("labels.safetensors", lambda arrays: arrays["texts.words"].fill(10**9), "texts.words: expected 0 to"),
+        ("labels.safetensors", lambda arrays: arrays["columns"].fill(10**9), "columns: expected -1 to"),
+        (
+            "labels.safetensors",
+            lambda arrays: arrays["texts.starts"].__setitem__(1, 10**9),
+            "texts.starts: expected to",
+        ),
         ("labels.safetensors", lambda arrays: arrays.update(counts=np.zeros(3, "f4")), "other lengths"),
     ],
 )
@@ -302,6 +338,16 @@ def test_a_ranking_whose_files_are_gone(run):
         (run / "manifest.json").write_text(json.dumps(known))
         with pytest.raises(InputError, match="ranking"):
             ramen.Tagger.load(run)
+
+
+def test_a_lightgbm_that_does_not_load_is_named(planted, tmp_path, monkeypatch, quick):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/lightgbm.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "broken")
+    with pytest.raises(InputError, match=r"ranking.learn=false\) needs LightGBM, which does not load: libgomp"):
+        ramen.train(planted, out=tmp_path / "run", overrides=quick)
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_lightgbm_the_command_to_type_is_named(planted, tmp_path, monkeypatch, quick):
