@@ -182,18 +182,18 @@ def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
 def _models(
     validation: Validation, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log
 ) -> Iterator[_Tried]:
-    """Every learned ranking, out of fold, and the mean of the short ones: all start from the same sum."""
-    short = []
+    """Every learned ranking, out of fold, and the mean of those of a length: all start from the same sum."""
+    by_length: dict[int, list[_Tried]] = {length: [] for length in _LENGTHS}
     for objective, power in _MODELS:
         start = time.perf_counter()
         for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(validation, labels, power), seed):
             one = _tried(validation, labels, scores, (objective, power, length))
             log(stage="rank", model=one.name, **one.figures, seconds=time.perf_counter() - start)
-            short += [one] if length == _LENGTHS[0] else []
+            by_length[length].append(one)
             yield one
-    if len(short) > 1:
-        scores = np.mean([one.scores for one in short], axis=0)
-        one = _tried(validation, labels, scores, *(model for one in short for model in one.models))
+    for several in by_length.values() if len(_MODELS) > 1 else ():
+        scores = np.mean([one.scores for one in several], axis=0)
+        one = _tried(validation, labels, scores, *(model for one in several for model in one.models))
         log(stage="rank", model=one.name, **one.figures)
         yield one
 
