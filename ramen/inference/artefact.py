@@ -24,7 +24,7 @@ from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
 from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
-from ramen.scorers.base import Scorer, StoredScorer, save_tensors
+from ramen.scorers.base import Scorer, StoredScorer, save_tensors, title_of
 from ramen.scorers.registry import SCORERS
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
         if len(uids) > n_trained:
             assert isinstance(words, WordFeatures)
             added = [label["text"] for line in changes.added for label in line["labels"]]
-            learned = learned.with_more(words.transform(added))
+            learned = learned.with_more(words.transform(added), [title_of(text) for text in added])
     ranker = Ranker(grown_scorers, ranking["weights"], learned)
     return Run(path, words, ranker, uids, texts, calibration, removed, trained)
 

@@ -14,7 +14,7 @@ from ramen.extras import needing
 from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
-from ramen.scorers.base import Queries, Scorer
+from ramen.scorers.base import Queries, Scorer, title_of
 from ramen.threads import one_blas_thread, one_torch_thread_in_children
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class Tagger:
             return Queries(words.vectors(texts), words.rows(texts))
         if sp.issparse(texts):
             raise InputError(f"{self.run.path}: found a matrix, expected texts, as this run has an encoder")
-        return Queries(self.encode(texts), None if words is None else words.transform(texts))
+        titles = [title_of(text) for text in texts] if self.run.ranker.learned else None
+        return Queries(self.encode(texts), None if words is None else words.transform(texts), titles)
 
     def tag(
         self, texts: list[str], k: int = 5, threshold: float | None = None, precision: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from ramen.errors import InputError
 from ramen.mapped import map_tensors
 from ramen.ranking.candidates import Gathered
+from ramen.ranking.grams import TitleGrams
 from ramen.ranking.overlap import FieldWords, LabelWords
 from ramen.ranking.pair_features import TOGETHER, PairFeatures
 from ramen.ranking.trees import Trees
@@ -79,17 +80,19 @@ class LearnedRanking:
         parts[later, names.index(TOGETHER)] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
         return dict(zip([*names, MEAN], parts.T, strict=True))
 
-    def with_more(self, texts: sp.csr_matrix) -> LearnedRanking:
-        """For labels that came later, too, by the rows of features of their texts."""
+    def with_more(self, texts: sp.csr_matrix, titles: Sequence[str]) -> LearnedRanking:
+        """For labels that came later, too, by the rows of features of their texts, and their titles."""
         own = self.features
         counts = np.append(own.counts, np.zeros(texts.shape[0], dtype=np.float32))
-        return replace(self, features=replace(own, counts=counts, words=own.words.with_more(texts)))
+        return replace(self, features=replace(own, counts=counts, words=own.words.with_more(texts, titles)))
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, which exists."""
         save_tensors(folder / TREES, self.trees.arrays())
         words = self.features.words
         rows = {f"texts.{part}": array for part, array in zip(_PARTS, words.texts.arrays(), strict=True)}
+        if words.titles:
+            rows |= {f"titles.{name}": getattr(words.titles, name) for name in _GRAMS}
         arrays = {"counts": self.features.counts, "columns": words.columns, "by_sum": self.by_sum, **rows}
         save_tensors(folder / _LABELS, arrays)
 
@@ -123,7 +126,8 @@ class LearnedRanking:
                 raise ValueError(f"scale {scale}, expected a number")
             path = folder / _LABELS
             stored = map_tensors(path)
-            words = LabelWords(stored["columns"], _rows(stored, len(stored["counts"]), len(stored["columns"])))
+            texts = _rows(stored, len(stored["counts"]), len(stored["columns"]))
+            words = LabelWords(stored["columns"], texts, _titles(stored, len(stored["counts"])))
             by_sum = stored["by_sum"]
             if by_sum.ndim != 2 or len(by_sum) != 2 or not by_sum.size or not np.isfinite(by_sum).all():
                 raise ValueError(f"by_sum of shape {by_sum.shape}, expected numbers of (2, knots)")
@@ -141,6 +145,7 @@ class LearnedRanking:
         return cls(trees, scale, features, by_sum, len(stored["counts"]))
 
 
+_GRAMS = ("idf", "starts", "grams")
 _PARTS = ("starts", "words", "weights", "in_title")
 _TYPES = tuple(np.dtype(name) for name in ("i8", "i4", "f4", "u1"))
 
@@ -160,3 +165,16 @@ def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
     if (starts.dtype, words.dtype, weights.dtype, in_title.dtype) != _TYPES:
         raise ValueError("texts: arrays of other types than expected")
     return FieldWords(rows, in_title)
+
+
+def _titles(stored: Mapping[str, np.ndarray], n: int) -> TitleGrams | None:
+    if "titles.grams" not in stored:
+        return None
+    idf, starts, grams = (stored[f"titles.{name}"] for name in _GRAMS)
+    if len(starts) != n + 1 or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] != len(grams):
+        raise ValueError("titles.starts: expected to ascend from 0 to the number of grams")
+    if grams.size and (grams.min() < 0 or grams.max() >= len(idf)):
+        raise ValueError(f"titles.grams: expected 0 to {len(idf) - 1}")
+    if (idf.dtype, starts.dtype, grams.dtype) != tuple(np.dtype(name) for name in ("f4", "i8", "i4")):
+        raise ValueError("titles: arrays of other types than expected")
+    return TitleGrams(idf, starts, grams)

@@ -1,14 +1,17 @@
-"""How many words a text shares with the text of a label."""
+"""How many words, and letters of the title, a text shares with the text of a label."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from ramen.compiled import kernel
+from ramen.ranking import grams
+from ramen.ranking.grams import TitleGrams
+from ramen.scorers.base import Queries
 from ramen.threads import parallel_for
 
 MEASURES = ("cosine", "share of the label's words", "share of the text's words")
@@ -79,28 +82,39 @@ class FieldWords:
 
 @dataclass
 class LabelWords:
-    """Words of the labels' texts.
+    """What the labels' texts are made of.
 
     Attributes:
         columns: int32 (F,), see :func:`word_columns`.
         texts: of the labels, L rows.
+        titles: their letters; None for bags of words.
     """
 
     columns: np.ndarray
     texts: FieldWords
+    titles: TitleGrams | None = None
 
     @classmethod
-    def of(cls, columns: np.ndarray, labels: sp.csr_matrix) -> LabelWords:
-        """From rows of features of the labels (L, F)."""
-        return cls(columns, FieldWords.of(labels, columns))
+    def of(cls, columns: np.ndarray, labels: sp.csr_matrix, titles: Iterable[str] | None = None) -> LabelWords:
+        """From rows of features of the labels (L, F), and their titles."""
+        return cls(columns, FieldWords.of(labels, columns), None if titles is None else TitleGrams.of(titles))
 
-    def fill(self, features: sp.csr_matrix, labels: np.ndarray, out: np.ndarray) -> None:
-        """Fill ``out``, float32 (B, C, 12), for texts by their rows of features (B, F) and labels int64 (B, C)."""
-        overlaps(FieldWords.of(features, self.columns), self.texts, labels, out)
+    @property
+    def names(self) -> list[str]:
+        """Of the features that :meth:`fill` makes."""
+        return NAMES + (grams.NAMES if self.titles else [])
 
-    def with_more(self, features: sp.csr_matrix) -> LabelWords:
-        """And of labels that came later, by the rows of features of their texts."""
-        return LabelWords(self.columns, self.texts.followed_by(FieldWords.of(features, self.columns)))
+    def fill(self, queries: Queries, labels: np.ndarray, out: np.ndarray) -> None:
+        """Fill ``out``, float32 (B, C, len(names)), for queries and labels int64 (B, C)."""
+        overlaps(FieldWords.of(queries.words, self.columns), self.texts, labels, out[:, :, : len(NAMES)])
+        if self.titles:
+            assert queries.titles is not None
+            self.titles.fill(queries.titles, labels, out[:, :, len(NAMES) :])
+
+    def with_more(self, features: sp.csr_matrix, titles: Iterable[str]) -> LabelWords:
+        """And of labels that came later, by the rows of features of their texts, and their titles."""
+        texts = self.texts.followed_by(FieldWords.of(features, self.columns))
+        return LabelWords(self.columns, texts, self.titles and self.titles.with_more(titles))
 
 
 def overlaps(texts: FieldWords, labels: FieldWords, pairs: np.ndarray, out: np.ndarray) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ramen.compiled import kernel
 from ramen.mining.heaps import best_first, push
-from ramen.ranking import overlap
 from ramen.ranking.candidates import Gathered
 from ramen.ranking.overlap import LabelWords
 from ramen.scorers.base import Queries
@@ -46,7 +45,7 @@ class PairFeatures:
         names = [(group, name) for group in (*self.weights, TOGETHER) for name in OF_SCORE]
         names += [(scorer, "proposed") for scorer in self.weights]
         names += [(TOGETHER, "scorers that propose"), (FREQUENCY, "log(1 + training points)")]
-        return names + [(WORDS, name) for name in overlap.NAMES]
+        return names + [(WORDS, name) for name in self.words.names]
 
     @property
     def sum_column(self) -> int:
@@ -71,7 +70,7 @@ class PairFeatures:
             at += 1
         out[:, :, at] = n_proposers
         out[:, :, at + 1] = np.log1p(self.counts[np.maximum(labels, 0)]) * (labels >= 0)
-        self.words.fill(queries.words, labels, out[:, :, at + 2 :])
+        self.words.fill(queries, labels, out[:, :, at + 2 :])
         return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,34 @@ class Queries:
     Attributes:
         vectors: float32 (B, d), the encoder's unit vectors.
         words: CSR float32 (B, F), features of exact words; None where no scorer reads them.
+        titles: B of them, for the learned ranking; None where there are none.
         memory: what a scorer has computed of this batch, by scorer, so that proposing and scoring share it.
     """
 
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
+    titles: Sequence[str] | None = None
     memory: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, part: slice | np.ndarray) -> Queries:
-        return Queries(self.vectors[part], None if self.words is None else self.words[part])
+        titles = self.titles
+        if titles is not None:
+            titles = [titles[row] for row in np.arange(len(self))[part].tolist()]
+        return Queries(self.vectors[part], None if self.words is None else self.words[part], titles)
+
+
+def title_of(text: str) -> str:
+    """The title of ``title\\ncontent``, or the only field.
+
+    Example:
+        >>> title_of("red apple\\na fruit"), title_of("\\na fruit")
+        ('red apple', 'a fruit')
+    """
+    title, _, content = text.partition("\n")
+    return title or content
 
 
 class Scorer(ABC):

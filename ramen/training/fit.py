@@ -29,7 +29,7 @@ from ramen.ranking.learned import LearnedRanking
 from ramen.ranking.overlap import LabelWords, word_columns
 from ramen.ranking.pair_features import PairFeatures
 from ramen.ranking.trees import Trees
-from ramen.scorers.base import Queries, StoredScorer
+from ramen.scorers.base import Queries, StoredScorer, title_of
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
@@ -105,7 +105,10 @@ class Fitter:
 
     def queries(self, rows: np.ndarray, features: str | None) -> Queries:
         """Some of the training points, with words of that set of features, if any."""
-        return Queries(self.points.numpy()[rows], self.words(features).points[rows] if features else None)
+        words = self.words(features).points[rows] if features else None
+        points = self.material.texts.get("points")  # none of bags of words
+        titles = None if points is None else [title_of(points[row]) for row in rows.tolist()]
+        return Queries(self.points.numpy()[rows], words, titles)
 
     def words(self, features: str) -> WordRows:
         """Words of one set of features, made once."""
@@ -116,7 +119,8 @@ class Fitter:
     def label_words(self, features: str) -> LabelWords:
         """Words of every label, as the learned ranking reads them."""
         words = self.words(features)
-        return LabelWords.of(word_columns(words.features.names), words.labels)
+        titles = (title_of(text) for text in self.material.texts["labels"])
+        return LabelWords.of(word_columns(words.features.names), words.labels, titles)
 
     def encoder(self) -> LabelVectors:
         """The labels' own vectors."""

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ramen.heads.words import WordFeatures
+from ramen.ranking.grams import TitleGrams
 from ramen.ranking.overlap import NAMES, FieldWords, LabelWords, overlaps, word_columns
+from ramen.scorers.base import Queries, title_of
 
 LABELS = ["red apple", "green pear\na fruit of a red tree", "zebra", "apple\napple pie of red apples"]
 TEXTS = ["apple pie\na red dish", "red", "nothing known here\nat all", "pear tree", "green fruit\nof a tree"]
@@ -67,23 +71,57 @@ def test_one_text_is_as_of_many(features):
         np.testing.assert_array_equal(one.in_title, everything.in_title[part])
 
 
+def asked(features, texts):
+    return Queries(np.zeros((len(texts), 1), np.float32), features.transform(texts), [title_of(text) for text in texts])
+
+
 def test_labels_that_come_later_are_as_those_before(features):
     columns, rows = word_columns(list(features.names)), features.transform
-    whole = LabelWords.of(columns, rows(LABELS))
-    later = LabelWords.of(columns, rows(LABELS[:2])).with_more(rows(LABELS[2:]))
+    titles = [title_of(text) for text in LABELS]
+    whole = LabelWords.of(columns, rows(LABELS), titles)
+    # idf is that of the labels before
+    later = LabelWords.of(columns, rows(LABELS[:2]), titles[:2]).with_more(rows(LABELS[2:]), titles[2:])
+    later.titles.idf[:] = whole.titles.idf
     pairs = np.tile(np.arange(4), (len(TEXTS), 1))
-    found = [np.zeros((*pairs.shape, len(NAMES)), np.float32) for _ in range(2)]
+    found = [np.zeros((*pairs.shape, len(whole.names)), np.float32) for _ in range(2)]
     for words, out in zip((whole, later), found, strict=True):
-        words.fill(rows(TEXTS), pairs, out)
+        words.fill(asked(features, TEXTS), pairs, out)
     np.testing.assert_array_equal(*found)
-    assert found[0].any()
+    assert found[0][:, :, : len(NAMES)].any() and found[0][:, :, len(NAMES) :].any()
 
 
 def test_no_words_at_all():
     features = WordFeatures.fit(["one", "two"], "words", min_count=2)
     assert len(features) == 0
-    columns = word_columns([])
-    words = LabelWords.of(columns, features.transform(["a", "b"]))
-    out = np.zeros((1, 2, len(NAMES)), np.float32)
-    words.fill(features.transform(["a"]), np.array([[0, 1]]), out)
-    assert not out.any()
+    words = LabelWords.of(word_columns([]), features.transform(["a", "b"]))
+    out = np.zeros((1, 2, len(words.names)), np.float32)
+    words.fill(asked(features, ["a"]), np.array([[0, 1]]), out)
+    assert words.names == NAMES and not out.any()
+
+
+def runs(title):
+    padded = " " + " ".join(title.lower().split()) + " "
+    if not padded.strip():
+        return set()
+    return {padded[at : at + 4] for at in range(max(1, len(padded) - 3))}
+
+
+@given(st.lists(st.text(alphabet="abÄß  c\t'", max_size=9), min_size=1, max_size=5))
+def test_letters_of_titles_against_sets(titles):
+    labels = ["abca", "b", "", *titles[:2]]
+    grams = TitleGrams.of(labels)
+    pairs = np.tile(np.array([*range(len(labels)), -1]), (len(titles), 1))
+    out = np.full((*pairs.shape, 3), 7.0, dtype=np.float32)
+    grams.fill(titles, pairs, out)
+    n = len(labels)
+
+    def mass(found):
+        counts = [sum(run in runs(label) for label in labels) for run in found]
+        return sum((1 + np.log((1 + n) / (1 + count))) ** 2 for count in counts)
+
+    for row, title in enumerate(titles):
+        for column, label in enumerate(labels):
+            one, other, both = mass(runs(label)), mass(runs(title)), mass(runs(label) & runs(title))
+            expected = [both / np.sqrt(max(one * other, 1e-12)), both / max(one, 1e-12), both / max(other, 1e-12)]
+            np.testing.assert_allclose(out[row, column], expected, rtol=1e-4, atol=1e-5)
+        assert out[row, -1].tolist() == [7.0, 7.0, 7.0]

@@ -314,6 +314,8 @@ def replace_arrays(run, name, edit):
         ("labels.safetensors", lambda arrays: arrays.update(by_sum=np.zeros((3, 1))), "by_sum of shape (3, 1)"),
         ("labels.safetensors", lambda arrays: arrays.pop("texts.words"), "texts.words"),
         ("labels.safetensors", lambda arrays: arrays["texts.words"].fill(10**9), "texts.words: expected 0 to"),
+        ("labels.safetensors", lambda arrays: arrays["titles.grams"].fill(10**9), "titles.grams: expected 0 to"),
+        ("labels.safetensors", lambda arrays: arrays["titles.starts"][1:2].fill(10**9), "titles.starts: expected"),
         ("labels.safetensors", lambda arrays: arrays["columns"].fill(10**9), "columns: expected -1 to"),
         (
             "labels.safetensors",

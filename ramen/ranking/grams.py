@@ -1,0 +1,106 @@
+"""How many runs of letters the titles of a text and of a label share: words in other forms have them in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from ramen.compiled import kernel
+from ramen.threads import parallel_for
+
+NAMES = [f"letters of the titles: {name}" for name in ("cosine", "share of the label's", "share of the text's")]
+_LETTERS = 4
+_BUCKETS = 2**18  # of hashes; a million titles fill it, and then the rare ones still tell
+
+
+@dataclass
+class TitleGrams:
+    """Runs of four letters of the labels' titles, hashed.
+
+    Attributes:
+        idf: float32 (buckets,).
+        starts: int64 (L + 1,), where each label's begin in ``grams``.
+        grams: int32 (n,), ascending and distinct in each label.
+    """
+
+    idf: np.ndarray
+    starts: np.ndarray
+    grams: np.ndarray
+
+    @classmethod
+    def of(cls, titles: Iterable[str]) -> TitleGrams:
+        """Of the labels' titles, with idf = 1 + ln((1 + L) / (1 + labels with it))."""
+        starts, grams = grams_of(titles)
+        n = len(starts) - 1
+        frequency = np.bincount(grams, minlength=_BUCKETS)
+        return cls((1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32), starts, grams)
+
+    def with_more(self, titles: Iterable[str]) -> TitleGrams:
+        """And of labels that came later."""
+        starts, grams = grams_of(titles)
+        return TitleGrams(self.idf, np.append(self.starts, self.starts[-1] + starts[1:]), np.append(self.grams, grams))
+
+    def fill(self, titles: Iterable[str], labels: np.ndarray, out: np.ndarray) -> None:
+        """Fill ``out``, float32 (B, C, 3), for the titles of texts and labels int64 (B, C); a -1 stays as it is.
+
+        The cosine of both, and the shares, by squared idf, of either that the other has, too.
+        """
+
+        def room() -> tuple[np.ndarray]:
+            return (np.zeros(len(self.idf), dtype=np.uint8),)
+
+        work = 1.0 + 30 * labels.shape[1]
+        asked = grams_of(titles)
+        parallel_for(
+            len(labels), _overlap, *asked, self.starts, self.grams, self.idf, labels, out, work=work, scratch=room
+        )
+
+
+def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of each title's runs of four letters, with a blank before and behind it, in lower case.
+
+    Returns:
+        int64 starts and int32 hashes, ascending and distinct in each title.
+
+    Example:
+        >>> starts, grams = grams_of(["Apple", "a", ""])
+        >>> starts.tolist()
+        [0, 4, 5, 5]
+    """
+    starts, grams = [0], list[int]()
+    for title in titles:
+        padded = f" {' '.join(title.lower().split())} "
+        if len(padded) > 2:
+            runs = {padded[at : at + _LETTERS] for at in range(max(1, len(padded) - _LETTERS + 1))}
+            grams.extend(sorted({crc32(run.encode("utf-8", "replace")) % _BUCKETS for run in runs}))
+        starts.append(len(grams))
+    return np.array(starts, dtype=np.int64), np.array(grams, dtype=np.int32)
+
+
+@kernel
+def _overlap(
+    first: int, last: int, t_starts: np.ndarray, t_grams: np.ndarray, l_starts: np.ndarray, l_grams: np.ndarray,
+    idf: np.ndarray, labels: np.ndarray, out: np.ndarray, is_there: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(first, last):
+        of_text = 1e-12
+        for at in range(t_starts[row], t_starts[row + 1]):
+            is_there[t_grams[at]] = 1
+            of_text += idf[t_grams[at]] ** 2
+        for column in range(labels.shape[1]):
+            label = labels[row, column]
+            if label < 0:
+                continue
+            of_label, both = 1e-12, 0.0
+            for at in range(l_starts[label], l_starts[label + 1]):
+                square = idf[l_grams[at]] ** 2
+                of_label += square
+                both += is_there[l_grams[at]] * square
+            out[row, column, 0] = both / np.sqrt(of_label * of_text)
+            out[row, column, 1] = both / of_label
+            out[row, column, 2] = both / of_text
+        for at in range(t_starts[row], t_starts[row + 1]):
+            is_there[t_grams[at]] = 0
