@@ -81,7 +81,7 @@ class GivenFitter(Fitter):
         rows = words.labels
         if not rows.nnz:
             sums = sp.csr_matrix((self.targets > 0).astype(np.float32).T @ words.points[self.split.rows])
-            rows = heaviest(sums, _HEAVIEST)
+            rows = _heaviest(sums, _HEAVIEST)
         return LabelWords.of(columns, rows)
 
     def _mined(self) -> sp.csr_matrix:
@@ -92,7 +92,7 @@ class GivenFitter(Fitter):
         return mined_negatives([by_words, by_vectors], self.targets)
 
 
-def heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
+def _heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
     """The largest weights of each row, of equal ones those of smaller columns."""
     row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     order = np.lexsort((rows.indices, -rows.data, row))

@@ -66,9 +66,8 @@ def cut(
 def unseen_share(dataset: Dataset, setting: str = "auto") -> float:
     """Share of the test part's pairs whose label has no training point: as set, or as sizes alone suggest.
 
-    By sizes it is at most a half.
-    Every label without a training point is asked for once, of as many pairs as the test points have when they have as
-    many labels as training points; without a test part, of as many as there are labels and training pairs.
+    By sizes: each label without a training point is asked for once, and a test point has as many labels as a training
+    point. Without a test part the share is that of these labels among them and all training pairs. At most a half.
 
     Args:
         dataset: labels of its test part are not looked at.

@@ -27,7 +27,19 @@ def test_relative_links_lead_somewhere():
 
 def test_the_architecture_names_every_file():
     page = (ROOT / "docs" / "architecture.md").read_text()
-    rooms = ("data", "graph", "encoders", "mining", "heads", "scorers", "training", "inference", "pages", "serve")
+    rooms = (
+        "data",
+        "graph",
+        "encoders",
+        "mining",
+        "heads",
+        "scorers",
+        "ranking",
+        "training",
+        "inference",
+        "pages",
+        "serve",
+    )
     for room in rooms:
         for path in (ROOT / "ramen" / room).glob("*.py"):
             named = path.name in page or path.name == "__init__.py"

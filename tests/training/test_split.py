@@ -104,15 +104,20 @@ def test_a_giant_group_is_never_held_out():
         assert (groups[cut(data, vectors_of(groups), 0.2, 2000, seed).held_out] != 0).all()
 
 
-def test_mirrors_of_held_out_pairs_are_dropped():
-    # points and labels are the same things: i -> j mostly comes with j -> i
-    n = 100
+def mirrored(n):
+    """Points and labels are the same things: i -> j mostly comes with j -> i."""
     targets = np.zeros((n, n))
     for i in range(0, n, 2):
         targets[i, i + 1] = targets[i + 1, i] = 1
     targets[:, 0] = 1  # each has a label that is no mirror
     names = [f"x{i}" for i in range(n)]
-    data = dataset(targets, names, names)
+    return dataset(targets, names, names)
+
+
+def test_mirrors_of_held_out_pairs_are_dropped():
+    n = 100
+    data = mirrored(n)
+    targets = data.train_targets.toarray()
     split = cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0)
     assert len(split.held_out)
     kept = split.targets.toarray()
@@ -126,12 +131,7 @@ def test_mirrors_of_held_out_pairs_are_dropped():
 
 def test_where_the_test_part_filters_mirrors_they_are_told_apart():
     n = 100
-    targets = np.zeros((n, n))
-    for i in range(0, n, 2):
-        targets[i, i + 1] = targets[i + 1, i] = 1
-    targets[:, 0] = 1  # each has a label that is no mirror
-    names = [f"x{i}" for i in range(n)]
-    data = dataset(targets, names, names)
+    data = mirrored(n)
     assert not cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0).filtered_at_test.nnz
     data.test, data.test_filter = texts(["x0"]), np.array([[0, 1]])  # x1 has x0 as its label in training
     split = cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0)
