@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import factorial
 
 import numpy as np
@@ -17,6 +18,13 @@ _DTYPES = {
     "values": "f8",
 }  # fmt: skip
 _MOST_GROUPS = 12  # of contributions: the time grows as 2 to the power of them
+_MOST_LEAVES = 32  # of a tree: each has a bit
+_BLOCK = 64  # rows at once, whose features stay in the cache
+_ALL, _ONE = np.uint32(2**32 - 1), np.uint32(1)
+# Turns a number of one bit into the place of the bit: each bit's product has other top five bits.
+_MULTIPLIER = np.uint32(0x077CB531)
+_PLACES = np.empty(32, dtype=np.int64)
+_PLACES[[(0x077CB531 << bit & 0xFFFFFFFF) >> 27 for bit in range(32)]] = np.arange(32)
 
 
 @dataclass
@@ -113,11 +121,55 @@ class Trees:
         )
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Sums of the trees' leaves, float64 (n,), of float32 (n, F) rows."""
+        """Sums of the trees' leaves, float64 (n,), of float32 (n, F) rows.
+
+        A row's leaf is the first that no test rules out: one that fails rules out the leaves to its left. Each test is
+        made of many rows at once, and no branch hangs on a row. Source: Lucchese et al., "QuickScorer", SIGIR 2015.
+        """
         out = np.zeros(len(rows), dtype=np.float64)
-        arrays = self.roots, self.features, self.thresholds, self.children, self.values
-        parallel_for(len(rows), _add_leaves, rows, *arrays, out, work=1.0 + 12 * len(self.roots))
+
+        def room() -> tuple[np.ndarray, ...]:
+            return np.empty((rows.shape[1], _BLOCK), dtype=np.float32), np.empty(_BLOCK, dtype=np.uint32)
+
+        work = 1.0 + 2 * len(self.features)
+        parallel_for(len(rows), _add_leaves, rows, *self._tests, _PLACES, out, work=work, scratch=room)
         return out
+
+    @cached_property
+    def _tests(self) -> tuple[np.ndarray, ...]:
+        """The trees as :func:`_add_leaves` reads them.
+
+        Returns:
+            Where each tree's tests start, int64 (T + 1,); of each test the feature, int32, the threshold, float32, and
+            a bit for each leaf that a row that fails it may still come to, uint32; where each tree's leaves start,
+            int64 (T + 1,), and their values from left to right, float64.
+
+        Raises:
+            InputError: a tree of more than 32 leaves.
+        """
+        starts, tests, leaf_starts, leaves = [0], list[tuple[int, float, int]](), [0], list[int]()
+        features, thresholds, children = self.features.tolist(), self.thresholds.tolist(), self.children.tolist()
+
+        def bits(child: int) -> int:
+            if child < 0:
+                place = len(leaves) - leaf_starts[-1]
+                if place == _MOST_LEAVES:
+                    raise InputError(f"trees: a tree of more than {_MOST_LEAVES} leaves")
+                leaves.append(-1 - child)
+                return 1 << place
+            left = bits(children[child][0])
+            tests.append((features[child], thresholds[child], ~left & int(_ALL)))
+            return left | bits(children[child][1])
+
+        for root in self.roots.tolist():
+            bits(root)
+            starts.append(len(tests))
+            leaf_starts.append(len(leaves))
+        feature, threshold, mask = zip(*tests, strict=True) if tests else ((), (), ())
+        return (
+            np.array(starts, dtype=np.int64), np.array(feature, dtype=np.int32), _down(np.array(threshold)),
+            np.array(mask, dtype=np.uint32), np.array(leaf_starts, dtype=np.int64), self.values[leaves],
+        )  # fmt: skip
 
     def contributions(self, rows: np.ndarray, group_of: np.ndarray) -> np.ndarray:
         """What each group of features moves a row's score from the mean: Shapley values, groups as the players.
@@ -187,19 +239,36 @@ class Trees:
             raise InputError("trees: a child comes before its node")
         if not (np.isfinite(self.values).all() and np.isfinite(self.thresholds).all()):
             raise InputError("trees: a value is no number")
+        _ = self._tests
+
+
+def _down(values: np.ndarray) -> np.ndarray:
+    """The largest float32 that are not above these: no float32 lies between."""
+    near = values.astype(np.float32)
+    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
 
 
 @kernel
 def _add_leaves(
-    first: int, last: int, rows: np.ndarray, roots: np.ndarray, features: np.ndarray, thresholds: np.ndarray,
-    children: np.ndarray, values: np.ndarray, out: np.ndarray,
+    first: int, last: int, rows: np.ndarray, starts: np.ndarray, features: np.ndarray, thresholds: np.ndarray,
+    masks: np.ndarray, leaf_starts: np.ndarray, values: np.ndarray, places: np.ndarray, out: np.ndarray,
+    block: np.ndarray, alive: np.ndarray,
 ) -> None:  # fmt: skip
-    for root in roots:  # one tree after the other for all rows, so that it stays in the cache
-        for row in range(first, last):
-            at = root
-            while at >= 0:
-                at = children[at, 0 if rows[row, features[at]] <= thresholds[at] else 1]
-            out[row] += values[-1 - at]
+    for start in range(first, last, _BLOCK):
+        size = min(_BLOCK, last - start)
+        for row in range(_BLOCK):  # the last of the rows fills up a block that is not full
+            for feature in range(rows.shape[1]):
+                block[feature, row] = rows[start + min(row, size - 1), feature]
+        for tree in range(len(starts) - 1):
+            alive[:] = _ALL
+            for test in range(starts[tree], starts[tree + 1]):
+                asked, threshold, mask = block[features[test]], thresholds[test], masks[test]
+                for row in range(_BLOCK):
+                    alive[row] &= _ALL if asked[row] <= threshold else mask
+            for row in range(size):
+                lowest = np.uint32(alive[row] & np.uint32(~alive[row] + _ONE))
+                place = places[np.uint32(lowest * _MULTIPLIER) >> np.uint32(27)]
+                out[start + row] += values[leaf_starts[tree] + place]
 
 
 @kernel

@@ -31,8 +31,9 @@ def trained(n_features=6, objective="binary", trees=25, seed=0):
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
 def test_scores_are_those_of_lightgbm(objective, threads):
     model, trees, rows = trained(objective=objective)
+    near = np.nextafter(rows[:20], np.float32(9)), np.nextafter(rows[:20], np.float32(-9))
     ugly = np.array([[0.0] * 6, [-0.0] * 6, [1e30] * 6, [-1e30] * 6, [1.0, 1e-38, 0, 0, 0, 0]], dtype=np.float32)
-    rows = np.concatenate([rows, ugly])
+    rows = np.concatenate([rows, *near, ugly])
     with threads(3):
         np.testing.assert_allclose(trees.scores(rows), model.predict(rows, raw_score=True), atol=1e-6)
 
@@ -85,6 +86,15 @@ def test_what_is_kept_as_json_is_the_same():
         ({"roots": np.array([5], np.int32)}, "root is none of"),
         ({"roots": np.array([], np.int32)}, "a tree or more"),
         ({"values": np.array([np.nan, 1.0])}, "no number"),
+        (
+            {
+                "features": np.zeros(6, np.int32),
+                "thresholds": np.zeros(6),
+                "node_counts": np.ones(6, np.float32),
+                "children": np.array([[at + 1, at + 1] for at in range(5)] + [[-1, -2]], np.int32),
+            },
+            "more than 32 leaves",
+        ),
     ],
 )
 def test_damaged_trees_are_refused(changed, message):
