@@ -17,7 +17,7 @@ from ramen.threads import thread_count
 from ramen.training.boosting import TREES, Boosted, Rows, boost
 from ramen.training.calibrate import calibrate
 from ramen.training.split import near_duplicates
-from ramen.training.validation import Validation
+from ramen.training.validation import GAIN, Validation
 
 Log = Callable[..., None]
 
@@ -67,7 +67,8 @@ def choose_ranking(
 
     Every model is fitted on four fifths of the held-out points and judged on the last, whole groups of near duplicates
     together; the scores so found choose the model and count the probabilities. The best is taken of those that no
-    scorer alone is ahead of by more than noise. It is then fitted on all held-out points.
+    scorer alone is ahead of by more than noise, where a model by itself must gain over the mean of several, which is
+    less at the mercy of chance. It is then fitted on all held-out points.
 
     Args:
         validation: the held-out points.
@@ -94,7 +95,7 @@ def choose_ranking(
         rows = Rows.of(features.matrix(queries, gathered), is_label, summed, right > 0, right, seed)
         log(stage="rank", model=SUM, **tried[0].figures)
         tried += _models(validation, labels, rows, folds, seed, log)
-    best_first = sorted(tried, key=lambda one: -one.value)
+    best_first = sorted(tried, key=lambda one: -one.value / (GAIN if len(one.models) == 1 else 1.0))
     chosen = next((one for one in best_first if not _ahead(validation, one.ranked, alone)), best_first[0])
     for name, metric, errors in _ahead(validation, chosen.ranked, alone):
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)

@@ -21,7 +21,7 @@ from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.ranking import SUM, choose_ranking
-from ramen.training.validation import WATCHED, Validation
+from ramen.training.validation import GAIN, WATCHED, Validation
 
 LABELS, DIM, POINTS = 80, 16, 400
 
@@ -186,11 +186,14 @@ def test_all_candidates_wrong_or_none_at_all():
         assert "0 right labels among the candidates of held-out points, expected 100" in log[0]["note"]
 
 
-def test_the_best_model_of_all_is_taken(every_model):
-    world = World(2)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_single_model_must_gain_over_the_mean_of_several(every_model, seed):
+    world = World(seed)
     choice, log, _ = choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})
-    tried = {line["model"]: np.prod([line[name] for name in WATCHED]) for line in log if "model" in line}
-    assert len(tried) == 9 and choice.model == max(tried, key=tried.get)
+    tried = {line["model"]: np.prod([line[name] for name in WATCHED]) ** 0.25 for line in log if "model" in line}
+    single = {name for name in tried if not name.startswith("mean") and name != SUM}
+    assert len(tried) == 9 and len(single) == 6
+    assert choice.model == max(tried, key=lambda name: tried[name] / (GAIN if name in single else 1))
 
 
 def test_candidates_that_are_all_right():
