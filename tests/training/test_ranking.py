@@ -186,9 +186,8 @@ def test_all_candidates_wrong_or_none_at_all():
         assert "0 right labels among the candidates of held-out points, expected 100" in log[0]["note"]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_single_model_must_gain_over_the_mean_of_several(every_model, seed):
-    world = World(seed)
+def test_a_single_model_must_gain_over_the_mean_of_several(every_model):
+    world = World(2)
     choice, log, _ = choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})
     tried = {line["model"]: np.prod([line[name] for name in WATCHED]) ** 0.25 for line in log if "model" in line}
     single = {name for name in tried if not name.startswith("mean") and name != SUM}
