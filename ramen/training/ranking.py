@@ -16,7 +16,7 @@ from ramen.scorers.base import Queries
 from ramen.threads import thread_count
 from ramen.training.boosting import TREES, Boosted, Rows, boost
 from ramen.training.calibrate import calibrate
-from ramen.training.split import near_duplicates
+from ramen.training.split import small_groups
 from ramen.training.validation import GAIN, Validation
 
 Log = Callable[..., None]
@@ -175,8 +175,8 @@ def _too_few(right: np.ndarray, is_label: np.ndarray, folds: np.ndarray) -> str:
 
 
 def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Fold of each point, int (V,); near duplicates share one."""
-    groups = near_duplicates(vectors, seed)
+    """Fold of each point, int (V,); near duplicates share one, unless they would be most of it."""
+    groups = small_groups(vectors, seed, max(1, len(vectors) // _FOLDS), len(vectors))
     return (np.random.default_rng([seed, 3]).permutation(groups.max() + 1) % _FOLDS)[groups]
 
 

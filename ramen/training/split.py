@@ -14,6 +14,7 @@ from ramen.graph.prepare import Links
 from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two training points count as near duplicates
+_MORE_ALIKE = 0.9, 0.95, 0.98, 0.995  # the same where 0.8 chains too many together
 _BUCKET = 64  # points among which near duplicates are sought
 _MOST = 0.25  # of a small set
 _MOST_UNSEEN = 0.5  # of the test part's pairs
@@ -116,15 +117,17 @@ def held_out_rows(
     n = len(labelled)
     wanted = max(round(share * n), min(min_points, round(_MOST * n))) if share else 0
     wanted = min(max_points, wanted, n - 1)
-    groups = near_duplicates(vectors[labelled], seed)
+    most = max(1, wanted // 10)  # a giant group would be most of the split
+    of_points = _useful(dataset, unseen_share(dataset) if unseen is None else unseen)[labelled]
+    groups = small_groups(vectors[labelled], seed, most, wanted, of_points > 0)
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
     useful = np.zeros(len(sizes))
-    np.maximum.at(useful, groups, _useful(dataset, unseen_share(dataset) if unseen is None else unseen)[labelled])
+    np.maximum.at(useful, groups, of_points)
     is_drawn = rng.random(len(sizes)) < useful[order]
     order = np.concatenate([order[is_drawn], order[~is_drawn & (useful[order] > 0)]])
-    order = order[sizes[order] <= max(1, wanted // 10)]  # a giant group would be most of the split
+    order = order[sizes[order] <= most]
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))]
     return labelled[np.isin(groups, chosen)]
 
@@ -207,17 +210,45 @@ def _labelled(targets: sp.csr_matrix) -> np.ndarray:
     return np.flatnonzero(np.diff(targets.indptr)).astype(np.int64)
 
 
-def near_duplicates(vectors: np.ndarray, seed: int) -> np.ndarray:
+def small_groups(
+    vectors: np.ndarray, seed: int, most: int, wanted: int, counts: np.ndarray | None = None
+) -> np.ndarray:  # fmt: skip
+    """:func:`near_duplicates`, and of larger groups only what is more alike, where too few rows are in small ones.
+
+    Args:
+        vectors: float32 (N, d), unit vectors.
+        seed: of the clusterings.
+        most: rows of a small group.
+        wanted: rows that shall be in small groups.
+        counts: bool (N,), which rows count; None for all.
+    """
+    groups = near_duplicates(vectors, seed)
+    for alike in _MORE_ALIKE:
+        is_large = np.bincount(groups)[groups] > most
+        small = ~is_large if counts is None else counts & ~is_large
+        if not is_large.any() or small.sum() >= wanted:
+            break
+        groups[is_large] = groups.max() + 1 + near_duplicates(vectors[is_large], seed, alike)
+        groups = np.unique(groups, return_inverse=True)[1]
+    return groups
+
+
+def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np.ndarray:
     """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters.
 
     A pair is missed only where the borders of several clusterings all cut through it.
+
+    Args:
+        vectors: float32 (N, d), unit vectors.
+        seed: of the clusterings.
+        alike: cosine above which two rows are near duplicates.
     """
     left, right = [], []
     for clustering in range(_CLUSTERINGS):
         clusters = balanced_clusters(vectors, _BUCKET, seed * _CLUSTERINGS + clustering)
         order = np.argsort(clusters, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
-            near = np.argwhere(np.triu(vectors[members] @ vectors[members].T, 1) > _ALIKE)
+            near = np.argwhere(np.triu(vectors[members] @ vectors[members].T, 1) > alike)
             left.append(members[near[:, 0]])
             right.append(members[near[:, 1]])
     n = len(vectors)

@@ -104,6 +104,18 @@ def test_a_giant_group_is_never_held_out():
         assert (groups[cut(data, vectors_of(groups), 0.2, 2000, seed).held_out] != 0).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_that_chance_chains_together_are_held_out_with_what_is_most_alike(seed):
+    rng = np.random.default_rng(seed)
+    twins = np.repeat(np.arange(200), 2)
+    rows = rng.normal(size=(1, 64)) + 0.4 * rng.normal(size=(200, 64))[twins] + 0.01 * rng.normal(size=(400, 64))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    assert np.bincount(near_duplicates(rows, seed)).max() > 300
+    split = cut(dataset(np.ones((400, 2))), rows, 0.2, 2000, seed)
+    assert 70 <= len(split.held_out) <= 80
+    assert len(set(twins[split.held_out]) & set(twins[split.rows])) <= 4  # a few pairs lie in no common cluster
+
+
 def mirrored(n):
     """Points and labels are the same things: i -> j mostly comes with j -> i."""
     targets = np.zeros((n, n))
