@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 import scipy.sparse as sp
@@ -236,13 +237,16 @@ def small_groups(
 def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np.ndarray:
     """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters.
 
-    A pair is missed only where the borders of several clusterings all cut through it.
+    Equal rows are always joined; another pair is missed only where the borders of several clusterings all cut through
+    it.
 
     Args:
         vectors: float32 (N, d), unit vectors.
         seed: of the clusterings.
         alike: cosine above which two rows are near duplicates.
     """
+    first, equal = _distinct(vectors)
+    vectors = vectors[first]
     left, right = [], []
     for clustering in range(_CLUSTERINGS):
         clusters = balanced_clusters(vectors, _BUCKET, seed * _CLUSTERINGS + clustering)
@@ -254,7 +258,15 @@ def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np
     n = len(vectors)
     rows, columns = np.concatenate(left), np.concatenate(right)
     graph = sp.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n))
-    return connected_components(graph, directed=False)[1]
+    return connected_components(graph, directed=False)[1][equal]
+
+
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each kind of equal rows, int64 (kinds,), and the kind of each row, int64 (N,)."""
+    kinds: dict[bytes, int] = {}
+    digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows))
+    of_rows = np.array([kinds.setdefault(digest, len(kinds)) for digest in digests], dtype=np.int64)
+    return np.unique(of_rows, return_index=True)[1], of_rows
 
 
 def _without(targets: sp.csr_matrix, rows: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:

@@ -47,6 +47,14 @@ def test_near_duplicates_are_found_and_others_left_apart():
     assert len(set(zip(found, groups, strict=True))) == len(set(found)) == 10
 
 
+def test_equal_rows_are_one_group_however_many():
+    rows = vectors_of(np.arange(3))[np.repeat(np.arange(3), [1, 700, 2])]
+    assert np.bincount(near_duplicates(rows, seed=0)).tolist() == [1, 700, 2]
+    split = cut(dataset(np.ones((703, 2))), rows, 0.2, 2000, 0)
+    assert split.held_out.tolist() == [0, 701, 702]
+    assert near_duplicates(rows[:0], seed=0).tolist() == []
+
+
 def test_a_chain_of_duplicates_is_one_group():
     angles = np.deg2rad([0, 30, 60, 90, 180])
     rows = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
