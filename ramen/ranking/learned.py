@@ -19,6 +19,7 @@ from ramen.ranking.pair_features import TOGETHER, PairFeatures
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
+_LEAST_SLOPE, _TILT = 1e-3, 0.01
 MEAN = "mean"  # of the trees over all pairs that they learned from: where contributions start
 TREES, _LABELS = "trees.safetensors", "labels.safetensors"
 
@@ -28,7 +29,7 @@ class LearnedRanking:
     """Scores of candidates: the weighted sum, scaled, and what trees add to it.
 
     A label that came after training looks like none that the trees have seen, so it gets the score that trained labels
-    of the same weighted sum have on average.
+    of the same weighted sum have on average. Where these do not rise with the sum, or have no such sum, it still does.
 
     Attributes:
         trees: over ``features``.
@@ -56,7 +57,7 @@ class LearnedRanking:
         scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2]) + self.scale * sums
         later = gathered.labels >= self.trained
         if later.any():
-            scores[later] = np.interp(sums[later], *self.by_sum)
+            scores[later] = self._of_later(sums[later])
         return scores.astype(np.float32)
 
     def contributions(self, queries: Queries, gathered: Gathered, places: np.ndarray) -> dict[str, np.ndarray]:
@@ -77,8 +78,14 @@ class LearnedRanking:
             parts[:, names.index(name)] += self.scale * weight * gathered.scores[name][0, places]
         later = gathered.labels[0, places] >= self.trained
         parts[later] = 0.0
-        parts[later, names.index(TOGETHER)] = np.interp(rows[later][:, self.features.sum_column], *self.by_sum)
+        parts[later, names.index(TOGETHER)] = self._of_later(rows[later][:, self.features.sum_column])
         return dict(zip([*names, MEAN], parts.T, strict=True))
+
+    def _of_later(self, sums: np.ndarray) -> np.ndarray:
+        """Scores, float64, of labels that came later, by their weighted sums: a larger sum is always a higher score."""
+        slope = max(self.scale, _LEAST_SLOPE)
+        beyond = sums - np.clip(sums, self.by_sum[0, 0], self.by_sum[0, -1])
+        return np.interp(sums, *self.by_sum) + slope * (beyond + _TILT * sums)
 
     def with_more(self, texts: sp.csr_matrix, titles: Sequence[str]) -> LearnedRanking:
         """For labels that came later, too, by the rows of features of their texts, and their titles."""
@@ -121,11 +128,16 @@ class LearnedRanking:
                 if name not in scorers:
                     known = ", ".join(sorted(scorers))
                     raise InputError(f"{path}: ranks by the scorer {name!r}, expected one of {known}")
+            if len(set(facts["scorers"])) < len(facts["scorers"]):
+                raise ValueError("a scorer that is named twice")
             scale = float(facts["scale"])
             if not np.isfinite(scale):
                 raise ValueError(f"scale {scale}, expected a number")
             path = folder / _LABELS
             stored = map_tensors(path)
+            n_labels = next(iter(scorers.values())).n_labels
+            if stored["counts"].shape != (n_labels,):
+                raise ValueError(f"counts of shape {stored['counts'].shape}, expected one of each of {n_labels} labels")
             texts = _rows(stored, len(stored["counts"]), len(stored["columns"]))
             words = LabelWords(stored["columns"], texts, _titles(stored, len(stored["counts"])))
             by_sum = stored["by_sum"]

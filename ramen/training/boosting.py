@@ -139,12 +139,12 @@ def load():  # noqa: ANN201
     Raises:
         InputError: it is not installed, or its OpenMP library is missing.
     """
-    with needing("train", "the learned ranking (or ranking.learn=false)"):
+    with needing("train", "the learned ranking (ranking.learn=true)"):
         try:
             import lightgbm
         except ModuleNotFoundError:
             raise
         except (ImportError, OSError) as error:  # its wheel brings no libgomp
-            message = "the learned ranking (or ranking.learn=false) needs LightGBM, which does not load"
+            message = "the learned ranking (ranking.learn=true) needs LightGBM, which does not load"
             raise InputError(f"{message}: {error}") from error
     return lightgbm

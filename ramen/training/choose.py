@@ -65,7 +65,7 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
 
 def without_validation(config: Config, log: Log, first: str = "encoder") -> tuple[Choice, dict[str, float]]:
     """The settings as they are and the weights that a search starts from, for too few points to hold any out."""
-    reason = "too few training points to hold any out, or labels with one point each (see validation.unseen)"
+    reason = "no training points to hold out: too few, too much alike, or labels of one point each (validation.unseen)"
     log(stage="choose", note=f"{reason}: settings as they are, one head epoch")
     sparse = as_set(config) if config.sparse.passes else None
     epochs = min(1, config.head.epochs)

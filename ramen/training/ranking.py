@@ -99,6 +99,7 @@ def choose_ranking(
     chosen = next((one for one in best_first if not _ahead(validation, one.ranked, alone)), best_first[0])
     for name, metric, errors in _ahead(validation, chosen.ranked, alone):
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
+    log(stage="rank", chosen=chosen.name, **chosen.figures)
     boosted = None if rows is None else _fitted(validation, labels, rows, chosen, seed)
     asked = validation.as_at_test(labels, chosen.scores)
     known = calibrate(*best(labels, asked, np.isfinite(asked), CANDIDATES), validation.truth)

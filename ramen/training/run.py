@@ -120,7 +120,7 @@ def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:
         raise InputError(f"{dataset.path}: no training point has a label")
     check_head(config.head)
     unseen_share(dataset, config.validation.unseen)
-    if config.ranking.learn:
+    if config.ranking.learn and config.validation.share:
         boosting.load()  # before hours of training
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     refuse_too_large(dataset, config)

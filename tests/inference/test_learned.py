@@ -1,6 +1,7 @@
 """A run that ranks by trees: what it tells does not hang on how it is asked, and its reasons add up."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import ramen
 from ramen.inference.build_index import build_index
 from ramen.inference.explain import explain
 from ramen.inference.labels import add_labels, remove_labels
+from ramen.ranking.candidates import CANDIDATES, gather
 
 
 @pytest.fixture
@@ -85,3 +87,17 @@ def test_added_labels_rank_from_the_first_moment_and_leave_the_others_alone(run,
     remove_labels(run, [f"new-{n}" for n in range(len(texts))])
     again = ramen.Tagger.load(run).tag(texts, 120)
     assert np.mean([a[0]["uid"] == b[0]["uid"] for a, b in zip(again, before, strict=True)]) > 0.7
+
+
+def test_added_labels_of_a_larger_weighted_sum_always_rank_higher(tagger, texts):
+    ranker, queries = tagger.run.ranker, tagger.queries(texts)
+    gathered = gather(ranker.scorers, queries, CANDIDATES)
+    sums = gathered.total(ranker.learned.features.weights)
+    low, high = np.quantile(sums[gathered.labels >= 0], [0.3, 0.6])
+    for by_sum in ([[low, high], [1.0, 1.0]], [[high], [1.0]], ranker.learned.by_sum):
+        all_later = replace(ranker.learned, trained=0, by_sum=np.array(by_sum))
+        scores = all_later.scores(queries, gathered)
+        for row, is_label in enumerate(gathered.labels >= 0):
+            order = np.argsort(sums[row, is_label])
+            rises = np.diff(scores[row, is_label][order])
+            assert (rises >= 0).all() and (rises[np.diff(sums[row, is_label][order]) > 1e-3] > 0).all()

@@ -275,6 +275,7 @@ def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
             "ranks by the scorer 'oracle', expected one of enc",
         ),
         (lambda facts: facts["learned"]["features"].pop(), "ranks by other features than this version has"),
+        (lambda facts: facts["learned"]["scorers"].append("encoder"), "a scorer that is named twice"),
         (lambda facts: facts["learned"].pop("scale"), "not what training wrote: 'scale'"),
         (lambda facts: facts["learned"].update(scale=float("nan")), "scale nan, expected a number"),
         (lambda facts: facts["learned"].pop("scorers"), "not what training wrote: 'scorers'"),
@@ -324,7 +325,7 @@ def replace_arrays(run, name, edit):
             lambda arrays: arrays["texts.starts"].__setitem__(1, 10**9),
             "texts.starts: expected to",
         ),
-        ("labels.safetensors", lambda arrays: arrays.update(counts=np.zeros(3, "f4")), "other lengths"),
+        ("labels.safetensors", lambda arrays: arrays.update(counts=np.zeros(3, "f4")), "counts of shape (3,), expected"),
     ],
 )
 def test_arrays_that_are_not_what_training_wrote(run, name, edit, message):
@@ -349,14 +350,14 @@ def test_a_lightgbm_that_does_not_load_is_named(planted, tmp_path, monkeypatch, 
     (tmp_path / "broken/lightgbm.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
     monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
     monkeypatch.syspath_prepend(tmp_path / "broken")
-    with pytest.raises(InputError, match=r"ranking.learn=false\) needs LightGBM, which does not load: libgomp"):
+    with pytest.raises(InputError, match=r"ranking.learn=true\) needs LightGBM, which does not load: libgomp"):
         ramen.train(planted, out=tmp_path / "run", overrides=quick)
     assert not (tmp_path / "run").exists()
 
 
 def test_without_lightgbm_the_command_to_type_is_named(planted, tmp_path, monkeypatch, quick):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(InputError, match=r"ranking.learn=false\) needs lightgbm, .* pip install 'ramen-xc\[train\]'"):
+    with pytest.raises(InputError, match=r"ranking.learn=true\) needs lightgbm, .* pip install 'ramen-xc\[train\]'"):
         ramen.train(planted, out=tmp_path / "run", overrides=quick)
     assert not (tmp_path / "run").exists()
     out = ramen.train(planted, out=tmp_path / "run", overrides=[*quick, "ranking.learn=false"])
