@@ -188,16 +188,17 @@ class Trees:
         n_groups = int(group_of.max(initial=-1)) + 1
         if n_groups > _MOST_GROUPS:
             raise InputError(f"contributions of {n_groups} groups of features, expected at most {_MOST_GROUPS}")
+        _ = self._tests  # refuses trees of more leaves than there is room for
         worth = np.zeros((len(rows), 1 << n_groups), dtype=np.float64)
+        is_known = np.array([[held >> group & 1 for held in range(1 << n_groups)] for group in range(n_groups)], "f8")
         arrays = self.roots, self.features, self.thresholds, self.children, self.values
         counts = self.node_counts.astype(np.float64), self.leaf_counts.astype(np.float64)
 
         def room() -> tuple[np.ndarray, ...]:
-            deepest = len(self.features) + 1
-            return np.empty(1 << n_groups), np.empty(deepest, np.int64), np.empty(deepest)
+            return np.empty(_MOST_LEAVES, dtype=np.int64), np.empty((_MOST_LEAVES, 1 << n_groups))
 
-        own = group_of.astype(np.int64), self._groups_of_trees(group_of)
-        parallel_for(len(rows), _worths, rows, *own, *arrays, *counts, worth, work=1e6, scratch=room)
+        own = group_of.astype(np.int64), is_known.reshape(n_groups, 1 << n_groups)
+        parallel_for(len(rows), _add_worths, rows, *own, *arrays, *counts, worth, work=1e6, scratch=room)
         found = np.zeros((len(rows), n_groups + 1), dtype=np.float64)
         found[:, -1] = worth[:, 0]
         for group in range(n_groups):
@@ -206,14 +207,6 @@ class Trees:
                     size = held.bit_count()
                     share = factorial(size) * factorial(n_groups - size - 1) / factorial(n_groups)
                     found[:, group] += share * (worth[:, held | 1 << group] - worth[:, held])
-        return found
-
-    def _groups_of_trees(self, group_of: np.ndarray) -> np.ndarray:
-        """Bits of the groups that each tree asks for, int64 (T,); a tree's nodes follow its root."""
-        starts = np.flatnonzero(np.isin(np.arange(len(self.features)), self.roots))
-        found = np.zeros(len(self.roots), dtype=np.int64)
-        if len(starts):
-            found[self.roots >= 0] = np.bitwise_or.reduceat(1 << group_of[self.features].astype(np.int64), starts)
         return found
 
     def check(self, n_features: int) -> None:
@@ -272,34 +265,30 @@ def _add_leaves(
 
 
 @kernel
-def _worths(
-    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, of_trees: np.ndarray, roots: np.ndarray,
+def _add_worths(
+    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, is_known: np.ndarray, roots: np.ndarray,
     features: np.ndarray, thresholds: np.ndarray, children: np.ndarray, values: np.ndarray, node_counts: np.ndarray,
-    leaf_counts: np.ndarray, out: np.ndarray, worth: np.ndarray, places: np.ndarray, shares: np.ndarray,
+    leaf_counts: np.ndarray, out: np.ndarray, places: np.ndarray, shares: np.ndarray,
 ) -> None:  # fmt: skip
-    """The expected score of each row for every set of known groups, sets by their bits."""
+    """Add the expected score of each row for every set of known groups: the share of each that comes to each leaf."""
     for row in range(first, last):
-        for tree in range(len(roots)):
-            asked = of_trees[tree]
-            for held in range(len(worth)):
-                if held & ~asked:
-                    continue
-                worth[held] = 0.0
-                size = 1
-                places[0], shares[0] = roots[tree], 1.0
-                while size:
+        for root in roots:
+            places[0], shares[0] = root, 1.0
+            size = 1
+            while size:
+                at, share = places[size - 1], shares[size - 1]
+                if at < 0:
                     size -= 1
-                    at, share = places[size], shares[size]
-                    if at < 0:
-                        worth[held] += share * values[-1 - at]
-                    elif held >> group_of[features[at]] & 1:
-                        places[size] = children[at, 0 if rows[row, features[at]] <= thresholds[at] else 1]
-                        size += 1
-                    else:
-                        for side in range(2):
-                            child = children[at, side]
-                            count = node_counts[child] if child >= 0 else leaf_counts[-1 - child]
-                            places[size], shares[size] = child, share * count / node_counts[at]
-                            size += 1
-            for held in range(len(worth)):
-                out[row, held] += worth[held & asked]
+                    for held in range(len(share)):
+                        out[row, held] += share[held] * values[-1 - at]
+                    continue
+                left, right = children[at]
+                of_rows = (node_counts[left] if left >= 0 else leaf_counts[-1 - left]) / node_counts[at]
+                of_row = 1.0 if rows[row, features[at]] <= thresholds[at] else 0.0
+                known, other = is_known[group_of[features[at]]], shares[size]
+                for held in range(len(share)):
+                    of_left = of_rows + known[held] * (of_row - of_rows)
+                    other[held] = share[held] * (1.0 - of_left)
+                    share[held] *= of_left
+                places[size - 1], places[size] = left, right
+                size += 1
