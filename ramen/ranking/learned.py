@@ -143,6 +143,8 @@ class LearnedRanking:
             by_sum = stored["by_sum"]
             if by_sum.ndim != 2 or len(by_sum) != 2 or not by_sum.size or not np.isfinite(by_sum).all():
                 raise ValueError(f"by_sum of shape {by_sum.shape}, expected numbers of (2, knots)")
+            if (np.diff(by_sum) < 0).any():
+                raise ValueError("by_sum: expected sums and scores that ascend")
             features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words)
             path = folder / "ranking.json"
             if [list(name) for name in features.names] != list(facts["features"]):

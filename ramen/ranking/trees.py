@@ -232,6 +232,9 @@ class Trees:
             raise InputError("trees: a child comes before its node")
         if not (np.isfinite(self.values).all() and np.isfinite(self.thresholds).all()):
             raise InputError("trees: a value is no number")
+        counts = np.append(self.node_counts, self.leaf_counts)
+        if not (np.isfinite(counts).all() and (counts >= 0).all() and self.node_counts.all()):
+            raise InputError("trees: a number of rows that came by is none")
         _ = self._tests
 
 

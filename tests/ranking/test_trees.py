@@ -86,6 +86,8 @@ def test_what_is_kept_as_json_is_the_same():
         ({"roots": np.array([5], np.int32)}, "root is none of"),
         ({"roots": np.array([], np.int32)}, "a tree or more"),
         ({"values": np.array([np.nan, 1.0])}, "no number"),
+        ({"node_counts": np.zeros(1, np.float32)}, "rows that came by"),
+        ({"leaf_counts": np.array([np.nan, 1], np.float32)}, "rows that came by"),
         (
             {
                 "features": np.zeros(6, np.int32),

@@ -315,6 +315,7 @@ def replace_arrays(run, name, edit):
         ("trees.safetensors", lambda arrays: arrays.update(values=arrays["values"][:-1].copy()), "one entry a leaf"),
         ("labels.safetensors", lambda arrays: arrays.pop("by_sum"), "by_sum"),
         ("labels.safetensors", lambda arrays: arrays.update(by_sum=np.zeros((3, 1))), "by_sum of shape (3, 1)"),
+        ("labels.safetensors", lambda arrays: arrays.update(by_sum=np.array([[2.0, 1], [0, 0]])), "that ascend"),
         ("labels.safetensors", lambda arrays: arrays.pop("texts.words"), "texts.words"),
         ("labels.safetensors", lambda arrays: arrays["texts.words"].fill(10**9), "texts.words: expected 0 to"),
         ("labels.safetensors", lambda arrays: arrays["titles.grams"].fill(10**9), "titles.grams: expected 0 to"),
