@@ -20,11 +20,13 @@ from ramen.scorers.sparse import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
 from ramen.training.grid import SparseChoice, as_set, search_sparse
-from ramen.training.ranking import RankingChoice, choose_ranking
+from ramen.training.ranking import RankingChoice, choose_ranking, learned_value
 from ramen.training.validation import GAIN, Validation
 from ramen.training.weights import START, Weighed, weigh
 
 Log = Callable[..., None]
+
+_PATIENCE = 2  # epochs of the dense head without a gain: the first of a good one may lose by chance
 
 
 def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
@@ -47,20 +49,20 @@ def choose(fitter: Fitter, log: Log) -> tuple[Choice, dict[str, float]]:
     search.start()
     search.head_epochs()
     edges = [f"weight of {name}" for name in search.best.on_edge]
-    edges += ["head.epochs"] if search.epochs and search.epochs == fitter.config.head.epochs else []
+    edges += ["head.epochs"] if "head" in search.scorers and search.epochs == fitter.config.head.epochs else []
     if edges:
         log(stage="choose", note=f"chosen at the edge of its range: {', '.join(edges)}")
     weights = {name: round(weight, 4) for name, weight in search.best.weights.items()}
+    ranking = search.ranking(weights)
     choice = Choice(
         weights,
-        search.epochs,
+        search.epochs if "head" in weights or (ranking.trees and "head" in ranking.scorers) else 0,
         search.voters.temperature,
         search.sparse_choice,
         labels=search.labels,
-        ranking=search.ranking(weights),
+        ranking=ranking,
     )
-    assert choice.ranking is not None
-    return choice, choice.ranking.figures
+    return choice, ranking.figures
 
 
 def without_validation(config: Config, log: Log, first: str = "encoder") -> tuple[Choice, dict[str, float]]:
@@ -76,7 +78,8 @@ def without_validation(config: Config, log: Log, first: str = "encoder") -> tupl
 class _Search:
     """The state of a choice: the scorers so far, and the best weights with them.
 
-    Trees may make use of a scorer that the weighted sum is better without, so ``beside`` keeps it.
+    Trees may make use of a scorer that the weighted sum is better without, so ``beside`` keeps it: the sparse head in
+    any case, the dense head, which takes longer to train and to ask, only where they rank better with it.
     """
 
     def __init__(self, fitter: Fitter, validation: Validation, log: Log) -> None:
@@ -156,18 +159,34 @@ class _Search:
 
     def ranking(self, weights: dict[str, float]) -> RankingChoice:
         """How all of them are ranked together."""
-        fitter, scorers = self.fitter, {**self.scorers, **self.beside}
-        kind = self.features or fitter.sets[0]
-        queries = self._asked(kind)
+        learn, seed = self.fitter.config.ranking.learn, self.fitter.config.seed
 
         def found() -> dict[str, Any]:
-            gathered = self.validation.gather(scorers, queries)
-            features = PairFeatures.of(scorers, weights, fitter.targets.getnnz(0), fitter.label_words(kind))
-            learn, seed = fitter.config.ranking.learn, fitter.config.seed
-            everything = (self.validation, gathered, queries, weights, features, learn, seed, self.log)
-            return asdict(choose_ranking(*everything))
+            if "head" in self.beside and learn:
+                self._drop_head_or_keep_it(weights)
+            return asdict(choose_ranking(*self._candidates(weights, self.beside), learn, seed, self.log))
 
         return RankingChoice(**ranks.first_value(found))
+
+    def _drop_head_or_keep_it(self, weights: dict[str, float]) -> None:
+        """Whether trees rank better with the dense head, though the weighted sum does not."""
+        others = {name: scorer for name, scorer in self.beside.items() if name != "head"}
+        seed = self.fitter.config.seed
+        without, with_head = (learned_value(*self._candidates(weights, more), seed) for more in (others, self.beside))
+        keeps = with_head > without * GAIN
+        self.log(stage="rank", head="kept" if keeps else "left out", value_without=without, value_with=with_head)
+        if not keeps:
+            self.beside = others
+
+    def _candidates(
+        self, weights: dict[str, float], more: dict[str, Scorer]
+    ) -> tuple[Validation, Gathered, Queries, dict[str, float], PairFeatures]:
+        """What a ranking of the held-out points by the scorers and some more is learned from."""
+        kind = self.features or self.fitter.sets[0]
+        scorers, queries = {**self.scorers, **more}, self._asked(kind)
+        counts, words = self.fitter.targets.getnnz(0), self.fitter.label_words(kind)
+        features = PairFeatures.of(scorers, weights, counts, words)
+        return self.validation, self.validation.gather(scorers, queries), queries, weights, features
 
     def start(self) -> None:
         """The label vectors from which the dense head starts: those that rank best by themselves, or the first."""
@@ -184,14 +203,19 @@ class _Search:
         self.log(stage="choose", head="starts", labels=self.labels, **values)
 
     def head_epochs(self) -> None:
-        """Train the dense head until an epoch loses."""
+        """Train the dense head until two epochs in a row gain nothing."""
         for epoch, head, loss in self.fitter.head_epochs():
             if not epoch:
                 continue
             scorer = LabelVectors(copy.deepcopy(head.rows()))
             found = self.try_out(head=scorer)
             self.report(found, epoch=epoch, loss=loss)
-            if found.value <= self.best.value:
+            if found.value > self.best.value:
+                self.best, self.epochs = found, epoch
+                self.scorers["head"] = scorer
+            elif "head" not in self.scorers:
+                self.beside["head"], self.epochs = scorer, epoch
+            if epoch - self.epochs >= _PATIENCE or ("head" not in self.scorers and epoch >= _PATIENCE):
                 break
-            self.best, self.epochs = found, epoch
-            self.scorers["head"] = scorer
+        if "head" in self.scorers:
+            self.beside.pop("head", None)

@@ -115,6 +115,24 @@ def choose_ranking(
     )
 
 
+def learned_value(
+    validation: Validation, gathered: Gathered, queries: Queries, weights: Mapping[str, float],
+    features: PairFeatures, seed: int,
+) -> float:  # fmt: skip
+    """What trees of one kind come to out of fold; 0 where there is too little to learn from.
+
+    Arguments are those of :func:`choose_ranking`.
+    """
+    labels, is_label = gathered.labels, gathered.labels >= 0
+    right, folds = validation.weights_of(labels), _folds(queries.vectors, seed)
+    if _too_few(right > 0, is_label, folds):
+        return 0.0
+    rows = Rows.of(features.matrix(queries, gathered), is_label, gathered.total(weights), right > 0, right, seed)
+    objective, power = _MODELS[-1]
+    found = _out_of_fold(labels, rows, folds, objective, _factors(validation, labels, power), seed)
+    return _tried(validation, labels, found[-1][1]).value
+
+
 @dataclass(frozen=True)
 class _Tried:
     """A joint ranking of the held-out points.

@@ -1,9 +1,12 @@
 """What validation chooses, with real scorers on the planted set."""
 
+from dataclasses import replace
+
 import pytest
 
-from ramen.training.choose import choose, without_validation
+from ramen.training.choose import _Search, choose, without_validation
 from ramen.training.grid import SparseChoice
+from ramen.training.ranking import choose_ranking
 from ramen.training.validation import WATCHED, Validation
 from ramen.training.weights import START
 
@@ -18,7 +21,7 @@ def test_every_part_is_chosen_and_logged(make_fitter):
     choice, figures = choose(make_fitter(), log)
     assert set(figures) == set(WATCHED)
     assert max(choice.weights.values()) == 1.0 and set(choice.weights) <= {"encoder", "neighbours", "sparse", "head"}
-    assert 0 <= choice.head_epochs <= 2 and bool(choice.head_epochs) == ("head" in choice.weights)
+    assert 0 <= choice.head_epochs <= 2 and bool(choice.head_epochs) == ("head" in choice.scorers)
     assert isinstance(choice.sparse, SparseChoice) == ("sparse" in choice.weights)
     alone = [line for line in log if line.get("scorer") == "sparse"]
     assert {line["features"] for line in alone} == {"words", "words+pairs"}
@@ -89,5 +92,35 @@ def test_without_validation_the_weights_are_those_at_the_start(make_fitter, over
     fitter = make_fitter("validation.share=0", *overrides)
     choice, figures = without_validation(fitter.config, log)
     assert choice.weights == {name: START[name] for name in names} and figures == {}
-    assert "too few training points" in log[0]["note"]
+    assert "no training points to hold out" in log[0]["note"]
     assert set(fitter.scorers(choice, log)) == names
+
+
+@pytest.mark.parametrize(("gain", "is_kept"), [(1.1, True), (1.0, False)])
+def test_a_head_that_the_weighted_sum_does_without_is_kept_where_trees_rank_better(
+    make_fitter, monkeypatch, gain, is_kept
+):
+    try_out = _Search.try_out
+    monkeypatch.setattr(
+        _Search, "try_out", lambda *search, **changed: without_gain(try_out(*search, **changed), changed)
+    )
+    monkeypatch.setattr(
+        "ramen.training.choose.learned_value", lambda validation, gathered, *rest: gain ** ("head" in gathered.scores)
+    )
+    asked = []
+
+    def ranked(validation, gathered, *rest):
+        asked.append(set(gathered.scores))
+        return choose_ranking(validation, gathered, *rest)
+
+    monkeypatch.setattr("ramen.training.choose.choose_ranking", ranked)
+    log = Lines()
+    choice, _ = choose(make_fitter("head.epochs=3", "sparse.choose=false"), log)
+    assert [line["epoch"] for line in log if "epoch" in line] == [1, 2]
+    assert [line["head"] for line in log if "head" in line] == ["kept" if is_kept else "left out"]
+    assert ("head" in asked[0]) == is_kept and "head" not in choice.weights
+    assert choice.head_epochs == (2 if is_kept and choice.ranking.trees else 0)
+
+
+def without_gain(found, changed):
+    return replace(found, value=0.0) if "head" in changed else found

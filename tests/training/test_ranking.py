@@ -20,7 +20,7 @@ from ramen.ranking.ranker import Ranker
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.ranking import SUM, choose_ranking
+from ramen.training.ranking import SUM, choose_ranking, learned_value
 from ramen.training.validation import GAIN, WATCHED, Validation
 
 LABELS, DIM, POINTS = 80, 16, 400
@@ -193,6 +193,20 @@ def test_a_single_model_must_gain_over_the_mean_of_several(every_model):
     single = {name for name in tried if not name.startswith("mean") and name != SUM}
     assert len(tried) == 9 and len(single) == 6
     assert choice.model == max(tried, key=lambda name: tried[name] / (GAIN if name in single else 1))
+
+
+def test_the_value_of_trees_of_one_kind_is_what_the_choice_finds_too():
+    world = World(3)
+    scorers, weights = {"a": world.noisy(0.2), "b": world.noisy(0.3)}, {"a": 1.0, "b": 1.0}
+    queries, truth = world.points()
+    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
+    asked = validation.gather(scorers, queries), queries, weights, world.features(scorers, weights)
+    log = Lines()
+    choose_ranking(validation, *asked, True, 0, log)
+    (line,) = [line for line in log if line.get("model", "").startswith("100 trees")]
+    assert learned_value(validation, *asked, 0) == pytest.approx(np.prod([line[name] for name in WATCHED]) ** 0.25)
+    few = Validation(truth[:9], sp.csr_matrix((9, LABELS)), np.ones(LABELS))
+    assert learned_value(few, few.gather(scorers, queries[:9]), queries[:9], *asked[2:], 0) == 0.0
 
 
 def test_candidates_that_are_all_right():
