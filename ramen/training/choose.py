@@ -210,7 +210,7 @@ class _Search:
             scorer = LabelVectors(copy.deepcopy(head.rows()))
             found = self.try_out(head=scorer)
             self.report(found, epoch=epoch, loss=loss)
-            if found.value > self.best.value:
+            if found.weights["head"] and found.value > self.best.value:
                 self.best, self.epochs = found, epoch
                 self.scorers["head"] = scorer
             elif "head" not in self.scorers:

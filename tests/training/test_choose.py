@@ -101,9 +101,16 @@ def test_a_head_that_the_weighted_sum_does_without_is_kept_where_trees_rank_bett
     make_fitter, monkeypatch, gain, is_kept
 ):
     try_out = _Search.try_out
-    monkeypatch.setattr(
-        _Search, "try_out", lambda *search, **changed: without_gain(try_out(*search, **changed), changed)
-    )
+    outcomes = iter([(0.0, 1.0), (99.0, 0.0)])  # of an epoch: worse, or better by the weights of the others
+
+    def tried(search, **changed):
+        found = try_out(search, **changed)
+        if "head" not in changed:
+            return found
+        value, weight = next(outcomes)
+        return replace(found, value=value, weights={**found.weights, "head": weight})
+
+    monkeypatch.setattr(_Search, "try_out", tried)
     monkeypatch.setattr(
         "ramen.training.choose.learned_value", lambda validation, gathered, *rest: gain ** ("head" in gathered.scores)
     )
@@ -120,7 +127,3 @@ def test_a_head_that_the_weighted_sum_does_without_is_kept_where_trees_rank_bett
     assert [line["head"] for line in log if "head" in line] == ["kept" if is_kept else "left out"]
     assert ("head" in asked[0]) == is_kept and "head" not in choice.weights
     assert choice.head_epochs == (2 if is_kept and choice.ranking.trees else 0)
-
-
-def without_gain(found, changed):
-    return replace(found, value=0.0) if "head" in changed else found
