@@ -160,19 +160,18 @@ class _Search:
     def ranking(self, weights: dict[str, float]) -> RankingChoice:
         """How all of them are ranked together."""
         learn, seed = self.fitter.config.ranking.learn, self.fitter.config.seed
-
-        def found() -> dict[str, Any]:
-            if "head" in self.beside and learn:
-                self._drop_head_or_keep_it(weights)
-            return asdict(choose_ranking(*self._candidates(weights, self.beside), learn, seed, self.log))
-
-        return RankingChoice(**ranks.first_value(found))
+        if "head" in self.beside and learn:
+            self._drop_head_or_keep_it(weights)
+        asked = self._candidates(weights, self.beside)  # by all ranks: each has a part of the head
+        found = ranks.first_value(lambda: asdict(choose_ranking(*asked, learn, seed, self.log)))
+        return RankingChoice(**found)
 
     def _drop_head_or_keep_it(self, weights: dict[str, float]) -> None:
         """Whether trees rank better with the dense head, though the weighted sum does not."""
         others = {name: scorer for name, scorer in self.beside.items() if name != "head"}
         seed = self.fitter.config.seed
-        without, with_head = (learned_value(*self._candidates(weights, more), seed) for more in (others, self.beside))
+        both = [self._candidates(weights, more) for more in (others, self.beside)]
+        without, with_head = ranks.first_value(lambda: [learned_value(*asked, seed) for asked in both])
         keeps = with_head > without * GAIN
         self.log(stage="rank", head="kept" if keeps else "left out", value_without=without, value_with=with_head)
         if not keeps:
