@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ Tensors = dict[str, torch.Tensor]
 
 _TIMEOUT = timedelta(hours=2)  # rank 0 may work alone for long; a rank that dies is noticed at once
 _ANSWER_SECONDS = 5.0  # for the ranks that are left to say so
+_LEAVE_TOGETHER = timedelta(minutes=1)  # how long one that has finished waits for the others
 _TABLE = 4096  # rows from which a gradient may be that of a table, of which a step uses a few rows
 _SHARE_OF_TABLE = 0.5  # of a table's rows up to which only those are exchanged
 
@@ -81,6 +82,10 @@ def together() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not isinstance(error, WorkError):
             _name_the_lost(store, error)
         raise
+    else:  # gloo aborts a process whose peer leaves while it still talks
+        store.set(f"ramen/finished/{me}", "")
+        with suppress(RuntimeError):  # a peer that is gone by now is for torchrun to tell
+            store.wait([f"ramen/finished/{rank}" for rank in range(dist.get_world_size())], _LEAVE_TOGETHER)
     finally:
         dist.destroy_process_group()
 
