@@ -26,6 +26,7 @@ from ramen.training.weights import START, Weighed, weigh
 
 Log = Callable[..., None]
 
+_Candidates = tuple[Validation, Gathered, Queries, dict[str, float], PairFeatures]
 _PATIENCE = 2  # epochs of the dense head without a gain: the first of a good one may lose by chance
 
 
@@ -160,26 +161,22 @@ class _Search:
     def ranking(self, weights: dict[str, float]) -> RankingChoice:
         """How all of them are ranked together."""
         learn, seed = self.fitter.config.ranking.learn, self.fitter.config.seed
-        if "head" in self.beside and learn:
-            self._drop_head_or_keep_it(weights)
         asked = self._candidates(weights, self.beside)  # by all ranks: each has a part of the head
+        if "head" in self.beside and learn:
+            others = self._candidates(weights, {name: one for name, one in self.beside.items() if name != "head"})
+            asked = self._with_head_or_without(asked, others)
         found = ranks.first_value(lambda: asdict(choose_ranking(*asked, learn, seed, self.log)))
         return RankingChoice(**found)
 
-    def _drop_head_or_keep_it(self, weights: dict[str, float]) -> None:
-        """Whether trees rank better with the dense head, though the weighted sum does not."""
-        others = {name: scorer for name, scorer in self.beside.items() if name != "head"}
+    def _with_head_or_without(self, with_head: _Candidates, without: _Candidates) -> _Candidates:
+        """Those by which trees rank better: the weighted sum does without the dense head, which must earn its time."""
         seed = self.fitter.config.seed
-        both = [self._candidates(weights, more) for more in (others, self.beside)]
-        without, with_head = ranks.first_value(lambda: [learned_value(*asked, seed) for asked in both])
-        keeps = with_head > without * GAIN
-        self.log(stage="rank", head="kept" if keeps else "left out", value_without=without, value_with=with_head)
-        if not keeps:
-            self.beside = others
+        value, value_with = ranks.first_value(lambda: [learned_value(*asked, seed) for asked in (without, with_head)])
+        keeps = value_with > value * GAIN
+        self.log(stage="rank", head="kept" if keeps else "left out", value_without=value, value_with=value_with)
+        return with_head if keeps else without
 
-    def _candidates(
-        self, weights: dict[str, float], more: dict[str, Scorer]
-    ) -> tuple[Validation, Gathered, Queries, dict[str, float], PairFeatures]:
+    def _candidates(self, weights: dict[str, float], more: dict[str, Scorer]) -> _Candidates:
         """What a ranking of the held-out points by the scorers and some more is learned from."""
         kind = self.features or self.fitter.sets[0]
         scorers, queries = {**self.scorers, **more}, self._asked(kind)
