@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ramen import ranks
+from ramen import distributed
 
 
 @dataclass
@@ -85,11 +85,11 @@ class Encoder(nn.Module, ABC):
 
     def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """What :meth:`embed` gives; the ranks of a run, where there are several, embed a share of the rows each."""
-        if ranks.count() == 1 or not len(rows):
+        if distributed.world_size() == 1 or not len(rows):
             return self.embed(tokens, rows)
-        part = rows[ranks.share(len(rows))]
+        part = rows[distributed.shard(len(rows))]
         vectors = self.embed(tokens, part if len(part) else rows[:1])[: len(part)]
-        return ranks.joined(vectors, len(rows))
+        return distributed.all_gather_rows(vectors, len(rows))
 
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict]:

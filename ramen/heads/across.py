@@ -5,7 +5,7 @@ from __future__ import annotations
 import scipy.sparse as sp
 import torch
 
-from ramen import ranks
+from ramen import distributed
 
 
 class Alone:
@@ -39,8 +39,8 @@ class AcrossRanks(Alone):
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """See :class:`Alone`."""
-        return ranks.total(values)
+        return distributed.all_reduce(values)
 
     def logsum(self, values: torch.Tensor) -> torch.Tensor:
         """See :class:`Alone`."""
-        return torch.logsumexp(ranks.stacked(values), 0)
+        return torch.logsumexp(distributed.all_gather(values), 0)

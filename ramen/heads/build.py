@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import HeadConfig
 from ramen.errors import InputError
 from ramen.heads.atoms import make_atoms
@@ -33,10 +33,10 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     """
     check_head(settings)
     make = partial(_make, settings=settings, seed=seed)
-    if ranks.count() == 1:
+    if distributed.world_size() == 1:
         return make(start)
     if settings.kind == "fan_in":  # the atoms of all labels
-        make = partial(make, atoms=ranks.first_array(lambda: make_atoms(start.cpu().numpy())))
+        make = partial(make, atoms=distributed.broadcast(lambda: make_atoms(start.cpu().numpy())))
     return ShardedHead(start, make)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen.heads.across import AcrossRanks
 from ramen.heads.base import Head
 from ramen.heads.dense import DenseHead
@@ -31,7 +31,7 @@ class ShardedHead(Head):
 
     def __init__(self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseHead | ShortlistHead]) -> None:
         self.n_labels, self.dim = start.shape
-        self.own = ranks.share(self.n_labels)
+        self.own = distributed.shard(self.n_labels)
         self.part = make(start[self.own])
         self.part.across = self._across = AcrossRanks()
 
@@ -61,7 +61,7 @@ class ShardedHead(Head):
         """See :class:`Head`; that of all labels, for any number of ranks."""
         kept = self.part.state()
         return {
-            name: ranks.joined(value, self.n_labels) if _by_label(name, value) else value
+            name: distributed.all_gather_rows(value, self.n_labels) if _by_label(name, value) else value
             for name, value in kept.items()
         }
 
@@ -78,13 +78,13 @@ class ShardedRows(LabelRows):
     """The rows of this rank's labels; every rank asks the same, and gets the answer over all labels.
 
     Args:
-        part: rows of the :func:`ramen.ranks.share` of this rank.
+        part: rows of the :func:`ramen.distributed.shard` of this rank.
         n_labels: of all ranks.
     """
 
     def __init__(self, part: LabelRows, n_labels: int) -> None:
         self.part, self.n_labels, self.dim = part, n_labels, part.dim
-        self.own = ranks.share(n_labels)
+        self.own = distributed.shard(n_labels)
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelRows`: the best of every rank's best."""
@@ -92,7 +92,7 @@ class ShardedRows(LabelRows):
         labels = np.where(labels >= 0, labels + self.own.start, -1)
         # By rank and so by label, and stable: of equal scores the smaller label comes first.
         every_label, every_score = (
-            np.hstack(list(ranks.stacked(torch.from_numpy(a)).numpy())) for a in (labels, scores)
+            np.hstack(list(distributed.all_gather(torch.from_numpy(a)).numpy())) for a in (labels, scores)
         )
         best = np.argsort(-every_score, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(every_label, best, 1), np.take_along_axis(every_score, best, 1)
@@ -101,7 +101,7 @@ class ShardedRows(LabelRows):
         """See :class:`LabelRows`."""
         inside = (labels >= self.own.start) & (labels < self.own.stop)
         found = self.part.products(queries, np.where(inside, labels - self.own.start, -1))
-        return ranks.total(torch.from_numpy(found)).numpy()
+        return distributed.all_reduce(torch.from_numpy(found)).numpy()
 
     def block(self, first: int, last: int) -> np.ndarray:
         """See :class:`LabelRows`; of all labels."""
@@ -114,7 +114,9 @@ class ShardedRows(LabelRows):
     def _whole(self, name: str, array: np.ndarray) -> np.ndarray:
         if name in _OF_ALL:
             return array
-        return ranks.joined(torch.from_numpy(array.view(np.uint8)), self.n_labels).numpy().view(array.dtype)
+        return (
+            distributed.all_gather_rows(torch.from_numpy(array.view(np.uint8)), self.n_labels).numpy().view(array.dtype)
+        )
 
     def whole(self) -> LabelRows:
         """See :class:`LabelRows`."""

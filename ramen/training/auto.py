@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import scipy.sparse as sp
 
-from ramen import ranks
+from ramen import distributed
 from ramen.encoders.base import Encoder
 from ramen.graph.forecast import Forecast, carries
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
@@ -52,7 +52,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
     base = fixed_lambdas(material.config.graph, material.config.graphs)
     off = dict.fromkeys(base, (0.0, 0.0))
     kinds = [kind for kind in base if split.links[kind].edges and max(base[kind]) > 0]
-    idle = ranks.first_value(lambda: _idle(material, split, kinds))
+    idle = distributed.broadcast(lambda: _idle(material, split, kinds))
     if idle:
         log(stage="choose", note=f"graphs that tell nothing of the labels that the texts do not: {', '.join(idle)}")
         kinds = [kind for kind in kinds if kind not in idle]
@@ -70,7 +70,7 @@ def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) 
         train_encoder(trained, material, seen, scaled(scale, used), None, _quiet, steps)
         scorers = {"encoder": LabelVectors(trained.encode_labels(material.tokens["labels"]).numpy())}
         gathered = validation.gather(scorers, Queries(trained.encode(points).numpy(), None))
-        values = ranks.first_array(lambda: validation.each(gathered, {"encoder": 1.0}))
+        values = distributed.broadcast(lambda: validation.each(gathered, {"encoder": 1.0}))
         figures = validation.judge_weights(gathered, {"encoder": 1.0})[1]
         facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
         log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, walks=walks, **facts)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ramen import ranks
+from ramen import distributed
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
@@ -74,7 +74,7 @@ class Checkpoint:
         """
         if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
             return
-        if not ranks.is_first():
+        if not distributed.is_main():
             self._saved_at = time.monotonic()
             return
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -104,7 +104,7 @@ class Checkpoint:
         Raises:
             InputError: the state is of another model.
         """
-        tensors = ranks.first(self._newest)
+        tensors = distributed.broadcast(self._newest)
         if not tensors:
             return 0, {}
         epoch = int(tensors.pop(_EPOCH))

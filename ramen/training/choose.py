@@ -10,7 +10,7 @@ from typing import Any
 
 import scipy.sparse as sp
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Config
 from ramen.metrics import inverse_propensity
 from ramen.ranking.candidates import Gathered
@@ -100,11 +100,11 @@ class _Search:
         """The best weights with some scorers added or exchanged."""
         scorers = {**self.scorers, **changed}
         gathered = self.validation.gather(scorers, self._asked(self.features))
-        return Weighed(**ranks.first_value(lambda: asdict(weigh(self.validation, gathered))))
+        return Weighed(**distributed.broadcast(lambda: asdict(weigh(self.validation, gathered))))
 
     def _judge(self, gathered: Gathered, weights: dict[str, float]) -> tuple[float, dict[str, float]]:
         """What rank 0 finds: ranks that decided for themselves might part."""
-        value, figures = ranks.first_value(lambda: self.validation.judge_weights(gathered, weights))
+        value, figures = distributed.broadcast(lambda: self.validation.judge_weights(gathered, weights))
         return value, figures
 
     def _asked(self, features: str | None) -> Queries:
@@ -165,13 +165,15 @@ class _Search:
         if "head" in self.beside and learn:
             others = self._candidates(weights, {name: one for name, one in self.beside.items() if name != "head"})
             asked = self._with_head_or_without(asked, others)
-        found = ranks.first_value(lambda: asdict(choose_ranking(*asked, learn, seed, self.log)))
+        found = distributed.broadcast(lambda: asdict(choose_ranking(*asked, learn, seed, self.log)))
         return RankingChoice(**found)
 
     def _with_head_or_without(self, with_head: _Candidates, without: _Candidates) -> _Candidates:
         """Those by which trees rank better: the weighted sum does without the dense head, which must earn its time."""
         seed = self.fitter.config.seed
-        value, value_with = ranks.first_value(lambda: [learned_value(*asked, seed) for asked in (without, with_head)])
+        value, value_with = distributed.broadcast(
+            lambda: [learned_value(*asked, seed) for asked in (without, with_head)]
+        )
         keeps = value_with > value * GAIN
         self.log(stage="rank", head="kept" if keeps else "left out", value_without=value, value_with=value_with)
         return with_head if keeps else without

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
-from ramen import ranks
+from ramen import distributed
 from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import Lambdas
 from ramen.heads.base import Head
@@ -140,7 +140,7 @@ class Fitter:
     @cached_property
     def negatives(self) -> sp.csr_matrix:
         """Mined negatives of every label among the split's rows, CSR (L, rows)."""
-        return ranks.first_csr(self._mined)
+        return distributed.broadcast(self._mined)
 
     def _mined(self) -> sp.csr_matrix:
         words, own = self.words("words").points[self.split.rows], np.arange(len(self.split.rows))
@@ -165,9 +165,13 @@ class Fitter:
         ]
         prior = word_prior(words.labels, graphs, choice.prior, settings.max_degree) if choice.prior else None
         n_labels = self.targets.shape[1]
-        own = ranks.share(n_labels)
+        own = distributed.shard(n_labels)
         with tqdm(
-            total=own.stop - own.start, desc="sparse head", unit="label", disable=ranks.hidden(), leave=False
+            total=own.stop - own.start,
+            desc="sparse head",
+            unit="label",
+            disable=distributed.progress_disabled(),
+            leave=False,
         ) as bar:
             head = fit_sparse(
                 words.points[self.split.rows], self.targets.T.tocsr(), self.negatives, self.filtered.T.tocsr(), prior,
@@ -175,8 +179,8 @@ class Fitter:
                 max_weights=settings.max_weights, seed=self.config.seed, progress=bar.update,
                 labels=own,
             )  # fmt: skip
-        bias = ranks.joined(torch.from_numpy(head.bias), n_labels).numpy()
-        scorer = SparseWords(SparseHead(ranks.all_rows(head.weights, n_labels), bias))
+        bias = distributed.all_gather_rows(torch.from_numpy(head.bias), n_labels).numpy()
+        scorer = SparseWords(SparseHead(distributed.all_gather_csr(head.weights, n_labels), bias))
         if not self.config.validation.refit:
             self._kept = choice, scorer
         return scorer

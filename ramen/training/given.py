@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Config
 from ramen.data import Dataset, given_features
 from ramen.data.dataset import Features
@@ -122,7 +122,7 @@ def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     learned = learned_ranking(fitter, scorers, choice)
     words = given.with_kind(choice.features(SETS[0]))
     weights = {name: choice.weights.get(name, 0.0) for name in scorers}
-    if not ranks.is_first():
+    if not distributed.is_main():
         return
     save_run(
         out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Stage1Config
 from ramen.encoders.base import Encoder
 from ramen.graph.side import sample_column
@@ -42,9 +42,11 @@ class HardNegatives:
         labels = encoder.encode_labels(self.tokens["labels"]).numpy()
         if settings.negatives == "clusters":
             rows = np.concatenate([points, labels])
-            self.clusters = ranks.first_array(lambda: balanced_clusters(rows, settings.cluster_size, self.seed + epoch))
+            self.clusters = distributed.broadcast(
+                lambda: balanced_clusters(rows, settings.cluster_size, self.seed + epoch)
+            )
         else:
-            self.wrong = ranks.first_csr(lambda: self._nearest_wrong(points, labels))
+            self.wrong = distributed.broadcast(lambda: self._nearest_wrong(points, labels))
 
     def _nearest_wrong(self, points: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:
         own = self.known[self.split.rows]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ramen import ranks
+from ramen import distributed
 
 logger = logging.getLogger("ramen")
 
@@ -31,7 +31,7 @@ class Log:
 
     def __call__(self, **figures: Any) -> None:
         """Add a line; of several ranks the first does."""
-        if not ranks.is_first():
+        if not distributed.is_main():
             return
         figures = {k: round(v, 4) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
         figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}

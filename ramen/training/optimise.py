@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Stage1Config
 from ramen.encoders.base import Encoder
 from ramen.errors import WorkError
@@ -54,7 +54,9 @@ class Optimiser:
         factor = min(1.0, (update + 1) / _WARMUP_STEPS) * max(_LAST_LR, 1 - update / self.updates)
         for group, rate in zip(self.adam.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        ranks.average(parameter.grad for parameter in self.encoder.parameters() if parameter.grad is not None)
+        distributed.average_gradients(
+            parameter.grad for parameter in self.encoder.parameters() if parameter.grad is not None
+        )
         if self.settings.clip:
             torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings.clip)
         self.adam.step()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Config
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
@@ -110,7 +110,7 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
         "mine": base + scorers + features + (near if config.sparse.passes else 0.0),
         "sparse": base + scorers + features + near / 2 + 3 * sparse,
     }
-    heads, of_a_rank = {}, -(-n_labels // ranks.count())
+    heads, of_a_rank = {}, -(-n_labels // distributed.world_size())
     for kind, precision in _KINDS:
         settings = replace(config.head, kind=kind, precision=precision)
         needs = base + scorers + sparse + head_memory(of_a_rank, dim, settings)
@@ -124,7 +124,9 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
         stages["rank"] = base + scorers + sparse + features + 2 * rows
     stages["evaluate"] = base + 2 * sparse + vectors * (2 if config.head.epochs else 1)
     disk = 4.0 * table * dim + 2 * vectors + sparse + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
-    return Plan(n, n_labels, pairs, parameters, stages, disk, available_memory() / ranks.on_this_machine(), heads)
+    return Plan(
+        n, n_labels, pairs, parameters, stages, disk, available_memory() / distributed.local_world_size(), heads
+    )
 
 
 def probe(dataset: Dataset, config: Config) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen._version import __version__
 from ramen.config import Config, config_yaml, load_config
 from ramen.data import Dataset, given_features, load_dataset
@@ -83,14 +83,14 @@ def train(
     config.seed = seed
     out = Path(out)
     log = Log(out / "log.jsonl")
-    with ranks.together(), _torch_threads():
-        ranks.first_value(lambda: check_out(out, resume))
+    with distributed.init(), _torch_threads():
+        distributed.broadcast(lambda: check_out(out, resume))
         whole_set = data if isinstance(data, Dataset) else load_dataset(data)
         dataset = _checked(whole_set, config, graphs)
         with clear_errors(out):
-            ranks.first_value(lambda: open_run(out, config, dataset))
+            distributed.broadcast(lambda: open_run(out, config, dataset))
             _fill(dataset, config, out, log)
-        is_first = ranks.is_first()
+        is_first = distributed.is_main()
     if is_first and len(whole_set.test):
         with clear_errors(out), log.timed("evaluate"):
             evaluate(out, whole_set, save=True)
@@ -124,8 +124,8 @@ def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:
         boosting.load()  # before hours of training
     check_reads(dataset, config)  # a misspelt encoder leaves no run folder behind
     refuse_too_large(dataset, config)
-    if ranks.count() > 1:
-        ranks.check_same({"ramen": __version__, "settings": config_yaml(config), "data": dataset_digest(dataset)})
+    if distributed.world_size() > 1:
+        distributed.check_same({"ramen": __version__, "settings": config_yaml(config), "data": dataset_digest(dataset)})
     return dataset
 
 
@@ -137,7 +137,7 @@ def _fill(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
         return
     with log.timed("prepare"):
         material, encoder = prepare(dataset, config)
-        ranks.check_agreement(encoder.parameters(), "the untrained encoder")
+        distributed.sync_weights(encoder.parameters(), "the untrained encoder")
     if config.head.epochs:
         check_head(config.head, encoder.dim)  # before an encoder is trained for nothing
     choice, figures, fitter = _choose(material, encoder, out, log)
@@ -167,7 +167,7 @@ def _choose(
     Without ``validation.refit`` also that run's fitter, with ``encoder`` trained: the run's own weights come from it.
     """
     stored, refit = out / CHECKPOINTS / "chosen.json", material.config.validation.refit
-    kept = _read_choice(ranks.first_value(lambda: json.loads(stored.read_text()) if stored.exists() else None))
+    kept = _read_choice(distributed.broadcast(lambda: json.loads(stored.read_text()) if stored.exists() else None))
     if kept and refit:
         return *kept, None
     with log.timed("split"):
@@ -183,14 +183,14 @@ def _choose(
         kept = replace(choice, lambdas=lambdas, walks=walks), figures
         _keep(stored, {"choice": asdict(kept[0]), "figures": kept[1]})
     if refit:
-        if ranks.is_first():
+        if distributed.is_main():
             Checkpoint(path).remove()
         fitter = None
     return *kept, fitter
 
 
 def _keep(stored: Path, value: dict[str, Any]) -> None:
-    if ranks.is_first():
+    if distributed.is_main():
         with replacing(stored) as part:
             part.write_text(json.dumps(value))
 
@@ -216,7 +216,7 @@ def _split(material: Material, encoder: Encoder, log: Log) -> Split:
     if not settings.share:
         return split_off(material.dataset, np.empty(0, dtype=np.int64))
     start_vectors = encoder.encode(material.tokens["points"]).numpy()
-    held_out = ranks.first_array(
+    held_out = distributed.broadcast(
         lambda: held_out_rows(
             material.dataset, start_vectors, settings.share, settings.max_points, seed, settings.min_points, unseen
         )
@@ -250,7 +250,7 @@ def _graphs(material: Material, split: Split, encoder: Encoder, stored: Path, lo
         return {}, False
     if config.graph.lambda_ != "auto" or not len(split.held_out):
         return fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on"
-    kept = ranks.first_value(lambda: json.loads(stored.read_text()) if stored.exists() else None)
+    kept = distributed.broadcast(lambda: json.loads(stored.read_text()) if stored.exists() else None)
     if kept is None:
         lambdas, walks = choose_graphs(material, split, encoder, log)
         kept = {"lambdas": lambdas, "walks": walks}
@@ -275,7 +275,7 @@ def _save(fitter: Fitter, encoder: Encoder, choice: Choice, figures: dict[str, f
     words = fitter.words(kind).features if learned or "sparse" in scorers else None
     weights = {name: choice.weights.get(name, 0.0) for name in scorers}
     maps = label_maps(fitter, encoder, scorers, choice)
-    if not ranks.is_first():
+    if not distributed.is_main():
         return
     ranking = Ranking(weights, learned, choice.calibration)
     save_run(out, encoder, words, scorers, ranking, fitter.material.dataset.labels, choice.metrics(figures), maps)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Config
 from ramen.encoders.base import Encoder
 from ramen.graph.graphs import Graphs
@@ -105,7 +105,7 @@ def train_encoder(
             batches[done:],
             desc=name,
             unit="batch",
-            disable=ranks.hidden(),
+            disable=distributed.progress_disabled(),
             leave=False,
             initial=done,
             total=len(batches),
@@ -133,7 +133,7 @@ def train_encoder(
             if checkpoint and checkpoint.due and not last and not optimiser.waiting:
                 arrays = {**hard.state(), **graphs.state(), **at.state(rngs)}
                 checkpoint.save(epoch, encoder, optimiser.adam, arrays)
-        ranks.check_agreement(encoder.parameters(), f"encoder, epoch {epoch + 1}")
+        distributed.sync_weights(encoder.parameters(), f"encoder, epoch {epoch + 1}")
         seconds = time.perf_counter() - start
         facts = {"loss": at.loss / len(batches), "penalty": at.penalty / len(batches)}
         if graphs.bandit:
@@ -149,7 +149,7 @@ def train_encoder(
 
 def seed_dropout(seed: int, epoch: int, batch: int) -> None:
     """Seed torch's chance, which dropout alone takes: by batch, for resuming, and by rank, as each has other texts."""
-    state = np.random.SeedSequence([seed, epoch, batch, ranks.number()]).generate_state(2)
+    state = np.random.SeedSequence([seed, epoch, batch, distributed.rank()]).generate_state(2)
     torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
 
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from tqdm import tqdm
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import Config, HeadConfig
 from ramen.heads.base import Head
 from ramen.heads.build import make_head
@@ -58,11 +58,13 @@ def fit_epochs(
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
         else:  # batches of alike points, whose lists overlap
-            clusters = ranks.first_array(partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch))
+            clusters = distributed.broadcast(partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch))
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total, lr = 0.0, settings.lr * _LR_DECAY**epoch
         name = f"head {epoch + 1}/{settings.epochs}"
-        for number, rows in enumerate(tqdm(batches, desc=name, unit="batch", disable=ranks.hidden(), leave=False)):
+        for number, rows in enumerate(
+            tqdm(batches, desc=name, unit="batch", disable=distributed.progress_disabled(), leave=False)
+        ):
             shortlist = None if lists is None else lists[rows]
             loss = head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
             check_loss(loss, "head", epoch, number)

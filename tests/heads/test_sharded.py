@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from ramen import ranks
+from ramen import distributed
 from ramen.config import HeadConfig
 from ramen.heads.build import _make, make_head
 from ramen.heads.rows import DenseRows
@@ -73,19 +73,19 @@ def check_head(kind, precision, loss, labels):
 
 def check_rows():
     """What every rank does: rows of all ranks are put together."""
-    assert ranks.count() == 2
-    own = ranks.share(7)
+    assert distributed.world_size() == 2
+    own = distributed.shard(7)
     whole = sp.random(7, 5, 0.4, "csr", dtype=np.float32, rng=np.random.default_rng(1))
-    found = ranks.all_rows(whole[own], 7)
+    found = distributed.all_gather_csr(whole[own], 7)
     assert (found != whole).nnz == 0 and found.dtype == np.float32
-    empty = ranks.all_rows(sp.csr_matrix((own.stop - own.start, 5), dtype=np.float32), 7)
+    empty = distributed.all_gather_csr(sp.csr_matrix((own.stop - own.start, 5), dtype=np.float32), 7)
     assert empty.shape == (7, 5) and not empty.nnz
     ties = ShardedRows(DenseRows(np.ones((own.stop - own.start, 8), np.float32)), 7)
     assert ties.top(np.ones((2, 8), np.float32), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
 class Exchange:
-    """Of torch.distributed what ramen.ranks calls, between two threads."""
+    """Of torch.distributed what ramen.distributed calls, between two threads."""
 
     def __init__(self):
         self.met, self.local, self.given = threading.Barrier(2, timeout=30), threading.local(), [None, None]
@@ -143,7 +143,7 @@ class Exchange:
 @pytest.fixture
 def both(monkeypatch):
     exchange = Exchange()
-    monkeypatch.setattr(ranks, "dist", exchange)
+    monkeypatch.setattr(distributed, "dist", exchange)
     return exchange.run
 
 
@@ -166,7 +166,7 @@ def test_two_processes_step_as_one():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with ranks.together():
+    with distributed.init():
         for case in CASES:
             check_head(*case)
         check_rows()

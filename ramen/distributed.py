@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +25,7 @@ import torch.distributed as dist
 from ramen.errors import InputError, WorkError
 
 Tensors = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 _TIMEOUT = timedelta(hours=2)  # rank 0 may work alone for long; a rank that dies is noticed at once
 _ANSWER_SECONDS = 5.0  # for the ranks that are left to say so
@@ -33,33 +34,33 @@ _TABLE = 4096  # rows from which a gradient may be that of a table, of which a s
 _SHARE_OF_TABLE = 0.5  # of a table's rows up to which only those are exchanged
 
 
-def count() -> int:
+def world_size() -> int:
     """Ranks of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank() -> int:
     """This process's rank, from 0."""
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Whether this is the rank that writes."""
-    return number() == 0
+    return rank() == 0
 
 
-def hidden() -> bool | None:
+def progress_disabled() -> bool | None:
     """What tqdm takes as ``disable``: bars of rank 0 are shown on a terminal, those of the others never."""
-    return None if is_first() else True
+    return None if is_main() else True
 
 
-def on_this_machine() -> int:
+def local_world_size() -> int:
     """Ranks that share this machine's memory."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if count() > 1 else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def init() -> Iterator[None]:
     """Join the other ranks for a block, where torchrun started this process; else do nothing.
 
     Raises:
@@ -119,22 +120,22 @@ def _lives_here(host: str) -> bool:
         return False
 
 
-def share(n: int, rank: int | None = None) -> slice:
+def shard(n: int, of: int | None = None) -> slice:
     """The part of ``n`` rows that a rank works on, this one unless told; parts follow each other and differ by one row.
 
     Example:
-        >>> share(5)
+        >>> shard(5)
         slice(0, 5, None)
     """
-    rank, ranks = number() if rank is None else rank, count()
-    return slice(n * rank // ranks, n * (rank + 1) // ranks)
+    at, size = rank() if of is None else of, world_size()
+    return slice(n * at // size, n * (at + 1) // size)
 
 
-class _Joined(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
     """Rows of all ranks end to end; the gradient of this rank's part goes back to it.
 
     Every rank computes the same loss of the same rows, so each gets the gradient of its part whole; it is multiplied by
-    the number of ranks, as :func:`average` divides by it.
+    the number of ranks, as :func:`average_gradients` divides by it.
     """
 
     @staticmethod
@@ -144,62 +145,62 @@ class _Joined(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> Any:
-        return gradient[share(context.n)] * count(), None
+        return gradient[shard(context.n)] * world_size(), None
 
 
-def joined(part: torch.Tensor, n: int) -> torch.Tensor:
-    """All ``n`` rows, of which every rank gives its :func:`share`; differentiable.
+def all_gather_rows(part: torch.Tensor, n: int) -> torch.Tensor:
+    """All ``n`` rows, of which every rank gives its :func:`shard`; differentiable.
 
     Args:
         part: (len of the share, ...), on any device.
         n: rows of all ranks.
     """
-    return _Joined.apply(part, n) if count() > 1 else part
+    return _AllGather.apply(part, n) if world_size() > 1 else part
 
 
 def _gathered(part: torch.Tensor, n: int) -> torch.Tensor:
-    most = -(-n // count())
+    most = -(-n // world_size())
     padded = part.new_zeros(most, *part.shape[1:])
     padded[: len(part)] = part.detach()
-    parts = [torch.empty_like(padded) for _ in range(count())]
+    parts = [torch.empty_like(padded) for _ in range(world_size())]
     dist.all_gather(parts, padded)
-    lengths = [(at := share(n, rank)).stop - at.start for rank in range(count())]
+    lengths = [(at := shard(n, rank)).stop - at.start for rank in range(world_size())]
     return torch.cat([rows[:length] for rows, length in zip(parts, lengths, strict=True)])
 
 
-def all_rows(part: sp.csr_matrix, n: int) -> sp.csr_matrix:
-    """The CSR matrix of ``n`` rows, of which every rank gives its :func:`share`."""
-    if count() == 1:
+def all_gather_csr(part: sp.csr_matrix, n: int) -> sp.csr_matrix:
+    """The CSR matrix of ``n`` rows, of which every rank gives its :func:`shard`."""
+    if world_size() == 1:
         return part
-    lengths = joined(torch.from_numpy(np.diff(part.indptr).astype(np.int64)), n).numpy()
-    sizes = stacked(torch.tensor([part.nnz]))[:, 0].tolist()
+    lengths = all_gather_rows(torch.from_numpy(np.diff(part.indptr).astype(np.int64)), n).numpy()
+    sizes = all_gather(torch.tensor([part.nnz]))[:, 0].tolist()
     arrays = []
     for array in (part.data, part.indices.astype(np.int32)):
         padded = torch.zeros(max(sizes), dtype=torch.from_numpy(array).dtype)
         padded[: len(array)] = torch.from_numpy(array)
-        arrays.append(torch.cat([rows[:size] for rows, size in zip(stacked(padded), sizes, strict=True)]).numpy())
+        arrays.append(torch.cat([rows[:size] for rows, size in zip(all_gather(padded), sizes, strict=True)]).numpy())
     return sp.csr_matrix((*arrays, np.append(0, np.cumsum(lengths))), shape=(n, part.shape[1]))
 
 
-def stacked(values: torch.Tensor) -> torch.Tensor:
+def all_gather(values: torch.Tensor) -> torch.Tensor:
     """Every rank's tensor of the same shape, (ranks, ...)."""
-    if count() == 1:
+    if world_size() == 1:
         return values[None]
-    parts = [torch.empty_like(values) for _ in range(count())]
+    parts = [torch.empty_like(values) for _ in range(world_size())]
     dist.all_gather(parts, values.contiguous())
     return torch.stack(parts)
 
 
-def total(values: torch.Tensor) -> torch.Tensor:
+def all_reduce(values: torch.Tensor) -> torch.Tensor:
     """The sum over the ranks, in place."""
-    if count() > 1:
+    if world_size() > 1:
         dist.all_reduce(values)
     return values
 
 
-def average(gradients: Iterable[torch.Tensor]) -> None:
+def average_gradients(gradients: Iterable[torch.Tensor]) -> None:
     """The mean over the ranks of each gradient, in place; of a table only the rows that some rank has used are sent."""
-    if count() == 1:
+    if world_size() == 1:
         return
     for gradient in gradients:
         if gradient.dim() == 2 and len(gradient) >= _TABLE:
@@ -207,78 +208,80 @@ def average(gradients: Iterable[torch.Tensor]) -> None:
             dist.all_reduce(used, op=dist.ReduceOp.MAX)
             rows = used.nonzero()[:, 0]
             if len(rows) < _SHARE_OF_TABLE * len(gradient):
-                gradient[rows] = total(gradient[rows]) / count()
+                gradient[rows] = all_reduce(gradient[rows]) / world_size()
                 continue
-        total(gradient).div_(count())
+        all_reduce(gradient).div_(world_size())
 
 
-def first(work: Callable[[], Mapping[str, torch.Tensor]]) -> Tensors:
-    """What ``work`` gives on rank 0, on every rank; only there it is done.
+def broadcast(work: Callable[[], T]) -> T:
+    """What ``work`` returns on rank 0, on every rank; it runs only there.
+
+    Args:
+        work: returns an array, a CSR matrix, a mapping of names to tensors, or a value that JSON keeps.
 
     Raises:
         SystemExit: on the other ranks, where it failed on rank 0, which says why.
+
+    Example:
+        >>> broadcast(lambda: [1, 2])
+        [1, 2]
     """
-    if count() == 1:
-        return dict(work())
-    made: Tensors = {}
+    if world_size() == 1:
+        return work()
+    tensors: Tensors = {}
     head: dict[str, Any] = {}
-    failed: BaseException | None = None
-    if is_first():
+    failure: BaseException | None = None
+    if is_main():
         try:
-            made = {name: tensor.contiguous().cpu() for name, tensor in work().items()}
-            head = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in made.items()}
+            head, tensors = _packed(work())
         except BaseException as error:
-            failed, head = error, {"failed": 2 if isinstance(error, InputError) else 1}
+            failure, head = error, {"failed": 2 if isinstance(error, InputError) else 1}
     head = json.loads(_sent(json.dumps(head).encode()))
-    if failed is not None:
-        raise failed
+    if failure is not None:
+        raise failure
     if "failed" in head:
         raise SystemExit(head["failed"])
-    for name, (dtype, shape) in head.items():
-        tensor = made[name] if is_first() else torch.empty(shape, dtype=getattr(torch, dtype))
+    for name, (dtype, shape) in head["tensors"].items():
+        tensor = tensors[name] if is_main() else torch.empty(shape, dtype=getattr(torch, dtype))
         if tensor.numel():
             dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
-        made[name] = tensor
-    return made
+        tensors[name] = tensor
+    return _unpacked(head, tensors)
 
 
-def first_array(work: Callable[[], np.ndarray]) -> np.ndarray:
-    """What ``work`` gives on rank 0, on every rank; see :func:`first`."""
-    return first(lambda: {"array": torch.from_numpy(work())})["array"].numpy() if count() > 1 else work()
+def _packed(value: Any) -> tuple[dict[str, Any], Tensors]:
+    """What is sent of a value: a head that JSON keeps, and tensors."""
+    head: dict[str, Any] = {"kind": "tensors"}
+    if isinstance(value, np.ndarray):
+        head["kind"], tensors = "array", {"array": torch.from_numpy(value)}
+    elif isinstance(value, sp.csr_matrix):
+        head = {"kind": "csr", "shape": [int(side) for side in value.shape]}
+        tensors = {name: torch.from_numpy(getattr(value, name)) for name in ("data", "indices", "indptr")}
+    elif isinstance(value, Mapping) and value and all(isinstance(one, torch.Tensor) for one in value.values()):
+        tensors = dict(value)
+    else:
+        head, tensors = {"kind": "json", "value": value}, {}
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    head["tensors"] = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
+    return head, tensors
 
 
-def first_csr(work: Callable[[], sp.csr_matrix]) -> sp.csr_matrix:
-    """What ``work`` gives on rank 0, on every rank; see :func:`first`."""
-    if count() == 1:
-        return work()
-
-    def parts() -> Tensors:
-        made = work()
-        named = {"data": made.data, "indices": made.indices, "indptr": made.indptr, "shape": np.array(made.shape)}
-        return {name: torch.from_numpy(array) for name, array in named.items()}
-
-    found = {name: tensor.numpy() for name, tensor in first(parts).items()}
-    return sp.csr_matrix((found["data"], found["indices"], found["indptr"]), shape=tuple(found["shape"].tolist()))
-
-
-def first_value(work: Callable[[], Any]) -> Any:
-    """What ``work`` gives on rank 0, on every rank, as JSON keeps it; only there it is done; see :func:`first`."""
-    if count() == 1:
-        return work()
-
-    def as_bytes() -> Tensors:
-        return {"json": torch.frombuffer(bytearray(json.dumps(work()).encode()), dtype=torch.uint8)}
-
-    return json.loads(first(as_bytes)["json"].numpy().tobytes())
+def _unpacked(head: Mapping[str, Any], tensors: Tensors) -> Any:
+    if head["kind"] == "json":
+        return head["value"]
+    if head["kind"] == "array":
+        return tensors["array"].numpy()
+    if head["kind"] == "csr":
+        parts = tuple(tensors[name].numpy() for name in ("data", "indices", "indptr"))
+        return sp.csr_matrix(parts, shape=tuple(head["shape"]))
+    return tensors
 
 
 def _sent(text: bytes) -> bytes:
     size = torch.tensor([len(text)])
     dist.broadcast(size, 0)
     line = (
-        torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        if is_first()
-        else torch.empty(int(size), dtype=torch.uint8)
+        torch.frombuffer(bytearray(text), dtype=torch.uint8) if is_main() else torch.empty(int(size), dtype=torch.uint8)
     )
     dist.broadcast(line, 0)
     return line.numpy().tobytes()
@@ -294,18 +297,18 @@ def check_same(facts: Mapping[str, str]) -> None:
         InputError: on a rank that differs from rank 0, and there; it names the rank and the fact.
         SystemExit: on the others.
     """
-    if count() == 1:
+    if world_size() == 1:
         return
-    expected = first_value(lambda: dict(facts))
+    expected = broadcast(lambda: dict(facts))
     names = [name for name in facts if facts[name] != expected.get(name)]
-    wrong = stacked(torch.tensor([len(names)]))[:, 0].nonzero()[:, 0].tolist()
+    wrong = all_gather(torch.tensor([len(names)]))[:, 0].nonzero()[:, 0].tolist()
     if names:
         found, wanted = _first_difference(facts[names[0]], expected[names[0]])
         raise InputError(
-            f"rank {number()} ({socket.gethostname()}) and rank 0 differ in {names[0]}: found {found}, rank 0 has "
+            f"rank {rank()} ({socket.gethostname()}) and rank 0 differ in {names[0]}: found {found}, rank 0 has "
             f"{wanted}; every rank needs the same command and the same data"
         )
-    if wrong and is_first():
+    if wrong and is_main():
         others = " and ".join(f"rank {rank}" for rank in wrong)
         raise InputError(f"{others} has another command, version or data than rank 0, and says in what it differs")
     if wrong:
@@ -319,7 +322,7 @@ def _first_difference(found: str, wanted: str) -> tuple[str, str]:
     return next(((a.strip(), b.strip()) for a, b in zip(lines, others, strict=False) if a != b), (found, wanted))
 
 
-def check_agreement(tensors: Iterable[torch.Tensor], where: str) -> None:
+def sync_weights(tensors: Iterable[torch.Tensor], where: str) -> None:
     """Give every rank the weights of rank 0; they may differ by rounding only.
 
     Args:
@@ -329,7 +332,7 @@ def check_agreement(tensors: Iterable[torch.Tensor], where: str) -> None:
     Raises:
         WorkError: on every rank; it names those that have come to other weights.
     """
-    if count() == 1:
+    if world_size() == 1:
         return
     worst = 0.0
     with torch.no_grad():
@@ -338,7 +341,7 @@ def check_agreement(tensors: Iterable[torch.Tensor], where: str) -> None:
             dist.broadcast(tensor.data, 0)
             size = float(tensor.abs().max()) if tensor.numel() else 0.0
             worst = max(worst, float((tensor - own).abs().max()) / max(size, 1e-12) if tensor.numel() else 0.0)
-    off = (stacked(torch.tensor([worst]))[:, 0] > 1e-3).nonzero()[:, 0].tolist()
+    off = (all_gather(torch.tensor([worst]))[:, 0] > 1e-3).nonzero()[:, 0].tolist()
     if off:
         names = " and ".join(f"rank {rank}" for rank in off)
         raise WorkError(
