@@ -1,7 +1,7 @@
 """Kinds of one-vs-all heads on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
 
 ramen train $RAMEN_DATA/LF-DebianRelated --out runs/debian --graphs none
-python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16 fan_in] [--weights 32]
+python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16]
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from safetensors.numpy import load_file
 import ramen
 from ramen.config import load_config
 from ramen.heads.build import head_memory
-from ramen.heads.fan_in_rows import pruned
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
@@ -33,12 +32,9 @@ from ramen.training.material import pair_matrix
 from ramen.training.stage2 import fit_epochs
 
 ROOT = Path(__file__).resolve().parents[1]
-PRUNED = "dense, pruned"  # after its last epoch, as ramen export --prune does
 KINDS = {
     "dense": [],
-    PRUNED: [],
     "bf16": ["head.precision=bf16"],
-    "fan_in": ["head.kind=fan_in"],
     "shortlist": ["head.kind=shortlist", "head.negatives=top", "head.top=100"],
 }
 
@@ -50,9 +46,8 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--weights", type=int, default=32, help="a label, of the pruned head")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
-    parser.add_argument("overrides", nargs="*", help="settings of all, such as head.fan_in=16")
+    parser.add_argument("overrides", nargs="*", help="settings of all, such as head.loss=bce")
     options = parser.parse_intermixed_args()
     dataset, tagger = ramen.load_dataset(options.data), ramen.Tagger.load(options.run)
     vectors = {name: tagger.queries(texts.joined()).vectors for name, texts in
@@ -63,17 +58,15 @@ def main() -> int:
     facts["kinds"] = {}
     for kind in options.kinds:
         overrides = [*KINDS[kind], f"head.epochs={options.epochs}", *options.overrides]
-        facts["kinds"][kind] = measure(dataset, vectors, labels, overrides, options.weights if kind == PRUNED else 0)
+        facts["kinds"][kind] = measure(dataset, vectors, labels, overrides)
         print(kind, json.dumps(facts["kinds"][kind]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "head_kinds.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 
 
-def measure(
-    dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str], prune: int = 0
-) -> dict[str, Any]:
-    """One kind: figures of the head alone on the test split after each epoch, or pruned after the last."""
+def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str]) -> dict[str, Any]:
+    """One kind: figures of the head alone on the test split after each epoch."""
     config = load_config("static", overrides)
     rows = np.flatnonzero(np.diff(dataset.train_targets.indptr))
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)[rows]
@@ -87,9 +80,8 @@ def measure(
     for epoch, head, _ in fit_epochs(points, torch.from_numpy(labels), targets, filtered, mined, config):
         if epoch:
             found["seconds"].append(round(time.perf_counter() - start, 1))
-        if epoch and (not prune or epoch == config.head.epochs):
-            rows_now = head.rows()
-            scorer = LabelVectors(pruned(rows_now.vectors, prune) if prune else rows_now)
+        if epoch:
+            scorer = LabelVectors(head.rows())
             ranked = Ranker({"head": scorer}, {"head": 1.0}).rank(Queries(vectors["test"]), 10, test_filter)[0]
             figures = report(ranked, dataset.test_targets, weights, ks=(1, 5, 10))
             found["test"].append({name: round(figures[name], 2) for name in ("P@1", "P@5", "PSP@5", "R@10")})

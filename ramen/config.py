@@ -93,9 +93,7 @@ class HeadConfig:
     """Training of the one-vs-all head."""
 
     epochs: int = 5  # at most; validation chooses
-    kind: str = "dense"  # dense | fan_in | shortlist: all labels compete, or the mined ones of each point alone
-    fan_in: int = 32  # fan_in: weights a label
-    rewire: int = 100  # fan_in: steps between two exchanges of weak weights for steep ones; 0 for none
+    kind: str = "dense"  # dense | shortlist: all labels compete, or the mined ones of each point alone
     precision: str = "fp32"  # dense: fp32 | bf16
     loss: str = "softmax"  # softmax | bce
     negatives: str = "mined"  # mined | top | both: of lists: labels of near points, or those that score highest
@@ -181,7 +179,7 @@ _CHOICES = {
     "encoder.autocast": ("auto", "off"),
     "encoder.pooling": ("mean", "cls", "last"),
     "sparse.features": ("words", "words+pairs", "words+idf"),
-    "head.kind": ("dense", "fan_in", "shortlist"),
+    "head.kind": ("dense", "shortlist"),
     "head.precision": ("fp32", "bf16"),
     "head.loss": ("softmax", "bce"),
     "head.negatives": ("mined", "top", "both"),
@@ -198,7 +196,6 @@ _ABOVE_ZERO = {
     "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
     "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
     "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr", "head.top",
-    "head.fan_in",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_share", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import torch
 
 from ramen import distributed
 from ramen.config import HeadConfig
 from ramen.errors import InputError
-from ramen.heads.atoms import make_atoms
 from ramen.heads.base import Head
 from ramen.heads.dense import DenseHead
-from ramen.heads.fan_in import FanInHead
 from ramen.heads.sharded import ShardedHead
 from ramen.heads.shortlist import ShortlistHead
 
@@ -35,35 +32,23 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     make = partial(_make, settings=settings, seed=seed)
     if distributed.world_size() == 1:
         return make(start)
-    if settings.kind == "fan_in":  # the atoms of all labels
-        make = partial(make, atoms=distributed.broadcast(lambda: make_atoms(start.cpu().numpy())))
     return ShardedHead(start, make)
 
 
-def _make(
-    start: torch.Tensor, settings: HeadConfig, seed: int, atoms: np.ndarray | None = None
-) -> DenseHead | ShortlistHead:
+def _make(start: torch.Tensor, settings: HeadConfig, seed: int) -> DenseHead | ShortlistHead:
     if settings.kind == "shortlist":
         return ShortlistHead(start, settings.temperature, settings.loss)
-    if settings.kind == "fan_in":
-        return FanInHead(
-            start, settings.fan_in, settings.rewire, settings.temperature, settings.chunk, settings.loss, atoms
-        )
     return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 
-def check_head(settings: HeadConfig, dim: int | None = None) -> None:
-    """Refuse settings that do not go together, or with vectors of so many dimensions."""
+def check_head(settings: HeadConfig) -> None:
+    """Refuse settings that do not go together."""
     if settings.precision != "fp32" and settings.kind != "dense":
         raise InputError(f"head.precision={settings.precision}: only head.kind=dense has it, found {settings.kind}")
-    if settings.kind == "fan_in" and dim is not None and settings.fan_in > dim:
-        raise InputError(f"head.fan_in={settings.fan_in}: the encoder's vectors have {dim} dimensions")
 
 
 def head_memory(labels: int, dim: int, settings: HeadConfig) -> int:
     """Bytes that training the head takes at its peak, before anything is allocated."""
     if settings.kind == "shortlist":
         return ShortlistHead.memory(labels, dim, settings.batch_size, _A_POINT)
-    if settings.kind == "fan_in":
-        return FanInHead.memory(labels, dim, settings.batch_size, settings.chunk, fan_in=settings.fan_in)
     return DenseHead.memory(labels, dim, settings.batch_size, settings.chunk, settings.precision)

@@ -136,11 +136,6 @@ class DenseHead(Head):
             part = self._buffer("part", *part.shape).copy_(part)
         return torch.mm(scaled, part.T, out=self._buffer("scores", len(scaled), len(part)))
 
-    def _true_scores(
-        self, tensors: State, scaled: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
-        return (scaled[rows] * tensors[0][labels].float()).sum(1)
-
     def _move(self, moved: State, gradient: torch.Tensor, scaled: torch.Tensor, lr: float) -> None:
         """Step of the labels ``moved`` by the gradient of their scores, (B, labels)."""
         if self.native:
@@ -156,7 +151,7 @@ class DenseHead(Head):
         weights, steps, *_ = tensors
         rows, columns = _places(targets, weights.device)
         scaled = queries / self.temperature
-        true_scores = self._true_scores(tensors, scaled, rows, columns)
+        true_scores = (scaled[rows] * weights[columns].float()).sum(1)
         if self.loss == "bce":
             margins, pull = -true_scores, torch.sigmoid(-true_scores)
             push, logsum, kept = torch.ones(len(queries), device=weights.device), None, None

@@ -171,10 +171,8 @@ def rows_of(arrays: Arrays, path: Path) -> LabelRows:
     Raises:
         InputError: arrays of no known kind.
     """
-    from ramen.heads.fan_in_rows import FanInRows
-
     # Kinds of rows by the name of an array that only they have.
-    kinds: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows, "fan_in": FanInRows}
+    kinds: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows}
     for name, kind in kinds.items():
         if name in arrays:
             return kind.of(arrays)

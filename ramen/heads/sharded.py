@@ -16,8 +16,6 @@ from ramen.heads.dense import DenseHead
 from ramen.heads.rows import Arrays, LabelRows, rows_of
 from ramen.heads.shortlist import ShortlistHead
 
-_OF_ALL = ("atoms",)  # what labels share
-
 
 class ShardedHead(Head):
     """Steps as of one head with all labels, up to rounding: the ranks exchange a number per point and step.
@@ -61,17 +59,15 @@ class ShardedHead(Head):
         """See :class:`Head`; that of all labels, for any number of ranks."""
         kept = self.part.state()
         return {
-            name: distributed.all_gather_rows(value, self.n_labels) if _by_label(name, value) else value
+            name: distributed.all_gather_rows(value, self.n_labels)
+            if value.dim()
+            else value  # a single number is of all labels
             for name, value in kept.items()
         }
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """See :class:`Head`."""
-        self.part.restore({name: value[self.own] if _by_label(name, value) else value for name, value in state.items()})
-
-
-def _by_label(name: str, value: torch.Tensor) -> bool:
-    return value.dim() > 0 and name not in _OF_ALL
+        self.part.restore({name: value[self.own] if value.dim() else value for name, value in state.items()})
 
 
 class ShardedRows(LabelRows):
@@ -109,11 +105,9 @@ class ShardedRows(LabelRows):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See :class:`LabelRows`; those of all labels."""
-        return {name: self._whole(name, array) for name, array in self.part.arrays().items()}
+        return {name: self._whole(array) for name, array in self.part.arrays().items()}
 
-    def _whole(self, name: str, array: np.ndarray) -> np.ndarray:
-        if name in _OF_ALL:
-            return array
+    def _whole(self, array: np.ndarray) -> np.ndarray:
         return (
             distributed.all_gather_rows(torch.from_numpy(array.view(np.uint8)), self.n_labels).numpy().view(array.dtype)
         )

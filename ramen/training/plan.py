@@ -28,7 +28,6 @@ _STEPS = 10
 _KINDS = (  # heads from the most exact to the smallest
     ("dense", "fp32"),
     ("dense", "bf16"),
-    ("fan_in", "fp32"),
     ("shortlist", "fp32"),
 )
 
@@ -116,7 +115,7 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
         needs = base + scorers + sparse + head_memory(of_a_rank, dim, settings)
         heads[f"{kind} {precision}"] = max(needs, *stages.values())
     if config.head.epochs:
-        parameters["head"] = n_labels * (config.head.fan_in if config.head.kind == "fan_in" else dim)
+        parameters["head"] = n_labels * dim
         stages["head"] = base + scorers + sparse + head_memory(of_a_rank, dim, config.head)
     if config.ranking.learn and config.validation.share:
         held_out = min(config.validation.max_points, n)

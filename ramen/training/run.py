@@ -138,8 +138,6 @@ def _fill(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     with log.timed("prepare"):
         material, encoder = prepare(dataset, config)
         distributed.sync_weights(encoder.parameters(), "the untrained encoder")
-    if config.head.epochs:
-        check_head(config.head, encoder.dim)  # before an encoder is trained for nothing
     choice, figures, fitter = _choose(material, encoder, out, log)
     if fitter is None:
         path = out / CHECKPOINTS / "final.safetensors"

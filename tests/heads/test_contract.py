@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from ramen.heads.dense import DenseHead
-from ramen.heads.fan_in import FanInHead
 from ramen.heads.shortlist import ShortlistHead
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
@@ -20,8 +19,6 @@ MAKE = {
     "dense bce": lambda start: DenseHead(start, 0.1, loss="bce"),
     "bf16": lambda start: DenseHead(start, 0.1, chunk=9, precision="bf16"),
     "bf16 bce": lambda start: DenseHead(start, 0.1, precision="bf16", loss="bce"),
-    "fan_in": lambda start: FanInHead(start, 9, 5, 0.1, chunk=8),
-    "fan_in bce": lambda start: FanInHead(start, 9, 5, 0.1, loss="bce"),
     "shortlist": lambda start: ShortlistHead(start, 0.1),
     "shortlist bce": lambda start: ShortlistHead(start, 0.1, loss="bce"),
 }

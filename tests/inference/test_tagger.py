@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 import ramen
@@ -248,3 +249,16 @@ def test_damaged_figures_are_named_and_left(tmp_path, stored):
     with pytest.raises(InputError, match=r"metrics\.json: not the figures of a run"):
         write_metrics(tmp_path, {"test": {}})
     assert path.read_text() == stored
+
+
+def test_a_head_of_another_number_of_labels_is_named(planted, quick, tmp_path):
+    """Files exchanged by hand, with hashes to match."""
+    overrides = [*quick, "validation.share=0", "sparse.passes=0"]  # so the head takes part, whatever validation says
+    run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=overrides)
+    path = run / "scorers/head/vectors.safetensors"
+    save_file({"vectors": load_file(path)["vectors"][:-1]}, path)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["blake2b"]["scorers/head/vectors.safetensors"] = digest(path)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="scorers/head: of 119 labels, expected 120 as in labels.jsonl.gz"):
+        ramen.Tagger.load(run)

@@ -36,8 +36,8 @@ def test_the_peak_is_near_to_what_a_run_took(planted, finished_run, quick):
 
 def test_bytes_grow_with_labels_and_the_smaller_heads_take_less(many):
     found = estimate(many, load_config("static"))
-    dense, half, few, lists = found.heads.values()
-    assert dense > half > 0 and few < dense and lists < dense
+    dense, half, lists = found.heads.values()
+    assert dense > half > 0 and lists < dense
     assert dense > 3_000_000 * 384 * 12
     assert found.parameters["head"] == 3_000_000 * 384
     assert "head" not in estimate(many, load_config("million")).parameters

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-import ramen
 from ramen.errors import InputError, WorkError
 from ramen.training.stage2 import fit_head
 
@@ -62,10 +61,3 @@ def test_a_loss_that_is_no_number_stops_the_work(make_fitter):
     head.weights[:] = torch.nan
     with pytest.raises(WorkError, match="head: the loss is nan in epoch 2, batch 1"):
         next(epochs)
-
-
-def test_a_head_that_the_vectors_cannot_have_is_refused_before_training(planted, quick, tmp_path):
-    overrides = [*quick, "head.kind=fan_in", "head.fan_in=999"]
-    with pytest.raises(InputError, match=r"head.fan_in=999: the encoder's vectors have 32 dimensions"):
-        ramen.train(planted, out=tmp_path / "run", overrides=overrides)
-    assert '"encoder"' not in (tmp_path / "run/log.jsonl").read_text()
