@@ -23,13 +23,13 @@ from safetensors.numpy import load_file
 
 import ramen
 from ramen.config import load_config
-from ramen.heads.build import head_memory
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
+from ramen.scorers.dense.build import classifier_memory
+from ramen.scorers.dense.train import fit_epochs
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.material import pair_matrix
-from ramen.training.stage2 import fit_epochs
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
@@ -74,7 +74,7 @@ def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, ov
     weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     test_filter = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
     found: dict[str, Any] = {"overrides": overrides, "seconds": [], "test": []}
-    found["training_bytes"] = head_memory(len(labels), labels.shape[1], config.head)
+    found["training_bytes"] = classifier_memory(len(labels), labels.shape[1], config.head)
     start = time.perf_counter()
     mined: Any = lambda: sp.csr_matrix(targets.shape[::-1], dtype=np.float32)  # noqa: E731
     for epoch, head, _ in fit_epochs(points, torch.from_numpy(labels), targets, filtered, mined, config):

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from reference_sets import _commit, machine
 
-from ramen.heads.dense import DenseHead
+from ramen.scorers.dense.classifier import DenseClassifier
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUE_LABELS, LR, REPEATS = 3, 1e-3, 5
@@ -77,7 +77,7 @@ def measure(labels: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def ours(start: torch.Tensor, options: argparse.Namespace) -> Callable[[torch.Tensor, sp.csr_matrix], None]:
     """A step of the head."""
-    head = DenseHead(start, 0.05, options.chunk, "bf16", options.loss)
+    head = DenseClassifier(start, 0.05, options.chunk, "bf16", options.loss)
     return lambda queries, targets: head.fit_step(queries, targets, None, LR) and None
 
 

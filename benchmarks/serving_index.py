@@ -26,10 +26,10 @@ from reference_sets import _commit, machine
 
 import ramen
 from ramen.data.dataset import Texts
-from ramen.heads.rows import HalfRows
 from ramen.inference.artefact import Ranking, save_run
 from ramen.inference.build_index import build_index
 from ramen.mining.nearest import nearest
+from ramen.scorers.dense.label_weights import BFloat16Weights
 from ramen.scorers.vectors import LabelVectors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +88,7 @@ def measure(run: Path, labels: int, folder: Path) -> dict[str, Any]:
     rows = small.encode(texts)
     if not (large / "manifest.json").exists():
         shutil.rmtree(large, ignore_errors=True)
-        bits = HalfRows(((rows.view(np.uint32) + 0x8000) >> 16).astype(np.uint16))
+        bits = BFloat16Weights(((rows.view(np.uint32) + 0x8000) >> 16).astype(np.uint16))
         large.mkdir()
         shutil.copy(run / "config.yaml", large)
         uids = [f"label-{number:07}" for number in range(labels)]

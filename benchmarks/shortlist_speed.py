@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from reference_sets import _commit, machine
 
-from ramen.heads.shortlist import ShortlistHead, listed
 from ramen.mining.nearest import nearest
+from ramen.scorers.dense.shortlist import ShortlistClassifier, listed
 
 ROOT = Path(__file__).resolve().parents[1]
 NEGATIVES, BATCH, TEMPERATURE, LR, HELD_OUT = 100, 512, 0.05, 2e-3, 2000
@@ -56,7 +56,7 @@ class Embedding:
         self.adam.step()
 
 
-class Ours(ShortlistHead):
+class Ours(ShortlistClassifier):
     """With the peer's call."""
 
     def step(self, queries: torch.Tensor, targets: sp.csr_matrix, lists: sp.csr_matrix) -> None:

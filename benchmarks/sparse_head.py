@@ -26,13 +26,13 @@ from sklearn.svm import LinearSVC
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
-from ramen.heads.sparse import SparseHead
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.search import SparseChoice, search_sparse
 from ramen.training.fit import Fitter
-from ramen.training.grid import SparseChoice, search_sparse
 from ramen.training.material import Material, pair_matrix, prepare
 from ramen.training.split import Split, cut, whole
 from ramen.training.validation import Validation
@@ -186,7 +186,7 @@ def liblinear(fitter: Fitter, choice: SparseChoice, seconds: float, dataset: Dat
     every = spent / len(labels) * n_labels
     result = {"labels": len(labels), "seconds_all_labels": every, "ratio_to_our_fit": every / seconds}
     if is_whole:
-        scorer = SparseWords(SparseHead(sp.vstack(weights, format="csr"), bias))
+        scorer = SparseWords(SparseClassifier(sp.vstack(weights, format="csr"), bias))
         result["test"] = test(fitter, scorer, choice, dataset)
     return result
 

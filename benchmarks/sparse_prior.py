@@ -18,8 +18,8 @@ from sparse_head import WATCHED, test
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
+from ramen.scorers.sparse.search import SparseChoice
 from ramen.training.fit import Fitter
-from ramen.training.grid import SparseChoice
 from ramen.training.material import prepare
 from ramen.training.split import Split
 

@@ -24,11 +24,11 @@ from ramen.data import Dataset
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
+from ramen.encoders.distilled import write_held_out
 from ramen.encoders.folder import save_folder
 from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
-from ramen.heads.start import write_held_out
 from ramen.settings import flat
 from ramen.training.folder import chosen_graphs
 from ramen.training.log import Log

@@ -17,7 +17,7 @@ from hlm_bridge.table import save, table
 from hlm_bridge.teacher import train_teacher
 from hlm_bridge.vectors import Vectors, teacher_vectors
 from ramen.encoders.build import STUDENT
-from ramen.heads.start import write_teacher_labels
+from ramen.encoders.distilled import write_teacher_labels
 
 
 def run(config: HlmConfig) -> Path:

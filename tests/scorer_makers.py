@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.heads.sparse import SparseHead
 from ramen.scorers.base import Queries
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
 DIM, FEATURES, POINTS = 6, 15, 50
@@ -33,7 +33,7 @@ def make_neighbours(rng, n_labels):
 
 
 def make_sparse(rng, n_labels):
-    return SparseWords(SparseHead(sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)))
+    return SparseWords(SparseClassifier(sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)))
 
 
 MAKE = {

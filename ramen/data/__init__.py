@@ -5,7 +5,7 @@ from ramen.data.check import check
 from ramen.data.dataset import Card, Dataset, Graph, Texts
 from ramen.data.layouts import load_dataset
 from ramen.data.lists import from_lists
-from ramen.data.read_words import given_features
+from ramen.data.read_words import bags_of_words
 from ramen.data.write import write_dataset
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Texts",
     "check",
     "from_lists",
-    "given_features",
+    "bags_of_words",
     "load_card",
     "load_dataset",
     "write_dataset",

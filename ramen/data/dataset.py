@@ -105,7 +105,7 @@ class Dataset:
         graphs: by kind; test points never have graph rows.
         train_filter, test_filter: int64 (F, 2) of (row, label) pairs that are neither right nor wrong.
         card: propensity constants and where they come from.
-        features: of a folder without texts; beside texts :func:`ramen.data.given_features` reads them.
+        features: of a folder without texts; beside texts :func:`ramen.data.bags_of_words` reads them.
     """
 
     path: Path

@@ -50,7 +50,7 @@ def read_features(folder: Path, n_train: int, n_test: int, n_labels: int) -> Rea
     return None if test is None else Features(train, test, labels, names)
 
 
-def given_features(dataset: Dataset) -> Features:
+def bags_of_words(dataset: Dataset) -> Features:
     """The bags of words of a data set; where it has texts too, they are read at the first call.
 
     Raises:

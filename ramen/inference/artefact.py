@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ramen.encoders.bag_of_words import BagOfWords
 from ramen.errors import InputError, nearest
 from ramen.files import digest, replacing
-from ramen.heads.given import GivenWords
-from ramen.heads.words import WordFeatures
 from ramen.inference.grow import grown
 from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
@@ -26,6 +25,7 @@ from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.scorers.base import Scorer, StoredScorer, save_tensors, title_of
 from ramen.scorers.registry import SCORERS
+from ramen.scorers.sparse.words import WordFeatures
 
 if TYPE_CHECKING:
     from ramen.data.dataset import Texts
@@ -66,7 +66,7 @@ class Ranking:
 def save_run(
     out: Path,
     encoder: Encoder | None,
-    words: WordFeatures | GivenWords | None,
+    words: WordFeatures | BagOfWords | None,
     scorers: Mapping[str, StoredScorer],
     ranking: Ranking,
     labels: Texts,
@@ -142,7 +142,7 @@ class Run:
     """
 
     path: Path
-    words: WordFeatures | GivenWords | None
+    words: WordFeatures | BagOfWords | None
     ranker: Ranker
     uids: Sequence[str]
     texts: Sequence[str]
@@ -174,9 +174,9 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
     known = Index.open(path, digest(path / MANIFEST)) if index else None
     scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
     ranking, calibration = _read_ranking(path, names)
-    words: WordFeatures | GivenWords | None = None
-    if GivenWords.is_in(path / "words"):
-        words = GivenWords.load(path / "words")
+    words: WordFeatures | BagOfWords | None = None
+    if BagOfWords.is_in(path / "words"):
+        words = BagOfWords.load(path / "words")
     elif (path / "words").is_dir():
         words = WordFeatures.load(path / "words", known.strings("words") if known else None)
     uids: Sequence[str]

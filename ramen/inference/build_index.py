@@ -15,7 +15,6 @@ import numpy as np
 
 from ramen.errors import InputError
 from ramen.files import clear_errors, digest
-from ramen.heads.words import WordFeatures
 from ramen.inference.artefact import MANIFEST, files_of
 from ramen.inference.index import FACTS, FOLDER, FORMAT, save_strings, stamp
 from ramen.inference.tagger import Tagger
@@ -23,6 +22,7 @@ from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import Products, SignIndex
 from ramen.scorers.base import save_tensors
 from ramen.scorers.neighbours import Neighbours
+from ramen.scorers.sparse.words import WordFeatures
 from ramen.scorers.vectors import LabelVectors
 
 MIN_ROWS = 50_000  # below, looking at every row takes no longer

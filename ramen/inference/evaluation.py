@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import yaml
 
-from ramen.data import Dataset, given_features, load_dataset
+from ramen.data import Dataset, bags_of_words, load_dataset
 from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
@@ -172,7 +172,7 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     pairs = dataset.test_filter
     filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
-    asked = dataset.test.joined() if tagger.encoder is not None else given_features(dataset).test
+    asked = dataset.test.joined() if tagger.encoder is not None else bags_of_words(dataset).test
     queries = tagger.queries(asked)
     ranked, scores = ranker.rank_each(queries, DEEP, filtered)
     found = Rankings({name: padded(labels) for name, labels in ranked.items()})

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.heads.words import WordFeatures
 from ramen.inference.tagger import Tagger
 from ramen.scorers.base import Queries, Scorer
-from ramen.scorers.grown import Joined, Without
+from ramen.scorers.combined import ConcatenatedScorer, MaskedScorer
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.words import WordFeatures
 
 _WORDS, _NEIGHBOURS = 6, 4
 _MARKS = {"T": "title", "L": "first words"}
@@ -53,9 +53,9 @@ def explain(tagger: Tagger, text: str, labels: list[int]) -> list[dict[str, Any]
 
 def _inner(scorer: Scorer, label: int) -> tuple[Scorer, int]:
     """The trained scorer, or the one of added labels, and the label's place there."""
-    if isinstance(scorer, Without):
+    if isinstance(scorer, MaskedScorer):
         return _inner(scorer.scorer, label)
-    if isinstance(scorer, Joined):
+    if isinstance(scorer, ConcatenatedScorer):
         is_first = label < scorer.first.n_labels
         return (scorer.first, label) if is_first else (scorer.second, label - scorer.first.n_labels)
     return scorer, label

@@ -10,13 +10,13 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError
 from ramen.files import digest
-from ramen.heads.sparse import SparseHead
 from ramen.inference.journal import FOLDER, Changes
 from ramen.mapped import Continued, StringTable, map_tensors
 from ramen.scorers.base import Scorer
-from ramen.scorers.grown import Joined, Without
+from ramen.scorers.combined import ConcatenatedScorer, MaskedScorer
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
 
@@ -45,7 +45,7 @@ def grown(
         sizes = [len(line["labels"]) for line in changes.added]
         scorers = {name: _joined(path, name, scorer, segments, sizes) for name, scorer in scorers.items()}
     if removed.any():
-        scorers = {name: Without(scorer, removed) for name, scorer in scorers.items()}
+        scorers = {name: MaskedScorer(scorer, removed) for name, scorer in scorers.items()}
     more_uids = Continued(uids, [label["uid"] for label in added], {})
     return scorers, more_uids, Continued(texts, [label["text"] for label in added], changed), removed
 
@@ -63,7 +63,7 @@ def _joined(path: Path, name: str, scorer: Scorer, segments: list[dict[str, np.n
     """The scorer with the labels of all segments."""
     try:
         if isinstance(scorer, LabelVectors):
-            return Joined(scorer, LabelVectors(np.concatenate([one[name] for one in segments])))
+            return ConcatenatedScorer(scorer, LabelVectors(np.concatenate([one[name] for one in segments])))
         if isinstance(scorer, SparseWords):
             shapes = [(size, scorer.head.weights.shape[1]) for size in sizes]
             keys = (f"{name}.data", f"{name}.indices", f"{name}.indptr")
@@ -72,7 +72,7 @@ def _joined(path: Path, name: str, scorer: Scorer, segments: list[dict[str, np.n
                 for one, shape in zip(segments, shapes, strict=True)
             ]
             bias = np.concatenate([one[f"{name}.bias"] for one in segments])
-            return Joined(scorer, SparseWords(SparseHead(sp.vstack(rows, format="csr"), bias)))
+            return ConcatenatedScorer(scorer, SparseWords(SparseClassifier(sp.vstack(rows, format="csr"), bias)))
         assert isinstance(scorer, Neighbours)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         of = np.concatenate([one[f"{name}.of"] + start for one, start in zip(segments, starts[:-1], strict=True)])

@@ -13,15 +13,15 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError, nearest
 from ramen.files import clear_errors, digest
-from ramen.heads.prior import word_prior
-from ramen.heads.words import WordFeatures
 from ramen.inference.artefact import MANIFEST, MAPS, Run
 from ramen.inference.journal import append, read_changes, writing
 from ramen.inference.tagger import Tagger, text_problem
 from ramen.mapped import StringTable, map_tensors
 from ramen.scorers.base import save_tensors
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.prior import word_prior
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.words import WordFeatures
 from ramen.scorers.vectors import LabelVectors
 
 _FIELDS = ("uid", "text", "examples")
@@ -35,7 +35,7 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
     A label gets the vector of its text through the encoder's label map, moved to the middle between it and its
     examples' mean; a row of the head as labels of such vectors have; weights on the words of its text and examples; and
     both as points among the neighbours. Source of the words' part: the prior of the sparse head,
-    :func:`ramen.heads.prior.word_prior`.
+    :func:`ramen.scorers.sparse.prior.word_prior`.
 
     Args:
         run: finished run folder, of a run with an encoder.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.encoders.bag_of_words import BagOfWords
 from ramen.errors import InputError
 from ramen.extras import needing
-from ramen.heads.given import GivenWords
 from ramen.inference.artefact import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.scorers.base import Queries, Scorer, title_of
@@ -86,7 +86,7 @@ class Tagger:
             InputError: no finished run there, or one of its files is missing or altered.
         """
         loaded = load_run(run, index, labels)
-        if isinstance(loaded.words, GivenWords):
+        if isinstance(loaded.words, BagOfWords):
             return cls(loaded, None)
         static = StaticFolder.open(loaded.path / "encoder")
         return cls(loaded, static or _sentence_transformer(loaded.path))
@@ -107,7 +107,7 @@ class Tagger:
     def queries(self, texts: list[str] | sp.csr_matrix) -> Queries:
         """What the run's scorers read of texts, or of bags of words where the run was trained on those."""
         words = self.run.words
-        if isinstance(words, GivenWords):
+        if isinstance(words, BagOfWords):
             if not sp.issparse(texts):
                 texts = sp.csr_matrix(sp.vstack([words.read(text) for text in texts]))
             return Queries(words.vectors(texts), words.rows(texts))

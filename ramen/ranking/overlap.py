@@ -17,7 +17,7 @@ from ramen.threads import parallel_for
 MEASURES = ("cosine", "share of the label's words", "share of the text's words")
 _FIELDS = ("whole", "title")
 NAMES = [f"label's {label}, text's {text}: {name}" for label in _FIELDS for text in _FIELDS for name in MEASURES]
-_TITLE = "T:"  # marks a title's word among the features of exact words, ramen.heads.words
+_TITLE = "T:"  # marks a title's word among the features of exact words, ramen.scorers.sparse.words
 
 
 def word_columns(names: Sequence[str]) -> np.ndarray:

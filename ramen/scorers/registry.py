@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ramen.scorers.base import StoredScorer
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
 SCORERS: dict[str, type[StoredScorer]] = {

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ramen.heads.rows import DenseRows, LabelRows, rows_of
 from ramen.mapped import map_tensors
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Queries, StoredScorer, save_tensors
+from ramen.scorers.dense.label_weights import Float32Weights, LabelWeights, load_weights
 
 
 class LabelVectors(StoredScorer):
@@ -24,8 +24,8 @@ class LabelVectors(StoredScorer):
 
     index: SignIndex | None = None
 
-    def __init__(self, rows: LabelRows | np.ndarray) -> None:
-        self.rows = rows if isinstance(rows, LabelRows) else DenseRows(rows)
+    def __init__(self, rows: LabelWeights | np.ndarray) -> None:
+        self.rows = rows if isinstance(rows, LabelWeights) else Float32Weights(rows)
         self.n_labels = self.rows.n_labels
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,4 +48,4 @@ class LabelVectors(StoredScorer):
     def load(cls, folder: Path) -> LabelVectors:
         """What :meth:`save` wrote."""
         path = folder / "vectors.safetensors"
-        return cls(rows_of(map_tensors(path), path))
+        return cls(load_weights(map_tensors(path), path))

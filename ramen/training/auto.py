@@ -14,9 +14,9 @@ from ramen import distributed
 from ramen.encoders.base import Encoder
 from ramen.graph.forecast import Forecast, carries
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
-from ramen.heads.words import WordFeatures
 from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries
+from ramen.scorers.sparse.words import WordFeatures
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.material import Material
 from ramen.training.split import Split

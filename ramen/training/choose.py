@@ -16,10 +16,10 @@ from ramen.metrics import inverse_propensity
 from ramen.ranking.candidates import Gathered
 from ramen.ranking.pair_features import PairFeatures
 from ramen.scorers.base import Queries, Scorer
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.search import SparseChoice, as_set, search_sparse
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
-from ramen.training.grid import SparseChoice, as_set, search_sparse
 from ramen.training.ranking import RankingChoice, choose_ranking, learned_value
 from ramen.training.validation import GAIN, Validation
 from ramen.training.weights import START, Weighed, weigh

@@ -15,12 +15,8 @@ from tqdm import tqdm
 
 from ramen import distributed
 from ramen.encoders.base import Encoder
+from ramen.encoders.distilled import procrustes
 from ramen.graph.lambdas import Lambdas
-from ramen.heads.base import Head
-from ramen.heads.prior import word_prior
-from ramen.heads.sparse import SparseHead, fit_sparse
-from ramen.heads.start import turned
-from ramen.heads.words import SETS, WordFeatures
 from ramen.mining.approximate import nearest_of_each
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
@@ -30,14 +26,18 @@ from ramen.ranking.overlap import LabelWords, word_columns
 from ramen.ranking.pair_features import PairFeatures
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, StoredScorer, title_of
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.train import fit_epochs, fit_head
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier, fit_sparse
+from ramen.scorers.sparse.prior import word_prior
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.search import SparseChoice
+from ramen.scorers.sparse.words import SETS, WordFeatures
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.grid import SparseChoice
 from ramen.training.material import Material
 from ramen.training.ranking import SUM, RankingChoice
 from ramen.training.split import Split
-from ramen.training.stage2 import fit_epochs, fit_head
 
 _EXACT = 200_000  # points up to which the nearest are searched exactly: the time grows with their square
 _NAME = 120  # characters of a point's name
@@ -88,7 +88,7 @@ class Fitter:
         self.labels = encoder.encode_labels(material.tokens["labels"])
         self.starts = {"own": self.labels}
         if material.teacher_labels is not None and material.config.stage1.epochs:
-            teacher = turned(material.teacher_labels, self.labels)
+            teacher = procrustes(material.teacher_labels, self.labels)
             self.starts = {"teacher": teacher, **(self.starts if self.config.encoder.labels == "auto" else {})}
         elif material.teacher_labels is not None:  # the encoder still lives in its teacher's space
             self.labels = material.teacher_labels
@@ -180,7 +180,7 @@ class Fitter:
                 labels=own,
             )  # fmt: skip
         bias = distributed.all_gather_rows(torch.from_numpy(head.bias), n_labels).numpy()
-        scorer = SparseWords(SparseHead(distributed.all_gather_csr(head.weights, n_labels), bias))
+        scorer = SparseWords(SparseClassifier(distributed.all_gather_csr(head.weights, n_labels), bias))
         if not self.config.validation.refit:
             self._kept = choice, scorer
         return scorer

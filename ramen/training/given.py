@@ -11,9 +11,9 @@ import torch
 
 from ramen import distributed
 from ramen.config import Config
-from ramen.data import Dataset, given_features
+from ramen.data import Dataset, bags_of_words
 from ramen.data.dataset import Features
-from ramen.heads.given import SETS, GivenWords
+from ramen.encoders.bag_of_words import SETS, BagOfWords
 from ramen.inference.artefact import Ranking, save_run
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest
@@ -33,7 +33,7 @@ _UNIFORM = 5_000_000  # negatives of all labels together, where sparse.uniform m
 class GivenRows:
     """Rows of one set of features, as :class:`ramen.training.fit.WordRows` has them of texts."""
 
-    def __init__(self, given: GivenWords, features: Features, n_labels: int) -> None:
+    def __init__(self, given: BagOfWords, features: Features, n_labels: int) -> None:
         self.features = given
         self.points = given.rows(features.train)
         none = sp.csr_matrix((n_labels, features.train.shape[1]), dtype=np.float32)
@@ -52,9 +52,9 @@ class GivenFitter(Fitter):
     first = "centroids"
     sets = SETS
 
-    def __init__(self, material: Material, split: Split, given: GivenWords) -> None:
+    def __init__(self, material: Material, split: Split, given: BagOfWords) -> None:
         self.material, self.split, self.config = material, split, material.config
-        self.given, self.bags = given, given_features(material.dataset)
+        self.given, self.bags = given, bags_of_words(material.dataset)
         self.points = torch.from_numpy(given.vectors(self.bags.train))
         self.targets = split.targets[split.rows]
         self.filtered = material.filtered[split.rows]
@@ -105,8 +105,8 @@ def _heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
 
 def train_given(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
     """Choose on a split, fit on everything, save; the folder is open."""
-    features = given_features(dataset)
-    given = GivenWords.fit(features.train, SETS[0], config.seed)
+    features = bags_of_words(dataset)
+    given = BagOfWords.fit(features.train, SETS[0], config.seed)
     filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
     material = Material(dataset, config, {}, {}, filtered, {}, None)
     hold = config.validation

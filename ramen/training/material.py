@@ -14,8 +14,8 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.build import build_encoder, student_folder
+from ramen.encoders.distilled import read_teacher_labels
 from ramen.graph.prepare import Links, prepare_links, walked
-from ramen.heads.start import read_teacher_labels
 from ramen.training.split import Split
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ramen.encoders.base import Encoder
 from ramen.scorers.base import Scorer
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 from ramen.training.fit import Choice, Fitter
 

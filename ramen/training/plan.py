@@ -14,8 +14,8 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
-from ramen.heads.build import head_memory
 from ramen.ranking.candidates import CANDIDATES
+from ramen.scorers.dense.build import classifier_memory
 
 _PIECES = 30_000  # of a backbone's vocabulary
 _BACKBONE_DIM = 384
@@ -112,11 +112,11 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     heads, of_a_rank = {}, -(-n_labels // distributed.world_size())
     for kind, precision in _KINDS:
         settings = replace(config.head, kind=kind, precision=precision)
-        needs = base + scorers + sparse + head_memory(of_a_rank, dim, settings)
+        needs = base + scorers + sparse + classifier_memory(of_a_rank, dim, settings)
         heads[f"{kind} {precision}"] = max(needs, *stages.values())
     if config.head.epochs:
         parameters["head"] = n_labels * dim
-        stages["head"] = base + scorers + sparse + head_memory(of_a_rank, dim, config.head)
+        stages["head"] = base + scorers + sparse + classifier_memory(of_a_rank, dim, config.head)
     if config.ranking.learn and config.validation.share:
         held_out = min(config.validation.max_points, n)
         rows = 4.0 * held_out * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
@@ -133,7 +133,7 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
 
     The encoder's steps have the full batch; the head's are timed with the sample's labels and scaled to all of them.
     """
-    from ramen.heads.build import make_head
+    from ramen.scorers.dense.build import make_classifier
     from ramen.training.material import prepare
     from ramen.training.split import whole
     from ramen.training.stage1 import train_encoder
@@ -152,7 +152,7 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
     if config.head.epochs:
         labels = encoder.encode_labels(material.tokens["labels"])
         points = encoder.encode(material.tokens["points"])
-        head = make_head(labels, config.head)
+        head = make_classifier(labels, config.head)
         rows = np.arange(min(len(points), config.head.batch_size))
         targets, filtered = sample.train_targets[rows], material.filtered[rows]
         head.fit_step(points[: len(rows)], targets, filtered, config.head.lr)

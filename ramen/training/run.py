@@ -17,18 +17,19 @@ import torch
 from ramen import distributed
 from ramen._version import __version__
 from ramen.config import Config, config_yaml, load_config
-from ramen.data import Dataset, given_features, load_dataset
+from ramen.data import Dataset, bags_of_words, load_dataset
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.base import Encoder
 from ramen.encoders.build import check_encoder, student_folder
+from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
 from ramen.files import clear_errors, replacing
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
-from ramen.heads.build import check_head
-from ramen.heads.start import read_held_out
 from ramen.inference.artefact import Ranking, save_run
 from ramen.inference.evaluation import evaluate
+from ramen.scorers.dense.build import check_classifier
+from ramen.scorers.sparse.search import SparseChoice
 from ramen.threads import one_blas_thread, one_torch_thread_in_children, thread_count
 from ramen.training import boosting
 from ramen.training.auto import choose_graphs
@@ -37,7 +38,6 @@ from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Choice, Fitter, learned_ranking
 from ramen.training.folder import CHECKPOINTS, check_out, chosen_graphs, dataset_digest, open_run
 from ramen.training.given import train_given
-from ramen.training.grid import SparseChoice
 from ramen.training.log import Log
 from ramen.training.material import Material, prepare
 from ramen.training.new_labels import label_maps
@@ -118,7 +118,7 @@ def _checked(whole_set: Dataset, config: Config, graphs: str) -> Dataset:
     fixed_lambdas(config.graph, config.graphs)  # a misspelt graph leaves no run folder behind
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
-    check_head(config.head)
+    check_classifier(config.head)
     unseen_share(dataset, config.validation.unseen)
     if config.ranking.learn and config.validation.share:
         boosting.load()  # before hours of training
@@ -149,7 +149,7 @@ def _fill(dataset: Dataset, config: Config, out: Path, log: Log) -> None:
 def check_reads(dataset: Dataset, config: Config) -> None:
     """Refuse a data set without what the preset reads, and an encoder that cannot be found."""
     if config.encoder.kind == "none":
-        given_features(dataset)
+        bags_of_words(dataset)
         return
     if not dataset.has_texts:
         instead = "--preset words" if dataset.features is not None else "some"

@@ -13,12 +13,12 @@ import pytest
 import scipy.sparse as sp
 
 import ramen
-from ramen.data import Dataset, check, given_features, load_dataset
+from ramen.data import Dataset, bags_of_words, check, load_dataset
 from ramen.data import get as module
 from ramen.data import published as known
 from ramen.data.cards import SIZES, shipped_facts
 from ramen.data.get import get
-from ramen.heads.words import WordFeatures
+from ramen.scorers.sparse.words import WordFeatures
 
 SETS = sorted(name for name, facts in shipped_facts().items() if "files" in facts)
 
@@ -100,7 +100,7 @@ def test_get_check_train_and_eval(name, planted, quick, tmp_path, monkeypatch):
     texts = found.has_texts
     assert texts == name.startswith("LF-")
     if "train.txt" in facts["files"] and not texts:
-        assert (abs(given_features(found).train - bags(data)["train"]) > 1e-5).nnz == 0
+        assert (abs(bags_of_words(found).train - bags(data)["train"]) > 1e-5).nnz == 0
     preset = quick if texts else ["head.epochs=2"]
     run = ramen.train(
         folder, preset="static" if texts else "words", out=tmp_path / "run", overrides=[*preset, "validation.share=0"]

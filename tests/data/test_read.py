@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.data import check, given_features, load_dataset, write_dataset
+from ramen.data import bags_of_words, check, load_dataset, write_dataset
 from ramen.data.layouts import LAYOUTS
 from ramen.errors import InputError
 
@@ -124,14 +124,14 @@ def test_bags_of_words_beside_texts_are_read_when_asked_for(small_set):
     (small_set / "Xf.txt").write_text("red\nround\n")
     ds = load_dataset(small_set)
     assert ds.features is None and not check(small_set).problems
-    features = given_features(ds)
+    features = bags_of_words(ds)
     assert features is ds.features and features.names == ["red", "round"]
     for matrix, rows in ((features.train, 3), (features.test, 1), (features.labels, 4)):
         np.testing.assert_array_equal(matrix.toarray(), [[1, 0.5]] * rows)
     write_dataset(ds, small_set.parent / "again")
     again = load_dataset(small_set.parent / "again")
     assert again.train == ds.train
-    np.testing.assert_array_equal(given_features(again).labels.toarray(), features.labels.toarray())
+    np.testing.assert_array_equal(bags_of_words(again).labels.toarray(), features.labels.toarray())
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_bags_of_words_that_do_not_fit_the_texts(small_set, name, text, told):
         (small_set / name).write_text(text)
     assert any(told in problem for problem in check(small_set).problems)
     with pytest.raises(InputError, match=told.split(":")[1].strip()[:20]):
-        given_features(load_dataset(small_set))
+        bags_of_words(load_dataset(small_set))
 
 
 def test_weights_of_a_graph_are_read_as_links(small_set):

@@ -11,7 +11,7 @@ from ramen.data.dataset import Dataset
 from ramen.data.prepare import prepare
 from ramen.graph.forecast import RELATIONS, Carried, Forecast, carries, forecast, forecast_lines
 from ramen.graph.prepare import prepare_links
-from ramen.heads.words import WordFeatures
+from ramen.scorers.sparse.words import WordFeatures
 
 
 def words(dataset: Dataset) -> tuple[sp.csr_matrix, sp.csr_matrix]:

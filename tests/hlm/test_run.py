@@ -65,7 +65,7 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
     """Its queries score the teacher's label vectors that lie beside it."""
     from hlm_bridge.chain import Chain
     from hlm_bridge.vectors import teacher_vectors
-    from ramen.heads.start import read_held_out, read_teacher_labels
+    from ramen.encoders.distilled import read_held_out, read_teacher_labels
 
     config = chain_config(*words)
     out = run(config)

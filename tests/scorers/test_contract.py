@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.heads.sparse import SparseHead
 from ramen.scorers.base import Queries
 from ramen.scorers.neighbours import Neighbours
 from ramen.scorers.registry import SCORERS
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
 DIM, FEATURES = 6, 15
@@ -64,7 +64,7 @@ def test_scores_do_not_depend_on_what_else_is_asked(scorer, n_labels, ask):
 def test_equal_scores_go_to_the_smaller_label(n_labels):
     vectors = LabelVectors(np.ones((n_labels, DIM), np.float32))
     votes = Neighbours(np.eye(DIM, dtype=np.float32), sp.csr_matrix(np.ones((DIM, n_labels), np.float32)), 3, 0.1)
-    words = SparseWords(SparseHead(sp.csr_matrix(np.ones((n_labels, FEATURES), np.float32)), np.zeros(n_labels)))
+    words = SparseWords(SparseClassifier(sp.csr_matrix(np.ones((n_labels, FEATURES), np.float32)), np.zeros(n_labels)))
     queries = Queries(np.ones((1, DIM), np.float32), sp.csr_matrix(np.ones((1, FEATURES), np.float32)))
     for scorer in (vectors, votes, words):
         assert scorer.propose(queries, 3)[0][0].tolist() == [*range(min(3, n_labels)), *[-1] * (3 - n_labels)]

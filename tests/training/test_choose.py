@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from ramen.scorers.sparse.search import SparseChoice
 from ramen.training.choose import _Search, choose, without_validation
-from ramen.training.grid import SparseChoice
 from ramen.training.ranking import choose_ranking
 from ramen.training.validation import WATCHED, Validation
 from ramen.training.weights import START

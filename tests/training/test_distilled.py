@@ -10,17 +10,17 @@ import torch
 
 import ramen
 from ramen.config import load_config
-from ramen.encoders.folder import load_folder
-from ramen.errors import InputError
-from ramen.heads.start import (
+from ramen.encoders.distilled import (
     HELD_OUT,
     TEACHER_LABELS,
+    procrustes,
     read_held_out,
     read_teacher_labels,
-    turned,
     write_held_out,
     write_teacher_labels,
 )
+from ramen.encoders.folder import load_folder
+from ramen.errors import InputError
 from ramen.training.material import prepare
 
 FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
@@ -111,7 +111,7 @@ def test_turned_undoes_a_rotation():
     generator = torch.Generator().manual_seed(0)
     own = torch.nn.functional.normalize(torch.randn(50, 8, generator=generator), dim=1)
     rotation = torch.linalg.qr(torch.randn(8, 8, generator=generator))[0]
-    torch.testing.assert_close(turned(own @ rotation, own), own, atol=1e-5, rtol=0)
+    torch.testing.assert_close(procrustes(own @ rotation, own), own, atol=1e-5, rtol=0)
 
 
 def test_bad_input_is_one_error(distilled, planted, tmp_path):

@@ -10,8 +10,8 @@ from ramen.data.prepare import prepare
 from ramen.metrics import recall
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
+from ramen.scorers.sparse.search import SparseChoice
 from ramen.training.fit import Choice
-from ramen.training.grid import SparseChoice
 from ramen.training.split import whole
 
 PLAIN = SparseChoice("words", 0.3, 1.0, {})

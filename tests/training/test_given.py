@@ -12,9 +12,9 @@ import scipy.sparse as sp
 
 import ramen
 from ramen.data.sparse_text import sparse_text
+from ramen.encoders.bag_of_words import BagOfWords
 from ramen.errors import InputError
-from ramen.heads.given import GivenWords
-from ramen.heads.words import WordFeatures
+from ramen.scorers.sparse.words import WordFeatures
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +93,17 @@ def test_given_words_of_any_shape_come_back_as_they_were(tmp_path, shape):
     dense = sp.random(*shape, density=0.5, random_state=0, dtype=np.float32).toarray()
     dense[0, 0] = 1.0
     features = sp.csr_matrix(dense)
-    given = GivenWords.fit(features, "words+idf")
+    given = BagOfWords.fit(features, "words+idf")
     rows, vectors = given.rows(features), given.vectors(features)
     lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
     assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     assert np.isfinite(vectors).all() and vectors.shape[0] == shape[0]
     given.save(tmp_path)
-    again = GivenWords.load(tmp_path)
+    again = BagOfWords.load(tmp_path)
     assert again.kind == "words+idf"
     np.testing.assert_array_equal(again.vectors(features), vectors)
     with pytest.raises(InputError, match="found none at any training point"):
-        GivenWords.fit(sp.csr_matrix(shape, dtype=np.float32), "words")
+        BagOfWords.fit(sp.csr_matrix(shape, dtype=np.float32), "words")
 
 
 @pytest.mark.slow

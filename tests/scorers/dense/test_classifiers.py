@@ -8,19 +8,19 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from ramen.heads.dense import DenseHead
-from ramen.heads.shortlist import ShortlistHead
 from ramen.scorers.base import Queries
+from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.shortlist import ShortlistClassifier
 from ramen.scorers.vectors import LabelVectors
 
 LABELS, DIM, ROWS, LR = 23, 16, 12, 0.02
 MAKE = {
-    "dense": lambda start: DenseHead(start, 0.1, chunk=7),
-    "dense bce": lambda start: DenseHead(start, 0.1, loss="bce"),
-    "bf16": lambda start: DenseHead(start, 0.1, chunk=9, precision="bf16"),
-    "bf16 bce": lambda start: DenseHead(start, 0.1, precision="bf16", loss="bce"),
-    "shortlist": lambda start: ShortlistHead(start, 0.1),
-    "shortlist bce": lambda start: ShortlistHead(start, 0.1, loss="bce"),
+    "dense": lambda start: DenseClassifier(start, 0.1, chunk=7),
+    "dense bce": lambda start: DenseClassifier(start, 0.1, loss="bce"),
+    "bf16": lambda start: DenseClassifier(start, 0.1, chunk=9, precision="bf16"),
+    "bf16 bce": lambda start: DenseClassifier(start, 0.1, precision="bf16", loss="bce"),
+    "shortlist": lambda start: ShortlistClassifier(start, 0.1),
+    "shortlist bce": lambda start: ShortlistClassifier(start, 0.1, loss="bce"),
 }
 
 

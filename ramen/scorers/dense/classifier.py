@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from ramen.errors import InputError
-from ramen.heads.across import Alone
-from ramen.heads.base import Head
-from ramen.heads.optimisers import ROWS, Adam, HalfAdam, Optimiser, State
-from ramen.heads.rows import DenseRows, HalfRows, LabelRows
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.label_weights import BFloat16Weights, Float32Weights, LabelWeights
+from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, State
+from ramen.scorers.dense.reduction import LocalReduction
 
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 
 
-class DenseHead(Head):
+class DenseClassifier(Head):
     """Scores q·w_l with a vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax over all labels (DEXML, ICLR 2024, eq. 4): each true label competes with every
@@ -37,7 +37,7 @@ class DenseHead(Head):
         native: multiply bfloat16 weights as they are, adding up in float32: as GPUs do fast. Else they are widened.
 
     Example:
-        >>> head = DenseHead(torch.eye(3), temperature=0.1)
+        >>> head = DenseClassifier(torch.eye(3), temperature=0.1)
         >>> head.scores(torch.tensor([[1.0, 0.0, 0.0]])).argmax().item()
         0
     """
@@ -54,9 +54,9 @@ class DenseHead(Head):
         self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16, copy=True)
         self.n_labels, self.dim = start.shape
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
-        self.across = Alone()
+        self.across = LocalReduction()
         self.native = precision == "bf16" and start.is_cuda
-        self._optimiser: Optimiser = Adam() if precision == "fp32" else HalfAdam(seed)
+        self._optimiser: Optimiser = Adam() if precision == "fp32" else BFloat16Adam(seed)
         self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
         self._steps = torch.zeros(len(start), 1, device=start.device)  # of each label: with a shortlist they differ
@@ -73,12 +73,12 @@ class DenseHead(Head):
         """float32 (B, L)."""
         return queries.to(self.weights.device) @ self.weights.float().T
 
-    def rows(self) -> LabelRows:
+    def rows(self) -> LabelWeights:
         """See :class:`Head`."""
         weights = self.weights.cpu()
         if weights.dtype == torch.bfloat16:
-            return HalfRows(weights.view(torch.int16).numpy().view(np.uint16))
-        return DenseRows(weights.numpy())
+            return BFloat16Weights(weights.view(torch.int16).numpy().view(np.uint16))
+        return Float32Weights(weights.numpy())
 
     def state(self) -> dict[str, torch.Tensor]:
         """See :class:`Head`."""
@@ -93,7 +93,7 @@ class DenseHead(Head):
             raise InputError(f"the weights of a head: found {found}, expected {expected}")
         self.weights, self._steps = state["weights"].clone(), state["steps"].clone()
         self._state = tuple(state[f"state.{at}"].clone() for at in range(2) if f"state.{at}" in state) or None
-        if isinstance(self._optimiser, HalfAdam):
+        if isinstance(self._optimiser, BFloat16Adam):
             self._optimiser.calls = int(state["calls"])
 
     def fit_step(

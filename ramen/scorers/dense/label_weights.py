@@ -17,7 +17,7 @@ from ramen.threads import parallel_for
 Arrays = Mapping[str, np.ndarray]
 
 
-class LabelRows(ABC):
+class LabelWeights(ABC):
     """A row w_l per label.
 
     Attributes:
@@ -54,10 +54,10 @@ class LabelRows(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, arrays: Arrays) -> LabelRows:
+    def of(cls, arrays: Arrays) -> LabelWeights:
         """What :meth:`arrays` gave."""
 
-    def whole(self) -> LabelRows:
+    def whole(self) -> LabelWeights:
         """The rows of all labels, where ranks of a run have a part each; else these."""
         return self
 
@@ -67,7 +67,7 @@ class LabelRows(ABC):
         return sum(array.nbytes for array in self.arrays().values())
 
 
-class DenseRows(LabelRows):
+class Float32Weights(LabelWeights):
     """float32 (L, d)."""
 
     def __init__(self, vectors: np.ndarray) -> None:
@@ -75,31 +75,31 @@ class DenseRows(LabelRows):
         self.n_labels, self.dim = self.vectors.shape
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return nearest(queries, self.vectors, k)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return products(queries, self.vectors, labels)
 
     def block(self, first: int, last: int) -> np.ndarray:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return self.vectors[first:last]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return {"vectors": self.vectors}
 
     @classmethod
-    def of(cls, arrays: Arrays) -> DenseRows:
-        """See :class:`LabelRows`."""
+    def of(cls, arrays: Arrays) -> Float32Weights:
+        """See :class:`LabelWeights`."""
         return cls(arrays["vectors"])
 
 
 _BLOCK = 65_536  # rows widened at once
 
 
-class HalfRows(LabelRows):
+class BFloat16Weights(LabelWeights):
     """bfloat16 (L, d), kept as its bits: half the memory; products in float32.
 
     Args:
@@ -111,7 +111,7 @@ class HalfRows(LabelRows):
         self.n_labels, self.dim = self.bits.shape
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`LabelRows`; a block of labels is widened at a time."""
+        """See :class:`LabelWeights`; a block of labels is widened at a time."""
         labels, scores = no_rows(len(queries), k)
         for start in range(0, self.n_labels, _BLOCK):
             found, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
@@ -122,22 +122,22 @@ class HalfRows(LabelRows):
         return labels, scores
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         out, work = np.zeros(labels.shape, dtype=np.float32), 1.0 + labels.shape[1] * self.dim
         parallel_for(len(queries), _half_products, np.ascontiguousarray(queries), self.bits, labels, out, work=work)
         return out
 
     def block(self, first: int, last: int) -> np.ndarray:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return widened(self.bits[first:last])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         return {"bf16": self.bits}
 
     @classmethod
-    def of(cls, arrays: Arrays) -> HalfRows:
-        """See :class:`LabelRows`."""
+    def of(cls, arrays: Arrays) -> BFloat16Weights:
+        """See :class:`LabelWeights`."""
         return cls(arrays["bf16"])
 
 
@@ -165,14 +165,14 @@ def _half_products(
                 out[query, place] = total
 
 
-def rows_of(arrays: Arrays, path: Path) -> LabelRows:
+def load_weights(arrays: Arrays, path: Path) -> LabelWeights:
     """The rows that a file keeps.
 
     Raises:
         InputError: arrays of no known kind.
     """
     # Kinds of rows by the name of an array that only they have.
-    kinds: dict[str, type[LabelRows]] = {"vectors": DenseRows, "bf16": HalfRows}
+    kinds: dict[str, type[LabelWeights]] = {"vectors": Float32Weights, "bf16": BFloat16Weights}
     for name, kind in kinds.items():
         if name in arrays:
             return kind.of(arrays)

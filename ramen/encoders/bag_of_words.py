@@ -17,7 +17,7 @@ _ROWS = 50_000  # from which the basis is made
 _FILE = "given.safetensors"
 
 
-class GivenWords:
+class BagOfWords:
     """Rows of given features as scorers read them.
 
     Args:
@@ -26,7 +26,7 @@ class GivenWords:
         basis: float32 (F, d), orthonormal: the main directions of rows with idf.
 
     Example:
-        >>> given = GivenWords.fit(sp.csr_matrix(np.eye(3, dtype=np.float32)), "words")
+        >>> given = BagOfWords.fit(sp.csr_matrix(np.eye(3, dtype=np.float32)), "words")
         >>> given.rows(sp.csr_matrix([[3.0, 0.0, 4.0]])).toarray().round(1).tolist()
         [[0.6000000238418579, 0.0, 0.800000011920929]]
     """
@@ -35,7 +35,7 @@ class GivenWords:
         self.kind, self.idf, self.basis = kind, idf, basis
 
     @classmethod
-    def fit(cls, features: sp.csr_matrix, kind: str, seed: int = 0) -> GivenWords:
+    def fit(cls, features: sp.csr_matrix, kind: str, seed: int = 0) -> BagOfWords:
         """By the features of the training points, with idf = 1 + ln((1 + n) / (1 + points with it)).
 
         Raises:
@@ -72,9 +72,9 @@ class GivenWords:
         found = np.asarray(_unit(features, self.idf) @ self.basis, dtype=np.float32)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
-    def with_kind(self, kind: str) -> GivenWords:
+    def with_kind(self, kind: str) -> BagOfWords:
         """The same over another set."""
-        return GivenWords(kind, self.idf, self.basis)
+        return BagOfWords(kind, self.idf, self.basis)
 
     def save(self, folder: Path) -> None:
         """Write one safetensors file into a folder, which is made."""
@@ -83,7 +83,7 @@ class GivenWords:
             save_file({"idf": self.idf, "basis": self.basis}, part, metadata={"kind": self.kind})
 
     @classmethod
-    def load(cls, folder: Path) -> GivenWords:
+    def load(cls, folder: Path) -> BagOfWords:
         """What :meth:`save` wrote."""
         from safetensors import safe_open
 

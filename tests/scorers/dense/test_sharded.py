@@ -15,9 +15,9 @@ import torch
 
 from ramen import distributed
 from ramen.config import HeadConfig
-from ramen.heads.build import _make, make_head
-from ramen.heads.rows import DenseRows
-from ramen.heads.sharded import ShardedRows
+from ramen.scorers.dense.build import _make, make_classifier
+from ramen.scorers.dense.label_weights import Float32Weights
+from ramen.scorers.dense.sharded import ShardedWeights
 
 CASES = [
     ("dense", "fp32", "softmax", 23), ("dense", "bf16", "bce", 23),
@@ -44,13 +44,13 @@ def weights(rows, labels):
     return rows.products(EYE, np.tile(np.arange(-1, labels), (8, 1)))
 
 
-def check_head(kind, precision, loss, labels):
+def check_classifier(kind, precision, loss, labels):
     """What every rank does: a head with all labels, and one shared with the other rank, take the same steps."""
     settings = HeadConfig(kind=kind, precision=precision, loss=loss, chunk=5, temperature=0.1)
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(labels, 8)), dtype=torch.float32), dim=1)
     near = dict(atol=1e-4 if precision == "fp32" else 0.05)  # bfloat16 is rounded by other chance
-    one, many = _make(start, settings, 0), make_head(start, settings)
+    one, many = _make(start, settings, 0), make_classifier(start, settings)
     for step in range(8):
         given = batch(rng, step, labels)
         np.testing.assert_allclose(one.fit_step(*given), many.fit_step(*given), **near)
@@ -61,7 +61,7 @@ def check_head(kind, precision, loss, labels):
     (ids, scores), (own_ids, own_scores) = (rows.top(queries, labels + 2) for rows in (whole, many.rows()))
     np.testing.assert_array_equal(ids, own_ids)
     np.testing.assert_allclose(scores, own_scores, atol=1e-5)  # products of other shapes round by themselves
-    alone, again = _make(start, settings, 0), make_head(start, settings)
+    alone, again = _make(start, settings, 0), make_classifier(start, settings)
     alone.restore({name: value.clone() for name, value in many.state().items()})  # a checkpoint of two, for one
     again.restore(one.state())  # and of one, for two
     given = batch(rng, 5, labels)
@@ -80,7 +80,7 @@ def check_rows():
     assert (found != whole).nnz == 0 and found.dtype == np.float32
     empty = distributed.all_gather_csr(sp.csr_matrix((own.stop - own.start, 5), dtype=np.float32), 7)
     assert empty.shape == (7, 5) and not empty.nnz
-    ties = ShardedRows(DenseRows(np.ones((own.stop - own.start, 8), np.float32)), 7)
+    ties = ShardedWeights(Float32Weights(np.ones((own.stop - own.start, 8), np.float32)), 7)
     assert ties.top(np.ones((2, 8), np.float32), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
@@ -149,7 +149,7 @@ def both(monkeypatch):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_two_ranks_step_as_one_process(both, case):
-    both(check_head, *case)
+    both(check_classifier, *case)
 
 
 def test_rows_of_two_ranks(both):
@@ -168,6 +168,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with distributed.init():
         for case in CASES:
-            check_head(*case)
+            check_classifier(*case)
         check_rows()
     sys.stdout.write("done\n")

@@ -10,14 +10,14 @@ import scipy.sparse as sp
 import torch
 
 from ramen import distributed
-from ramen.heads.across import AcrossRanks
-from ramen.heads.base import Head
-from ramen.heads.dense import DenseHead
-from ramen.heads.rows import Arrays, LabelRows, rows_of
-from ramen.heads.shortlist import ShortlistHead
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.label_weights import Arrays, LabelWeights, load_weights
+from ramen.scorers.dense.reduction import DistributedReduction
+from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 
-class ShardedHead(Head):
+class ShardedClassifier(Head):
     """Steps as of one head with all labels, up to rounding: the ranks exchange a number per point and step.
 
     Every rank calls every method, with the same arguments. bfloat16 is rounded by other chance than in one process.
@@ -27,11 +27,11 @@ class ShardedHead(Head):
         make: gives the head of some of the labels.
     """
 
-    def __init__(self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseHead | ShortlistHead]) -> None:
+    def __init__(self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseClassifier | ShortlistClassifier]) -> None:
         self.n_labels, self.dim = start.shape
         self.own = distributed.shard(self.n_labels)
         self.part = make(start[self.own])
-        self.part.across = self._across = AcrossRanks()
+        self.part.across = self._across = DistributedReduction()
 
     def fit_step(
         self,
@@ -51,9 +51,9 @@ class ShardedHead(Head):
         filtered = None if filtered is None else filtered[:, self.own]
         return self.part.fit_step(queries, targets[:, self.own], filtered, lr, shortlist)
 
-    def rows(self) -> ShardedRows:
+    def rows(self) -> ShardedWeights:
         """See :class:`Head`."""
-        return ShardedRows(self.part.rows(), self.n_labels)
+        return ShardedWeights(self.part.rows(), self.n_labels)
 
     def state(self) -> dict[str, torch.Tensor]:
         """See :class:`Head`; that of all labels, for any number of ranks."""
@@ -70,7 +70,7 @@ class ShardedHead(Head):
         self.part.restore({name: value[self.own] if value.dim() else value for name, value in state.items()})
 
 
-class ShardedRows(LabelRows):
+class ShardedWeights(LabelWeights):
     """The rows of this rank's labels; every rank asks the same, and gets the answer over all labels.
 
     Args:
@@ -78,12 +78,12 @@ class ShardedRows(LabelRows):
         n_labels: of all ranks.
     """
 
-    def __init__(self, part: LabelRows, n_labels: int) -> None:
+    def __init__(self, part: LabelWeights, n_labels: int) -> None:
         self.part, self.n_labels, self.dim = part, n_labels, part.dim
         self.own = distributed.shard(n_labels)
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`LabelRows`: the best of every rank's best."""
+        """See :class:`LabelWeights`: the best of every rank's best."""
         labels, scores = self.part.top(queries, k)
         labels = np.where(labels >= 0, labels + self.own.start, -1)
         # By rank and so by label, and stable: of equal scores the smaller label comes first.
@@ -94,17 +94,17 @@ class ShardedRows(LabelRows):
         return np.take_along_axis(every_label, best, 1), np.take_along_axis(every_score, best, 1)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """See :class:`LabelRows`."""
+        """See :class:`LabelWeights`."""
         inside = (labels >= self.own.start) & (labels < self.own.stop)
         found = self.part.products(queries, np.where(inside, labels - self.own.start, -1))
         return distributed.all_reduce(torch.from_numpy(found)).numpy()
 
     def block(self, first: int, last: int) -> np.ndarray:
-        """See :class:`LabelRows`; of all labels."""
+        """See :class:`LabelWeights`; of all labels."""
         return self.whole().block(first, last)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """See :class:`LabelRows`; those of all labels."""
+        """See :class:`LabelWeights`; those of all labels."""
         return {name: self._whole(array) for name, array in self.part.arrays().items()}
 
     def _whole(self, array: np.ndarray) -> np.ndarray:
@@ -112,11 +112,11 @@ class ShardedRows(LabelRows):
             distributed.all_gather_rows(torch.from_numpy(array.view(np.uint8)), self.n_labels).numpy().view(array.dtype)
         )
 
-    def whole(self) -> LabelRows:
-        """See :class:`LabelRows`."""
+    def whole(self) -> LabelWeights:
+        """See :class:`LabelWeights`."""
         return type(self.part).of(self.arrays())
 
     @classmethod
-    def of(cls, arrays: Arrays) -> LabelRows:
+    def of(cls, arrays: Arrays) -> LabelWeights:
         """What :meth:`arrays` gave, as rows of one process."""
-        return rows_of(arrays, Path("sharded rows"))
+        return load_weights(arrays, Path("sharded rows"))

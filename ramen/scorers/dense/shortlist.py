@@ -11,19 +11,19 @@ import scipy.sparse as sp
 import torch
 
 from ramen.compiled import FAST, kernel
-from ramen.heads.across import Alone
-from ramen.heads.base import Head
-from ramen.heads.rows import DenseRows
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.label_weights import Float32Weights
+from ramen.scorers.dense.reduction import LocalReduction
 from ramen.threads import parallel_for
 
 _BETA, _EPS = 0.999, 1e-8
 _Arrays = tuple[np.ndarray, ...]
 
 
-class ShortlistHead(Head):
+class ShortlistClassifier(Head):
     """Scores q·w_l with a float32 vector w_l per label, started from the label's embedding.
 
-    The loss is the decoupled softmax of :class:`ramen.heads.dense.DenseHead`, or binary cross entropy, over the list of
+    The loss is the decoupled softmax of :class:`ramen.scorers.dense.classifier.DenseClassifier`, or binary cross entropy, over the list of
     each point. The optimiser keeps one second moment a row. On the CPU kernels run it; elsewhere torch does.
 
     Args:
@@ -35,7 +35,7 @@ class ShortlistHead(Head):
         across: sums over all labels, where other ranks have some.
 
     Example:
-        >>> head = ShortlistHead(torch.eye(3), temperature=0.1)
+        >>> head = ShortlistClassifier(torch.eye(3), temperature=0.1)
         >>> true, wrong = sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]])
         >>> loss = head.fit_step(torch.tensor([[0.6, 0.8, 0.0]]), true, None, 0.01, wrong)
         >>> bool(head.weights[0, 0] > 1), bool(head.weights[1, 1] < 1), bool(head.weights[2, 2] == 1)
@@ -45,7 +45,7 @@ class ShortlistHead(Head):
     def __init__(self, start: torch.Tensor, temperature: float = 0.05, loss: str = "softmax") -> None:
         self.weights = start.clone()
         self.n_labels, self.dim = start.shape
-        self.temperature, self.loss, self.across = temperature, loss, Alone()
+        self.temperature, self.loss, self.across = temperature, loss, LocalReduction()
         self._second = torch.zeros(len(start), device=start.device)
         self._steps = torch.zeros(len(start), device=start.device)
 
@@ -54,9 +54,9 @@ class ShortlistHead(Head):
         """Bytes that training takes: weights, state of the optimiser, and a batch's lists and gradients."""
         return labels * (4 * dim + 8) + batch_size * a_point * (32 + 4 * dim)
 
-    def rows(self) -> DenseRows:
+    def rows(self) -> Float32Weights:
         """See :class:`Head`."""
-        return DenseRows(self.weights.cpu().numpy())
+        return Float32Weights(self.weights.cpu().numpy())
 
     def state(self) -> dict[str, torch.Tensor]:
         """See :class:`Head`."""

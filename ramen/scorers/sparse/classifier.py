@@ -26,7 +26,7 @@ _TOLERANCE = 0.001  # a pass in which no dual variable is further from its optim
 
 
 @dataclass
-class SparseHead:
+class SparseClassifier:
     """score_l(x) = w_l · x + b_l.
 
     Attributes:
@@ -51,7 +51,7 @@ class SparseHead:
             save_file(tensors, part)
 
     @classmethod
-    def load(cls, path: Path) -> SparseHead:
+    def load(cls, path: Path) -> SparseClassifier:
         """What :meth:`save` wrote; the weights come as CSC."""
         stored = map_tensors(path)
         parts = (stored["data"], stored["indices"], stored["indptr"])
@@ -72,7 +72,7 @@ def fit_sparse(
     seed: int = 0,
     progress: Callable[[int], object] = lambda labels: None,
     labels: slice = slice(None),
-) -> SparseHead:
+) -> SparseClassifier:
     """Fit every label by itself: squared hinge, L2 pull towards ``prior``, dual coordinate descent.
 
     min over w, b of ½ |w - m_l|² + ½ b² + C Σ_i max(0, 1 - y_i (w · x_i + b))². Source: Hsieh et al., ICML 2008, the
@@ -125,7 +125,7 @@ def fit_sparse(
         np.concatenate([np.zeros(0, np.int32), *indices]),
         indptr,
     )
-    return SparseHead(sp.csr_matrix(kept_weights, shape=(stop - start, n_features)), bias[start:stop])
+    return SparseClassifier(sp.csr_matrix(kept_weights, shape=(stop - start, n_features)), bias[start:stop])
 
 
 def _csr(matrix: sp.csr_matrix) -> _Arrays:

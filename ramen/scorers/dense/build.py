@@ -9,15 +9,15 @@ import torch
 from ramen import distributed
 from ramen.config import HeadConfig
 from ramen.errors import InputError
-from ramen.heads.base import Head
-from ramen.heads.dense import DenseHead
-from ramen.heads.sharded import ShardedHead
-from ramen.heads.shortlist import ShortlistHead
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.sharded import ShardedClassifier
+from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 _A_POINT = 200  # labels of a point's list, about
 
 
-def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
+def make_classifier(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     """An untrained head; where a run has several ranks, of this one's labels.
 
     Args:
@@ -28,27 +28,27 @@ def make_head(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
     Raises:
         InputError: settings that do not go together.
     """
-    check_head(settings)
+    check_classifier(settings)
     make = partial(_make, settings=settings, seed=seed)
     if distributed.world_size() == 1:
         return make(start)
-    return ShardedHead(start, make)
+    return ShardedClassifier(start, make)
 
 
-def _make(start: torch.Tensor, settings: HeadConfig, seed: int) -> DenseHead | ShortlistHead:
+def _make(start: torch.Tensor, settings: HeadConfig, seed: int) -> DenseClassifier | ShortlistClassifier:
     if settings.kind == "shortlist":
-        return ShortlistHead(start, settings.temperature, settings.loss)
-    return DenseHead(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
+        return ShortlistClassifier(start, settings.temperature, settings.loss)
+    return DenseClassifier(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 
-def check_head(settings: HeadConfig) -> None:
+def check_classifier(settings: HeadConfig) -> None:
     """Refuse settings that do not go together."""
     if settings.precision != "fp32" and settings.kind != "dense":
         raise InputError(f"head.precision={settings.precision}: only head.kind=dense has it, found {settings.kind}")
 
 
-def head_memory(labels: int, dim: int, settings: HeadConfig) -> int:
+def classifier_memory(labels: int, dim: int, settings: HeadConfig) -> int:
     """Bytes that training the head takes at its peak, before anything is allocated."""
     if settings.kind == "shortlist":
-        return ShortlistHead.memory(labels, dim, settings.batch_size, _A_POINT)
-    return DenseHead.memory(labels, dim, settings.batch_size, settings.chunk, settings.precision)
+        return ShortlistClassifier.memory(labels, dim, settings.batch_size, _A_POINT)
+    return DenseClassifier.memory(labels, dim, settings.batch_size, settings.chunk, settings.precision)

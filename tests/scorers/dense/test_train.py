@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ramen.errors import InputError, WorkError
-from ramen.training.stage2 import fit_head
+from ramen.scorers.dense.train import fit_head
 
 
 def test_a_shortlist_learns_too_and_moves_only_labels_that_compete(make_fitter):

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ramen.config import Config
-from ramen.heads.words import SETS
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.scorer import SparseWords
+from ramen.scorers.sparse.words import SETS
 
 
 @dataclass(frozen=True)

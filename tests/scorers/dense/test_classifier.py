@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from ramen.heads.dense import DenseHead
+from ramen.scorers.dense.classifier import DenseClassifier
 
 LABELS, DIM, ROWS, LR = 23, 6, 9, 0.01
 
@@ -36,7 +36,7 @@ def loss_by_loops(weights, queries, targets, filtered, temperature):
 @pytest.mark.parametrize("temperature", [1.0, 0.05])
 def test_steps_equal_torchs_adam_on_the_same_loss(chunk, temperature):
     *_, start = problem(0)
-    head = DenseHead(start, temperature, chunk)
+    head = DenseClassifier(start, temperature, chunk)
     weights = torch.nn.Parameter(start.clone())
     optimiser = torch.optim.Adam([weights], lr=LR)
     for seed in range(4):
@@ -53,7 +53,7 @@ def test_steps_equal_torchs_adam_on_the_same_loss(chunk, temperature):
 
 def test_the_chunk_changes_nothing():
     queries, targets, filtered, start = problem(3)
-    one, many = DenseHead(start, chunk=7), DenseHead(start, chunk=10**6)
+    one, many = DenseClassifier(start, chunk=7), DenseClassifier(start, chunk=10**6)
     losses = [(one.fit_step(queries, targets, filtered, LR), many.fit_step(queries, targets, filtered, LR))]
     assert losses[0][0] == pytest.approx(losses[0][1], rel=1e-5)
     torch.testing.assert_close(one.weights, many.weights, atol=2e-4, rtol=0)
@@ -63,18 +63,18 @@ def test_the_chunk_changes_nothing():
 def test_filtered_labels_are_not_pushed():
     query = torch.tensor([[1.0, 0.0]])
     start = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
-    head = DenseHead(start, temperature=0.1)
+    head = DenseClassifier(start, temperature=0.1)
     head.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]]), LR)
     moved = (head.weights - start)[:, 0]
     assert moved[0] > 0 and moved[1] == 0 and moved[2] < 0
-    head = DenseHead(start, temperature=0.1)
+    head = DenseClassifier(start, temperature=0.1)
     head.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), None, LR)
     assert (head.weights - start)[1, 0] < 0
 
 
 def test_a_row_whose_every_label_is_known_moves_nothing():
     start = torch.eye(3)
-    head = DenseHead(start, chunk=2)
+    head = DenseClassifier(start, chunk=2)
     loss = head.fit_step(torch.ones(1, 3), sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 1.0]]), LR)
     assert loss == 0.0
     torch.testing.assert_close(head.weights, start)
@@ -82,7 +82,7 @@ def test_a_row_whose_every_label_is_known_moves_nothing():
 
 def test_a_batch_without_targets_is_no_step():
     queries, targets, filtered, start = problem(1)
-    head, other = DenseHead(start), DenseHead(start)
+    head, other = DenseClassifier(start), DenseClassifier(start)
     assert head.fit_step(queries, sp.csr_matrix((ROWS, LABELS), dtype=np.float32), filtered, LR) == 0.0
     assert torch.equal(head.weights, start)
     head.fit_step(queries, targets, filtered, LR)
@@ -93,7 +93,7 @@ def test_a_batch_without_targets_is_no_step():
 def test_the_start_is_copied_and_scores_are_products():
     queries, targets, _, start = problem(2)
     before = start.clone()
-    head = DenseHead(start)
+    head = DenseClassifier(start)
     torch.testing.assert_close(head.scores(queries), queries @ start.T)
     head.fit_step(queries, targets, None, LR)
     assert torch.equal(start, before)
@@ -102,7 +102,7 @@ def test_the_start_is_copied_and_scores_are_products():
 def test_steps_learn_the_training_pairs():
     rng = np.random.default_rng(0)
     queries = F.normalize(torch.tensor(rng.normal(size=(LABELS, 16)), dtype=torch.float32), dim=1)
-    head = DenseHead(torch.zeros(LABELS, 16), chunk=10)
+    head = DenseClassifier(torch.zeros(LABELS, 16), chunk=10)
     targets = sp.identity(LABELS, dtype=np.float32, format="csr")
     losses = [head.fit_step(queries, targets, None, 0.02) for _ in range(40)]
     assert losses[-1] < 0.1 * losses[0]
@@ -111,16 +111,16 @@ def test_steps_learn_the_training_pairs():
 
 def test_memory_counts_weights_moments_and_one_chunk():
     labels, dim, batch, chunk = 1000, 64, 32, 100
-    whole = DenseHead.memory(labels, dim, batch, labels)
-    chunked = DenseHead.memory(labels, dim, batch, chunk)
+    whole = DenseClassifier.memory(labels, dim, batch, labels)
+    chunked = DenseClassifier.memory(labels, dim, batch, chunk)
     assert 4 * 3 * labels * dim < chunked < whole
     assert whole - chunked == 4 * (labels - chunk) * (batch + dim)
-    assert DenseHead.memory(labels, dim, batch, 10**9) == whole
+    assert DenseClassifier.memory(labels, dim, batch, 10**9) == whole
 
 
 def test_a_shortlist_of_all_labels_is_no_shortlist():
     queries, targets, filtered, start = problem(3)
-    short, whole = DenseHead(start), DenseHead(start)
+    short, whole = DenseClassifier(start), DenseClassifier(start)
     for _ in range(3):
         losses = [
             short.fit_step(queries, targets, filtered, LR, np.arange(LABELS)),
@@ -133,7 +133,7 @@ def test_a_shortlist_of_all_labels_is_no_shortlist():
 def test_a_shortlist_moves_its_labels_as_if_there_were_no_others():
     queries, targets, filtered, start = problem(4)
     shortlist = np.union1d(targets.indices, [0, 5, 11]).astype(np.int64)
-    head, alone = DenseHead(start), DenseHead(start[shortlist])
+    head, alone = DenseClassifier(start), DenseClassifier(start[shortlist])
     for _ in range(3):
         head.fit_step(queries, targets, filtered, LR, shortlist)
         alone.fit_step(queries, targets[:, shortlist], filtered[:, shortlist], LR)
@@ -146,7 +146,7 @@ def test_a_label_that_joins_late_takes_a_first_step_like_any_other():
     queries, targets, _, start = problem(5)
     true = np.unique(targets.indices).astype(np.int64)
     late = int(np.setdiff1d(np.arange(LABELS), true)[0])
-    head = DenseHead(start)
+    head = DenseClassifier(start)
     for _ in range(5):
         head.fit_step(queries, targets, None, LR, true)
     head.fit_step(queries, targets, None, LR, np.sort(np.append(true, late)))
@@ -158,7 +158,7 @@ def test_native_bfloat16_products_step_as_widened_ones_do():
     """On the CPU a stand-in for the GPU, where products add up in float32 and are nearer yet."""
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(40, 16)), dtype=torch.float32), dim=1)
-    heads = [DenseHead(start, 0.1, chunk=13, precision="bf16", loss="bce") for _ in range(2)]
+    heads = [DenseClassifier(start, 0.1, chunk=13, precision="bf16", loss="bce") for _ in range(2)]
     heads[0].native = True
     for _ in range(5):
         targets = sp.csr_matrix(rng.random((8, 40)) < 0.1, dtype=np.float32)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ramen.heads.sparse import SparseHead
 from ramen.mining.inverted import InvertedIndex
 from ramen.scorers.base import Queries, StoredScorer
+from ramen.scorers.sparse.classifier import SparseClassifier
 
 _STEEPNESS = 4.0  # of the logistic curve that brings margins, which have no bound, into the range of cosines
 
@@ -20,8 +20,8 @@ class SparseWords(StoredScorer):
         head: its weights are kept by feature only, as the index reads them.
     """
 
-    def __init__(self, head: SparseHead) -> None:
-        self.head = SparseHead(head.weights.tocsc(), head.bias)
+    def __init__(self, head: SparseClassifier) -> None:
+        self.head = SparseClassifier(head.weights.tocsc(), head.bias)
         self.n_labels = head.weights.shape[0]
         self._index = InvertedIndex(self.head.weights, head.bias)
 
@@ -41,7 +41,7 @@ class SparseWords(StoredScorer):
     @classmethod
     def load(cls, folder: Path) -> SparseWords:
         """See :class:`Scorer`."""
-        return cls(SparseHead.load(folder / "weights.safetensors"))
+        return cls(SparseClassifier.load(folder / "weights.safetensors"))
 
 
 def _squash(margins: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ramen.errors import InputError
-from ramen.heads.words import WordFeatures, _features
+from ramen.scorers.sparse.words import WordFeatures, _features
 
 TEXT = "Lead-acid battery\nA lead battery charger, 12V (new) in a box"
 

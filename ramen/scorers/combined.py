@@ -11,7 +11,7 @@ from ramen.mining.heaps import best
 from ramen.scorers.base import Queries, Scorer
 
 
-class Joined(Scorer):
+class ConcatenatedScorer(Scorer):
     """Two scorers of the same kind as one: the labels of the second come after those of the first."""
 
     def __init__(self, first: Scorer, second: Scorer) -> None:
@@ -32,7 +32,7 @@ class Joined(Scorer):
         return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
 
 
-class Without(Scorer):
+class MaskedScorer(Scorer):
     """A scorer that never proposes some labels.
 
     Args:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramen.heads.dense import DenseHead
-from ramen.heads.shortlist import ShortlistHead, listed
+from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.shortlist import ShortlistClassifier, listed
 
 
 def random_batch(rng, rows, labels, dim):
@@ -23,7 +23,7 @@ def random_batch(rng, rows, labels, dim):
 def test_kernels_move_rows_as_torch_does(seed, rows, labels, loss):
     rng = np.random.default_rng(seed)
     start = torch.tensor(rng.normal(size=(labels, 5)), dtype=torch.float32)
-    head, plain = ShortlistHead(start, 0.5, loss), ShortlistHead(start, 0.5, loss)
+    head, plain = ShortlistClassifier(start, 0.5, loss), ShortlistClassifier(start, 0.5, loss)
     for _ in range(3):
         queries, targets, filtered, lists = random_batch(rng, rows, labels, 5)
         if not targets.nnz:
@@ -38,7 +38,7 @@ def test_the_first_step_has_the_direction_of_the_dense_heads_gradient():
     rng = np.random.default_rng(0)
     queries, targets, filtered, _ = random_batch(rng, 9, 14, 6)
     start = torch.tensor(rng.normal(size=(14, 6)), dtype=torch.float32)
-    head, dense = ShortlistHead(start, 0.5), DenseHead(start, 0.5)
+    head, dense = ShortlistClassifier(start, 0.5), DenseClassifier(start, 0.5)
     found = head.fit_step(queries, targets, filtered, 0.01)
     assert found == pytest.approx(dense.fit_step(queries, targets, filtered, 0.01), rel=0.02)
     moved, expected = head.weights - start, dense.weights.float() - start
@@ -62,7 +62,7 @@ def test_threads_change_nothing(threads):
     batches = [random_batch(rng, 30, 200, 16) for _ in range(3)]
     weights = []
     for count in (1, 4):
-        head = ShortlistHead(start)
+        head = ShortlistClassifier(start)
         with threads(count):
             for queries, targets, filtered, lists in batches:
                 head.fit_step(queries, targets, filtered, 0.01, lists)

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
-from ramen.heads.sparse import SparseHead, fit_sparse
+from ramen.scorers.sparse.classifier import SparseClassifier, fit_sparse
 
 POINTS, FEATURES, LABELS = 120, 40, 9
 EXACT = {"passes": 3000, "min_weight": 0.0, "uniform": 0}
@@ -66,7 +66,7 @@ def test_threads_and_blocks_change_nothing(problem, monkeypatch, threads):
         many = fit()
     with threads(1):
         one = fit()
-    monkeypatch.setattr("ramen.heads.sparse._BLOCK", 2)
+    monkeypatch.setattr("ramen.scorers.sparse.classifier._BLOCK", 2)
     blocks = fit()
     for other in (one, blocks):
         np.testing.assert_array_equal(many.weights.toarray(), other.weights.toarray())
@@ -118,7 +118,7 @@ def test_no_features_at_all():
 
 
 def test_progress_counts_every_label(problem, monkeypatch):
-    monkeypatch.setattr("ramen.heads.sparse._BLOCK", 4)
+    monkeypatch.setattr("ramen.scorers.sparse.classifier._BLOCK", 4)
     rows, positives, everything = problem
     seen = []
     fit_sparse(rows, positives, everything, none(LABELS, POINTS), progress=seen.append)
@@ -129,7 +129,7 @@ def test_what_is_saved_comes_back(problem, tmp_path):
     rows, positives, everything = problem
     head = fit_sparse(rows, positives, everything, none(LABELS, POINTS))
     head.save(tmp_path / "head.safetensors")
-    loaded = SparseHead.load(tmp_path / "head.safetensors")
+    loaded = SparseClassifier.load(tmp_path / "head.safetensors")
     assert (loaded.weights != head.weights).nnz == 0 and loaded.weights.shape == head.weights.shape
     np.testing.assert_array_equal(loaded.bias, head.bias)
 

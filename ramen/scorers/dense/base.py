@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ramen.heads.rows import LabelRows
+from ramen.scorers.dense.label_weights import LabelWeights
 
 
 class Head(ABC):
@@ -43,7 +43,7 @@ class Head(ABC):
         """
 
     @abstractmethod
-    def rows(self) -> LabelRows:
+    def rows(self) -> LabelWeights:
         """The weights as they are now, for scoring without torch; they may share the head's memory."""
 
     @abstractmethod

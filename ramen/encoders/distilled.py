@@ -79,7 +79,7 @@ def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
     return np.array([row for row, uid in enumerate(uids) if uid in held_out], dtype=np.int64)
 
 
-def turned(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+def procrustes(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     """The teacher's vectors turned so that they lie as near the encoder's own as a rotation allows.
 
     Training moves the encoder's space away from the teacher's, and a score across two spaces means nothing. Source:
@@ -94,7 +94,7 @@ def turned(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
 
     Example:
         >>> swapped = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-        >>> torch.allclose(turned(swapped, torch.eye(2)), torch.eye(2), atol=1e-6)
+        >>> torch.allclose(procrustes(swapped, torch.eye(2)), torch.eye(2), atol=1e-6)
         True
     """
     u, _, vt = torch.linalg.svd(teacher.T @ own)

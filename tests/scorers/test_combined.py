@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.heads.sparse import SparseHead
-from ramen.scorers.grown import Joined, Without
+from ramen.scorers.combined import ConcatenatedScorer, MaskedScorer
 from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse import SparseWords
+from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.vectors import LabelVectors
 
 
 def vectors_in_two(whole, first):
     rows = whole.rows.vectors
-    return Joined(LabelVectors(rows[:first]), LabelVectors(rows[first:]))
+    return ConcatenatedScorer(LabelVectors(rows[:first]), LabelVectors(rows[first:]))
 
 
 def sparse_in_two(whole, first):
     weights, bias = whole.head.weights.tocsr(), whole.head.bias
-    return Joined(
-        SparseWords(SparseHead(weights[:first], bias[:first])), SparseWords(SparseHead(weights[first:], bias[first:]))
+    return ConcatenatedScorer(
+        SparseWords(SparseClassifier(weights[:first], bias[:first])), SparseWords(SparseClassifier(weights[first:], bias[first:]))
     )
 
 
@@ -55,7 +55,7 @@ def test_removed_labels_are_never_proposed_and_others_move_up(makers, queries, k
     rng = np.random.default_rng(5)
     whole, asked = makers[kind](rng, 40), queries(rng)
     removed = rng.random(40) < share
-    labels, scores = Without(whole, removed).propose(asked, 6)
+    labels, scores = MaskedScorer(whole, removed).propose(asked, 6)
     every = whole.propose(asked, 40)
     for row in range(len(asked)):
         kept = [label for label in every[0][row] if label >= 0 and not removed[label]][:6]

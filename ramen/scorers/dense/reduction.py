@@ -8,7 +8,7 @@ import torch
 from ramen import distributed
 
 
-class Alone:
+class LocalReduction:
     """All labels are here."""
 
     def pairs(self, targets: sp.csr_matrix) -> int:
@@ -24,7 +24,7 @@ class Alone:
         return values
 
 
-class AcrossRanks(Alone):
+class DistributedReduction(LocalReduction):
     """Every rank has a part, and all make the same steps.
 
     Attributes:
@@ -34,13 +34,13 @@ class AcrossRanks(Alone):
     n_pairs = 0
 
     def pairs(self, targets: sp.csr_matrix) -> int:
-        """See :class:`Alone`."""
+        """See :class:`LocalReduction`."""
         return self.n_pairs
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
-        """See :class:`Alone`."""
+        """See :class:`LocalReduction`."""
         return distributed.all_reduce(values)
 
     def logsum(self, values: torch.Tensor) -> torch.Tensor:
-        """See :class:`Alone`."""
+        """See :class:`LocalReduction`."""
         return torch.logsumexp(distributed.all_gather(values), 0)

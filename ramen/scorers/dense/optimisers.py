@@ -45,7 +45,7 @@ class Adam:
         weights.sub_(torch.div(first, denominator, out=denominator).mul_(lr / (1 - _BETA1**steps)))
 
 
-class HalfAdam:
+class BFloat16Adam:
     """:class:`Adam` with weights and moments in bfloat16, some rows at a time: float32 is never whole in memory.
 
     Args:
@@ -78,8 +78,8 @@ class HalfAdam:
         moved = moment.div_(denominator).mul_(-lr / (1 - _BETA1**steps)).add_(weights)
         # One draw for both: whether a weight and its second moment are rounded up together is of no account.
         noise = random_bits(moved, self.seed * 1_000_003 + self.calls)
-        weights.copy_(rounded_by_chance(moved, noise))
-        second.copy_(rounded_by_chance(square, noise))
+        weights.copy_(stochastic_round(moved, noise))
+        second.copy_(stochastic_round(square, noise))
 
 
 def random_bits(like: torch.Tensor, seed: int) -> torch.Tensor:
@@ -91,7 +91,7 @@ def random_bits(like: torch.Tensor, seed: int) -> torch.Tensor:
     return halves.to(torch.int32).bitwise_and_(0xFFFF)
 
 
-def rounded_by_chance(values: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def stochastic_round(values: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Values as bfloat16: up with the probability of what is cut off, so that the mean is kept.
 
     Args:
@@ -99,7 +99,7 @@ def rounded_by_chance(values: torch.Tensor, noise: torch.Tensor) -> torch.Tensor
         noise: int32 of that shape, 0 to 65,535 by chance.
 
     Example:
-        >>> rounded_by_chance(torch.tensor([1.0, -2.5]), torch.tensor([7, 65535], dtype=torch.int32))
+        >>> stochastic_round(torch.tensor([1.0, -2.5]), torch.tensor([7, 65535], dtype=torch.int32))
         tensor([ 1.0000, -2.5000], dtype=torch.bfloat16)
     """
     values.view(torch.int32).add_(noise).bitwise_and_(-65536)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from ramen import distributed
 from ramen.config import Config, HeadConfig
-from ramen.heads.base import Head
-from ramen.heads.build import make_head
-from ramen.heads.rows import LabelRows
 from ramen.mining.clusters import balanced_clusters, cluster_batches
+from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.build import make_classifier
+from ramen.scorers.dense.label_weights import LabelWeights
 from ramen.training.optimise import check_loss
 
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
@@ -45,7 +45,7 @@ def fit_epochs(
         config: settings.
     """
     settings, n = config.head, len(points)
-    head = make_head(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
+    head = make_classifier(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
     yield 0, head, float("nan")
     mined_lists = None
     has_lists = settings.kind == "shortlist" or len(labels) > settings.all_labels
@@ -82,7 +82,7 @@ def _lists(head: Head, points: torch.Tensor, mined: sp.csr_matrix | None, settin
     return top if mined is None else (mined + top).tocsr()
 
 
-def fit_head(epochs: Iterator[tuple[int, Head, float]], wanted: int, log: Callable[..., None]) -> LabelRows:
+def fit_head(epochs: Iterator[tuple[int, Head, float]], wanted: int, log: Callable[..., None]) -> LabelWeights:
     """Rows of the head after ``wanted`` epochs."""
     start = time.perf_counter()
     for epoch, head, loss in epochs:

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.heads.prior import word_prior
+from ramen.scorers.sparse.prior import word_prior
 
 LABELS, ANCHORS, FEATURES = 12, 6, 9
 

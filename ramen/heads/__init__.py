@@ -1,1 +1,0 @@
-"""One-vs-all heads over the labels."""

@@ -1,0 +1,1 @@
+"""One vector of weights per label, trained on the frozen encoder."""

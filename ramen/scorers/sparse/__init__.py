@@ -1,0 +1,1 @@
+"""A linear classifier per label over exact words."""
