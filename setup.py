@@ -21,7 +21,6 @@ EXTRAS = {
     "hlm": ["peft>=0.19"],
     "parquet": ["pyarrow"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
-    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
     "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
@@ -61,7 +60,7 @@ setup(
         # setuptools: a test builds the wheel without build isolation.
         "dev": [
             *TOOLS,
-            *(need for name in ("train", "hlm", "plot", "serve", "onnx", "parquet", "wnet") for need in EXTRAS[name]),
+            *(need for name in ("train", "hlm", "plot", "serve", "parquet", "wnet") for need in EXTRAS[name]),
         ],
     },
 )

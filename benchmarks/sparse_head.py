@@ -26,6 +26,8 @@ from sklearn.svm import LinearSVC
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
+from ramen.data.matrices import pair_matrix
+from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
@@ -33,7 +35,7 @@ from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.sparse.search import SparseChoice, search_sparse
 from ramen.training.fit import Fitter
-from ramen.training.material import Material, pair_matrix, prepare
+from ramen.training.material import Material, prepare
 from ramen.training.split import Split, cut, whole
 from ramen.training.validation import Validation
 

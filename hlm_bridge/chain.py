@@ -21,6 +21,7 @@ from hlm_bridge.config import HlmConfig, sources
 from hlm_bridge.oracle import with_anchors
 from ramen.config import EncoderConfig
 from ramen.data import Dataset
+from ramen.data.matrices import pair_matrix
 from ramen.data.options import with_pairs, with_texts
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
@@ -32,7 +33,6 @@ from ramen.files import replacing
 from ramen.settings import flat
 from ramen.training.folder import chosen_graphs
 from ramen.training.log import Log
-from ramen.training.material import pair_matrix
 from ramen.training.split import Split, cut
 
 PHASES = ("teacher", "align", "prune", "refine")

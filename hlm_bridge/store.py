@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ramen.errors import InputError, WorkError
-from ramen.files import replacing
+from ramen.files import digest, replacing
 
 FORMAT = 1
 _INDEX = "store.json"
@@ -155,7 +155,7 @@ class VectorStore:
         for name, path in self._paths(len(self._shards)).items():
             if not path.is_file():
                 raise InputError(f"{path}: missing, expected {entry['count']:,} rows; {mend}")
-            if _digest(path) != entry[name]:
+            if digest(path) != entry[name]:
                 raise InputError(f"{path}: cut short or altered (its hash differs from the index's); {mend}")
             arrays[name] = np.load(path, mmap_mode="r" if name == "vectors" else None, allow_pickle=False)
         if arrays["vectors"].shape != (entry["count"], self.dim) or arrays["keys"].shape != (entry["count"],):
@@ -172,7 +172,7 @@ class VectorStore:
         ):
             with replacing(path) as part, part.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
-            entry[name] = _digest(path)
+            entry[name] = digest(path)
         stored = {"format": FORMAT, "model": self.model, "dim": self.dim, "shards": [*self._shards, entry]}
         with replacing(self.folder / _INDEX) as part:
             part.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -192,8 +192,3 @@ def _keys(texts: Sequence[str]) -> np.ndarray:
     """A 64-bit hash of each text; two of ten million texts share one with a probability of 3 in a million."""
     digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -81,11 +81,10 @@ class GraphConfig:
     restart: float = 0.8  # walk: probability of going back to the start after a visit
     max_degree: int = 500  # walk: anchors with more rows are left out
     visited: int = 10  # walk: most visited nodes that become edges
-    prune: str = "auto"  # none | threshold | top: drop edges by the cosine of row and anchor; auto: threshold on walks
+    prune: str = "auto"  # auto | none | threshold: drop edges by the cosine of row and anchor; auto: on walks
     prune_from: int = 4  # epochs on the whole graph first
     prune_every: int = 5  # epochs between prunings
-    prune_below: float = 0.2  # threshold: cosines up to it are dropped
-    prune_keep: int = 5  # top: edges kept a row
+    prune_below: float = 0.2  # cosines up to it are dropped
 
 
 @dataclass
@@ -184,7 +183,7 @@ _CHOICES = {
     "head.loss": ("softmax", "bce"),
     "head.negatives": ("mined", "top", "both"),
     "graph.lambda": ("auto", "fixed", "bandit"),
-    "graph.prune": ("auto", "none", "threshold", "top"),
+    "graph.prune": ("auto", "none", "threshold"),
     "graph.walks": ("auto", "on", "off"),
     "graph.rows": ("all", "batch"),
     "stage1.loss": ("softmax", "triplet"),
@@ -195,7 +194,7 @@ _ABOVE_ZERO = {
     "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
     "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
     "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
-    "graph.prune_every", "graph.prune_keep", "head.batch_size", "head.lr", "head.top",
+    "graph.prune_every", "head.batch_size", "head.lr", "head.top",
     "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
     "sparse.min_count", "sparse.max_share", "sparse.max_weights", "validation.max_points",
 }  # fmt: skip

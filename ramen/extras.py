@@ -11,7 +11,6 @@ OF = {
     "train": {"torch", "transformers", "sentence_transformers", "sklearn", "lightgbm"},
     "plot": {"matplotlib", "jinja2"},
     "wnet": {"torch", "monai", "skimage", "sklearn", "PIL"},
-    "onnx": {"onnx", "onnxruntime", "onnxscript"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
 }
 

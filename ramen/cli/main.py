@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ramen._version import __version__
-from ramen.cli import cache, data, evaluate, export, index, labels, plan, serve, tag, train
+from ramen.cli import cache, data, evaluate, index, labels, plan, serve, tag, train
 from ramen.cli.console import quiet_libraries, show
 from ramen.cli.exits import exits
 
@@ -33,7 +33,6 @@ app.command("index", epilog=index.EXAMPLES)(index.index)
 app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.command("export", epilog=export.EXAMPLES)(export.export)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
 
 

@@ -42,6 +42,16 @@ def read_filter(path: Path, n_rows: int | None, n_labels: int | None) -> Reading
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
+def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """A one at each pair, float32 CSR of ``shape``.
+
+    Args:
+        pairs: int (P, 2), (row, column) from 0; one that is given twice becomes a two.
+        shape: rows and columns.
+    """
+    return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
+
+
 def at_row(path: Path, row: int, text: str) -> Problem:
     """A problem of row ``row`` (from 0) of a matrix: the text format has a header line before it."""
     return Problem(path, text, row=row + 1) if path.suffix == ".npz" else Problem(path, text, line=row + 2)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from ramen.compiled import kernel
 from ramen.data import Dataset
+from ramen.data.matrices import pair_matrix
 from ramen.graph.prepare import prepare_links
 from ramen.mining.inverted import InvertedIndex
 from ramen.scorers.sparse.words import WordFeatures
@@ -121,14 +122,6 @@ class Forecast:
         return *ends, bins
 
 
-def forecast(
-    links_points: sp.csr_matrix | None, links_labels: sp.csr_matrix | None, targets: sp.csr_matrix,
-    point_words: sp.csr_matrix, label_words: sp.csr_matrix, seed: int = 0,
-) -> list[Carried]:  # fmt: skip
-    """:class:`Forecast` of one graph: its links, N x M and L x M, and what the pairs are drawn from."""
-    return Forecast(targets, point_words, label_words, seed).of(links_points, links_labels)
-
-
 def carries(found: list[Carried]) -> bool:
     """Whether some relation is clearly no chance; True, too, where none could be measured.
 
@@ -150,9 +143,7 @@ def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
     label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
     selves = [(row, label_of[uid]) for row, uid in enumerate(dataset.train.uids) if uid in label_of]
     barred = np.concatenate([dataset.train_filter, np.array(selves, dtype=np.int64).reshape(-1, 2)])
-    excluded = sp.csr_matrix(
-        (np.ones(len(barred), dtype=np.float32), (barred[:, 0], barred[:, 1])), shape=dataset.train_targets.shape
-    )
+    excluded = pair_matrix(barred, dataset.train_targets.shape)
     points, labels = map(features.transform, texts)
     pairs = Forecast(dataset.train_targets, points, labels, seed, excluded)
     lines = []

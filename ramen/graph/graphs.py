@@ -12,7 +12,7 @@ from ramen.config import GraphConfig
 from ramen.encoders.base import Encoder, Tokens
 from ramen.graph.lambdas import Bandit, Lambdas
 from ramen.graph.prepare import Links
-from ramen.graph.prune import above, contradicted, edge_cosines, top
+from ramen.graph.prune import above, contradicted, edge_cosines
 from ramen.graph.regulariser import Drawn, GraphRegulariser, Loss
 from ramen.graph.side import Side
 
@@ -28,7 +28,7 @@ class Graphs:
         allowed: int64, points whose rows training may see.
         lambdas: by graph; a graph whose two are 0 is left out.
         settings: of the graphs.
-        prune: ``none``, ``threshold`` or ``top``.
+        prune: ``none`` or ``threshold``.
         loss: of (scores, targets, known).
         truth: float32 CSR (N, L) of held-out pairs, by which pruning is watched; no part of training.
     """
@@ -89,10 +89,7 @@ class Graphs:
                 if side is None or not side.full.nnz:
                     continue
                 cosines = edge_cosines(side.full, rows[name], anchors)
-                by_top = self.prune == "top"
-                side.keep(
-                    top(side.full, cosines, settings.prune_keep) if by_top else above(cosines, settings.prune_below)
-                )
+                side.keep(above(cosines, settings.prune_below))
                 log(stage="prune", epoch=epoch, graph=kind, side=name, **self._facts(kind, name, side))
 
     def _facts(self, kind: str, name: str, side: Side) -> dict[str, float]:

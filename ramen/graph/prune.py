@@ -46,23 +46,6 @@ def above(cosines: np.ndarray, threshold: float) -> np.ndarray:
     return cosines > threshold
 
 
-def top(matrix: sp.csr_matrix, cosines: np.ndarray, keep: int) -> np.ndarray:
-    """The ``keep`` edges of the highest cosines of each row, bool (nnz,); of equal ones the earlier.
-
-    Example:
-        >>> links = sp.csr_matrix([[1, 1, 1], [0, 1, 0]])
-        >>> top(links, np.array([0.1, 0.3, 0.2, -0.5]), keep=2)
-        array([False,  True,  True,  True])
-    """
-    counts = np.diff(matrix.indptr)
-    rows = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((-cosines, rows))
-    place = np.arange(len(rows)) - np.repeat(matrix.indptr[:-1], counts)
-    mask = np.empty(len(rows), dtype=np.bool_)
-    mask[order] = place < keep
-    return mask
-
-
 def contradicted(edges: sp.csr_matrix, others: sp.csr_matrix | None, pairs: sp.csr_matrix) -> np.ndarray:
     """Which edges held-out pairs speak against, int8 (nnz,): 1 against, 0 for, -1 where no pair says anything.
 

@@ -7,40 +7,21 @@ practice of the authors' public library xcai.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 import scipy.sparse as sp
 
 from ramen.compiled import kernel
 from ramen.errors import InputError
+from ramen.memory import available_memory
 from ramen.mining.heaps import push
+from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import parallel_for, thread_count
-
-_GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-
-
-def _available() -> int | None:
-    """Bytes of memory that are free to use; None where the system does not say."""
-    try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
-
-
-@kernel(inline="always")
-def _mix(x: np.uint64) -> np.uint64:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX1)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX2)
-    return x ^ (x >> np.uint64(31))
 
 
 @kernel(inline="always")
 def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, shift: int, key: int) -> int:
     """Count one visit in an open-addressing table; returns the number of slots in use."""
-    slot = np.int64((np.uint64(key) * np.uint64(_GOLDEN)) >> np.uint64(shift))
+    slot = np.int64((np.uint64(key) * np.uint64(GOLDEN)) >> np.uint64(shift))
     while keys[slot] != key:
         if keys[slot] < 0:
             keys[slot] = key
@@ -94,9 +75,9 @@ def _walk(
     for node in range(begin, stop):
         if near_ptr[node + 1] == near_ptr[node]:
             continue
-        stream = _mix(np.uint64(seed) * np.uint64(_GOLDEN) + np.uint64(first + node))
+        stream = mix(np.uint64(seed) * np.uint64(GOLDEN) + np.uint64(first + node))
         for hop in range(hops):
-            number = _mix(stream + np.uint64(hop) * np.uint64(_GOLDEN))
+            number = mix(stream + np.uint64(hop) * np.uint64(GOLDEN))
             pick[hop] = np.uint32(number >> np.uint64(32))
             coin[hop] = np.uint32(number & np.uint64(0xFFFFFFFF))
         size, active, hop = 0, 0, 0
@@ -159,8 +140,9 @@ def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: in
     nodes = sum(side.shape[0] for side in sides) + sides[0].shape[1]
     edges = sum(side.nnz for side in sides)
     of_keep, of_hops = nodes * min(keep, hops) * 24, thread_count() * hops * 56
-    needed, available = edges * 16 + nodes * 32 + of_keep + of_hops, _available()  # a quarter above the measured peak
-    if available is not None and needed > available:
+    needed = edges * 16 + nodes * 32 + of_keep + of_hops  # a quarter above the measured peak
+    available = available_memory()
+    if needed > available:
         gib = f"{needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are available"
         raise InputError(f"random walks on graph {kind!r} need {gib}: lower {'hops' if of_hops > of_keep else 'keep'}")
 
@@ -212,39 +194,3 @@ def densify(
     dense.sort_indices()
     cut = 0 if points is None else points.shape[0]
     return None if points is None else dense[:cut], None if labels is None else dense[cut:]
-
-
-def densify_plain(
-    points: sp.csr_matrix | None, labels: sp.csr_matrix | None, *, hops: int = 400, restart: float = 0.8,
-    max_degree: int = 500, keep: int = 10, seed: int = 0,
-) -> set[tuple[int, int]]:  # fmt: skip
-    """The edges (row of points stacked on labels, anchor) of :func:`densify`, walked hop by hop: for tests."""
-    sides = [side for side in (points, labels) if side is not None]
-    stacked = np.vstack([side.toarray() for side in sides]) != 0
-    stacked[:, stacked.sum(0) > max_degree] = False
-    neighbours = [[np.flatnonzero(row).tolist() for row in way] for way in (stacked, stacked.T)]
-
-    def mix(x: int) -> int:
-        x %= 2**64
-        x = ((x ^ (x >> 30)) * _MIX1) % 2**64
-        x = ((x ^ (x >> 27)) * _MIX2) % 2**64
-        return x ^ (x >> 31)
-
-    edges = set()
-    for side, first in ((0, 0), (1, len(stacked))):
-        for start, own in enumerate(neighbours[side]):
-            visits: dict[int, int] = {}
-            stream = mix(seed * _GOLDEN + first + start)
-            at, here = side, start
-            for hop in range(hops if own else 0):
-                number = mix(stream + hop * _GOLDEN)
-                choices = neighbours[at][here]
-                here = choices[(number >> 32) * len(choices) >> 32]
-                at = 1 - at
-                if at != side:
-                    visits[here] = visits.get(here, 0) + 1
-                    if number % 2**32 < round(restart * 2**32):
-                        at, here = side, start
-            for best in sorted(visits, key=lambda node: (-visits[node], node))[:keep]:
-                edges.add((best, start) if side else (start, best))
-    return edges

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import yaml
 
 from ramen.data import Dataset, bags_of_words, load_dataset
+from ramen.data.matrices import pair_matrix
 from ramen.data.options import with_texts
 from ramen.errors import InputError, nearest
 from ramen.inference.artefact import check_run, write_metrics
@@ -170,8 +170,7 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
         if scorer not in ranker.scorers:
             raise InputError(f"{run}: has no scorer {scorer!r}: {nearest(scorer, ranker.scorers)}")
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
-    pairs = dataset.test_filter
-    filtered = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=dataset.test_targets.shape)
+    filtered = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
     asked = dataset.test.joined() if tagger.encoder is not None else bags_of_words(dataset).test
     queries = tagger.queries(asked)
     ranked, scores = ranker.rank_each(queries, DEEP, filtered)

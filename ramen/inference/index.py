@@ -78,10 +78,6 @@ class Index:
         stored = map_tensors(self.folder / f"{name}.safetensors")
         return StringTable(stored["text"], stored["ends"])
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
-        return (self.folder / f"{name}.safetensors").is_file()
-
 
 def save_strings(path: Path, strings: Iterable[str]) -> None:
     """Write strings as a table."""

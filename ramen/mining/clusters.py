@@ -14,6 +14,7 @@ import numpy as np
 
 from ramen.compiled import kernel
 from ramen.mining.heaps import best_first, push
+from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import one_blas_thread, parallel_for
 
 _ROUNDS = 4  # of 2-means a split: the direction settles in three or four
@@ -28,10 +29,8 @@ _CHUNK = 32  # scores compared at once with the worst candidate
 @kernel
 def _hash(a: int, b: int) -> np.int64:
     """A counter-based random number: the same for any order in which threads visit the nodes."""
-    x = (np.uint64(a) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b) + np.uint64(0xD1B54A32D192ED03))
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(2))
+    x = mix((np.uint64(a) * np.uint64(GOLDEN)) ^ (np.uint64(b) + np.uint64(0xD1B54A32D192ED03)))
+    return np.int64(x >> np.uint64(2))
 
 
 @kernel

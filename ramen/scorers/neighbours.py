@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from ramen.files import replacing
 from ramen.mapped import Continued, StringTable, map_tensors
+from ramen.mining.heaps import best
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.mining.signs import SignIndex
@@ -59,9 +60,7 @@ class Neighbours(StoredScorer):
             return found
         rows, cosines = nearest(vectors, self._more, self.k)
         rows = np.concatenate([found[0], np.where(rows >= 0, rows + len(self.vectors), -1)], axis=1)
-        cosines = np.concatenate([found[1], cosines], axis=1)
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.k]
-        return np.take_along_axis(rows, best, 1), np.take_along_axis(cosines, best, 1)
+        return best(rows, np.concatenate([found[1], cosines], axis=1), rows >= 0, self.k)
 
     def with_more(self, vectors: np.ndarray, labels: np.ndarray, count: int, names: list[str]) -> Neighbours:
         """The same points and some more, each with one label behind those of the others.

@@ -13,6 +13,7 @@ from ramen import distributed
 from ramen.config import Config
 from ramen.data import Dataset, bags_of_words
 from ramen.data.dataset import Features
+from ramen.data.matrices import pair_matrix
 from ramen.encoders.bag_of_words import SETS, BagOfWords
 from ramen.inference.artefact import Ranking, save_run
 from ramen.mining.inverted import InvertedIndex
@@ -23,7 +24,7 @@ from ramen.training.choose import choose, without_validation
 from ramen.training.fit import Fitter, learned_ranking
 from ramen.training.folder import CHECKPOINTS
 from ramen.training.log import Log
-from ramen.training.material import Material, pair_matrix
+from ramen.training.material import Material
 from ramen.training.split import Split, cut, unseen_share, whole
 
 _HEAVIEST = 50  # words of a label

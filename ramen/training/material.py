@@ -6,22 +6,17 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 
 from ramen.config import Config
 from ramen.data import Dataset
+from ramen.data.matrices import pair_matrix
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.build import build_encoder, student_folder
 from ramen.encoders.distilled import read_teacher_labels
 from ramen.graph.prepare import Links, prepare_links, walked
 from ramen.training.split import Split
-
-
-def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """0/1 CSR of (row, column) pairs."""
-    return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
 
 
 def _silent(**figures: object) -> None:

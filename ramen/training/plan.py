@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +12,8 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
+from ramen.scorers.dense.build import classifier_memory
+from ramen.memory import available_memory
 from ramen.ranking.candidates import CANDIDATES
 from ramen.scorers.dense.build import classifier_memory
 
@@ -183,21 +183,6 @@ def refuse_too_large(dataset: Dataset, config: Config) -> None:
         f"{dataset.path}: the stage {stage!r} would need about {plan.peak / 1e9:.1f} GB of memory, "
         f"found {plan.available / 1e9:.1f} GB free: {hint}; see ramen plan; data.memory=allow tries it all the same"
     )
-
-
-def available_memory() -> float:
-    """Bytes that a process may still take, by the system and by a container's limit."""
-    free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free = float(line.split()[1]) * 1024
-        limit, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
-        if limit != "max":
-            free = min(free, float(limit) - float(used))
-    except (OSError, ValueError):
-        pass  # another system, or no container
-    return free
 
 
 def _characters(texts: Texts) -> int:

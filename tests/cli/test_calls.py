@@ -23,7 +23,6 @@ VERBS = [
         ("index",),
         ("tag",),
         ("serve",),
-        ("export",),
     ],
     *[("labels", "add"), ("labels", "remove"), ("labels", "rename"), ("labels", "list")],
     *[("cache", "show"), ("cache", "clear")],
@@ -70,8 +69,6 @@ def test_help_loads_no_training_code(ramen_process):
         (["train", "d", "--out", "r", "a=1", "a=2"], "argument 'a=2': a was given before as '1'"),
         (["tag", "r", "--k", "0"], "Invalid value for '--k'"),
         (["eval", "r", "--data", "d", "--json", "no/such.json"], "--json no/such.json: folder no is missing"),
-        (["export", "r", "--out", "o"], "Missing option '--to'"),
-        (["export", "r", "--out", "o", "--to", "onx"], "--to onx: did you mean 'onnx'?"),
         (["data", "prepare", "planted", "--out", "o", "=3"], "argument '=3': expected key=value"),
     ],
 )

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramen.graph.prune import above, contradicted, edge_cosines, top
+from ramen.graph.prune import above, contradicted, edge_cosines
 
 
 def random_links(rng, n=7, m=5, density=0.4):
@@ -25,20 +25,6 @@ def test_cosines_are_those_of_the_ends(seed, density):
 
 def test_threshold_is_exclusive():
     assert above(np.array([-0.1, 0.0, 0.1]), 0.0).tolist() == [False, False, True]
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 10_000), st.integers(1, 6))
-def test_top_is_the_best_of_each_row(seed, keep):
-    rng = np.random.default_rng(seed)
-    links = random_links(rng)
-    cosines = rng.integers(0, 3, links.nnz).astype(np.float32)  # with ties
-    mask = top(links, cosines, keep)
-    for i in range(7):
-        part = slice(links.indptr[i], links.indptr[i + 1])
-        assert mask[part].sum() == min(keep, part.stop - part.start)
-        if mask[part].any() and not mask[part].all():
-            assert cosines[part][mask[part]].min() >= cosines[part][~mask[part]].max()
 
 
 @settings(max_examples=50)

@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from ramen.inference.build_index import build_index
-from ramen.inference.export import export_encoder
 from ramen.inference.labels import add_labels
 
 
@@ -26,9 +25,8 @@ def test_every_file_and_folder_has_the_mode_of_the_umask(finished_run, tmp_path,
     run = shutil.copytree(finished_run, tmp_path / "run")  # with its modes
     build_index(run, min_rows=0)
     add_labels(run, [{"uid": "new", "text": "a new label"}])
-    export_encoder(run, tmp_path / "encoder", "sentence-transformers")
-    found = modes(run) | modes(tmp_path / "encoder")
-    files = {"run/encoder/model.safetensors", "run/manifest.json", "run/config.yaml", "encoder/modules.json"}
+    found = modes(run)
+    files = {"run/encoder/model.safetensors", "run/manifest.json", "run/config.yaml"}
     assert files < set(found) and any(name.startswith("run/index/") for name in found)
     folders = {name for name in found if (tmp_path / name).is_dir()}
     closed = {name: oct(mode) for name, mode in found.items() if mode != (0o777 if name in folders else 0o666) & ~umask}

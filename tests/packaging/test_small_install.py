@@ -76,7 +76,6 @@ def test_it_measures_and_indexes(small, finished_run, planted, tmp_path):
     [
         (("train", "{data}", "--out", "{out}"), "train"),
         (("serve", "{run}"), "serve"),
-        (("export", "{run}", "--to", "onnx", "--out", "{out}"), "onnx"),
         (("data", "check", "{data}", "--html", "{out}"), "plot"),
     ],
 )

@@ -52,10 +52,9 @@ def same(one, other):
     [
         ["graph.lambda=bandit"],
         ["graph.prune=threshold", "graph.prune_from=1", "graph.prune_every=2", "graph.prune_below=0.1"],
-        ["graph.prune=top", "graph.prune_from=1", "graph.prune_every=3", "graph.prune_keep=1"],
         ["graph.rows=batch"],
     ],
-    ids=["bandit", "threshold", "top", "batch"],
+    ids=["bandit", "threshold", "batch"],
 )
 @pytest.mark.parametrize("walks", [False, True], ids=["raw", "walked"])
 def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, settings, walks):
@@ -109,8 +108,8 @@ def test_with_large_batches_a_graph_trains_no_longer(make):
 
 
 def test_pruning_is_logged_with_what_held_out_pairs_say(make):
-    lines = []
-    material, encoder, split = make("graph.prune=top", "graph.prune_from=2", "graph.prune_keep=1")
+    lines, settings = [], ["graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1"]
+    material, encoder, split = make(*settings)
     trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     told = {(line["graph"], line["side"]): line for line in lines if line["stage"] == "prune"}
     assert set(told) == {(kind, side) for kind in LAMBDAS for side in ("points", "labels")}
@@ -118,7 +117,7 @@ def test_pruning_is_logged_with_what_held_out_pairs_say(make):
     assert 30 < links["kept"] < 70
     assert links["wrong_of_kept"] < noise["wrong_of_kept"]
     lines.clear()
-    material, encoder, split = make("graph.prune=top", "graph.prune_from=2", held_out=False)
+    material, encoder, split = make(*settings, held_out=False)
     trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     assert all("wrong_of_kept" not in line for line in lines)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
-from ramen.mining.heaps import no_rows
+from ramen.mining.heaps import best, no_rows
 from ramen.mining.nearest import nearest, products
 from ramen.threads import parallel_for
 
@@ -115,10 +115,8 @@ class BFloat16Weights(LabelWeights):
         labels, scores = no_rows(len(queries), k)
         for start in range(0, self.n_labels, _BLOCK):
             found, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
-            both = np.concatenate([scores, values], axis=1)
             named = np.concatenate([labels, np.where(found >= 0, found + start, -1)], axis=1)
-            best = np.argsort(-both, axis=1, kind="stable")[:, :k]  # stable: of equal scores the earlier block's
-            labels, scores = np.take_along_axis(named, best, 1), np.take_along_axis(both, best, 1)
+            labels, scores = best(named, np.concatenate([scores, values], axis=1), named >= 0, k)
         return labels, scores
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from ramen.scorers.dense.classifier import DenseClassifier
 from ramen.scorers.dense.label_weights import Arrays, LabelWeights, load_weights
 from ramen.scorers.dense.reduction import DistributedReduction
 from ramen.scorers.dense.shortlist import ShortlistClassifier
+from ramen.mining.heaps import best
 
 
 class ShardedClassifier(Head):
@@ -86,12 +87,10 @@ class ShardedWeights(LabelWeights):
         """See :class:`LabelWeights`: the best of every rank's best."""
         labels, scores = self.part.top(queries, k)
         labels = np.where(labels >= 0, labels + self.own.start, -1)
-        # By rank and so by label, and stable: of equal scores the smaller label comes first.
         every_label, every_score = (
             np.hstack(list(distributed.all_gather(torch.from_numpy(a)).numpy())) for a in (labels, scores)
         )
-        best = np.argsort(-every_score, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(every_label, best, 1), np.take_along_axis(every_score, best, 1)
+        return best(every_label, every_score, every_label >= 0, k)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelWeights`."""

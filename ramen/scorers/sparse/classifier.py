@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from ramen.compiled import kernel
 from ramen.files import replacing
 from ramen.mapped import map_tensors
+from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import parallel_for
 
 _Arrays = tuple[np.ndarray, ...]
@@ -134,16 +135,13 @@ def _csr(matrix: sp.csr_matrix) -> _Arrays:
 
 @kernel(inline="always")
 def _next(state: np.uint64) -> np.uint64:
-    return state + np.uint64(0x9E3779B97F4A7C15)
+    return state + np.uint64(GOLDEN)
 
 
 @kernel
 def _below(state: np.uint64, n: int) -> np.int64:
-    """A number below n from a state (splitmix64): no generator is shared, so threads cannot matter."""
-    x = state
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(2)) % n
+    """A number below n from a state."""
+    return np.int64(mix(state) >> np.uint64(2)) % n
 
 
 @kernel
