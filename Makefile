@@ -1,11 +1,11 @@
-# make setup | test | test-slow | test-all | lint | demo. Everything goes into .venv; a second call of setup costs nothing.
+# make setup | test | test-slow | test-all | lint | docs | demo. Everything goes into .venv; a second call of setup costs nothing.
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.ramen-installed
 
-.PHONY: setup test test-slow test-all lint demo
+.PHONY: setup test test-slow test-all lint docs demo
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+
+# The part of docs/settings.md that is generated from ramen/config.py.
+docs: setup
+	$(PYTHON) docs/settings_page.py
 
 demo: setup
 	$(PYTHON) examples/demo.py

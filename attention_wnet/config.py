@@ -5,42 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ramen.errors import InputError
-from ramen.settings import Rules, override
+from ramen.settings import override, setting
 
 
 @dataclass
 class ModelConfig:
     """The network; attention and regularised off give LadderNet."""
 
-    filters: int = 10  # channels at full resolution, doubled four times
-    attention: bool = True  # a gate on every skip
-    regularised: bool = True  # batch norm within every shared block
-    dropout: float = 0.05  # of whole channels, within every shared block
+    filters: int = setting(10, "Channels at full resolution, doubled four times.", at_least=1)
+    attention: bool = setting(True, "Put an attention gate on every skip connection.")
+    regularised: bool = setting(True, "Batch norm within every shared block.")
+    dropout: float = setting(0.05, "Probability of dropping a channel, within every shared block.", below=1)
 
 
 @dataclass
 class PatchesConfig:
-    """What training sees."""
+    """Training patches and their augmentation."""
 
-    size: int = 96  # pixels a side
-    checked: int = 96  # patches of the validation photographs that each check scores
-    flips: bool = True
-    rotations: bool = True  # and scales
-    elastic: float = 2.0  # pixels that a grid's knots may move; 0 for none
-    gamma: float = 0.3  # exponents from 1 - gamma to 1 + gamma; 0 for none
-    noise: float = 0.02  # deviation of Gaussian noise, of the greys' 0 to 1; 0 for none
+    size: int = setting(96, "Pixels on a side; the network halves them four times.", at_least=16)
+    checked: int = setting(96, "Patches of the validation photographs that each check scores.", at_least=1)
+    flips: bool = setting(True, "Random flips.")
+    rotations: bool = setting(True, "Random rotations up to 45°, and scales from 0.8 to 1.2.")
+    elastic: float = setting(2.0, "Pixels that a grid's knots may move; 0 for none.")
+    gamma: float = setting(0.3, "Exponents are sampled from 1 - gamma to 1 + gamma; 0 for none.", below=1)
+    noise: float = setting(0.02, "Standard deviation of Gaussian noise, on greys from 0 to 1; 0 for none.")
 
 
 @dataclass
 class TrainConfig:
-    """Adam on cross-entropy: warm-up, then half a cosine down to nothing."""
+    """Adam on cross-entropy, with warm-up and cosine decay."""
 
-    steps: int = 4000
-    batch_size: int = 8  # patches
-    lr: float = 3e-3  # at its height
-    check_every: int = 100  # steps; also what an interrupted run computes again at most
-    patience: int = 20  # checks without a lower validation loss, after which training stops
+    steps: int = setting(4000, "Steps of the optimiser.", at_least=1)
+    batch_size: int = setting(8, "Patches in a batch.", at_least=1)
+    lr: float = setting(3e-3, "Peak learning rate.", above=0)
+    check_every: int = setting(
+        100, "Steps between validations; also what an interrupted run computes again at most.", at_least=1
+    )
+    patience: int = setting(20, "Stop after this many validations without a lower loss.", at_least=1)
 
 
 @dataclass
@@ -48,25 +49,10 @@ class WNetConfig:
     """All settings of a run."""
 
     data: str = ""  # folder of the data set; given by the call, not by a word
-    seed: int = 0
+    seed: int = setting(0, "Seed of weights, patches and dropout.")
     model: ModelConfig = field(default_factory=ModelConfig)
     patches: PatchesConfig = field(default_factory=PatchesConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-_RULES = Rules(
-    above_zero=(
-        "model.filters",
-        "patches.size",
-        "patches.checked",
-        "train.steps",
-        "train.batch_size",
-        "train.lr",
-        "train.check_every",
-        "train.patience",
-    ),
-    below_one=("model.dropout", "patches.gamma"),
-)
 
 
 def wnet_config(words: Iterable[str]) -> WNetConfig:
@@ -80,7 +66,5 @@ def wnet_config(words: Iterable[str]) -> WNetConfig:
         16
     """
     config = WNetConfig()
-    override(config, words, _RULES, given=("data",))
-    if config.patches.size < 16:
-        raise InputError(f"patches.size={config.patches.size}: expected at least 16, as the network halves four times")
+    override(config, words, given=("data",))
     return config

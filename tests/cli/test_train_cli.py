@@ -108,7 +108,7 @@ def test_bad_data_is_refused_and_nothing_is_written(ramen, tmp_path, planted, qu
     [
         (["--graphs", "links,nosie"], "unknown graph kind 'nosie'"),
         (["--preset", "statik"], "unknown preset 'statik': did you mean 'static'?"),
-        (["data.pairs=10"], "data.pairs=10.0: expected a share of at most 1"),
+        (["data.pairs=10"], "data.pairs=10.0: expected a number above 0 and at most 1"),
         (["stage1.epoch=2"], "unknown key 'stage1.epoch': did you mean 'stage1.epochs'?"),
         (["encoder.backbone=no such thing"], "encoder.backbone='no such thing': expected a folder"),
     ],

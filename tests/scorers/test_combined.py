@@ -19,7 +19,8 @@ def vectors_in_two(whole, first):
 def sparse_in_two(whole, first):
     weights, bias = whole.head.weights.tocsr(), whole.head.bias
     return ConcatenatedScorer(
-        SparseWords(SparseClassifier(weights[:first], bias[:first])), SparseWords(SparseClassifier(weights[first:], bias[first:]))
+        SparseWords(SparseClassifier(weights[:first], bias[:first])),
+        SparseWords(SparseClassifier(weights[first:], bias[first:])),
     )
 
 

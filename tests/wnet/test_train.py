@@ -183,10 +183,10 @@ def test_model_files_of_another_shape_are_named(run, tmp_path):
     [
         ("model.filter=8", "did you mean 'model.filters'"),
         ("data=elsewhere", "unknown key 'data'"),
-        ("model.filters=0", "expected a number above 0"),
-        ("model.dropout=1", "expected a share below 1"),
-        ("model.attention=7", "expected bool"),
-        ("patches.size=8", "expected at least 16"),
+        ("model.filters=0", "expected a whole number of at least 1"),
+        ("model.dropout=1", "expected a number of at least 0 and below 1"),
+        ("model.attention=7", "expected true or false"),
+        ("patches.size=8", "expected a whole number of at least 16"),
         ("train.lr", "expected key=value"),
     ],
 )

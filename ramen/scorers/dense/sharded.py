@@ -10,12 +10,12 @@ import scipy.sparse as sp
 import torch
 
 from ramen import distributed
+from ramen.mining.heaps import best
 from ramen.scorers.dense.base import Head
 from ramen.scorers.dense.classifier import DenseClassifier
 from ramen.scorers.dense.label_weights import Arrays, LabelWeights, load_weights
 from ramen.scorers.dense.reduction import DistributedReduction
 from ramen.scorers.dense.shortlist import ShortlistClassifier
-from ramen.mining.heaps import best
 
 
 class ShardedClassifier(Head):
@@ -28,7 +28,9 @@ class ShardedClassifier(Head):
         make: gives the head of some of the labels.
     """
 
-    def __init__(self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseClassifier | ShortlistClassifier]) -> None:
+    def __init__(
+        self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseClassifier | ShortlistClassifier]
+    ) -> None:
         self.n_labels, self.dim = start.shape
         self.own = distributed.shard(self.n_labels)
         self.part = make(start[self.own])
