@@ -1,16 +1,25 @@
-"""The contract of a scorer, and what it is asked about."""
+"""The contract of a scorer: how it is searched, fitted, asked, extended, explained and stored."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
+
+from ramen.mining.signs import SignIndex
+
+if TYPE_CHECKING:
+    from ramen.config import Config
+    from ramen.scorers.judge import Judge
+    from ramen.scorers.views import Views
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(eq=False)
@@ -19,15 +28,15 @@ class Queries:
 
     Attributes:
         vectors: float32 (B, d), the encoder's unit vectors.
-        words: CSR float32 (B, F), features of exact words; None where no scorer reads them.
+        words: CSR float32 (B, F), word features; None where no scorer reads them.
         titles: B of them, for the learned ranking; None where there are none.
-        memory: what a scorer has computed of this batch, by scorer, so that proposing and scoring share it.
+        cache: what a scorer has computed for this batch, so that proposing and scoring share it.
     """
 
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
     titles: Sequence[str] | None = None
-    memory: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
+    cache: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -37,6 +46,70 @@ class Queries:
         if titles is not None:
             titles = [titles[row] for row in np.arange(len(self))[part].tolist()]
         return Queries(self.vectors[part], None if self.words is None else self.words[part], titles)
+
+
+@dataclass
+class NewLabels:
+    """Labels to add to a trained run, n of them with E examples.
+
+    Attributes:
+        vectors: float32 (n, d), the encoder's unit vectors of their texts.
+        words: CSR float32 (n, F), word features of their texts; None for a run without.
+        names: of the texts, n.
+        examples: the same three of the examples: float32 (E, d), CSR (E, F) or None, and E names.
+        links: float32 CSR (n, E), 1 where an example is of a label.
+        label_vectors: float32 (n, d), their vectors as the encoder's scorer has them.
+    """
+
+    vectors: np.ndarray
+    words: sp.csr_matrix | None
+    names: list[str]
+    examples: tuple[np.ndarray, sp.csr_matrix | None, list[str]]
+    links: sp.csr_matrix
+    label_vectors: np.ndarray
+
+
+@dataclass
+class SearchSpace:
+    """The rows that a scorer looks at to propose labels, for an approximate index over them.
+
+    Attributes:
+        rows, dim: how many, and of how many dimensions.
+        k: rows that a query needs.
+        recall_k: best rows of which an index has to find nearly all.
+        block: the rows ``first`` to ``last``, float32 (last - first, dim).
+        top: the k best rows of queries, exact: int64 and float32 (B, k).
+        products: q · row of given rows, float32 (B, C).
+        samples: vectors like those of queries to come, float32 (S, dim); empty where there are none.
+    """
+
+    rows: int
+    dim: int
+    k: int
+    recall_k: int
+    block: Callable[[int, int], np.ndarray]
+    top: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+    products: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the memory of a run depends on.
+
+    Attributes:
+        points, labels, pairs: of the training part.
+        tokens: of all texts together, about.
+        dim: of the encoder's vectors.
+        labels_here: labels that this process holds of a scorer split over processes.
+    """
+
+    points: int
+    labels: int
+    pairs: int
+    tokens: float
+    dim: int
+    labels_here: int
 
 
 def title_of(text: str) -> str:
@@ -51,13 +124,17 @@ def title_of(text: str) -> str:
 
 
 class Scorer(ABC):
-    """Scores labels for queries, by itself.
+    """Scores labels for queries.
 
     Attributes:
         n_labels: L.
+        index: by which it proposes; None for an exact search.
+        features: the set of word features that it reads; None where it reads none.
     """
 
     n_labels: int
+    index: SignIndex | None = None
+    features: str | None = None
 
     @abstractmethod
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,23 +151,102 @@ class Scorer(ABC):
 
     @abstractmethod
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
-        """Scores of given labels, exact, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
+        """Exact scores of given labels, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
+
+    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+        """Reasons for a label of one query, by the name under which they are shown; {} for none.
+
+        Args:
+            queries: one.
+            label: 0 to L - 1.
+            features: names of the columns of ``queries.words``.
+        """
+        return {}
 
 
-class StoredScorer(Scorer):
-    """A scorer that training makes and a run folder keeps."""
+class TrainedScorer(Scorer):
+    """A scorer that training makes and a run folder keeps.
 
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write what it needs into its own folder of the run, which exists and is empty."""
+    Attributes:
+        name: in settings, logs and run folders.
+        Params: dataclass of what a search chooses; it has to survive JSON.
+        start_weight: in the weighted sum, where the search for weights starts.
+        always_fitted: whether the learned ranking gets it even where the weighted sum is better without it, without
+            asking whether it earns its time.
+        params: by which this one was fitted.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type]
+    start_weight: ClassVar[float] = 1.0
+    always_fitted: ClassVar[bool] = True
+    params: Any
+
+    @classmethod
+    def is_enabled(cls, config: Config) -> bool:
+        """Whether the settings ask for it."""
+        return True
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> StoredScorer:
+    def default_params(cls, config: Config) -> Any:
+        """The hyperparameters as set, for a run without held-out points."""
+
+    @classmethod
+    @abstractmethod
+    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> TrainedScorer:
+        """Fit it with the hyperparameters by which held-out points are ranked best.
+
+        Args:
+            views: what it is fitted on; the held-out points are not among its rows.
+            beside: the scorers before it, by name.
+            judge: ranks the held-out points.
+
+        Returns:
+            The scorer; its ``params`` are the choice.
+        """
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, views: Views, params: Any) -> TrainedScorer:
+        """Fit it with these hyperparameters, on any rows."""
+
+    @abstractmethod
+    def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
+        """The part that labels added later have in it, as arrays for :meth:`extended`."""
+
+    @abstractmethod
+    def extended(self, parts: Sequence[Arrays], sizes: Sequence[int]) -> Scorer:
+        """This scorer with labels added later, which follow its own.
+
+        Args:
+            parts: what :meth:`extend` gave, one for each time that labels were added.
+            sizes: number of labels of each.
+
+        Raises:
+            KeyError: a part that lacks an array.
+        """
+
+    def search_space(self) -> SearchSpace | None:
+        """The rows that an approximate index would search; None where the scorer has an index of its own."""
+        return None
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write it into its own folder of the run, which exists and is empty."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> TrainedScorer:
         """What :meth:`save` wrote."""
 
+    @classmethod
+    @abstractmethod
+    def memory(cls, sizes: Sizes, config: Config) -> tuple[float, float]:
+        """Bytes that fitting it takes at its peak, and bytes that it keeps."""
 
-def save_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+
+def save_tensors(path: Path, tensors: Arrays) -> None:
     """Write arrays as safetensors, whole or not at all."""
     from safetensors.numpy import save_file
 
@@ -98,3 +254,8 @@ def save_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
     with replacing(path) as part:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, part)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows scaled to unit length; zero rows stay."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -1,9 +1,12 @@
-"""Labels that came and went after training: scorers that know some more, and scorers that leave some out.
+"""Scorers of a run whose labels have changed since training: with labels added, with labels masked.
 
-No run keeps these: the journal of its labels makes them anew.
+A run folder holds neither: they are rebuilt from the journal of its labels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,16 +23,22 @@ class ConcatenatedScorer(Scorer):
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`."""
-        found = [self.first.propose(queries, k), self.second.propose(queries, k)]
-        later = np.where(found[1][0] >= 0, found[1][0] + self.first.n_labels, -1)
-        labels = np.concatenate([found[0][0], later], axis=1)
-        return best(labels, np.concatenate([found[0][1], found[1][1]], axis=1), labels >= 0, k)
+        early, early_scores = self.first.propose(queries, k)
+        late, late_scores = self.second.propose(queries, k)
+        labels = np.concatenate([early, np.where(late >= 0, late + self.first.n_labels, -1)], axis=1)
+        return best(labels, np.concatenate([early_scores, late_scores], axis=1), labels >= 0, k)
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
         early, late = labels < self.first.n_labels, labels - self.first.n_labels
         scores = self.first.score(queries, np.where(early, labels, -1))
         return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
+
+    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+        """See :class:`Scorer`."""
+        if label < self.first.n_labels:
+            return self.first.explain(queries, label, features)
+        return self.second.explain(queries, label - self.first.n_labels, features)
 
 
 class MaskedScorer(Scorer):
@@ -57,3 +66,7 @@ class MaskedScorer(Scorer):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
         return self.scorer.score(queries, labels)
+
+    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+        """See :class:`Scorer`."""
+        return self.scorer.explain(queries, label, features)

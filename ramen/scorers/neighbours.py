@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,33 +16,83 @@ from ramen.mapped import Continued, StringTable, map_tensors
 from ramen.mining.heaps import best
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
-from ramen.mining.signs import SignIndex
-from ramen.scorers.base import Queries, StoredScorer, save_tensors
+from ramen.scorers.base import Arrays, NewLabels, Queries, Scorer, SearchSpace, Sizes, TrainedScorer, save_tensors
+from ramen.scorers.judge import GAIN, Judge, log_sum
+
+if TYPE_CHECKING:
+    from ramen.config import Config
+    from ramen.scorers.views import Views
+
+_SHOWN = 4  # points among the reasons for a label
 
 
-class Neighbours(StoredScorer):
+@dataclass(frozen=True)
+class NeighbourParams:
+    """What a search chooses.
+
+    Attributes:
+        temperature: of the softmax over the cosines.
+    """
+
+    temperature: float
+
+
+class NeighbourScorer(TrainedScorer):
     """Σ over the k nearest points p with label l of softmax(cosine(q, p) / temperature).
 
     Args:
         vectors: float32 (N, d), unit vectors of training points.
         targets: CSR (N, L).
         k: points that vote.
-        temperature: of the softmax over the k cosines; it may be changed at any time.
+        temperature: of the softmax over the k cosines.
+        names: of the points, for people; None where there are none.
 
     Attributes:
-        names: of the points, for people; None where nobody kept them.
         index: of the points, by which the nearest are found; None for an exact search.
     """
 
-    names: Sequence[str] | None = None
-    index: SignIndex | None = None
-    _more: np.ndarray | None = None
+    name = "neighbours"
+    Params = NeighbourParams
+    _added: np.ndarray | None = None
 
-    def __init__(self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float) -> None:
+    def __init__(
+        self, vectors: np.ndarray, targets: sp.csr_matrix, k: int, temperature: float,
+        names: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
         self.vectors, self.targets = np.ascontiguousarray(vectors, dtype=np.float32), targets
-        self.k, self.temperature = min(k, len(vectors)), temperature
+        self.k, self.temperature, self.names = min(k, len(vectors)), temperature, names
         self.n_labels = targets.shape[1]
         self._labels_of = InvertedIndex(sp.csc_matrix(targets.T, dtype=np.float32))
+
+    @property
+    def params(self) -> NeighbourParams:  # type: ignore[override]
+        """By which it was fitted."""
+        return NeighbourParams(self.temperature)
+
+    @classmethod
+    def default_params(cls, config: Config) -> NeighbourParams:
+        """See :class:`TrainedScorer`."""
+        return NeighbourParams(config.neighbours.temperature)
+
+    @classmethod
+    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> NeighbourScorer:
+        """See :class:`TrainedScorer`; halves or doubles the temperature as long as that helps."""
+        scorer = cls.fit(views, cls.default_params(views.config))
+        best, at = judge.weigh({**beside, cls.name: scorer}), scorer.temperature
+        for factor in (0.5, 2.0):
+            scorer.temperature = at * factor
+            while (trial := judge.weigh({**beside, cls.name: scorer})).value > best.value * GAIN:
+                best, at = trial, scorer.temperature
+                scorer.temperature = at * factor
+        scorer.temperature = at
+        log_sum(judge, best, scorer=cls.name, temperature=at)
+        return scorer
+
+    @classmethod
+    def fit(cls, views: Views, params: NeighbourParams) -> NeighbourScorer:
+        """See :class:`TrainedScorer`."""
+        k = views.config.neighbours.k
+        return cls(views.vectors, views.targets, k, params.temperature, views.names())
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels of the k points only."""
@@ -56,43 +108,98 @@ class Neighbours(StoredScorer):
             found = nearest(vectors, self.vectors, self.k)
         else:
             found = self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
-        if self._more is None:
+        if self._added is None:
             return found
-        rows, cosines = nearest(vectors, self._more, self.k)
+        rows, cosines = nearest(vectors, self._added, self.k)
         rows = np.concatenate([found[0], np.where(rows >= 0, rows + len(self.vectors), -1)], axis=1)
         return best(rows, np.concatenate([found[1], cosines], axis=1), rows >= 0, self.k)
 
-    def with_more(self, vectors: np.ndarray, labels: np.ndarray, count: int, names: list[str]) -> Neighbours:
+    def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
+        """See :class:`TrainedScorer`; the text itself becomes a point, so that a label without examples gets votes."""
+        vectors, _, names = labels.examples
+        own, table = np.arange(len(labels.vectors)), StringTable.of([*labels.names, *names])
+        return {
+            "vectors": np.concatenate([labels.vectors, vectors]),
+            "labels": np.concatenate([own, labels.links.tocsc().indices]).astype(np.int32),
+            "text": table.text,
+            "ends": table.ends,
+        }
+
+    def extended(self, parts: Sequence[Arrays], sizes: Sequence[int]) -> NeighbourScorer:
+        """See :class:`TrainedScorer`."""
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        labels = np.concatenate([part["labels"] + start for part, start in zip(parts, starts[:-1], strict=True)])
+        names = [name for part in parts for name in StringTable(part["text"], part["ends"])]
+        return self.with_points(np.concatenate([part["vectors"] for part in parts]), labels, int(starts[-1]), names)
+
+    def with_points(self, vectors: np.ndarray, labels: np.ndarray, n_labels: int, names: list[str]) -> NeighbourScorer:
         """The same points and some more, each with one label behind those of the others.
 
         Args:
             vectors: float32 (E, d).
-            labels: int (E,), 0 to count - 1.
-            count: labels more.
+            labels: int (E,), 0 to n_labels - 1.
+            n_labels: labels more.
             names: of the points.
         """
         own = self.targets
         indptr = np.concatenate([own.indptr, own.indptr[-1] + np.arange(1, len(labels) + 1)])
         indices = np.concatenate([own.indices, labels + self.n_labels])
-        shape = (own.shape[0] + len(labels), self.n_labels + count)
-        parts = (np.ones(len(indices), dtype=np.float32), indices, indptr)
-        found = Neighbours(self.vectors, sp.csr_matrix(parts, shape=shape), self.k, self.temperature)
-        found.index, found._more = self.index, np.ascontiguousarray(vectors, dtype=np.float32)
-        found.names = Continued(self.names if self.names is not None else [""] * len(self.vectors), names, {})
-        return found
+        shape = (own.shape[0] + len(labels), self.n_labels + n_labels)
+        targets = sp.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)
+        more = Continued(self.names if self.names is not None else [""] * len(self.vectors), names, {})
+        scorer = NeighbourScorer(self.vectors, targets, self.k, self.temperature, more)
+        scorer.index, scorer._added = self.index, np.ascontiguousarray(vectors, dtype=np.float32)
+        return scorer
 
     def shares(self, queries: Queries) -> sp.csr_matrix:
         """What each near point's vote counts, CSR (B, N)."""
-        if self not in queries.memory:
-            queries.memory[self] = self.near(queries.vectors)
-        rows, cosines = queries.memory[self]
+        if self not in queries.cache:
+            queries.cache[self] = self.near(queries.vectors)
+        rows, cosines = queries.cache[self]
         shares = np.exp((cosines - cosines[:, :1]) / self.temperature)
         shares /= shares.sum(1, keepdims=True)
         starts = np.arange(0, shares.size + 1, self.k)
         return sp.csr_matrix((shares.ravel(), rows.ravel(), starts), shape=(len(rows), self.targets.shape[0]))
 
+    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+        """See :class:`Scorer`: the nearest points that have the label, and their share of the votes."""
+        shares = self.shares(queries)
+        targets, names = self.targets, self.names
+        voters = [
+            (float(share), int(point))
+            for point, share in zip(shares.indices, shares.data, strict=True)
+            if label in targets.indices[targets.indptr[point] : targets.indptr[point + 1]]
+        ]
+        nearest_first = sorted(voters, key=lambda one: -one[0])[:_SHOWN]
+        return {
+            "neighbours": [
+                {"text": names[point] if names else f"point {point}", "share": round(share, 4)}
+                for share, point in nearest_first
+            ]
+        }
+
+    def search_space(self) -> SearchSpace:
+        """See :class:`TrainedScorer`."""
+        vectors = self.vectors
+        return SearchSpace(
+            rows=len(vectors),
+            dim=vectors.shape[1],
+            k=self.k,
+            recall_k=self.k,  # all that vote
+            block=lambda first, last: vectors[first:last],
+            top=lambda queries, k: nearest(queries, vectors, k),
+            products=lambda queries, rows: products(queries, vectors, rows),
+            samples=vectors,
+        )
+
+    @classmethod
+    def memory(cls, sizes: Sizes, config: Config) -> tuple[float, float]:
+        """See :class:`TrainedScorer`."""
+        vectors = 4.0 * sizes.dim * sizes.points
+        return vectors, vectors
+
     def save(self, folder: Path) -> None:
-        """See :class:`Scorer`."""
+        """See :class:`TrainedScorer`."""
         indptr, indices = self.targets.indptr.astype(np.int64), self.targets.indices.astype(np.int32)
         tensors = {"vectors": self.vectors, "indptr": indptr, "indices": indices}
         save_tensors(folder / "points.safetensors", tensors)
@@ -103,13 +210,13 @@ class Neighbours(StoredScorer):
             part.write_text(json.dumps({"k": self.k, "temperature": self.temperature, "labels": self.n_labels}) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Neighbours:
-        """See :class:`Scorer`."""
+    def load(cls, folder: Path) -> NeighbourScorer:
+        """See :class:`TrainedScorer`."""
         stored, votes = map_tensors(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
         parts = (np.ones(len(stored["indices"]), dtype=np.float32), stored["indices"], stored["indptr"])
         targets = sp.csr_matrix(parts, shape=(len(stored["vectors"]), votes["labels"]))
-        found = cls(stored["vectors"], targets, votes["k"], votes["temperature"])
+        names = None
         if (folder / "names.safetensors").exists():
             table = map_tensors(folder / "names.safetensors")
-            found.names = StringTable(table["text"], table["ends"])
-        return found
+            names = StringTable(table["text"], table["ends"])
+        return cls(stored["vectors"], targets, votes["k"], votes["temperature"], names)

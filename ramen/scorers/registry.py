@@ -1,16 +1,13 @@
-"""Every kind of scorer by its name in settings and run folders."""
+"""Every kind of scorer by its name, in the order in which a search fits them."""
 
 from __future__ import annotations
 
-from ramen.scorers.base import StoredScorer
-from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse.scorer import SparseWords
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.base import TrainedScorer
+from ramen.scorers.dense.scorer import DenseScorer
+from ramen.scorers.encoder import EncoderScorer
+from ramen.scorers.neighbours import NeighbourScorer
+from ramen.scorers.sparse.scorer import SparseScorer
 
-SCORERS: dict[str, type[StoredScorer]] = {
-    "encoder": LabelVectors,
-    "centroids": LabelVectors,
-    "head": LabelVectors,
-    "neighbours": Neighbours,
-    "sparse": SparseWords,
+SCORERS: dict[str, type[TrainedScorer]] = {
+    kind.name: kind for kind in (EncoderScorer, NeighbourScorer, SparseScorer, DenseScorer)
 }

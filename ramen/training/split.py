@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from ramen.data import Dataset
 from ramen.errors import InputError
 from ramen.graph.prepare import Links
-from ramen.mining.clusters import balanced_clusters
+from ramen.mining.duplicates import small_groups
 
-_ALIKE = 0.8  # cosine above which two training points count as near duplicates
-_MORE_ALIKE = 0.9, 0.95, 0.98, 0.995  # the same where 0.8 chains too many together
-_BUCKET = 64  # points among which near duplicates are sought
 _MOST = 0.25  # of a small set
 _MOST_UNSEEN = 0.5  # of the test part's pairs
 _HEAVIEST = 10.0  # of a held-out pair: few must not decide everything
-_CLUSTERINGS = 3  # each finds some nine tenths of the pairs
 
 
 @dataclass
@@ -209,64 +203,6 @@ def pair_weights(left: np.ndarray, unseen: float) -> np.ndarray:
 
 def _labelled(targets: sp.csr_matrix) -> np.ndarray:
     return np.flatnonzero(np.diff(targets.indptr)).astype(np.int64)
-
-
-def small_groups(
-    vectors: np.ndarray, seed: int, most: int, wanted: int, counts: np.ndarray | None = None
-) -> np.ndarray:  # fmt: skip
-    """:func:`near_duplicates`, and of larger groups only what is more alike, where too few rows are in small ones.
-
-    Args:
-        vectors: float32 (N, d), unit vectors.
-        seed: of the clusterings.
-        most: rows of a small group.
-        wanted: rows that shall be in small groups.
-        counts: bool (N,), which rows count; None for all.
-    """
-    groups = near_duplicates(vectors, seed)
-    for alike in _MORE_ALIKE:
-        is_large = np.bincount(groups)[groups] > most
-        small = ~is_large if counts is None else counts & ~is_large
-        if not is_large.any() or small.sum() >= wanted:
-            break
-        groups[is_large] = groups.max() + 1 + near_duplicates(vectors[is_large], seed, alike)
-        groups = np.unique(groups, return_inverse=True)[1]
-    return groups
-
-
-def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np.ndarray:
-    """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters.
-
-    Equal rows are always joined; another pair is missed only where the borders of several clusterings all cut through
-    it.
-
-    Args:
-        vectors: float32 (N, d), unit vectors.
-        seed: of the clusterings.
-        alike: cosine above which two rows are near duplicates.
-    """
-    first, equal = _distinct(vectors)
-    vectors = vectors[first]
-    left, right = [], []
-    for clustering in range(_CLUSTERINGS):
-        clusters = balanced_clusters(vectors, _BUCKET, seed * _CLUSTERINGS + clustering)
-        order = np.argsort(clusters, kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
-            near = np.argwhere(np.triu(vectors[members] @ vectors[members].T, 1) > alike)
-            left.append(members[near[:, 0]])
-            right.append(members[near[:, 1]])
-    n = len(vectors)
-    rows, columns = np.concatenate(left), np.concatenate(right)
-    graph = sp.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n))
-    return connected_components(graph, directed=False)[1][equal]
-
-
-def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of each kind of equal rows, int64 (kinds,), and the kind of each row, int64 (N,)."""
-    kinds: dict[bytes, int] = {}
-    digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows))
-    of_rows = np.array([kinds.setdefault(digest, len(kinds)) for digest in digests], dtype=np.int64)
-    return np.unique(of_rows, return_index=True)[1], of_rows
 
 
 def _without(targets: sp.csr_matrix, rows: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:

@@ -11,7 +11,7 @@ import torch
 from ramen.scorers.dense.label_weights import LabelWeights
 
 
-class Head(ABC):
+class Classifier(ABC):
     """A row of weights w_l per label, trained so that q · w_l ranks the labels of a query q.
 
     Attributes:
@@ -43,7 +43,7 @@ class Head(ABC):
         """
 
     @abstractmethod
-    def rows(self) -> LabelWeights:
+    def label_weights(self) -> LabelWeights:
         """The weights as they are now, for scoring without torch; they may share the head's memory."""
 
     @abstractmethod

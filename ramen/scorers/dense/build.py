@@ -9,7 +9,7 @@ import torch
 from ramen import distributed
 from ramen.config import HeadConfig
 from ramen.errors import InputError
-from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.classifier import DenseClassifier
 from ramen.scorers.dense.sharded import ShardedClassifier
 from ramen.scorers.dense.shortlist import ShortlistClassifier
@@ -17,7 +17,7 @@ from ramen.scorers.dense.shortlist import ShortlistClassifier
 _A_POINT = 200  # labels of a point's list, about
 
 
-def make_classifier(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Head:
+def make_classifier(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Classifier:
     """An untrained head; where a run has several ranks, of this one's labels.
 
     Args:

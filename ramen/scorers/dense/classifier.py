@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ramen.errors import InputError
-from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.label_weights import BFloat16Weights, Float32Weights, LabelWeights
 from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, State
 from ramen.scorers.dense.reduction import LocalReduction
@@ -16,7 +16,7 @@ from ramen.scorers.dense.reduction import LocalReduction
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 
 
-class DenseClassifier(Head):
+class DenseClassifier(Classifier):
     """Scores q·w_l with a vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax over all labels (DEXML, ICLR 2024, eq. 4): each true label competes with every
@@ -33,7 +33,7 @@ class DenseClassifier(Head):
         seed: of bfloat16's rounding.
 
     Attributes:
-        across: sums over all labels, where other ranks have some.
+        reduction: sums over all labels, where other ranks have some.
         native: multiply bfloat16 weights as they are, adding up in float32: as GPUs do fast. Else they are widened.
 
     Example:
@@ -54,7 +54,7 @@ class DenseClassifier(Head):
         self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16, copy=True)
         self.n_labels, self.dim = start.shape
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
-        self.across = LocalReduction()
+        self.reduction = LocalReduction()
         self.native = precision == "bf16" and start.is_cuda
         self._optimiser: Optimiser = Adam() if precision == "fp32" else BFloat16Adam(seed)
         self._state: State | None = None
@@ -73,21 +73,21 @@ class DenseClassifier(Head):
         """float32 (B, L)."""
         return queries.to(self.weights.device) @ self.weights.float().T
 
-    def rows(self) -> LabelWeights:
-        """See :class:`Head`."""
+    def label_weights(self) -> LabelWeights:
+        """See :class:`Classifier`."""
         weights = self.weights.cpu()
         if weights.dtype == torch.bfloat16:
             return BFloat16Weights(weights.view(torch.int16).numpy().view(np.uint16))
         return Float32Weights(weights.numpy())
 
     def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Head`."""
+        """See :class:`Classifier`."""
         calls = torch.tensor(getattr(self._optimiser, "calls", 0))
         kept = {f"state.{at}": tensor for at, tensor in enumerate(self._state or ())}
         return {"weights": self.weights, "steps": self._steps, "calls": calls, **kept}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Head`."""
+        """See :class:`Classifier`."""
         if state["weights"].shape != self.weights.shape or state["weights"].dtype != self.weights.dtype:
             found, expected = (f"{tuple(w.shape)} {w.dtype}" for w in (state["weights"], self.weights))
             raise InputError(f"the weights of a head: found {found}, expected {expected}")
@@ -104,8 +104,8 @@ class DenseClassifier(Head):
         lr: float,
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
-        """See :class:`Head`; of lists by point the union competes for all."""
-        if not self.across.pairs(targets):
+        """See :class:`Classifier`; of lists by point the union competes for all."""
+        if not self.reduction.pairs(targets):
             return 0.0
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
@@ -159,7 +159,7 @@ class DenseClassifier(Head):
             logsum, kept = self._logsum(tensors, scaled, known)
             margins = logsum[rows] - true_scores
             pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
-            push = self.across.total(torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull))
+            push = self.reduction.total(torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull))
         steps += 1
         for start in range(0, len(weights), self.chunk):
             gradient = kept
@@ -171,7 +171,7 @@ class DenseClassifier(Head):
             gradient[rows[inside], columns[inside] - start] = -pull[inside]
             moved = tuple(tensor[start : start + self.chunk] for tensor in tensors)
             self._move(moved, gradient, scaled / len(queries), lr)
-        return float(self.across.total(F.softplus(margins).sum())) / self.across.pairs(targets)
+        return float(self.reduction.total(F.softplus(margins).sum())) / self.reduction.pairs(targets)
 
     def _logsum(
         self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix
@@ -183,7 +183,7 @@ class DenseClassifier(Head):
             highest = kept.amax(1)
             total = kept.sub_(highest[:, None]).exp_().sum(1)
             own = torch.logaddexp(own, highest + total.log())
-        logsum = self.across.logsum(own)
+        logsum = self.reduction.logsum(own)
         if kept is None or len(tensors[0]) > self.chunk:
             return logsum, None
         if logsum is not own:

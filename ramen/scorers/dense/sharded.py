@@ -11,14 +11,14 @@ import torch
 
 from ramen import distributed
 from ramen.mining.heaps import best
-from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.classifier import DenseClassifier
 from ramen.scorers.dense.label_weights import Arrays, LabelWeights, load_weights
 from ramen.scorers.dense.reduction import DistributedReduction
 from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 
-class ShardedClassifier(Head):
+class ShardedClassifier(Classifier):
     """Steps as of one head with all labels, up to rounding: the ranks exchange a number per point and step.
 
     Every rank calls every method, with the same arguments. bfloat16 is rounded by other chance than in one process.
@@ -34,7 +34,7 @@ class ShardedClassifier(Head):
         self.n_labels, self.dim = start.shape
         self.own = distributed.shard(self.n_labels)
         self.part = make(start[self.own])
-        self.part.across = self._across = DistributedReduction()
+        self.part.reduction = self._reduction = DistributedReduction()
 
     def fit_step(
         self,
@@ -44,8 +44,8 @@ class ShardedClassifier(Head):
         lr: float,
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
-        """See :class:`Head`."""
-        self._across.n_pairs = int(targets.nnz)
+        """See :class:`Classifier`."""
+        self._reduction.n_pairs = int(targets.nnz)
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = shortlist[:, self.own]
         elif shortlist is not None:
@@ -54,12 +54,12 @@ class ShardedClassifier(Head):
         filtered = None if filtered is None else filtered[:, self.own]
         return self.part.fit_step(queries, targets[:, self.own], filtered, lr, shortlist)
 
-    def rows(self) -> ShardedWeights:
-        """See :class:`Head`."""
-        return ShardedWeights(self.part.rows(), self.n_labels)
+    def label_weights(self) -> ShardedWeights:
+        """See :class:`Classifier`."""
+        return ShardedWeights(self.part.label_weights(), self.n_labels)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Head`; that of all labels, for any number of ranks."""
+        """See :class:`Classifier`; that of all labels, for any number of ranks."""
         kept = self.part.state()
         return {
             name: distributed.all_gather_rows(value, self.n_labels)
@@ -69,7 +69,7 @@ class ShardedClassifier(Head):
         }
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Head`."""
+        """See :class:`Classifier`."""
         self.part.restore({name: value[self.own] if value.dim() else value for name, value in state.items()})
 
 

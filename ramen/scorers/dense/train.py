@@ -1,10 +1,10 @@
-"""Stage 2: a dense one-vs-all head over all labels on the frozen encoder."""
+"""Train one-vs-all classifiers over all labels on the frozen encoder."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,48 +12,43 @@ import torch
 from tqdm import tqdm
 
 from ramen import distributed
-from ramen.config import Config, HeadConfig
+from ramen.config import HeadConfig
+from ramen.losses import check_loss
 from ramen.mining.clusters import balanced_clusters, cluster_batches
-from ramen.scorers.dense.base import Head
+from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.build import make_classifier
 from ramen.scorers.dense.label_weights import LabelWeights
-from ramen.training.optimise import check_loss
+
+if TYPE_CHECKING:
+    from ramen.scorers.dense.scorer import DenseParams
+    from ramen.scorers.views import Views
 
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
 
 
-def fit_epochs(
-    points: torch.Tensor,
-    labels: torch.Tensor,
-    targets: sp.csr_matrix,
-    filtered: sp.csr_matrix,
-    mined: Callable[[], sp.csr_matrix],
-    config: Config,
-) -> Iterator[tuple[int, Head, float]]:
-    """Train a head and yield (epochs done, head, mean loss), first the untrained one.
+def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, float]]:
+    """Train the classifiers of all labels and yield (epochs done, classifiers, mean loss), first the untrained ones.
 
-    With the shortlist head each point has its own list of labels. With a dense head and many labels those of the batch
-    compete, and batches are made of clusters of alike points, whose lists overlap.
+    With a shortlist each point has its own list of labels. With all labels and many of them those of the batch compete,
+    and batches are clusters of similar points, whose lists overlap. It trains on the GPU where there is one.
 
     Args:
-        points: float32 (N, d), vectors of the training points.
-        labels: float32 (L, d), where the head starts; it trains on the GPU where there is one.
-        targets: CSR (N, L).
-        filtered: CSR (N, L), pairs that are neither right nor wrong.
-        mined: gives CSR (L, N), points that are mined negatives of each label; asked only for a shortlist.
-        config: settings.
+        views: rows to train on.
+        start: name of the label vectors that it starts from.
     """
+    config, targets, filtered = views.config, views.targets, views.filtered
+    points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.starts[start])
     settings, n = config.head, len(points)
-    head = make_classifier(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
-    yield 0, head, float("nan")
+    classifier = make_classifier(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
+    yield 0, classifier, float("nan")
     mined_lists = None
     has_lists = settings.kind == "shortlist" or len(labels) > settings.all_labels
     if settings.epochs and has_lists and settings.negatives != "top":
-        mined_lists = (sp.csr_matrix(mined().T) + targets).tocsr()
+        mined_lists = (sp.csr_matrix(views.negatives.T) + targets).tocsr()
     for epoch in range(settings.epochs):
         rng = np.random.default_rng([config.seed, 2, epoch])
-        lists = _lists(head, points, mined_lists, settings) if has_lists else None
+        lists = _lists(classifier, points, mined_lists, settings) if has_lists else None
         if lists is None or settings.kind == "shortlist":
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
@@ -61,34 +56,28 @@ def fit_epochs(
             clusters = distributed.broadcast(partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch))
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total, lr = 0.0, settings.lr * _LR_DECAY**epoch
-        name = f"head {epoch + 1}/{settings.epochs}"
+        name = f"dense {epoch + 1}/{settings.epochs}"
         for number, rows in enumerate(
             tqdm(batches, desc=name, unit="batch", disable=distributed.progress_disabled(), leave=False)
         ):
             shortlist = None if lists is None else lists[rows]
-            loss = head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
-            check_loss(loss, "head", epoch, number)
+            loss = classifier.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
+            check_loss(loss, "dense", epoch, number)
             total += loss
-        yield epoch + 1, head, total / len(batches)
+        yield epoch + 1, classifier, total / len(batches)
 
 
-def _lists(head: Head, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig) -> sp.csr_matrix | None:
+def _lists(classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig) -> sp.csr_matrix | None:
     """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
     if settings.negatives == "mined":
         return mined
-    found = head.rows().top(points.numpy(), min(settings.top, head.n_labels))[0]
+    found = classifier.label_weights().top(points.numpy(), min(settings.top, classifier.n_labels))[0]
     starts = np.arange(0, found.size + 1, found.shape[1])
-    top = sp.csr_matrix((np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), head.n_labels))
+    top = sp.csr_matrix((np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), classifier.n_labels))
     return top if mined is None else (mined + top).tocsr()
 
 
-def fit_head(epochs: Iterator[tuple[int, Head, float]], wanted: int, log: Callable[..., None]) -> LabelWeights:
-    """Rows of the head after ``wanted`` epochs."""
-    start = time.perf_counter()
-    for epoch, head, loss in epochs:
-        if epoch:
-            log(stage="head", epoch=epoch, loss=loss, seconds=time.perf_counter() - start)
-        start = time.perf_counter()
-        if epoch == wanted:
-            return head.rows()
-    raise AssertionError(f"the settings allow fewer than the {wanted} epochs chosen")
+def train_on_views(views: Views, params: DenseParams) -> LabelWeights:
+    """Weights after as many epochs as the parameters say."""
+    epochs = train_epochs(views, params.start or next(iter(views.starts)))
+    return next(classifier.label_weights() for epoch, classifier, _ in epochs if epoch == params.epochs)

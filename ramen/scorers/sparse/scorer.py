@@ -1,47 +1,181 @@
-"""The sparse head over exact words, through an inverted index."""
+"""The sparse scorer: a linear classifier per label over word features, asked through an inverted index."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
+from ramen.files import replacing
 from ramen.mining.inverted import InvertedIndex
-from ramen.scorers.base import Queries, StoredScorer
+from ramen.scorers.base import Arrays, NewLabels, Queries, Scorer, Sizes, TrainedScorer
+from ramen.scorers.combined import ConcatenatedScorer
 from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.prior import word_prior
+
+if TYPE_CHECKING:
+    from ramen.config import Config
+    from ramen.scorers.judge import Judge
+    from ramen.scorers.views import Views
 
 _STEEPNESS = 4.0  # of the logistic curve that brings margins, which have no bound, into the range of cosines
+_SHOWN = 6  # words among the reasons for a label
+_FIELDS = {"T": "title", "L": "first words"}  # marks of features
+_WEIGHTS = 250  # of a label, about
+_A_TOKEN = 10.4  # bytes of its feature
+_WEIGHTS_FILE, _PARAMS_FILE = "weights.safetensors", "params.json"
 
 
-class SparseWords(StoredScorer):
-    """1 / (1 + exp(-4 margin)), the margin that of the sparse head.
+@dataclass(frozen=True)
+class SparseParams:
+    """What a search chooses.
 
-    Args:
-        head: its weights are kept by feature only, as the index reads them.
+    Attributes:
+        features: set of word features: ``words`` or ``words+pairs``; of bags of words ``words`` or ``words+idf``.
+        C: cost of errors.
+        prior: λ, how strongly weights are pulled towards the words of the label's own text.
+        anchors: by graph the weight of its anchors' words in the prior.
     """
 
-    def __init__(self, head: SparseClassifier) -> None:
-        self.head = SparseClassifier(head.weights.tocsc(), head.bias)
-        self.n_labels = head.weights.shape[0]
-        self._index = InvertedIndex(self.head.weights, head.bias)
+    features: str
+    C: float
+    prior: float
+    anchors: dict[str, float]
+
+
+class SparseScorer(TrainedScorer):
+    """1 / (1 + exp(-4 margin)), with the classifier's margin.
+
+    Args:
+        classifier: its weights are kept by feature only, as the index reads them.
+        params: by which it was fitted.
+    """
+
+    name = "sparse"
+    Params = SparseParams
+    start_weight = 2.0  # classifiers count twice
+    params: SparseParams
+
+    def __init__(self, classifier: SparseClassifier, params: SparseParams) -> None:
+        self.classifier = SparseClassifier(classifier.weights.tocsc(), classifier.bias)
+        self.params, self.n_labels = params, classifier.weights.shape[0]
+        self._inverted = InvertedIndex(self.classifier.weights, classifier.bias)
+
+    @classmethod
+    def is_enabled(cls, config: Config) -> bool:
+        """See :class:`TrainedScorer`."""
+        return config.sparse.passes > 0
+
+    @classmethod
+    def default_params(cls, config: Config) -> SparseParams:
+        """See :class:`TrainedScorer`; with the anchors of every graph."""
+        settings = config.sparse
+        anchors = {graph: settings.anchors for graph in config.graphs if settings.anchors}
+        return SparseParams(settings.features, settings.C, settings.prior, anchors)
+
+    @classmethod
+    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> SparseScorer:
+        """See :class:`TrainedScorer`."""
+        from ramen.scorers.sparse.search import search_sparse
+
+        return search_sparse(views, beside, judge)
+
+    @classmethod
+    def fit(cls, views: Views, params: SparseParams) -> SparseScorer:
+        """See :class:`TrainedScorer`."""
+        from ramen.scorers.sparse.fit import fit_on_views
+
+        return cls(fit_on_views(views, params), params)
+
+    @property
+    def features(self) -> str:
+        """See :class:`Scorer`."""
+        return self.params.features
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels that share a word with the query."""
-        labels, margins = self._index.top(queries.words, k)
+        labels, margins = self._inverted.top(queries.words, k)
         return labels, np.where(labels >= 0, _squash(margins), np.float32(-np.inf))
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
-        return np.where(labels >= 0, _squash(self._index.scores(queries.words, labels)), np.float32(0.0))
+        return np.where(labels >= 0, _squash(self._inverted.scores(queries.words, labels)), np.float32(0.0))
+
+    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+        """See :class:`Scorer`: words and pairs of words of the text with the largest weights."""
+        weights, words = self.classifier.weights, queries.words
+        if features is None or words is None:
+            return {}
+        parts: list[tuple[float, int]] = []
+        for feature, value in zip(words.indices, words.data, strict=True):
+            part = slice(weights.indptr[feature], weights.indptr[feature + 1])
+            at = np.flatnonzero(weights.indices[part] == label)
+            if len(at):
+                parts.append((float(value * weights.data[part][at[0]]), int(feature)))
+        largest = sorted(parts, key=lambda one: -abs(one[0]))[:_SHOWN]
+        return {"words": [{"word": readable(features[at]), "weight": round(weight, 4)} for weight, at in largest]}
+
+    def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
+        """See :class:`TrainedScorer`; weights are the prior's, on the words of a label's text and examples."""
+        _, words, _ = labels.examples
+        strength = self.params.prior or 1.0
+        weights = word_prior(labels.words, [(labels.links, words, 1.0)], strength, max_degree=1)
+        bias = np.full(weights.shape[0], self.classifier.bias.mean(), dtype=np.float32)
+        return {
+            "indptr": weights.indptr.astype(np.int64),
+            "indices": weights.indices.astype(np.int32),
+            "data": weights.data,
+            "bias": bias,
+        }
+
+    def extended(self, parts: Sequence[Arrays], sizes: Sequence[int]) -> Scorer:
+        """See :class:`TrainedScorer`."""
+        width = self.classifier.weights.shape[1]
+        rows = [
+            sp.csr_matrix((part["data"], part["indices"], part["indptr"]), shape=(size, width))
+            for part, size in zip(parts, sizes, strict=True)
+        ]
+        bias = np.concatenate([part["bias"] for part in parts])
+        added = SparseScorer(SparseClassifier(sp.vstack(rows, format="csr"), bias), self.params)
+        return ConcatenatedScorer(self, added)
 
     def save(self, folder: Path) -> None:
-        """See :class:`Scorer`."""
-        self.head.save(folder / "weights.safetensors")
+        """See :class:`TrainedScorer`."""
+        self.classifier.save(folder / _WEIGHTS_FILE)
+        with replacing(folder / _PARAMS_FILE) as part:
+            part.write_text(json.dumps(asdict(self.params)) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> SparseWords:
-        """See :class:`Scorer`."""
-        return cls(SparseClassifier.load(folder / "weights.safetensors"))
+    def load(cls, folder: Path) -> SparseScorer:
+        """See :class:`TrainedScorer`."""
+        params = SparseParams(**json.loads((folder / _PARAMS_FILE).read_text()))
+        return cls(SparseClassifier.load(folder / _WEIGHTS_FILE), params)
+
+    @classmethod
+    def memory(cls, sizes: Sizes, config: Config) -> tuple[float, float]:
+        """See :class:`TrainedScorer`."""
+        settings = config.sparse
+        kept = 8.0 * sizes.labels * min(settings.max_weights, _WEIGHTS)
+        pairs = sizes.points * 2.0 * settings.near * max(1.0, sizes.pairs / max(sizes.points, 1))
+        mined = 24.0 * min(pairs, float(sizes.points) * sizes.labels)
+        features = _A_TOKEN * sizes.tokens
+        return features + max(mined, mined / 2 + 3 * kept), kept
+
+
+def readable(feature: str) -> str:
+    """A feature as people read it.
+
+    Example:
+        >>> readable("T:apple"), readable("red apple")
+        ('apple (title)', 'red apple')
+    """
+    mark, colon, word = feature.partition(":")
+    return f"{word} ({_FIELDS[mark]})" if colon else feature
 
 
 def _squash(margins: np.ndarray) -> np.ndarray:

@@ -1,101 +1,81 @@
-"""Settings of the sparse head, chosen by how the validation points are ranked with it."""
+"""Search the sparse scorer's hyperparameters by how the held-out points are ranked with it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from ramen.config import Config
-from ramen.scorers.sparse.scorer import SparseWords
-from ramen.scorers.sparse.words import SETS
+from ramen.scorers.base import Scorer
+from ramen.scorers.judge import Judge
+from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
+
+if TYPE_CHECKING:
+    from ramen.scorers.views import Views
+
+Candidates = Callable[[SparseParams, SparseParams, "Views"], list[SparseParams]]
 
 
-@dataclass(frozen=True)
-class SparseChoice:
-    """What validation picks of the sparse head.
+def search_sparse(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> SparseScorer:
+    """Change one hyperparameter at a time as long as that helps; with ``sparse.choose=false`` fit as set.
 
-    Attributes:
-        features: ``words`` or ``words+pairs``.
-        C: cost of errors.
-        prior: λ.
-        anchors: weight of each graph's anchors in the prior.
+    Trials are compared in a weighted sum with the scorers before it, whose weights stay the same: alone it would have
+    to do what the encoder does better, and weights searched anew for each trial would hide the difference. The search
+    starts without the graphs' anchors, so that they come in only if they help.
     """
+    start_weights = {name: scorer.start_weight for name, scorer in beside.items()}
+    start_weights[SparseScorer.name] = SparseScorer.start_weight
 
-    features: str
-    C: float
-    prior: float
-    anchors: dict[str, float]
-
-    def facts(self) -> dict[str, Any]:
-        """For the log."""
-        return {**asdict(self), "anchors": "+".join(self.anchors)}
-
-
-def as_set(config: Config) -> SparseChoice:
-    """The settings as they are, with the anchors of every graph."""
-    settings = config.sparse
-    anchors = {kind: settings.anchors for kind in config.graphs if settings.anchors}
-    return SparseChoice(settings.features, settings.C, settings.prior, anchors)
-
-
-def search_sparse(
-    config: Config,
-    fit: Callable[[SparseChoice], SparseWords],
-    judge: Callable[[SparseWords, str], tuple[float, dict[str, float]]],
-    log: Callable[..., None],
-    sets: tuple[str, ...] = SETS,
-) -> tuple[SparseChoice, SparseWords]:
-    """Change one setting at a time as long as that helps; start without graphs, so that they come in only if they do.
-
-    Args:
-        config: where the search starts; with ``sparse.choose`` false that is all.
-        fit: the sparse head of some settings.
-        judge: the value and figures of a sparse head over one set of features.
-        log: called with the figures of each fit.
-        sets: of features to choose among.
-    """
-
-    def attempt(choice: SparseChoice) -> tuple[float, SparseWords]:
+    def attempt(params: SparseParams) -> tuple[float, SparseScorer]:
         start = time.perf_counter()
-        scorer = fit(choice)
-        value, figures = judge(scorer, choice.features)
-        log(stage="choose", scorer="sparse", **choice.facts(), seconds=time.perf_counter() - start, **figures)
+        scorer = SparseScorer.fit(views, params)
+        value, figures = judge.value({**beside, SparseScorer.name: scorer}, start_weights)
+        facts = {**asdict(params), "anchors": "+".join(params.anchors)}
+        judge.log(stage="search", scorer="sparse", **facts, seconds=time.perf_counter() - start, **figures)
         return value, scorer
 
-    whole = as_set(config)
-    at = replace(whole, anchors={}) if config.sparse.choose else whole
+    start = time.perf_counter()
+    judge.log(stage="search", mined_negatives=views.negatives.nnz, seconds=time.perf_counter() - start)
+    as_set = SparseScorer.default_params(views.config)
+    if not views.config.sparse.choose:
+        return attempt(as_set)[1]
+    at = replace(as_set, anchors={})
     value, scorer = attempt(at)
     tried = [at]
-    phases = ((lambda at, graphs: [replace(at, features=kind) for kind in sets], 1.01), *_PHASES)
-    for steps, gain in phases if config.sparse.choose else ():
+    for candidates, gain in _PHASES:
         improved = True
         while improved:
             improved = False
-            for other in steps(at, whole.anchors):
-                if other in tried:
+            for params in candidates(at, as_set, views):
+                if params in tried:
                     continue
-                tried.append(other)
-                found, trial = attempt(other)
-                if found > value * gain:
-                    at, value, scorer, improved = other, found, trial, True
+                tried.append(params)
+                trial_value, trial = attempt(params)
+                if trial_value > value * gain:
+                    at, value, scorer, improved = params, trial_value, trial, True
                     break
-    return at, scorer
+    return scorer
 
 
-def _cost(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
+def _features(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
+    return [replace(at, features=features) for features in views.source.sets]
+
+
+def _cost(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
     return [replace(at, C=at.C * 3), replace(at, C=at.C / 3)]
 
 
-def _prior(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
+def _prior(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
     return [replace(at, prior=at.prior * 2), replace(at, prior=at.prior / 2)] if at.prior else []
 
 
-def _anchors(at: SparseChoice, graphs: dict[str, float]) -> list[SparseChoice]:
-    return [replace(at, anchors=graphs)] if at.prior and graphs else []
+def _anchors(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
+    return [replace(at, anchors=as_set.anchors)] if at.prior and as_set.anchors else []
 
 
-# By how much each must improve the value; a set of features by more, as pairs make the head three times as large. Steps
-# have no end, so a chosen value never lies at the edge of its range.
-_PHASES = ((_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002))
+# What is tried in turn, and by how much the value must improve: more for other features, as pairs make the classifiers
+# three times as large. Steps have no end, so a chosen value never lies at the edge of its range.
+_PHASES: tuple[tuple[Candidates, float], ...] = (
+    (_features, 1.01), (_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What choices are made by: validation points, and one number for a ranking of them."""
+"""Held-out points: what a search compares rankings by."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ import scipy.sparse as sp
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.scorers.base import Queries, Scorer
 
-GAIN = 1.005  # a change must improve the value by so much: less is chance with a thousand points
-_DEEP = 100
-WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
+_DEPTH = 100
+METRICS = ("P@1", "P@5", "PSP@5", "R@10")
 
 
 @dataclass
-class Validation:
-    """Validation points and their truth.
+class HeldOut:
+    """Held-out points and their targets.
 
     Attributes:
-        truth: CSR (V, L); values weigh the pairs, see :func:`ramen.training.split.split_off`.
+        rows: int64 (V,), training points.
+        targets: CSR (V, L); values weigh the pairs, see :func:`ramen.training.split.split_off`.
         filtered: CSR (V, L), pairs that are neither right nor wrong.
         inverse_propensity: float64 (L,), of the rows trained on.
-        filtered_at_test: CSR (V, L), pairs of the truth that the test part would filter; None for none.
+        filtered_at_test: CSR (V, L), pairs of the targets that the test part would filter; None for none.
     """
 
-    truth: sp.csr_matrix
+    rows: np.ndarray
+    targets: sp.csr_matrix
     filtered: sp.csr_matrix
     inverse_propensity: np.ndarray
     filtered_at_test: sp.csr_matrix | None = None
 
     def gather(self, scorers: Mapping[str, Scorer], queries: Queries) -> Gathered:
-        """Candidates and scores of the validation points, filtered labels left out."""
+        """Candidates and scores of the held-out points, filtered labels left out."""
         return gather(scorers, queries, CANDIDATES, self.filtered)
 
     def judge(self, labels: np.ndarray) -> tuple[float, dict[str, float]]:
@@ -45,14 +46,14 @@ class Validation:
         Args:
             labels: int64 (V, 10 or more), ranked, -1 for none.
         """
-        figures = {name: 100.0 * float(values.mean()) for name, values in self.of_points(labels).items()}
+        figures = {name: 100.0 * float(values.mean()) for name, values in self.by_point(labels).items()}
         return float(np.exp(np.mean([np.log(max(value, 1e-6)) for value in figures.values()]))), figures
 
     def judge_weights(self, gathered: Gathered, weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """:meth:`judge` of a weighted sum."""
         return self.judge(gathered.joined(weights, 10)[0])
 
-    def of_points(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def by_point(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """By metric what each point adds, float64 (V,), so that the mean over the points is the metric.
 
         Args:
@@ -60,12 +61,12 @@ class Validation:
         """
         hits = self.weights_of(labels[:, :10])
         inverse = np.where(labels[:, :5] >= 0, self.inverse_propensity[np.maximum(labels[:, :5], 0)], 0.0)
-        mass = np.asarray(self.truth.sum(1)).ravel()
-        weight = mass / np.maximum(np.diff(self.truth.indptr), 1)  # of a point: that of its pairs
+        mass = np.asarray(self.targets.sum(1)).ravel()
+        weight = mass / np.maximum(np.diff(self.targets.indptr), 1)  # of a point: that of its pairs
         recall = hits.sum(1) / np.maximum(mass, 1e-12) * weight / max(weight.mean(), 1e-12)
         return dict(
             zip(
-                WATCHED,
+                METRICS,
                 (hits[:, 0], hits[:, :5].mean(1), (hits[:, :5] * inverse).sum(1) / self._ideal, recall),
                 strict=True,
             )
@@ -73,39 +74,39 @@ class Validation:
 
     def ahead(self, labels: np.ndarray, others: np.ndarray) -> dict[str, float]:
         """By metric how many standard errors of the paired difference a ranking is ahead of another."""
-        own, theirs = self.of_points(labels), self.of_points(others)
-        found = {}
-        for name in WATCHED:
-            differences = own[name] - theirs[name]
+        ours, theirs = self.by_point(labels), self.by_point(others)
+        errors = {}
+        for name in METRICS:
+            differences = ours[name] - theirs[name]
             spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
-            found[name] = float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else 0.0
-        return found
+            errors[name] = float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else 0.0
+        return errors
 
     def as_at_test(self, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Scores of candidates (V, C), -inf for those that the test part would filter."""
         if self.filtered_at_test is None or not self.filtered_at_test.nnz:
             return scores
         rows = np.repeat(np.arange(len(labels)), labels.shape[1])
-        found = np.asarray(self.filtered_at_test[rows, np.maximum(labels, 0).ravel()]).reshape(labels.shape)
-        return np.where((found > 0) & (labels >= 0), np.float32(-np.inf), scores)
+        is_filtered = np.asarray(self.filtered_at_test[rows, np.maximum(labels, 0).ravel()]).reshape(labels.shape)
+        return np.where((is_filtered > 0) & (labels >= 0), np.float32(-np.inf), scores)
 
-    def each(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
-        """nDCG@100 of every validation point, float64 (V,): fine enough to compare paired runs by."""
-        hits = self.weights_of(gathered.joined(weights, _DEEP)[0])
-        discount = 1 / np.log2(np.arange(2, _DEEP + 2))
-        ideal = np.cumsum(discount)[np.clip(np.diff(self.truth.indptr), 1, _DEEP) - 1]
+    def ndcg(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
+        """nDCG@100 of every held-out point, float64 (V,): fine enough to compare paired runs by."""
+        hits = self.weights_of(gathered.joined(weights, _DEPTH)[0])
+        discount = 1 / np.log2(np.arange(2, _DEPTH + 2))
+        ideal = np.cumsum(discount)[np.clip(np.diff(self.targets.indptr), 1, _DEPTH) - 1]
         return hits @ discount / ideal
 
     def weights_of(self, labels: np.ndarray) -> np.ndarray:
         """Of each label what its pair weighs, 0 for a wrong one, float64 (V, K)."""
         rows = np.repeat(np.arange(len(labels)), labels.shape[1])
-        found = np.asarray(self.truth[rows, np.maximum(labels, 0).ravel()], dtype=np.float64).reshape(labels.shape)
-        return np.where(labels >= 0, found, 0.0)
+        weights = np.asarray(self.targets[rows, np.maximum(labels, 0).ravel()], dtype=np.float64).reshape(labels.shape)
+        return np.where(labels >= 0, weights, 0.0)
 
     @cached_property
     def _ideal(self) -> float:
         """Mean over the points of the best sum of weight / propensity that five labels can have."""
-        worth = self.truth.multiply(self.inverse_propensity[None, :]).tocsr()
+        worth = self.targets.multiply(self.inverse_propensity[None, :]).tocsr()
         rows = np.repeat(np.arange(worth.shape[0]), np.diff(worth.indptr))
         order = np.lexsort((-worth.data, rows))
         place = np.arange(len(order)) - worth.indptr[rows[order]]

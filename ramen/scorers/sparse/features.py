@@ -1,0 +1,149 @@
+"""Word features of a training set, from texts or from bags of words that the data set brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from ramen.config import SparseConfig
+from ramen.data.dataset import Features
+from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
+from ramen.scorers.sparse.words import SETS, WordFeatures
+
+_COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
+_DESCRIBING = 50  # words of a label, where the data set has none for it
+_BAG_NEGATIVES = 5_000_000  # random negatives of all labels together, where sparse.uniform makes fewer
+
+
+@dataclass
+class FeatureRows:
+    """Rows of one set of features.
+
+    Attributes:
+        features: turn a text, or a bag of words, into a row.
+        points: CSR float32 (N, F), of all training points.
+        labels: CSR float32 (L, F), of the labels' own texts; empty rows where they have none.
+        describing: CSR float32 (L, F), what stands for the labels' texts where the ranking compares words.
+        anchors: returns the rows of a graph's anchors, CSR float32 (M, F).
+    """
+
+    features: WordFeatures | BagFeatures
+    points: sp.csr_matrix
+    labels: sp.csr_matrix
+    describing: sp.csr_matrix
+    anchors: Callable[[str], sp.csr_matrix]
+
+
+class FeatureSource(Protocol):
+    """Makes the word features of a training set.
+
+    Attributes:
+        sets: of features that a scorer may read; the first unless a search prefers another.
+        mined: the set by which negatives are mined.
+        common: share of the points that a word may be in to be looked at for that.
+    """
+
+    sets: tuple[str, ...]
+    mined: str
+    common: float
+
+    def rows_of(self, features: str, rows: np.ndarray, targets: sp.csr_matrix) -> FeatureRows:
+        """Features of one set, fitted on these rows with these targets and on all labels."""
+        ...
+
+    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+        """Random negatives of each label."""
+        ...
+
+
+@dataclass
+class TextFeatures:
+    """Word features of texts.
+
+    Attributes:
+        points, labels: texts, ``title\\ncontent``.
+        anchors: texts of each graph's anchors.
+        settings: of the sparse scorer.
+        with_anchors: whether the anchors' words are features.
+    """
+
+    points: Sequence[str]
+    labels: Sequence[str]
+    anchors: Mapping[str, Sequence[str]]
+    settings: SparseConfig
+    with_anchors: bool
+    sets: tuple[str, ...] = SETS
+    mined: str = SETS[0]
+    common: float = _COMMON
+
+    def rows_of(self, features: str, rows: np.ndarray, targets: sp.csr_matrix) -> FeatureRows:
+        """See :class:`FeatureSource`."""
+        anchors = self.anchors.values() if self.with_anchors else ()
+        texts = chain((self.points[row] for row in rows.tolist()), self.labels, *anchors)
+        fitted = WordFeatures.fit(texts, features, self.settings.min_count, self.settings.max_share)
+        of_anchors: dict[str, sp.csr_matrix] = {}
+
+        def rows_of_anchors(graph: str) -> sp.csr_matrix:
+            if graph not in of_anchors:
+                of_anchors[graph] = fitted.transform(self.anchors[graph])
+            return of_anchors[graph]
+
+        labels = fitted.transform(self.labels)
+        return FeatureRows(fitted, fitted.transform(self.points), labels, labels, rows_of_anchors)
+
+    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+        """See :class:`FeatureSource`."""
+        return config.uniform
+
+
+@dataclass
+class BagsOfWords:
+    """Word features that a data set brings.
+
+    Attributes:
+        bags: of points and perhaps labels.
+        fitted: what weighs them.
+    """
+
+    bags: Features
+    fitted: BagFeatures
+    sets: tuple[str, ...] = BAG_SETS
+    mined: str = BAG_SETS[1]
+    common: float = 1.0
+
+    def rows_of(self, features: str, rows: np.ndarray, targets: sp.csr_matrix) -> FeatureRows:
+        """See :class:`FeatureSource`."""
+        fitted = self.fitted.with_set(features)
+        points, n_labels = fitted.transform(self.bags.train), targets.shape[1]
+        if self.bags.labels is not None:
+            labels = fitted.transform(self.bags.labels)
+        else:
+            labels = sp.csr_matrix((n_labels, points.shape[1]), dtype=np.float32)
+        describing = labels
+        if not labels.nnz:
+            describing = _heaviest(sp.csr_matrix((targets > 0).astype(np.float32).T @ points[rows]), _DESCRIBING)
+        return FeatureRows(fitted, points, labels, describing, _no_anchors)
+
+    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+        """See :class:`FeatureSource`."""
+        return max(config.uniform, min(n_rows, _BAG_NEGATIVES // n_labels))
+
+
+def _no_anchors(graph: str) -> sp.csr_matrix:
+    raise KeyError(graph)
+
+
+def _heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """The largest weights of each row, of equal ones those of smaller columns."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    order = np.lexsort((rows.indices, -rows.data, row))
+    kept = np.sort(order[np.arange(len(order)) - rows.indptr[row[order]] < count])
+    counts = np.bincount(row[kept], minlength=rows.shape[0])
+    heaviest = sp.csr_matrix((rows.data[kept], rows.indices[kept], np.append(0, np.cumsum(counts))), shape=rows.shape)
+    heaviest.sort_indices()
+    return heaviest

@@ -1,0 +1,351 @@
+"""How the joint ranking ranks: by a weighted sum or by learned trees, whichever out-of-fold figures prefer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from ramen import distributed
+from ramen.mining.duplicates import small_groups
+from ramen.mining.heaps import best
+from ramen.ranking.candidates import CANDIDATES, Gathered
+from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.overlap import LabelWords
+from ramen.ranking.pair_features import PairFeatures
+from ramen.ranking.trees import Trees
+from ramen.scorers.base import Queries, Scorer, TrainedScorer
+from ramen.scorers.judge import GAIN
+from ramen.scorers.views import Views
+from ramen.threads import thread_count
+from ramen.training.boosting import TREES, Boosted, Rows, boost
+from ramen.training.calibrate import calibrate
+from ramen.training.held_out import HeldOut
+from ramen.training.judge import LOWEST, HeldOutJudge
+
+Log = Callable[..., None]
+
+SUM = "weighted sum"
+FEW_POINTS, FEW_PAIRS = 300, 100  # held-out points, and right and wrong pairs, below which nothing is learned
+_FOLDS = 5
+_KNOTS = 30
+_NOISE = 2.0  # standard errors of the paired difference by which a scorer alone must be ahead to be said to be
+# Objective, and power of the inverse propensity by which right pairs are weighed. Which is best differs by set.
+_MODELS = (("binary", 0.0), ("lambdarank", 0.0), ("lambdarank", 0.5))
+_LENGTHS = (TREES // 2, TREES)
+
+
+_Model = tuple[str, float, int]
+
+
+@dataclass(frozen=True)
+class RankerParams:
+    """How scorers are ranked together, as a search chooses it.
+
+    Attributes:
+        weights: of the scorers in the weighted sum; 0 for one that only the trees use.
+        model: what ranks, for people.
+        trees: :meth:`Trees.facts`, or None for the weighted sum alone.
+        scale: of the weighted sum that the trees add to.
+        features: group and name of each feature that the trees ask for.
+        by_sum: see :class:`LearnedRanking`.
+        calibration: :meth:`Calibration.facts` of its scores, or None for too few right pairs.
+        figures: out of fold, percent.
+        scorers: by scorer the figures of that one alone.
+    """
+
+    weights: dict[str, float]
+    model: str = SUM
+    trees: dict[str, list] | None = None
+    scale: float = 0.0
+    features: list[list[str]] = field(default_factory=list)
+    by_sum: list[list[float]] = field(default_factory=list)
+    calibration: dict[str, list[float]] | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    scorers: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def used(self) -> list[str]:
+        """Names of the scorers that the ranking asks: of a weighted sum those with a weight."""
+        return [name for name, weight in self.weights.items() if weight or self.trees is not None]
+
+
+@dataclass(frozen=True)
+class RankerData:
+    """What a ranking of the held-out points is learned from.
+
+    Attributes:
+        held_out: the points.
+        gathered: their candidates, with the scores of each scorer.
+        queries: the same points.
+        weights: of the weighted sum, by scorer; 0 for one that only trees may use.
+        features: of the pairs.
+    """
+
+    held_out: HeldOut
+    gathered: Gathered
+    queries: Queries
+    weights: dict[str, float]
+    features: PairFeatures
+
+    @classmethod
+    def of(cls, judge: HeldOutJudge, scorers: Mapping[str, TrainedScorer], weights: Mapping[str, float]) -> RankerData:
+        """Ask the scorers for their candidates of the held-out points; every process has to call it."""
+        weights = {name: weights.get(name, 0.0) for name in scorers}
+        features = word_set(judge.views, scorers)
+        pair_features = make_pair_features(judge.views, scorers, weights)
+        return cls(judge.held_out, judge.gather(scorers, features), judge.queries(features), weights, pair_features)
+
+
+def word_set(views: Views, scorers: Mapping[str, Scorer]) -> str:
+    """The set of word features that the scorers read, or the first."""
+    return next((scorer.features for scorer in scorers.values() if scorer.features), views.source.sets[0])
+
+
+def make_pair_features(views: Views, scorers: Mapping[str, Scorer], weights: Mapping[str, float]) -> PairFeatures:
+    """Features of pairs of a query and a label, with what they need to know of the labels."""
+    words = views.words(word_set(views, scorers))
+    label_words = LabelWords.of(words.columns, words.describing, views.label_titles)
+    return PairFeatures.of(scorers, weights, views.targets.getnnz(0), label_words)
+
+
+def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> RankerParams:
+    """Rank the scorers together: by trees where they rank points better that they have not seen, else by their sum.
+
+    A scorer that the weighted sum is better without is kept for the trees: always where it costs little, else only if
+    trees of one kind rank better with it.
+    """
+    config, summed = judge.views.config, judge.best_sum(scorers)
+    on_edge = [name for name, weight in summed.weights.items() if 0 < weight <= LOWEST * 1.001]
+    if on_edge:
+        judge.log(stage="search", note=f"weights at the end of their range: {', '.join(on_edge)}")
+    weights = {name: round(weight, 4) for name, weight in summed.weights.items()}
+    doubtful = [name for name, scorer in scorers.items() if name not in weights and not scorer.always_fitted]
+    data = RankerData.of(judge, scorers, weights)
+    if doubtful and config.ranking.learn:
+        without = {name: scorer for name, scorer in scorers.items() if name not in doubtful}
+        data_without = RankerData.of(judge, without, weights)
+        if not _is_better(data, data_without, config.seed, judge.log, "+".join(doubtful)):
+            data = data_without
+    learn = config.ranking.learn
+    return RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
+
+
+def _is_better(data: RankerData, without: RankerData, seed: int, log: Log, name: str) -> bool:
+    """Whether trees rank better with some scorers than without."""
+    value_without, value = distributed.broadcast(lambda: [learned_value(one, seed) for one in (without, data)])
+    is_kept = bool(value > value_without * GAIN)
+    log(stage="rank", scorer=name, kept=is_kept, value=value, value_without=value_without)
+    return is_kept
+
+
+def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerParams:
+    """Choose among the weighted sum and several learned models, by scores of points that a model has not seen.
+
+    Every model is fitted on four fifths of the held-out points and judged on the last, whole groups of near duplicates
+    together; these out-of-fold scores choose the model and calibrate the probabilities. The best is taken of those that
+    no scorer alone beats by more than noise; a single model must gain over the mean of several, which depends less on
+    chance. It is then fitted on all held-out points.
+
+    Args:
+        data: of the held-out points.
+        learn: else the weighted sum it is.
+        seed: of folds and trees.
+        log: called with the figures of each model, and with notes.
+    """
+    held_out, gathered, weights = data.held_out, data.gathered, data.weights
+    labels, is_label = gathered.labels, gathered.labels >= 0
+    summed = gathered.total(weights)
+    offered = gathered.offered([name for name, weight in weights.items() if weight])
+    tried = [_tried(held_out, labels, np.where(offered, summed, -np.inf))]
+    alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
+    right = held_out.weights_of(labels)
+    rows = None
+    folds = _folds(data.queries.vectors, seed) if len(labels) else np.empty(0, dtype=np.int64)
+    reason = _too_few(right > 0, is_label, folds) if learn else "ranking.learn=false"
+    if reason:
+        log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
+    else:
+        rows = Rows.of(data.features.matrix(data.queries, gathered), is_label, summed, right > 0, right, seed)
+        log(stage="rank", model=SUM, **tried[0].figures)
+        tried += _models(held_out, labels, rows, folds, seed, log)
+    chosen = _chosen(held_out, tried, alone, log)
+    boosted = None if rows is None else _fitted(held_out, labels, rows, chosen, seed)
+    at_test = held_out.as_at_test(labels, chosen.scores)
+    calibration = calibrate(*best(labels, at_test, np.isfinite(at_test), CANDIDATES), held_out.targets)
+    return RankerParams(
+        weights={name: weight for name, weight in weights.items() if weight or boosted},
+        model=chosen.name,
+        trees=None if boosted is None else boosted.trees.facts(),
+        scale=0.0 if boosted is None else boosted.scale,
+        features=[list(name) for name in data.features.names],
+        by_sum=_by_sum(summed[is_label], chosen.scores[is_label]) if boosted else [],
+        calibration=None if calibration is None else calibration.facts(),
+        figures=chosen.figures,
+        scorers={name: held_out.judge(ranked)[1] for name, ranked in alone.items()},
+    )
+
+
+def _chosen(held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarray], log: Log) -> _Tried:
+    best_first = sorted(tried, key=lambda one: -one.value / (GAIN if len(one.models) == 1 else 1.0))
+    chosen = next((one for one in best_first if not _ahead(held_out, one.ranked, alone)), best_first[0])
+    for name, metric, errors in _ahead(held_out, chosen.ranked, alone):
+        log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
+    log(stage="rank", chosen=chosen.name, **chosen.figures)
+    return chosen
+
+
+def learned_value(data: RankerData, seed: int) -> float:
+    """What trees of one kind come to out of fold; 0 where there is too little to learn from."""
+    held_out, gathered = data.held_out, data.gathered
+    labels, is_label = gathered.labels, gathered.labels >= 0
+    right, folds = held_out.weights_of(labels), _folds(data.queries.vectors, seed)
+    if _too_few(right > 0, is_label, folds):
+        return 0.0
+    features = data.features.matrix(data.queries, gathered)
+    rows = Rows.of(features, is_label, gathered.total(data.weights), right > 0, right, seed)
+    objective, power = _MODELS[-1]
+    scores = _out_of_fold(labels, rows, folds, objective, _factors(held_out, labels, power), seed)[-1][1]
+    return _tried(held_out, labels, scores).value
+
+
+def learned_ranking(params: RankerParams, scorers: Mapping[str, TrainedScorer], views: Views) -> LearnedRanking | None:
+    """The trees of a search over the scorers that a run keeps; None for the weighted sum."""
+    if params.trees is None:
+        return None
+    features = make_pair_features(views, scorers, params.weights)
+    assert [list(name) for name in features.names] == params.features
+    trees = Trees.read(params.trees)
+    return LearnedRanking(trees, params.scale, features, np.array(params.by_sum), len(features.counts))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A joint ranking of the held-out points.
+
+    Attributes:
+        scores: float32 (V, C), out of fold; -inf for what is not offered.
+        ranked: int64 (V, 10), the first labels.
+        value, figures: of these.
+        models: of which it is the mean, each by objective, power of the inverse propensity and number of trees; none
+            for the weighted sum.
+    """
+
+    scores: np.ndarray
+    ranked: np.ndarray
+    value: float
+    figures: dict[str, float]
+    models: tuple[_Model, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if not self.models:
+            return SUM
+        told = [
+            f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
+            for objective, power, length in self.models
+        ]
+        return told[0] if len(told) == 1 else f"mean of {'; '.join(told)}"
+
+
+def _tried(held_out: HeldOut, labels: np.ndarray, scores: np.ndarray, *models: _Model) -> _Tried:
+    scores = scores.astype(np.float32)
+    ranked = best(labels, scores, np.isfinite(scores), 10)[0]
+    return _Tried(scores, ranked, *held_out.judge(ranked), models)
+
+
+def _by_sum(sums: np.ndarray, scores: np.ndarray) -> list[list[float]]:
+    """The mean score at ascending weighted sums, in parts that get smaller towards the high ones."""
+    order = np.argsort(sums, kind="stable")
+    sizes = np.geomspace(1, len(order), _KNOTS).astype(np.int64)
+    ends = len(order) - np.unique(np.append(sizes, 0))[::-1]
+    parts = [order[first:last] for first, last in zip(ends[:-1], ends[1:], strict=True)]
+    means = np.maximum.accumulate([scores[part].mean() for part in parts])
+    return [[float(sums[part].mean()) for part in parts], means.tolist()]
+
+
+def _too_few(right: np.ndarray, is_label: np.ndarray, folds: np.ndarray) -> str:
+    """Why nothing can be learned from such candidates (V, C) of points in these folds (V,); "" where it can."""
+    if len(right) < FEW_POINTS:
+        return f"{len(right)} held-out points, expected {FEW_POINTS} to learn from"
+    for kind, pairs in (("right", right & is_label), ("wrong", ~right & is_label)):
+        if pairs.sum() < FEW_PAIRS:
+            found = f"{pairs.sum()} {kind} labels among the candidates of held-out points"
+            return f"{found}, expected {FEW_PAIRS} to learn from"
+        by_fold = np.bincount(folds, pairs.sum(1), minlength=_FOLDS)
+        if (by_fold.sum() == by_fold).any():
+            return f"all {kind} labels among the candidates are of points that are alike"
+    return ""
+
+
+def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Fold of each point, int (V,); near duplicates share one, unless they would be most of it."""
+    groups = small_groups(vectors, seed, max(1, len(vectors) // _FOLDS), len(vectors))
+    return (np.random.default_rng([seed, 3]).permutation(groups.max() + 1) % _FOLDS)[groups]
+
+
+def _models(
+    held_out: HeldOut, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log
+) -> Iterator[_Tried]:
+    """Every learned ranking, out of fold, and the mean of those of a length: all start from the same sum."""
+    by_length: dict[int, list[_Tried]] = {length: [] for length in _LENGTHS}
+    for objective, power in _MODELS:
+        start = time.perf_counter()
+        for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(held_out, labels, power), seed):
+            one = _tried(held_out, labels, scores, (objective, power, length))
+            log(stage="rank", model=one.name, **one.figures, seconds=time.perf_counter() - start)
+            by_length[length].append(one)
+            yield one
+    for several in by_length.values() if len(_MODELS) > 1 else ():
+        scores = np.mean([one.scores for one in several], axis=0)
+        one = _tried(held_out, labels, scores, *(model for one in several for model in one.models))
+        log(stage="rank", model=one.name, **one.figures)
+        yield one
+
+
+def _fitted(held_out: HeldOut, labels: np.ndarray, rows: Rows, chosen: _Tried, seed: int) -> Boosted | None:
+    """The trees of a ranking, by all held-out points; None for the weighted sum."""
+    everything = np.arange(len(labels))
+
+    def fit(model: _Model) -> Boosted:
+        objective, power, length = model
+        return boost(rows, everything, objective, _factors(held_out, labels, power), seed, (length,))[length]
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return Boosted.mean(list(pool.map(fit, chosen.models))) if chosen.models else None
+
+
+def _factors(held_out: HeldOut, labels: np.ndarray, power: float) -> np.ndarray | None:
+    return held_out.inverse_propensity[np.maximum(labels, 0)] ** power if power else None
+
+
+def _out_of_fold(
+    labels: np.ndarray, rows: Rows, folds: np.ndarray, objective: str, factors: np.ndarray | None, seed: int
+) -> list[tuple[int, np.ndarray]]:
+    """By number of trees the scores (V, C) that each point gets from trees that have not seen its fold."""
+    found = {length: np.full(labels.shape, -np.inf) for length in _LENGTHS}
+
+    def fit(fold: int) -> None:
+        boosted = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, _LENGTHS)
+        held = np.flatnonzero(folds == fold)
+        for length in _LENGTHS:
+            scores = boosted[length].scores(rows.features[held], rows.sums[held])
+            found[length][held] = np.where(labels[held] >= 0, scores, -np.inf)
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        list(pool.map(fit, range(_FOLDS)))
+    return list(found.items())
+
+
+def _ahead(held_out: HeldOut, joint: np.ndarray, alone: Mapping[str, np.ndarray]) -> list[tuple[str, str, float]]:
+    """Scorers that by themselves rank the held-out points better, in which metric, and by how many standard errors."""
+    return [
+        (name, metric, errors)
+        for name, labels in alone.items()
+        for metric, errors in held_out.ahead(labels, joint).items()
+        if errors > _NOISE
+    ]
