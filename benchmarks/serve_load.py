@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from reference_sets import _commit, machine
 
-from ramen.inference.artefact import load_run
+from ramen.inference.run import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -26,8 +26,8 @@ from reference_sets import _commit, machine
 
 import ramen
 from ramen.data.dataset import Texts
-from ramen.inference.artefact import Ranking, save_run
 from ramen.inference.build_index import build_index
+from ramen.inference.run import Ranking, save_run
 from ramen.mining.nearest import nearest
 from ramen.scorers.dense.label_weights import BFloat16Weights
 from ramen.scorers.vectors import LabelVectors

@@ -21,6 +21,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from omikuji_tfidf import VARIANTS, measure
+from ramen.training.fit import Fitter
+from ramen.training.data import Material, prepare
+from ramen.training.held_out import Validation
 from reference_sets import ROOT, machine
 from sklearn.svm import LinearSVC
 
@@ -33,10 +36,7 @@ from ramen.scorers.base import Queries
 from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.sparse.search import SparseChoice, search_sparse
-from ramen.training.fit import Fitter
-from ramen.training.material import Material, prepare
 from ramen.training.split import Split, cut, whole
-from ramen.training.validation import Validation
 
 SETS = ("LF-DebianRelated", "LF-WordNet")
 WATCHED = ("P@1", "P@5", "PSP@5", "R@10")

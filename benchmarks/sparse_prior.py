@@ -20,7 +20,7 @@ from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
 from ramen.scorers.sparse.search import SparseChoice
 from ramen.training.fit import Fitter
-from ramen.training.material import prepare
+from ramen.training.data import prepare
 from ramen.training.split import Split
 
 SETS = ("LF-DebianRelated", "LF-ManSeeAlso", "LF-WordNet")

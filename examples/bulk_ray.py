@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import ramen
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
-from ramen.inference.artefact import check_run
+from ramen.inference.run import check_run
 from ramen.inference.tagger import MAX_CHARACTERS
 
 ROWS = 4096  # texts tagged at once: bounds memory where row groups are large

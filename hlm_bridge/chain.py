@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from ramen.training.run_folder import chosen_graphs
 
 import ramen
 from hlm_bridge.config import HlmConfig, sources
@@ -31,7 +32,6 @@ from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.settings import flat
-from ramen.training.folder import chosen_graphs
 from ramen.training.log import Log
 from ramen.training.split import Split, cut
 

@@ -10,8 +10,8 @@ from hlm_bridge.retrieval import kept, percent, retrieve
 from hlm_bridge.vectors import Vectors
 from ramen.config import load_config
 from ramen.errors import WorkError
-from ramen.training.material import prepare
-from ramen.training.stage1 import train_encoder
+from ramen.training.data import prepare
+from ramen.training.encoder_loop import train_encoder
 
 
 def own_training(chain: Chain, vectors: Vectors) -> dict[str, Any] | None:

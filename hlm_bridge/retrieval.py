@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from ramen.errors import WorkError
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.encoder import EncoderScorer
 
 METRICS = ("P@1", "P@5", "R@10")
 _DRAWS = 1000  # of the bootstrap
@@ -35,7 +35,7 @@ def retrieve(queries: np.ndarray, labels: np.ndarray, truth: sp.csr_matrix, filt
         >>> retrieve(eye, eye, sp.csr_matrix(eye), none)["P@1"].tolist()
         [1.0, 1.0, 1.0]
     """
-    ranker = Ranker({"encoder": LabelVectors(labels)}, {"encoder": 1.0})
+    ranker = Ranker({"encoder": EncoderScorer(labels)}, {"encoder": 1.0})
     found = ranker.rank(Queries(queries, None), _DEEP, filtered)[0]
     truth = sp.csr_matrix(truth)
     rows = np.arange(len(found))[:, None]

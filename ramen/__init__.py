@@ -19,13 +19,13 @@ _HOME = {
     "Dataset": "ramen.data",
     "load_dataset": "ramen.data",
     "from_lists": "ramen.data",
-    "train": "ramen.training",
+    "train": "ramen.training.train",
     "evaluate": "ramen.inference",
     "Tagger": "ramen.inference",
     "load_encoder": "ramen.inference",
     "RamenClassifier": "ramen.estimator",
 }
-_ROOMS = {"data", "encoders", "graph", "heads", "inference", "losses", "metrics", "mining", "scorers", "training"}
+_ROOMS = {"data", "encoders", "graph", "inference", "losses", "metrics", "mining", "ranking", "scorers", "training"}
 
 __all__ = ["__version__", *_HOME]
 

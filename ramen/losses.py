@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
+
+from ramen.errors import WorkError
 
 _MASKED = -1e9
 _HARDEST = 10  # negatives a row in the triplet loss
@@ -58,3 +62,16 @@ def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Ten
     hardest = scores.masked_fill(known, _MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
     hinge = F.relu(hardest - positive + margin)
     return (hinge * torch.softmax(hardest.detach() / _HARDNESS, 1)).sum(1).mean()
+
+
+def check_loss(value: float, stage: str, epoch: int, batch: int) -> None:
+    """Stop where the loss is not finite; the last checkpoint stays.
+
+    Raises:
+        WorkError: it names the stage, the epoch and the batch, all counted from 1.
+    """
+    if not math.isfinite(value):
+        setting = "stage1.lr" if stage == "encoder" else "head.lr"
+        where = f"epoch {epoch + 1}, batch {batch + 1}"
+        kept = "the last checkpoint is kept; values of the data that are huge, or a large"
+        raise WorkError(f"{stage}: the loss is {value} in {where}; {kept} {setting}, do this")

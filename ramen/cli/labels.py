@@ -88,7 +88,7 @@ def list_labels(
     added: Annotated[bool, typer.Option("--added", help="Only labels that came after training.")] = False,
 ) -> None:
     """Print the labels that a text can get, one JSON object a line: {"uid": ..., "text": ...}."""
-    from ramen.inference.artefact import load_run
+    from ramen.inference.run import load_run
 
     loaded = load_run(run)
     trained = next(iter(loaded.trained.values())).n_labels

@@ -25,33 +25,33 @@ def plan(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the preset's.")
     ] = None,
 ) -> None:
-    """Say what a run needs: parameters, memory by stage, disk, time of an epoch, and which head fits this machine."""
+    """Estimate what a run needs: parameters, memory by stage, disk, time of an epoch, dense classifiers that fit."""
     assignments(overrides or [])
     import ramen
     from ramen.config import load_config
     from ramen.data.options import with_texts
-    from ramen.training.folder import chosen_graphs
+    from ramen.training.checks import check_texts
     from ramen.training.plan import estimate, probe
-    from ramen.training.run import check_reads
+    from ramen.training.run_folder import chosen_graphs
 
     config = load_config(preset, overrides or [])
     dataset = with_texts(ramen.load_dataset(data), config.data.text)
     config.graphs = chosen_graphs(graphs, dataset)
-    check_reads(dataset, config)
+    check_texts(dataset, config)
     found = estimate(dataset, config)
     show(f"{found.points:,} points, {found.labels:,} labels, {found.pairs:,} pairs")
     show("parameters: " + ", ".join(f"{name} {count:,}" for name, count in found.parameters.items()))
     for name, needed in found.stages.items():
         show(f"memory, {name}: {needed / 1e9:.2f} GB")
     show(f"disk: {found.disk / 1e9:.2f} GB")
-    if not quick and config.encoder.kind != "none":
+    if not quick and config.encoder.kind != "bag_of_words":
         say("ten steps on a sample ...")
         for name, seconds in probe(dataset, config).items():
             show(f"time, {name}: {seconds:.0f} s an epoch")
     fits = "fits" if found.peak <= found.available else "does NOT fit"
     show(f"peak: {found.peak / 1e9:.2f} GB, free: {found.available / 1e9:.2f} GB: {fits}")
-    for name, needed in found.heads.items():
+    for name, needed in found.classifiers.items():
         verdict = "fits" if needed <= found.available else "does not fit"
-        show(f"with head {name}: {needed / 1e9:.2f} GB, {verdict}")
-    show(f"most exact head that fits: {found.fitting or 'none; --preset million trains without one'}")
+        show(f"with dense classifiers, {name}: {needed / 1e9:.2f} GB, {verdict}")
+    show(f"most exact dense classifiers that fit: {found.fitting or 'none; --preset million trains without one'}")
     say_next("ramen", "train", data, "--preset", preset, "--out", "RUN", *(overrides or []))

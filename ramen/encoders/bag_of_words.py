@@ -51,6 +51,11 @@ class BagFeatures:
         with replacing(folder / _FILE) as part:
             save_file({"idf": self.idf}, part, metadata={"features": self.features})
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether :meth:`save` wrote there."""
+        return (folder / _FILE).is_file()
+
     @classmethod
     def load(cls, folder: Path) -> BagFeatures:
         """What :meth:`save` wrote."""

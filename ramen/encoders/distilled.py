@@ -1,4 +1,4 @@
-"""Where a head starts when a teacher left its label vectors: those, turned into the encoder's space."""
+"""What distillation leaves beside a student: its teacher's label vectors, and the points it held out."""
 
 from __future__ import annotations
 
@@ -77,25 +77,3 @@ def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a list of names: {error}") from error
     return np.array([row for row, uid in enumerate(uids) if uid in held_out], dtype=np.int64)
-
-
-def procrustes(teacher: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """The teacher's vectors turned so that they lie as near the encoder's own as a rotation allows.
-
-    Training moves the encoder's space away from the teacher's, and a score across two spaces means nothing. Source:
-    orthogonal Procrustes (Schönemann 1966): with U S V\u1d40 = teacher\u1d40 own, the rotation is U V\u1d40.
-
-    Args:
-        teacher: float32 (L, d), to be turned.
-        own: float32 (L, d) of the same labels.
-
-    Returns:
-        float32 (L, d).
-
-    Example:
-        >>> swapped = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-        >>> torch.allclose(procrustes(swapped, torch.eye(2)), torch.eye(2), atol=1e-6)
-        True
-    """
-    u, _, vt = torch.linalg.svd(teacher.T @ own)
-    return teacher @ (u @ vt)

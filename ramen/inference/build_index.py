@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
 from ramen.files import clear_errors, digest
-from ramen.inference.artefact import MANIFEST, files_of
 from ramen.inference.index import FACTS, FOLDER, FORMAT, save_strings, stamp
+from ramen.inference.run import MANIFEST, files_of
 from ramen.inference.tagger import Tagger
-from ramen.mining.nearest import nearest, products
-from ramen.mining.signs import Products, SignIndex
-from ramen.scorers.base import save_tensors
-from ramen.scorers.neighbours import Neighbours
+from ramen.mining.signs import SignIndex
+from ramen.scorers.base import SearchSpace, save_tensors
 from ramen.scorers.sparse.words import WordFeatures
-from ramen.scorers.vectors import LabelVectors
 
 MIN_ROWS = 50_000  # below, looking at every row takes no longer
 RECALL = 0.995  # of the ten best, on the sample
@@ -73,19 +71,20 @@ def build_index(
     run = Path(run)
     part = run / f"{FOLDER}.part-{os.getpid()}"
     tagger = Tagger.load(run, index=False, labels=False)
-    if tagger.encoder is None:
-        raise InputError(f"{run}: a run over given bags of words, whose vectors are few; it needs no index")
+    if isinstance(tagger.encoder, BagOfWordsEncoder):
+        raise InputError(f"{run}: a run over bags of words, which needs no index: its vectors are short and few")
     queries = _sample(tagger)
     try:
         with clear_errors(run):
             part.mkdir()
             found = []
-            for name, scorer in tagger.run.ranker.scorers.items():
-                if not isinstance(scorer, LabelVectors | Neighbours):
+            for name, scorer in tagger.trained.items():
+                space = scorer.search_space()
+                if space is None:
                     continue
-                report(f"{name}: {_shape(scorer)[0]:,} rows")
-                index, told = _index(name, scorer, queries, min_rows, recall)
-                found.append(told)
+                report(f"{name}: {space.rows:,} rows")
+                index, measured = _index(name, space, queries, min_rows, recall)
+                found.append(measured)
                 if index is not None:
                     save_tensors(part / f"{name}.safetensors", index.arrays())
             save_strings(part / "uids.safetensors", tagger.run.uids)
@@ -113,9 +112,10 @@ def _sample(tagger: Tagger) -> np.ndarray:
     """Vectors like those of queries to come: of label texts, and of training points where the run keeps them."""
     texts = [text for text in _spread(tagger.run.texts, _SAMPLE // 2) if text.strip()]
     parts = [tagger.encode(texts)] if texts else []
-    for scorer in tagger.run.ranker.scorers.values():
-        if isinstance(scorer, Neighbours):
-            parts.append(_spread(scorer.vectors, _SAMPLE - _SAMPLE // 2))
+    for scorer in tagger.trained.values():
+        space = scorer.search_space()
+        if space is not None and len(space.samples):
+            parts.append(_spread(space.samples, _SAMPLE - _SAMPLE // 2))
     return np.concatenate(parts) if parts else np.zeros((1, 1), np.float32)
 
 
@@ -124,33 +124,21 @@ def _spread(items: Any, n: int) -> Any:  # noqa: ANN401 - a list or an array
     return items[places] if isinstance(items, np.ndarray) else [items[place] for place in places]
 
 
-def _shape(scorer: LabelVectors | Neighbours) -> tuple[int, int]:
-    if isinstance(scorer, Neighbours):
-        return scorer.vectors.shape[0], scorer.vectors.shape[1]
-    return scorer.rows.n_labels, scorer.rows.dim
-
-
 def _index(
-    name: str, scorer: LabelVectors | Neighbours, queries: np.ndarray, min_rows: int, recall: float
+    name: str, space: SearchSpace, queries: np.ndarray, min_rows: int, recall: float
 ) -> tuple[SignIndex | None, Indexed]:
-    n, dim = _shape(scorer)
+    n = space.rows
     if n < min_rows or not n:
         return None, Indexed(name, n)
-    if isinstance(scorer, Neighbours):
-        vectors, k = scorer.vectors, scorer.k  # all that vote
-        exactly: Products = lambda asked, rows: products(asked, vectors, rows)  # noqa: E731
-        exact, _ = nearest(queries, vectors, k)
-        index = SignIndex.build(n, dim, lambda first, last: vectors[first:last])
-        search: Callable[[np.ndarray], object] = lambda asked: nearest(asked, vectors, k)  # noqa: E731
-    else:
-        rows, k, exactly = scorer.rows, 100, scorer.rows.products
-        exact, _ = rows.top(queries, min(_K, n))
-        index = SignIndex.build(n, dim, rows.block)
-        search = lambda asked: rows.top(asked, k)  # noqa: E731
-    reached = index.tune(queries, exact, exactly, recall)
-    ours, theirs = _median(lambda asked: index.top(asked, k, exactly), queries), _median(search, queries)
-    told = Indexed(name, n, index.candidates, reached, ours, theirs)
-    return (index, told) if min_rows == 0 or ours < theirs else (None, Indexed(name, n, 0, 1.0, ours, theirs))
+    exact, _ = space.top(queries, min(space.recall_k, n))
+    index = SignIndex.build(n, space.dim, space.block)
+    reached = index.tune(queries, exact, space.products, recall)
+    ours = _median(lambda rows: index.top(rows, space.k, space.products), queries)
+    theirs = _median(lambda rows: space.top(rows, space.k), queries)
+    measured = Indexed(name, n, index.candidates, reached, ours, theirs)
+    if min_rows == 0 or ours < theirs:
+        return index, measured
+    return None, Indexed(name, n, 0, 1.0, ours, theirs)
 
 
 def _median(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:

@@ -13,8 +13,9 @@ import yaml
 from ramen.data import Dataset, bags_of_words, load_dataset
 from ramen.data.matrices import pair_matrix
 from ramen.data.options import with_texts
+from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError, nearest
-from ramen.inference.artefact import check_run, write_metrics
+from ramen.inference.run import check_run, write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.ranking.calibration import Calibration, reliability
 from ramen.ranking.learned import MEAN
@@ -171,7 +172,7 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
             raise InputError(f"{run}: has no scorer {scorer!r}: {nearest(scorer, ranker.scorers)}")
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     filtered = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
-    asked = dataset.test.joined() if tagger.encoder is not None else bags_of_words(dataset).test
+    asked = dataset.test.joined() if not isinstance(tagger.encoder, BagOfWordsEncoder) else bags_of_words(dataset).test
     queries = tagger.queries(asked)
     ranked, scores = ranker.rank_each(queries, DEEP, filtered)
     found = Rankings({name: padded(labels) for name, labels in ranked.items()})

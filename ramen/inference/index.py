@@ -12,8 +12,6 @@ from ramen.errors import InputError
 from ramen.mapped import StringTable, map_tensors
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Scorer, save_tensors
-from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.vectors import LabelVectors
 
 FOLDER, FACTS = "index", "index.json"
 FORMAT = 1
@@ -69,9 +67,7 @@ class Index:
     def attach(self, scorers: Mapping[str, Scorer]) -> None:
         """Let the scorers that have a part of the index propose by it."""
         for name, told in self.facts["scorers"].items():
-            scorer = scorers[name]
-            assert isinstance(scorer, LabelVectors | Neighbours)
-            scorer.index = SignIndex(map_tensors(self.folder / f"{name}.safetensors"), told["candidates"])
+            scorers[name].index = SignIndex(map_tensors(self.folder / f"{name}.safetensors"), told["candidates"])
 
     def strings(self, name: str) -> StringTable:
         """A table of strings that :func:`save_strings` wrote."""

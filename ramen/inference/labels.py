@@ -13,16 +13,10 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError, nearest
 from ramen.files import clear_errors, digest
-from ramen.inference.artefact import MANIFEST, MAPS, Run
 from ramen.inference.journal import append, read_changes, writing
+from ramen.inference.run import MANIFEST, Run
 from ramen.inference.tagger import Tagger, text_problem
-from ramen.mapped import StringTable, map_tensors
-from ramen.scorers.base import save_tensors
-from ramen.scorers.neighbours import Neighbours
-from ramen.scorers.sparse.prior import word_prior
-from ramen.scorers.sparse.scorer import SparseWords
-from ramen.scorers.sparse.words import WordFeatures
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.base import NewLabels, save_tensors, unit_rows
 
 _FIELDS = ("uid", "text", "examples")
 _NAME = 120  # characters of an example's name
@@ -33,9 +27,7 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
     """Add labels to a run; it finds them from the next load on, without training.
 
     A label gets the vector of its text through the encoder's label map, moved to the middle between it and its
-    examples' mean; a row of the head as labels of such vectors have; weights on the words of its text and examples; and
-    both as points among the neighbours. Source of the words' part: the prior of the sparse head,
-    :func:`ramen.scorers.sparse.prior.word_prior`.
+    examples' mean; and from every scorer the part that its ``extend`` describes.
 
     Args:
         run: finished run folder, of a run with an encoder.
@@ -57,8 +49,8 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
         return 0
     with writing(run) as folder:
         tagger = Tagger.load(run)
-        if not (run / MAPS).exists():
-            raise InputError(f"{run}: keeps no {MAPS}: a run over given words, or of an older version; train it anew")
+        if _extension_map(tagger) is None:
+            raise InputError(f"{run}: a run over bags of words, expected one with an encoder of texts to add labels to")
         known, seen = set(live_uids(tagger.run)), set[str]()
         for number, entry in enumerate(entries, 1):
             if entry["uid"] in known or entry["uid"] in seen:
@@ -162,40 +154,33 @@ def _check_known(run: Run, uids: Sequence[str]) -> None:
 
 
 def _segment(tagger: Tagger, entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The arrays of added labels, by scorer, as :func:`ramen.inference.grow.grown` reads them."""
-    maps, texts = map_tensors(tagger.run.path / MAPS), [entry["text"] for entry in entries]
-    vectors = tagger.encode(texts)
-    counts = [len(entry["examples"]) for entry in entries]
+    """The arrays of added labels, prefixed by the scorer's name; :mod:`ramen.inference.changed_labels` reads them."""
+    labels = _new_labels(tagger, entries)
+    return {
+        f"{name}.{key}": array
+        for name, scorer in tagger.trained.items()
+        for key, array in scorer.extend(labels).items()
+    }
+
+
+def _new_labels(tagger: Tagger, entries: list[dict[str, Any]]) -> NewLabels:
+    texts = [entry["text"] for entry in entries]
     examples = [text for entry in entries for text in entry["examples"]]
+    counts = [len(entry["examples"]) for entry in entries]
+    label = np.repeat(np.arange(len(entries)), counts)
+    pairs = (np.ones(len(label), np.float32), (label, np.arange(len(label))))
+    links = sp.csr_matrix(pairs, shape=(len(entries), len(examples)))
+    vectors = tagger.encode(texts)
     shown = tagger.encode(examples) if examples else vectors[:0]
-    of = np.repeat(np.arange(len(entries)), counts)
-    links = sp.csr_matrix((np.ones(len(of), np.float32), (of, np.arange(len(of)))), shape=(len(entries), len(examples)))
     # Points have the vectors that their labels should have: examples together say as much as the text.
     means = (links @ shown) / np.maximum(np.array(counts), 1)[:, None]
-    rows = _unit(_unit(vectors @ maps["encoder"]) + means)
-    arrays: dict[str, np.ndarray] = {}
-    for name, scorer in tagger.trained.items():
-        if isinstance(scorer, LabelVectors):
-            arrays[name] = rows if name == "encoder" else rows @ maps[name]
-        elif isinstance(scorer, Neighbours):
-            # The text itself is a point, too: a label without examples would get no votes at all.
-            arrays[name] = np.concatenate([vectors, shown])
-            arrays[f"{name}.of"] = np.concatenate([np.arange(len(entries)), of]).astype(np.int32)
-            table = StringTable.of(text.partition("\n")[0][:_NAME] for text in [*texts, *examples])
-            arrays |= {f"{name}.text": table.text, f"{name}.ends": table.ends}
-        elif isinstance(scorer, SparseWords):
-            assert isinstance(tagger.run.words, WordFeatures)
-            strength, bias = maps[name].tolist()
-            words = tagger.run.words.transform
-            weights = word_prior(words(texts), [(links, words(examples), 1.0)], strength, max_degree=1)
-            arrays |= {
-                f"{name}.indptr": weights.indptr.astype(np.int64),
-                f"{name}.indices": weights.indices.astype(np.int32),
-                f"{name}.data": weights.data,
-                f"{name}.bias": np.full(len(entries), bias, dtype=np.float32),
-            }
-    return arrays
+    label_vectors = unit_rows(unit_rows(vectors @ _extension_map(tagger)) + means)
+    words = tagger.run.words
+    of_texts, of_examples = (words.transform(some) if words else None for some in (texts, examples))
+    names, shown_names = ([text.partition("\n")[0][:_NAME] for text in some] for some in (texts, examples))
+    return NewLabels(vectors, of_texts, names, (shown, of_examples, shown_names), links, label_vectors)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def _extension_map(tagger: Tagger) -> np.ndarray | None:
+    """From the vector of a new label's text to the label's vector; None for a run over bags of words."""
+    return tagger.trained["encoder"].extension_map

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.encoders.bag_of_words import BagOfWords
+from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
 from ramen.extras import needing
-from ramen.inference.artefact import Run, check_run, load_run
+from ramen.inference.run import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
-from ramen.scorers.base import Queries, Scorer, title_of
+from ramen.scorers.base import Queries, TrainedScorer, title_of
 from ramen.threads import one_blas_thread, one_torch_thread_in_children
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def load_encoder(run: str | Path) -> SentenceTransformer:
         InputError: no finished run there, or one of its files is missing or altered.
     """
     check_run(Path(run))
-    if not (Path(run) / "encoder").is_dir():
-        raise InputError(f"{run}: a run over given bags of words, which has no encoder")
+    if BagOfWordsEncoder.open(Path(run) / "encoder"):
+        raise InputError(f"{run}: a run over bags of words, expected one with an encoder of texts")
     return _sentence_transformer(Path(run))
 
 
@@ -70,7 +70,7 @@ class Tagger:
         ``Tagger.load("runs/a").tag(["lead acid battery charger"], k=5)[0][0]["uid"]``
     """
 
-    def __init__(self, run: Run, encoder: StaticFolder | SentenceTransformer | None) -> None:
+    def __init__(self, run: Run, encoder: StaticFolder | BagOfWordsEncoder | SentenceTransformer) -> None:
         self.run, self.encoder = run, encoder
 
     @classmethod
@@ -86,20 +86,19 @@ class Tagger:
             InputError: no finished run there, or one of its files is missing or altered.
         """
         loaded = load_run(run, index, labels)
-        if isinstance(loaded.words, BagOfWords):
-            return cls(loaded, None)
-        static = StaticFolder.open(loaded.path / "encoder")
-        return cls(loaded, static or _sentence_transformer(loaded.path))
+        folder = loaded.path / "encoder"
+        encoder = BagOfWordsEncoder.open(folder) or StaticFolder.open(folder) or _sentence_transformer(loaded.path)
+        return cls(loaded, encoder)
 
     @property
-    def trained(self) -> dict[str, Scorer]:
+    def trained(self) -> dict[str, TrainedScorer]:
         """The scorers as training left them."""
         return self.run.trained
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
-        if self.encoder is None:
-            raise InputError(f"{self.run.path}: a run over given bags of words, which has no encoder")
+        if isinstance(self.encoder, BagOfWordsEncoder):
+            raise InputError(f"{self.run.path}: a run over bags of words, expected one with an encoder of texts")
         if isinstance(self.encoder, StaticFolder):
             return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
@@ -107,12 +106,11 @@ class Tagger:
     def queries(self, texts: list[str] | sp.csr_matrix) -> Queries:
         """What the run's scorers read of texts, or of bags of words where the run was trained on those."""
         words = self.run.words
-        if isinstance(words, BagOfWords):
-            if not sp.issparse(texts):
-                texts = sp.csr_matrix(sp.vstack([words.read(text) for text in texts]))
-            return Queries(words.vectors(texts), words.rows(texts))
+        if isinstance(self.encoder, BagOfWordsEncoder):
+            bags = texts if sp.issparse(texts) else sp.csr_matrix(sp.vstack(map(self.encoder.read, texts)))
+            return Queries(self.encoder.encode(bags), None if words is None else words.transform(bags))
         if sp.issparse(texts):
-            raise InputError(f"{self.run.path}: found a matrix, expected texts, as this run has an encoder")
+            raise InputError(f"{self.run.path}: found a matrix, expected texts")
         titles = [title_of(text) for text in texts] if self.run.ranker.learned else None
         return Queries(self.encode(texts), None if words is None else words.transform(texts), titles)
 
@@ -122,8 +120,8 @@ class Tagger:
         r"""The best labels of each text, best first.
 
         Args:
-            texts: one string each; a title and a longer text go as ``title\ncontent``. For a run over given bags of
-                words ``feature:value feature:value``.
+            texts: one string each; a title and a longer text go as ``title\ncontent``. For a run over bags of words
+                 ``feature:value feature:value``.
             k: labels a text; fewer come back when the run has fewer to offer.
             threshold: labels of a lower probability are left out, so that a text may come back with none; 0 to 1.
             precision: the threshold from which so large a share of validation's answers was right, above 0 to 1.

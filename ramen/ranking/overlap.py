@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,24 +17,6 @@ from ramen.threads import parallel_for
 MEASURES = ("cosine", "share of the label's words", "share of the text's words")
 _FIELDS = ("whole", "title")
 NAMES = [f"label's {label}, text's {text}: {name}" for label in _FIELDS for text in _FIELDS for name in MEASURES]
-_TITLE = "T:"  # marks a title's word among the features of exact words, ramen.scorers.sparse.words
-
-
-def word_columns(names: Sequence[str]) -> np.ndarray:
-    """For each feature the column of its word, int32 (F,): its own, that of a title's word, or -1 for anything else.
-
-    Example:
-        >>> word_columns(["L:red", "T:red", "red", "red apple"]).tolist()
-        [-1, 2, 2, -1]
-    """
-    column = {name: at for at, name in enumerate(names)}
-    return np.array([_word_column(name, column) for name in names], dtype=np.int32)
-
-
-def _word_column(name: str, column: dict[str, int]) -> int:
-    if name.startswith(_TITLE):
-        return column.get(name.removeprefix(_TITLE), -1)
-    return -1 if " " in name or ":" in name else column[name]
 
 
 @dataclass
@@ -51,7 +33,7 @@ class FieldWords:
 
     @classmethod
     def of(cls, features: sp.csr_matrix, columns: np.ndarray) -> FieldWords:
-        """From rows of features, columns ascending, and their :func:`word_columns`."""
+        """From rows of features, columns ascending, and their :func:`ramen.scorers.sparse.words.word_columns`."""
         n, width = features.shape
         word = columns[features.indices].astype(np.int64)
         is_word = word == features.indices
@@ -85,7 +67,7 @@ class LabelWords:
     """What the labels' texts are made of.
 
     Attributes:
-        columns: int32 (F,), see :func:`word_columns`.
+        columns: int32 (F,), see :func:`ramen.scorers.sparse.words.word_columns`.
         texts: of the labels, L rows.
         titles: their letters; None for bags of words.
     """

@@ -129,12 +129,17 @@ class Scorer(ABC):
     Attributes:
         n_labels: L.
         index: by which it proposes; None for an exact search.
-        features: the set of word features that it reads; None where it reads none.
+        start_weight: in a weighted sum, where the search for weights starts.
     """
 
     n_labels: int
     index: SignIndex | None = None
-    features: str | None = None
+    start_weight: ClassVar[float] = 1.0
+
+    @property
+    def features(self) -> str | None:
+        """The set of word features that it reads; None where it reads none."""
+        return None
 
     @abstractmethod
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,17 +175,17 @@ class TrainedScorer(Scorer):
     Attributes:
         name: in settings, logs and run folders.
         Params: dataclass of what a search chooses; it has to survive JSON.
-        start_weight: in the weighted sum, where the search for weights starts.
         always_fitted: whether the learned ranking gets it even where the weighted sum is better without it, without
             asking whether it earns its time.
         params: by which this one was fitted.
+        extension_map: float32 (d, d), which takes a new label's vector to its part; None where it has no such map.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type]
-    start_weight: ClassVar[float] = 1.0
     always_fitted: ClassVar[bool] = True
     params: Any
+    extension_map: np.ndarray | None = None
 
     @classmethod
     def is_enabled(cls, config: Config) -> bool:

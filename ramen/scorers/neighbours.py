@@ -65,7 +65,7 @@ class NeighbourScorer(TrainedScorer):
         self._labels_of = InvertedIndex(sp.csc_matrix(targets.T, dtype=np.float32))
 
     @property
-    def params(self) -> NeighbourParams:  # type: ignore[override]
+    def params(self) -> NeighbourParams:
         """By which it was fitted."""
         return NeighbourParams(self.temperature)
 

@@ -36,7 +36,7 @@ class Views:
             prefers another.
         source: makes word features.
         names: of the rows' texts, for people, n.
-        titles: of all training points; None for bags of words.
+        titles, label_titles: of all training points and of the labels; None for bags of words.
         links: by graph CSR (L, M), from labels to anchors.
         extension_map: returns float32 (d, d), which takes the vector of a new label's text to the label's vector;
             None where no labels can be added.
@@ -52,6 +52,7 @@ class Views:
     source: FeatureSource
     names: Callable[[], list[str]]
     titles: list[str] | None
+    label_titles: list[str] | None
     links: dict[str, sp.csr_matrix]
     extension_map: Callable[[], np.ndarray | None]
     _words: dict[str, FeatureRows] = field(default_factory=dict)

@@ -82,18 +82,26 @@ class Checkpoint:
             for index, state in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
             tensors.update({f"array.{name}": torch.from_numpy(value) for name, value in (arrays or {}).items()})
-        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
-        meta = {"epoch": epoch, "digest": _digest(tensors)}
         try:
-            with replacing(self.path) as part:
-                save_file(tensors, part, metadata={"ramen": json.dumps(meta)})
-                if self.path.exists():
-                    self.path.replace(self.before)
+            self._write(epoch, tensors)
         except WorkError as error:
             if last:
                 raise
             logger.warning("%s; training goes on", error)
         self._saved_at = time.monotonic()
+
+    def _write(self, epoch: int, tensors: Tensors) -> None:
+        tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+        meta = {"epoch": epoch, "digest": _digest(tensors)}
+        with replacing(self.path) as part:
+            save_file(tensors, part, metadata={"ramen": json.dumps(meta)})
+            if self.path.exists():
+                self.path.replace(self.before)
+
+    def save_weights(self, epoch: int, weights: Mapping[str, torch.Tensor]) -> None:
+        """Keep the weights of a training that ended after ``epoch`` epochs; of several processes the first writes."""
+        if distributed.is_main():
+            self._write(epoch, {f"model.{name}": value for name, value in weights.items()})
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
         """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the arrays.

@@ -18,11 +18,11 @@ from ramen.graph.graphs import Graphs
 from ramen.graph.lambdas import Lambdas
 from ramen.graph.regulariser import Loss, both_ways
 from ramen.graph.side import block, sample_column
-from ramen.losses import masked_softmax, masked_triplet
+from ramen.losses import check_loss, masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
-from ramen.training.hard import HardNegatives
-from ramen.training.material import Material
-from ramen.training.optimise import Optimiser, check_loss
+from ramen.training.data import TrainingData
+from ramen.training.negatives import HardNegatives
+from ramen.training.optimiser import Optimiser
 from ramen.training.position import Position
 from ramen.training.split import Split
 
@@ -38,7 +38,7 @@ def make_loss(config: Config) -> Loss:
 
 def train_encoder(
     encoder: Encoder,
-    material: Material,
+    material: TrainingData,
     split: Split,
     lambdas: Lambdas,
     checkpoint: Checkpoint | None,
@@ -72,14 +72,9 @@ def train_encoder(
         rule = "threshold" if split.walked else "none"
     graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, loss, _truth(split))
     hard = HardNegatives(material, split, known)
-    batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+    batch_size = batch_points(config, split)
     per_epoch = -(-len(split.rows) // batch_size)
-    longer = graphs.kinds and batch_size <= config.graph.long_batch
-    min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
-    fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
-    epochs = max(fewest, min(settings.epochs, most))
-    if max_steps is not None:
-        epochs = min(epochs, -(-max_steps * settings.batch_size // (batch_size * per_epoch)))
+    epochs = planned_epochs(config, split, lambdas, max_steps)
     optimiser = Optimiser(encoder, settings, epochs * per_epoch)
     first_epoch, state = checkpoint.restore(encoder, optimiser.adam) if checkpoint else (0, {})
     hard.restore(state)
@@ -145,6 +140,24 @@ def train_encoder(
             checkpoint.save(epoch + 1, encoder, optimiser.adam, arrays, last=epoch + 1 == epochs)
     encoder.eval()
     encoder.zero_grad(set_to_none=True)  # gives back as much memory as the encoder takes
+
+
+def batch_points(config: Config, split: Split) -> int:
+    """Points in a batch: fewer with a small set, so that an epoch has about twelve batches."""
+    return min(config.stage1.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+
+
+def planned_epochs(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> int:
+    """Epochs of a training on a split; arguments as of :func:`train_encoder`."""
+    settings, size = config.stage1, batch_points(config, split)
+    per_epoch = -(-len(split.rows) // size)
+    with_graphs = any(max(weights) > 0 for weights in lambdas.values()) and size <= config.graph.long_batch
+    min_steps = max(settings.min_steps, config.graph.min_steps if with_graphs else 0)
+    fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
+    epochs = max(fewest, min(settings.epochs, most))
+    if max_steps is not None:
+        epochs = min(epochs, -(-max_steps * settings.batch_size // (size * per_epoch)))
+    return epochs
 
 
 def seed_dropout(seed: int, epoch: int, batch: int) -> None:

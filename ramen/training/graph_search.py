@@ -1,117 +1,190 @@
-"""``graph.lambda=auto``: weights of the graphs by how short runs of the encoder alone rank the validation points."""
+"""Search the weights of the graphs by how short trainings of the encoder alone rank the held-out points."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from ramen import distributed
 from ramen.encoders.base import Encoder
 from ramen.graph.forecast import Forecast, carries
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
-from ramen.metrics import inverse_propensity
 from ramen.scorers.base import Queries
+from ramen.scorers.encoder import EncoderScorer
 from ramen.scorers.sparse.words import WordFeatures
-from ramen.scorers.vectors import LabelVectors
-from ramen.training.material import Material
+from ramen.training.data import AnyEncoder, TrainingData
+from ramen.training.encoder_loop import planned_epochs, train_encoder
+from ramen.training.held_out import HeldOut
+from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
-from ramen.training.stage1 import train_encoder
-from ramen.training.validation import Validation
 
 _OTHERS = (0.3, 3.0)  # scales of graph.lambda_x and graph.lambda_z besides 1
 _SURE = 2.0  # standard errors of the paired difference by which the graphs must beat none
 
+SEARCH = "search"  # name of the checkpoint of the encoder that is trained without the held-out points
+
 Log = Callable[..., None]
 
 
-def choose_graphs(material: Material, split: Split, encoder: Encoder, log: Log) -> tuple[Lambdas, bool]:
+@dataclass(frozen=True)
+class GraphWeights:
+    """How the graphs regularise the encoder.
+
+    Attributes:
+        lambdas: λ_x and λ_z of each graph; for the bandit where it starts.
+        walks: whether random walks densify them.
+    """
+
+    lambdas: Lambdas = field(default_factory=dict)
+    walks: bool = False
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> Self:
+        """From what JSON keeps of it."""
+        return cls({kind: (x, z) for kind, (x, z) in stored["lambdas"].items()}, stored["walks"])
+
+
+@dataclass
+class _Attempt:
+    """A short training with some graphs.
+
+    Attributes:
+        scale: of ``graph.lambda_x`` and ``graph.lambda_z``.
+        kinds: of the graphs that it used.
+        walks: whether they were densified.
+        values: nDCG@100 of every held-out point, float64 (V,).
+        weights: of the encoder, where it is trained as long as it would be for the split itself; else empty.
+    """
+
+    scale: float
+    kinds: list[str]
+    walks: bool
+    values: np.ndarray
+    weights: dict[str, torch.Tensor]
+
+    @property
+    def value(self) -> float:
+        """Mean nDCG@100."""
+        return float(self.values.mean())
+
+
+def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> GraphWeights:
     """λ of every graph, 0 for those that do not help, and whether walks are to densify them.
 
-    Graphs that tell nothing of the labels that the texts do not (:mod:`ramen.graph.forecast`) are left out. Then the
-    others together, at the weights as set and at those below or above, whichever is better; where that does not
-    help, each graph alone: a bad one may have hidden a good one. Runs have the same batches and differ by the graphs
-    alone, and are not too short (``graph.auto_steps``): what a graph is worth shows late, when the encoder would
-    overfit without it. A difference counts by its standard error over the held-out points, so that chance
-    switches nothing on; the best of several graphs must be surer. Last, the graphs walked (``graph.walks=auto``): they
-    have to rank better.
+    With ``graph.lambda=auto``: graphs that say nothing about the labels that the texts do not
+    (:mod:`ramen.graph.forecast`) are left out. Then the others together, at the weights as set and at smaller or larger
+    ones, whichever is better; where that does not help, each graph alone: a bad one may have hidden a good one.
+    Trainings have the same batches and differ by the graphs alone, and are not too short (``graph.auto_steps``): what a
+    graph is worth shows late, when the encoder would overfit without it. A difference counts by its standard error over
+    the held-out points, so that noise switches nothing on; the best of several graphs must be surer. Last, the graphs
+    densified by walks (``graph.walks=auto``): they have to rank better.
 
     Args:
-        material: of the run.
+        data: of the run.
         split: its held-out rows judge.
-        encoder: untrained; every short run trains a copy.
-        log: called with the figures of each short run, and with a note of what was switched off.
+        encoder: untrained; every short training trains a copy.
+        run: its log gets the figures of each short training, and a note of what was switched off; its checkpoint
+            ``search`` the encoder of the chosen training, where that was as long as the split's own is going to be, so
+            that it is not trained twice.
     """
-    setting = material.config.graph.walks
-    first = setting == "on"
-    split = material.see(split, first, log)
-    base = fixed_lambdas(material.config.graph, material.config.graphs)
-    off = dict.fromkeys(base, (0.0, 0.0))
-    kinds = [kind for kind in base if split.links[kind].edges and max(base[kind]) > 0]
-    idle = distributed.broadcast(lambda: _idle(material, split, kinds))
-    if idle:
-        log(stage="choose", note=f"graphs that tell nothing of the labels that the texts do not: {', '.join(idle)}")
-        kinds = [kind for kind in kinds if kind not in idle]
-    if not kinds:
-        return off, False
-    card, filtered = material.dataset.card, material.filtered[split.held_out] + split.ignored
-    propensities = inverse_propensity(split.targets[split.rows], card.A, card.B)
-    validation = Validation(split.truth, filtered, propensities)
-    points = material.tokens["points"].some(split.held_out)
+    config, log = data.config, run.log
+    if not config.stage1.epochs or not isinstance(encoder, Encoder):
+        return GraphWeights()
+    if config.graph.lambda_ != "auto" or not len(split.held_out):
+        return GraphWeights(fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on")
+    search = _GraphSearch(data, split, encoder, log)
+    if not search.kinds:
+        return GraphWeights(search.scaled(0.0, []), False)
+    chosen = search.run()
+    left_out = [kind for kind in search.kinds if kind not in chosen.kinds]
+    if left_out:
+        log(stage="search", note=f"graphs that do not help on held-out points are switched off: {', '.join(left_out)}")
+    weights = GraphWeights(search.scaled(chosen.scale, chosen.kinds), chosen.walks)
+    if chosen.weights:
+        run.checkpoint(SEARCH).save_weights(planned_epochs(config, split, weights.lambdas), chosen.weights)
+    return weights
 
-    def attempt(scale: float, used: list[str], walks: bool = first) -> np.ndarray:
-        start = time.perf_counter()
-        trained, steps = copy.deepcopy(encoder), material.config.graph.auto_steps
-        seen = split if walks == first else material.see(split, walks, log)
-        train_encoder(trained, material, seen, scaled(scale, used), None, _quiet, steps)
-        scorers = {"encoder": LabelVectors(trained.encode_labels(material.tokens["labels"]).numpy())}
-        gathered = validation.gather(scorers, Queries(trained.encode(points).numpy(), None))
-        values = distributed.broadcast(lambda: validation.each(gathered, {"encoder": 1.0}))
-        figures = validation.judge_weights(gathered, {"encoder": 1.0})[1]
+
+class _GraphSearch:
+    """Trains short and compares; see :func:`search_graph_weights`."""
+
+    def __init__(self, data: TrainingData, split: Split, encoder: Encoder, log: Log) -> None:
+        self.data, self.encoder, self.log = data, encoder, log
+        self.walks_first = data.config.graph.walks == "on"
+        self.split = data.with_graphs(split, self.walks_first, log)
+        self.base = fixed_lambdas(data.config.graph, data.config.graphs)
+        kinds = [kind for kind in self.base if self.split.links[kind].edges and max(self.base[kind]) > 0]
+        uninformative = distributed.broadcast(lambda: _uninformative(data, self.split, kinds))
+        if uninformative:
+            names = ", ".join(uninformative)
+            log(stage="search", note=f"graphs that say nothing about the labels that the texts do not: {names}")
+        self.kinds = [kind for kind in kinds if kind not in uninformative]
+        self.held_out = HeldOut.of(data, self.split)
+
+    def run(self) -> _Attempt:
+        """The training that ranks best, without graphs where none is clearly better."""
+        plain, needed = self.attempt(0.0, []), _SURE
+        best = self.attempt(1.0, self.kinds)
+        for scale in _OTHERS:
+            trial = self.attempt(scale, self.kinds)
+            if trial.value > best.value:
+                best = trial
+                break
+        if standard_errors(best.values, plain.values) < needed and len(self.kinds) > 1:
+            alone = [self.attempt(1.0, [kind]) for kind in self.kinds]
+            best, needed = max(alone, key=lambda one: one.value), best_of(len(self.kinds))
+        if standard_errors(best.values, plain.values) < needed:
+            return plain
+        if self.data.config.graph.walks == "auto":
+            densified = self.attempt(best.scale, best.kinds, walks=True)
+            if densified.value > best.value:
+                return densified
+        return best
+
+    def attempt(self, scale: float, kinds: list[str], walks: bool | None = None) -> _Attempt:
+        """Train a copy of the encoder with some graphs and rank the held-out points by it."""
+        start, data = time.perf_counter(), self.data
+        walks = self.walks_first if walks is None else walks
+        trained, steps = copy.deepcopy(self.encoder), data.config.graph.auto_steps
+        split = self.split if walks == self.walks_first else data.with_graphs(self.split, walks, self.log)
+        lambdas = self.scaled(scale, kinds)
+        train_encoder(trained, data, split, lambdas, None, _quiet, steps)
+        scorers = {"encoder": EncoderScorer(trained.encode_labels(data.tokens["labels"]).numpy())}
+        points = data.tokens["points"].some(split.held_out)
+        gathered = self.held_out.gather(scorers, Queries(trained.encode(points).numpy()))
+        values = distributed.broadcast(lambda: self.held_out.ndcg(gathered, {"encoder": 1.0}))
+        figures = self.held_out.judge_weights(gathered, {"encoder": 1.0})[1]
         facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
-        log(stage="choose", graphs="+".join(used) or "none", lambda_scale=scale, walks=walks, **facts)
-        return values
+        self.log(stage="search", graphs="+".join(kinds) or "none", lambda_scale=scale, walks=walks, **facts)
+        is_whole = planned_epochs(data.config, split, lambdas, steps) == planned_epochs(data.config, split, lambdas)
+        weights = {name: value.detach().cpu() for name, value in trained.state_dict().items()} if is_whole else {}
+        return _Attempt(scale, kinds, walks, values, weights)
 
-    def scaled(scale: float, used: list[str]) -> Lambdas:
-        return {kind: (scale * x, scale * z) if kind in used else (0.0, 0.0) for kind, (x, z) in base.items()}
-
-    plain, sure = attempt(0.0, []), _SURE
-    scale, used, values = 1.0, kinds, attempt(1.0, kinds)
-    for other in _OTHERS:
-        found = attempt(other, kinds)
-        if found.mean() > values.mean():
-            scale, values = other, found
-            break
-    if standard_errors(values, plain) < sure and len(kinds) > 1:
-        tried = [([kind], attempt(1.0, [kind])) for kind in kinds]
-        scale, (used, values), sure = 1.0, max(tried, key=lambda run: run[1].mean()), best_of(len(kinds))
-    walks = first
-    if standard_errors(values, plain) < sure:
-        used = []
-    elif setting == "auto":
-        walks = bool(attempt(scale, used, True).mean() > values.mean())
-    dropped = [kind for kind in kinds if kind not in used]
-    if dropped:
-        log(stage="choose", note=f"graphs that do not help on validation are switched off: {', '.join(dropped)}")
-    return scaled(scale, used), walks
+    def scaled(self, scale: float, kinds: list[str]) -> Lambdas:
+        """Weights as set times a scale, 0 for other graphs."""
+        return {kind: (scale * x, scale * z) if kind in kinds else (0.0, 0.0) for kind, (x, z) in self.base.items()}
 
 
-def _idle(material: Material, split: Split, kinds: list[str]) -> list[str]:
+def _uninformative(data: TrainingData, split: Split, kinds: list[str]) -> list[str]:
     """Kinds that the forecast finds to be of no use; it sees the split's rows only."""
     if not kinds:
         return []
-    points, labels = material.texts["points"], material.texts["labels"]
-    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words", material.config.sparse.min_count)
+    points, labels = data.texts["points"], data.texts["labels"]
+    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words", data.config.sparse.min_count)
     seen = np.zeros(len(points), dtype=np.float32)
     seen[split.rows] = 1
     targets = sp.csr_matrix(sp.diags(seen) @ split.targets, dtype=np.float32)
     targets.eliminate_zeros()
     words = features.transform(points), features.transform(labels)
-    forecast = Forecast(targets, *words, material.config.seed, material.filtered)
+    forecast = Forecast(targets, *words, data.config.seed, data.filtered)
     links = split.links
     return [kind for kind in kinds if not carries(forecast.of(links[kind].points, links[kind].labels))]
 

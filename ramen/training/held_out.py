@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.metrics import inverse_propensity
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.scorers.base import Queries, Scorer
+
+if TYPE_CHECKING:
+    from ramen.training.data import TrainingData
+    from ramen.training.split import Split
 
 _DEPTH = 100
 METRICS = ("P@1", "P@5", "PSP@5", "R@10")
@@ -33,6 +39,14 @@ class HeldOut:
     filtered: sp.csr_matrix
     inverse_propensity: np.ndarray
     filtered_at_test: sp.csr_matrix | None = None
+
+    @classmethod
+    def of(cls, data: TrainingData, split: Split) -> HeldOut:
+        """The held-out points of a split."""
+        card, targets = data.dataset.card, split.targets[split.rows]
+        filtered = sp.csr_matrix(data.filtered[split.held_out] + split.ignored)
+        propensities = inverse_propensity(targets, card.A, card.B)
+        return cls(split.held_out, split.truth, filtered, propensities, split.filtered_at_test)
 
     def gather(self, scorers: Mapping[str, Scorer], queries: Queries) -> Gathered:
         """Candidates and scores of the held-out points, filtered labels left out."""

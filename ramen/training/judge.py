@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ramen import distributed
 from ramen.ranking.candidates import Gathered
-from ramen.scorers.base import Queries, Scorer, TrainedScorer
+from ramen.scorers.base import Queries, Scorer
 from ramen.scorers.judge import GAIN, WeightedSum
 from ramen.scorers.views import Views
 from ramen.training.held_out import HeldOut
@@ -23,7 +23,6 @@ class HeldOutJudge:
     Args:
         held_out: the points and their targets.
         views: has their vectors and word features.
-        rows: int64, which training points they are.
         log: called with figures.
     """
 
@@ -51,10 +50,10 @@ class HeldOutJudge:
     def weigh(self, scorers: Mapping[str, Scorer]) -> WeightedSum:
         """See :class:`Judge`."""
         gathered = self.gather(scorers)
-        start = {name: getattr(scorer, "start_weight", 1.0) for name, scorer in scorers.items()}
+        start = {name: scorer.start_weight for name, scorer in scorers.items()}
         return WeightedSum(**distributed.broadcast(lambda: asdict(search_weights(self.held_out, gathered, start))))
 
-    def best_sum(self, scorers: Mapping[str, TrainedScorer]) -> WeightedSum:
+    def best_sum(self, scorers: Mapping[str, Scorer]) -> WeightedSum:
         """See :class:`Judge`."""
         names = list(scorers)
         used, best = {names[0]: scorers[names[0]]}, self.weigh({names[0]: scorers[names[0]]})

@@ -11,7 +11,7 @@ from ramen.encoders.base import Encoder
 from ramen.graph.side import sample_column
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.mining.nearest import nearest
-from ramen.training.material import Material
+from ramen.training.data import TrainingData
 from ramen.training.split import Split
 
 _A_POINT = 2  # of its nearest wrong labels, a step
@@ -26,7 +26,7 @@ class HardNegatives:
         known: CSR (N, L), pairs that are no negatives.
     """
 
-    def __init__(self, material: Material, split: Split, known: sp.csr_matrix) -> None:
+    def __init__(self, material: TrainingData, split: Split, known: sp.csr_matrix) -> None:
         self.settings: Stage1Config = material.config.stage1
         self.tokens, self.seed, self.split, self.known = material.tokens, material.config.seed, split, known
         self.clusters: np.ndarray | None = None  # int64 (points of the split + labels,)

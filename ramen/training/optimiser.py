@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from ramen import distributed
 from ramen.config import Stage1Config
 from ramen.encoders.base import Encoder
-from ramen.errors import WorkError
 
 _WARMUP_STEPS = 20
 _LAST_LR = 0.02  # share of the learning rate at the end of the linear decay
@@ -61,16 +58,3 @@ class Optimiser:
             torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings.clip)
         self.adam.step()
         self.adam.zero_grad(set_to_none=False)
-
-
-def check_loss(value: float, stage: str, epoch: int, batch: int) -> None:
-    """Stop where the loss is no number any more; what was kept before stays.
-
-    Raises:
-        WorkError: it names the stage, the epoch and the batch, all counted from 1.
-    """
-    if not math.isfinite(value):
-        setting = "stage1.lr" if stage == "encoder" else "head.lr"
-        where = f"epoch {epoch + 1}, batch {batch + 1}"
-        kept = "the last checkpoint is kept; values of the data that are huge, or a large"
-        raise WorkError(f"{stage}: the loss is {value} in {where}; {kept} {setting}, do this")

@@ -14,7 +14,10 @@ from ramen.data.dataset import Texts
 from ramen.errors import InputError
 from ramen.memory import available_memory
 from ramen.ranking.candidates import CANDIDATES
-from ramen.scorers.dense.build import classifier_memory
+from ramen.scorers.base import Sizes
+from ramen.scorers.dense.scorer import DenseScorer
+from ramen.scorers.registry import SCORERS
+from ramen.scorers.sparse.scorer import SparseScorer
 
 _PIECES = 30_000  # of a backbone's vocabulary
 _BACKBONE_DIM = 384
@@ -24,7 +27,7 @@ _STRING = 60  # bytes of a string besides its characters
 _TOKEN = 6  # characters of a token and the space after it, about
 _SAMPLE = 20_000  # points and as many labels that the probe looks at
 _STEPS = 10
-_KINDS = (  # heads from the most exact to the smallest
+_KINDS = (  # dense classifiers from the most exact to the smallest
     ("dense", "fp32"),
     ("dense", "bf16"),
     ("shortlist", "fp32"),
@@ -41,7 +44,7 @@ class Plan:
         stages: bytes of memory at the peak of each stage, by name.
         disk: bytes of the run folder and its checkpoints.
         available: bytes of memory that this machine has free; of several ranks on it each has its share.
-        heads: bytes of the peak of training with each kind and precision of head, by ``kind precision``.
+        classifiers: bytes of the peak with each kind and precision of dense classifiers, by ``kind precision``.
         seconds: of an epoch of the encoder and of the head; empty before a probe.
     """
 
@@ -52,7 +55,7 @@ class Plan:
     stages: dict[str, float]
     disk: float
     available: float
-    heads: dict[str, float]
+    classifiers: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -63,7 +66,7 @@ class Plan:
     @property
     def fitting(self) -> str | None:
         """The most exact head that fits, as settings, or None where none does."""
-        for name, peak in self.heads.items():
+        for name, peak in self.classifiers.items():
             if peak <= self.available:
                 kind, precision = name.split()
                 return f"head.kind={kind}" + (f" head.precision={precision}" if precision != "fp32" else "")
@@ -93,38 +96,34 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     words = min(config.encoder.max_words, int(sum(characters) / _TOKEN))
     table = 2 * (_PIECES + words)  # title words have ids of their own, which share the vector of the plain ones
     parameters = {"encoder": (table // 2) * (dim + 1) + 2 * dim * dim}
+    sizes = Sizes(n, n_labels, pairs, tokens, dim, -(-n_labels // distributed.world_size()))
     base = _BASE + held + 4.0 * tokens
     vectors = 4.0 * dim * (n + n_labels)
-    copies = 1 if not config.validation.refit else 2  # of the encoder while validation chooses
+    copies = 1 if not config.validation.refit else 2  # of the encoder during the search
     encoder = 4.0 * parameters["encoder"] * (3 + copies)
-    features = 8.0 * 1.3 * tokens
-    near = 12.0 * 2 * min(n * 2.0 * config.sparse.near * max(1.0, pairs / max(n, 1)), float(n) * n_labels)
-    kept = min(config.sparse.max_weights, 250) if config.sparse.passes else 0
-    sparse = 8.0 * n_labels * kept
-    scorers = 2 * vectors + 4.0 * parameters["encoder"]
-    stages = {
-        "prepare": base + 8.0 * parameters["encoder"],
-        "encoder": base + encoder + 2 * vectors,
-        "mine": base + scorers + features + (near if config.sparse.passes else 0.0),
-        "sparse": base + scorers + features + near / 2 + 3 * sparse,
-    }
-    heads, of_a_rank = {}, -(-n_labels // distributed.world_size())
-    for kind, precision in _KINDS:
-        settings = replace(config.head, kind=kind, precision=precision)
-        needs = base + scorers + sparse + classifier_memory(of_a_rank, dim, settings)
-        heads[f"{kind} {precision}"] = max(needs, *stages.values())
-    if config.head.epochs:
-        parameters["head"] = n_labels * dim
-        stages["head"] = base + scorers + sparse + classifier_memory(of_a_rank, dim, config.head)
+    stages = {"prepare": base + 8.0 * parameters["encoder"], "encoder": base + encoder + 2 * vectors}
+    fitted = base + 2 * vectors + 4.0 * parameters["encoder"]
+    kept = 0.0
+    for name, kind in SCORERS.items():
+        peak, size = kind.memory(sizes, config)
+        if kind.is_enabled(config):
+            stages[name] = fitted + kept + peak
+            kept += size
+    others = fitted + SparseScorer.memory(sizes, config)[1] if SparseScorer.is_enabled(config) else fitted
+    classifiers = {}
+    for kind_name, precision in _KINDS:
+        settings = replace(config.head, kind=kind_name, precision=precision)
+        needs = others + DenseScorer.memory(sizes, replace(config, head=settings))[0]
+        classifiers[f"{kind_name} {precision}"] = max(needs, *(stages[name] for name in stages if name != "dense"))
+    if DenseScorer.is_enabled(config):
+        parameters["dense"] = n_labels * dim
     if config.ranking.learn and config.validation.share:
-        held_out = min(config.validation.max_points, n)
-        rows = 4.0 * held_out * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
-        stages["rank"] = base + scorers + sparse + features + 2 * rows
-    stages["evaluate"] = base + 2 * sparse + vectors * (2 if config.head.epochs else 1)
-    disk = 4.0 * table * dim + 2 * vectors + sparse + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
-    return Plan(
-        n, n_labels, pairs, parameters, stages, disk, available_memory() / distributed.local_world_size(), heads
-    )
+        rows = 4.0 * min(config.validation.max_points, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
+        stages["rank"] = fitted + kept + 2 * rows
+    stages["evaluate"] = base + 2 * kept
+    disk = 4.0 * table * dim + kept + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
+    available = available_memory() / distributed.local_world_size()
+    return Plan(n, n_labels, pairs, parameters, stages, disk, available, classifiers)
 
 
 def probe(dataset: Dataset, config: Config) -> dict[str, float]:
@@ -132,35 +131,39 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
 
     The encoder's steps have the full batch; the head's are timed with the sample's labels and scaled to all of them.
     """
+    import torch
+
+    from ramen.encoders.base import Encoder
     from ramen.scorers.dense.build import make_classifier
-    from ramen.training.material import prepare
-    from ramen.training.split import whole
-    from ramen.training.stage1 import train_encoder
+    from ramen.training.data import prepare
+    from ramen.training.encoder_loop import train_encoder
+    from ramen.training.split import everything
 
     sample = _sample(dataset)
     config = replace(config, graphs=[], stage1=replace(config.stage1, negatives="batch"))
-    material, encoder = prepare(sample, config)
-    seconds = {}
-    if config.stage1.epochs:
-        train_encoder(encoder, material, whole(sample), {}, None, _quiet, max_steps=2)  # compiles and allocates
-        start, lines = time.perf_counter(), []
-        train_encoder(encoder, material, whole(sample), {}, None, lambda **line: lines.append(line), max_steps=_STEPS)
+    data, encoder = prepare(sample, config)
+    seconds: dict[str, float] = {}
+    if config.stage1.epochs and isinstance(encoder, Encoder):
+        split, lines = everything(sample), []
+        train_encoder(encoder, data, split, {}, None, _quiet, max_steps=2)  # compiles and allocates
+        start = time.perf_counter()
+        train_encoder(encoder, data, split, {}, None, lambda **line: lines.append(line), max_steps=_STEPS)
         texts = sum(line["seconds"] * line["texts_per_s"] for line in lines)
         rate = texts / (time.perf_counter() - start)
         seconds["encoder"] = 2 * len(dataset.train) / rate  # a batch has about as many labels as points
     if config.head.epochs:
-        labels = encoder.encode_labels(material.tokens["labels"])
-        points = encoder.encode(material.tokens["points"])
-        head = make_classifier(labels, config.head)
+        views = data.views(everything(sample), encoder)
+        points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.labels)
+        classifier = make_classifier(labels, config.head)
         rows = np.arange(min(len(points), config.head.batch_size))
-        targets, filtered = sample.train_targets[rows], material.filtered[rows]
-        head.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+        targets, filtered = views.targets[rows], views.filtered[rows]
+        classifier.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
         start = time.perf_counter()
         for _ in range(_STEPS):
-            head.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+            classifier.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
         a_step = (time.perf_counter() - start) / _STEPS
         share = 1.0 if config.head.kind == "shortlist" else len(dataset.labels) / len(labels)
-        seconds["head"] = a_step * share * len(dataset.train) / len(rows)
+        seconds["dense"] = a_step * share * len(dataset.train) / len(rows)
     return seconds
 
 
@@ -176,7 +179,7 @@ def refuse_too_large(dataset: Dataset, config: Config) -> None:
     if plan.peak <= plan.available:
         return
     stage = max(plan.stages, key=plan.stages.__getitem__)
-    advice = plan.fitting if stage == "head" else None
+    advice = plan.fitting if stage == "dense" else None
     hint = f"{advice} would fit" if advice else "--preset million, a smaller encoder.dim or --graphs none need less"
     raise InputError(
         f"{dataset.path}: the stage {stage!r} would need about {plan.peak / 1e9:.1f} GB of memory, "

@@ -1,21 +1,35 @@
-"""Opening a run folder: what may be written where, and whether a run to resume is the same one."""
+"""The run folder while a run trains: opening and resuming it, checkpoints, and saving what was trained."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ramen import distributed
 from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
 from ramen.errors import InputError, nearest
-from ramen.files import replacing
-from ramen.inference.artefact import MANIFEST
+from ramen.files import clear_errors, replacing
+from ramen.inference.evaluation import evaluate
+from ramen.inference.run import MANIFEST, Ranking, save_run
+from ramen.training.checkpoint import Checkpoint
+from ramen.training.log import Log
+from ramen.training.ranker_search import learned_ranking, word_set
+
+if TYPE_CHECKING:
+    from ramen.training.model import Model, Params
 
 CHECKPOINTS = "checkpoints"
+T = TypeVar("T")
 
 
 def chosen_graphs(graphs: str, dataset: Dataset) -> list[str]:
@@ -45,7 +59,81 @@ def dataset_digest(dataset: Dataset) -> str:
     return f"{points} points, {labels} labels, {dataset.train_targets.nnz} pairs, {digest.hexdigest()}"
 
 
-def check_out(out: Path, resume: bool) -> None:
+class RunFolder:
+    """The folder of a run while it trains.
+
+    Args:
+        path: of the folder.
+        resume: whether it holds an unfinished run that is to go on.
+
+    Attributes:
+        log: of the run.
+
+    Raises:
+        InputError: a folder that is taken, or that has no run to resume.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path, self.log = path, Log(path / "log.jsonl")
+        distributed.broadcast(lambda: _check_free(path, resume))
+
+    @contextmanager
+    def open(self, config: Config, dataset: Dataset) -> Iterator[None]:
+        """Make the folder with its settings, or check that a resumed run has the same; say clearly what fails inside.
+
+        Raises:
+            InputError: other settings or another data set than those of the run to resume, or no permission.
+            WorkError: the disk is full.
+        """
+        with clear_errors(self.path):
+            distributed.broadcast(lambda: _open(self.path, config, dataset))
+            yield
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Where the training of that name is kept, to go on from."""
+        return Checkpoint(self.path / CHECKPOINTS / f"{name}.safetensors")
+
+    def once(self, name: str, read: Callable[[dict[str, Any]], T], work: Callable[[], T]) -> T:
+        """What ``work`` returns, or returned before the run was interrupted.
+
+        Args:
+            name: under which it is kept.
+            read: makes it of what JSON keeps of it.
+            work: returns a dataclass; every process calls it.
+        """
+        path = self.path / CHECKPOINTS / f"{name}.json"
+        stored = distributed.broadcast(lambda: json.loads(path.read_text()) if path.exists() else None)
+        if stored is None:
+            stored = asdict(work())  # type: ignore[call-overload]
+            if distributed.is_main():
+                with replacing(path) as part:
+                    part.write_text(json.dumps(stored))
+        return read(stored)
+
+    def save(self, model: Model, params: Params) -> None:
+        """Write what tagging reads, and remove the checkpoints; of several processes the first does."""
+        if not distributed.is_main():
+            return
+        with self.log.timed("save"):
+            views, ranker = model.views, model.ranker
+            learned = learned_ranking(ranker, model.scorers, views)
+            features = word_set(views, model.scorers)
+            reads_words = learned is not None or any(scorer.features for scorer in model.scorers.values())
+            words = views.words(features).features if reads_words else None
+            weights = {name: ranker.weights[name] for name in model.scorers}
+            ranking = Ranking(weights, learned, ranker.calibration)
+            labels = model.labels
+            save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics())
+            shutil.rmtree(self.path / CHECKPOINTS)
+
+    def evaluate(self, dataset: Dataset) -> None:
+        """Measure the saved run on the test split, where there is one, and keep the figures."""
+        if distributed.is_main() and len(dataset.test):
+            with self.log.timed("evaluate"):
+                evaluate(self.path, dataset, save=True)
+
+
+def _check_free(out: Path, resume: bool) -> None:
     """Refuse a folder that is taken, or that has no run to resume."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder, found a file")
@@ -59,7 +147,7 @@ def check_out(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: the folder is not empty; name another --out")
 
 
-def open_run(out: Path, config: Config, dataset: Dataset) -> None:
+def _open(out: Path, config: Config, dataset: Dataset) -> None:
     """Make the run folder with its settings, or check that a resumed one has the same."""
     facts = {"points": len(dataset.train), "labels": len(dataset.labels), "pairs": int(dataset.train_targets.nnz)}
     (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)

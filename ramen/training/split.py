@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
+from ramen import distributed
 from ramen.data import Dataset
+from ramen.encoders.build import student_folder
+from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
 from ramen.graph.prepare import Links
 from ramen.mining.duplicates import small_groups
+
+if TYPE_CHECKING:
+    from ramen.training.data import AnyEncoder, TrainingData
 
 _MOST = 0.25  # of a small set
 _MOST_UNSEEN = 0.5  # of the test part's pairs
@@ -44,11 +52,54 @@ class Split:
     walked: bool = False
 
 
-def whole(dataset: Dataset) -> Split:
+def everything(dataset: Dataset) -> Split:
     """Everything to train on, nothing held out."""
     every, none = np.arange(len(dataset.train), dtype=np.int64), np.empty(0, dtype=np.int64)
     targets = dataset.train_targets
     return Split(_labelled(targets), every, none, targets, *(targets[none] for _ in range(3)))
+
+
+def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[..., None]) -> Split:
+    """What a search trains on and what it is judged by; nothing is held out with ``validation.share=0``.
+
+    Points that a student's distillation held out are used where it says which: it has seen the pairs of the others.
+
+    Args:
+        data: of the run.
+        encoder: untrained; by its vectors near duplicates are kept together.
+        log: called with notes.
+    """
+    dataset, settings, seed = data.dataset, data.config.validation, data.config.seed
+    unseen = unseen_share(dataset, settings.unseen)
+    if not settings.share:
+        return split_off(dataset, np.empty(0, dtype=np.int64))
+    held_out = _held_out_by_distillation(data, log)
+    if held_out is None:
+        vectors = np.asarray(encoder.encode(data.tokens["points"]))
+        held_out = distributed.broadcast(
+            lambda: held_out_rows(
+                dataset, vectors, settings.share, settings.max_points, seed, settings.min_points, unseen
+            )
+        )
+    return split_off(dataset, held_out, unseen)
+
+
+def _held_out_by_distillation(data: TrainingData, log: Callable[..., None]) -> np.ndarray | None:
+    """Labelled rows that a student's distillation held out, or None where it does not say or they are too few."""
+    config, dataset = data.config, data.dataset
+    if config.encoder.kind != "hlm":
+        return None
+    rows = read_held_out(student_folder(config.encoder.backbone), dataset.train.uids)
+    if rows is None:
+        return None
+    labelled = np.diff(dataset.train_targets.indptr) > 0
+    rows = rows[labelled[rows]]
+    if len(rows) < min(config.validation.min_points, labelled.sum() // 4):  # a choice by so few is noise
+        note = f"validation: the distillation held out only {len(rows)} points; the student has seen some of those used"
+        log(stage="search", note=note)
+        return None
+    log(stage="search", note=f"validation: the {len(rows)} points that the distillation held out")
+    return rows
 
 
 def cut(

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 import ramen
 from ramen.errors import InputError
 from ramen.files import digest
-from ramen.inference.artefact import write_metrics
+from ramen.inference.run import write_metrics
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
 

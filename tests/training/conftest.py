@@ -5,7 +5,7 @@ import pytest
 import ramen
 from ramen.config import load_config
 from ramen.training.fit import Fitter
-from ramen.training.material import prepare
+from ramen.training.data import prepare
 from ramen.training.split import cut
 
 

@@ -11,8 +11,8 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
-from ramen.training.auto import choose_graphs, standard_errors
-from ramen.training.material import prepare
+from ramen.training.graph_search import choose_graphs, standard_errors
+from ramen.training.data import prepare
 from ramen.training.split import cut
 
 
@@ -70,7 +70,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, tiny_backbone):
 
 
 def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, tiny_backbone, monkeypatch):
-    monkeypatch.setattr("ramen.training.auto.standard_errors", lambda values, others: 1.9)
+    monkeypatch.setattr("ramen.training.graph_search.standard_errors", lambda values, others: 1.9)
     found, lines = chosen(larger, tiny_backbone, ["links", "noise"], ["graph.auto_steps=2", "stage1.min_steps=12"])
     assert found == ({"links": (0.0, 0.0), "noise": (0.0, 0.0)}, False)
     assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]

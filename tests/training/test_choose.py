@@ -6,9 +6,9 @@ import pytest
 
 from ramen.scorers.sparse.search import SparseChoice
 from ramen.training.choose import _Search, choose, without_validation
-from ramen.training.ranking import choose_ranking
-from ramen.training.validation import WATCHED, Validation
-from ramen.training.weights import START
+from ramen.training.ranker_search import choose_ranking
+from ramen.training.held_out import WATCHED, Validation
+from ramen.training.judge import START
 
 
 class Lines(list):
@@ -74,7 +74,7 @@ def test_a_value_at_the_end_of_its_range_is_said(make_fitter, monkeypatch):
     values = iter(range(9))  # every epoch is better than the last
     judge = Validation.judge_weights
     monkeypatch.setattr(Validation, "judge_weights", lambda *asked: (next(values), judge(*asked)[1]))
-    monkeypatch.setattr("ramen.training.weights._FACTORS", ())
+    monkeypatch.setattr("ramen.training.judge._FACTORS", ())
     log = Lines()
     assert choose(make_fitter("sparse.passes=0"), log)[0].head_epochs == 2
     assert "chosen at the edge of its range: head.epochs" in [line.get("note") for line in log]

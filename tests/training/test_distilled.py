@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from ramen.training.data import prepare
 
 import ramen
 from ramen.config import load_config
@@ -21,7 +22,6 @@ from ramen.encoders.distilled import (
 )
 from ramen.encoders.folder import load_folder
 from ramen.errors import InputError
-from ramen.training.material import prepare
 
 FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
 
@@ -45,7 +45,7 @@ def test_without_stage_1_the_run_keeps_the_encoder_and_scores_by_the_teachers_la
     before = load_folder(distilled / "student", 256)
     found = ramen.load_encoder(run).encode(texts)
     np.testing.assert_allclose(found, before.encode(before.tokenize(texts)).numpy(), atol=2e-6)
-    from ramen.inference.artefact import load_run
+    from ramen.inference.run import load_run
 
     teacher = read_teacher_labels(distilled / "student", ramen.load_dataset(planted).labels.uids)
     np.testing.assert_allclose(load_run(run).ranker.scorers["encoder"].rows.vectors, teacher.numpy(), atol=1e-3)

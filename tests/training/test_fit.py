@@ -74,7 +74,7 @@ def recalls(tmp_path_factory, tiny_backbone):
     """R@10 by seed: text alone as the prior, with the links' anchors, and with the same links dealt out at random."""
     from ramen.config import load_config
     from ramen.training.fit import Fitter
-    from ramen.training.material import prepare as prepare_material
+    from ramen.training.data import prepare as prepare_material
 
     found = []
     for seed in SEEDS:

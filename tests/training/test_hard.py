@@ -6,10 +6,10 @@ import scipy.sparse as sp
 
 import ramen
 from ramen.config import load_config
-from ramen.training.hard import HardNegatives
-from ramen.training.material import prepare
+from ramen.training.negatives import HardNegatives
+from ramen.training.data import prepare
 from ramen.training.split import whole
-from ramen.training.stage1 import train_encoder
+from ramen.training.encoder_loop import train_encoder
 
 
 @pytest.fixture

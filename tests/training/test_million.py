@@ -50,7 +50,7 @@ def test_a_stopped_run_goes_on_to_the_same_figures(run, linked, tmp_path, monkey
     """Stopped after the choice, when scorers are fitted but not saved, and taken up again."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("ramen.training.run._save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("ramen.training.train._save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ramen.train(linked, preset="million", graphs="links", out=out, overrides=settings)
     with monkeypatch.context() as patch:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ramen.config import Stage1Config
-from ramen.training.optimise import Optimiser
+from ramen.training.optimiser import Optimiser
 
 
 class Table(nn.Module):

@@ -20,8 +20,8 @@ from ramen.ranking.ranker import Ranker
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.ranking import SUM, choose_ranking, learned_value
-from ramen.training.validation import GAIN, WATCHED, Validation
+from ramen.training.ranker_search import SUM, choose_ranking, learned_value
+from ramen.training.held_out import GAIN, WATCHED, Validation
 
 LABELS, DIM, POINTS = 80, 16, 400
 
@@ -39,7 +39,7 @@ def unit(rows):
 def one_model(monkeypatch, request):
     """Of the models only one is tried, but where a test asks for all: each takes two seconds."""
     if "every_model" not in request.fixturenames:
-        monkeypatch.setattr("ramen.training.ranking._MODELS", (("lambdarank", 0.5),))
+        monkeypatch.setattr("ramen.training.ranker_search._MODELS", (("lambdarank", 0.5),))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import scipy.sparse as sp
 
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.validation import WATCHED, Validation
-from ramen.training.weights import LOWEST, weigh
+from ramen.training.held_out import WATCHED, Validation
+from ramen.training.judge import LOWEST, weigh
 
 POINTS, LABELS, DIM = 200, 50, 48
 

@@ -26,7 +26,7 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
     start = _best_start(views, judge)
     best = judge.best_sum(beside)
     in_sum = {name: beside[name] for name in best.weights}
-    chosen, helps, began = None, False, time.perf_counter()
+    chosen, helps, began = DenseScorer(views.starts[start], params=DenseParams(0, start)), False, time.perf_counter()
     for epoch, classifier, loss in train_epochs(views, start):
         if not epoch:
             continue
@@ -40,7 +40,6 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
             chosen = trial
         if (epoch - chosen.params.epochs if helps else epoch) >= _PATIENCE:
             break
-    assert chosen is not None
     if helps and chosen.params.epochs == views.config.head.epochs:
         judge.log(stage="search", note="head.epochs: the best value is the largest allowed")
     return DenseScorer.trained(views, chosen.weights, chosen.params)

@@ -67,13 +67,17 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
         yield epoch + 1, classifier, total / len(batches)
 
 
-def _lists(classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig) -> sp.csr_matrix | None:
+def _lists(
+    classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig
+) -> sp.csr_matrix | None:
     """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
     if settings.negatives == "mined":
         return mined
     found = classifier.label_weights().top(points.numpy(), min(settings.top, classifier.n_labels))[0]
     starts = np.arange(0, found.size + 1, found.shape[1])
-    top = sp.csr_matrix((np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), classifier.n_labels))
+    top = sp.csr_matrix(
+        (np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), classifier.n_labels)
+    )
     return top if mined is None else (mined + top).tocsr()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from ramen.config import SparseConfig
 from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
-from ramen.scorers.sparse.words import SETS, WordFeatures
+from ramen.scorers.sparse.words import SETS, WordFeatures, word_columns
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
 _DESCRIBING = 50  # words of a label, where the data set has none for it
@@ -37,6 +37,12 @@ class FeatureRows:
     labels: sp.csr_matrix
     describing: sp.csr_matrix
     anchors: Callable[[str], sp.csr_matrix]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Of each feature the column of its word, int32 (F,); -1 for what is no single word."""
+        names = self.features.names
+        return np.arange(self.points.shape[1], dtype=np.int32) if names is None else word_columns(names)
 
 
 class FeatureSource(Protocol):

@@ -24,6 +24,7 @@ from ramen.files import replacing
 from ramen.mapped import StringTable
 
 SETS = ("words", "words+pairs")
+_TITLE = "T:"  # marks a title's word
 _WORD = re.compile(r"\w+")
 _HEAD = 100  # characters of the file that tell the kind
 _REMEMBERED = 100_000  # words whose column need not be looked up again
@@ -132,3 +133,20 @@ def _features(text: str, kind: str) -> Iterator[str]:
     for words in fields:
         yield from (f"{left} {right}" for left, right in zip(words, words[1:], strict=False))
     yield from ("L:" + word for word in fields[1][:_FIRST])
+
+
+def word_columns(names: Sequence[str]) -> np.ndarray:
+    """For each feature the column of its word, int32 (F,): its own, that of a title's word, or -1 for anything else.
+
+    Example:
+        >>> word_columns(["L:red", "T:red", "red", "red apple"]).tolist()
+        [-1, 2, 2, -1]
+    """
+    column = {name: at for at, name in enumerate(names)}
+    return np.array([_word_column(name, column) for name in names], dtype=np.int32)
+
+
+def _word_column(name: str, column: dict[str, int]) -> int:
+    if name.startswith(_TITLE):
+        return column.get(name.removeprefix(_TITLE), -1)
+    return -1 if " " in name or ":" in name else column[name]

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ramen.encoders.bag_of_words import BagOfWords
+from ramen.encoders.bag_of_words import BagFeatures, BagOfWordsEncoder
 from ramen.errors import InputError, nearest
 from ramen.files import digest, replacing
-from ramen.inference.grow import grown
+from ramen.inference.changed_labels import with_changes
 from ramen.inference.index import Index
 from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
 from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
-from ramen.scorers.base import Scorer, StoredScorer, save_tensors, title_of
+from ramen.scorers.base import Scorer, TrainedScorer, title_of
 from ramen.scorers.registry import SCORERS
 from ramen.scorers.sparse.words import WordFeatures
 
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from ramen.encoders.base import Encoder
 
 MANIFEST = "manifest.json"
-FORMAT = 3
+FORMAT = 4
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files the manifest vouches for
-MAPS = "label_maps.safetensors"
 _RANKING, _LABELS = "ranking/ranking.json", "labels.jsonl.gz"
 
 
@@ -65,32 +64,29 @@ class Ranking:
 
 def save_run(
     out: Path,
-    encoder: Encoder | None,
-    words: WordFeatures | BagOfWords | None,
-    scorers: Mapping[str, StoredScorer],
+    encoder: Encoder | BagOfWordsEncoder,
+    words: WordFeatures | BagFeatures | None,
+    scorers: Mapping[str, TrainedScorer],
     ranking: Ranking,
     labels: Texts,
     metrics: dict[str, Any],
-    maps: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Write a run into its folder; the manifest goes last and makes it a whole run.
 
     Args:
         out: the run folder.
-        encoder: exported as a sentence-transformers folder; None for a run over given bags of words.
+        encoder: exported as a sentence-transformers folder, or where it reads bags of words as a file of its own.
         words: features that a scorer reads, or None where none does.
         scorers: by the name of their kind.
         ranking: of them all together.
         labels: uids and titles.
         metrics: for ``metrics.json``.
-        maps: from a label's text to its part of every scorer, for labels that are added later; None where none can be.
     """
     for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
     shutil.rmtree(out / "encoder.part", ignore_errors=True)
-    if encoder is not None:
-        encoder.export(out / "encoder.part")
-        (out / "encoder.part").rename(out / "encoder")
+    encoder.export(out / "encoder.part")
+    (out / "encoder.part").rename(out / "encoder")
     if words is not None:
         words.save(out / "words")
     for name, scorer in scorers.items():
@@ -105,11 +101,8 @@ def save_run(
         for uid, title in zip(labels.uids, labels.titles, strict=True):
             file.write((json.dumps({"uid": uid, "text": title}, ensure_ascii=False) + "\n").encode())
     write_metrics(out, metrics)
-    if maps is not None:
-        save_tensors(out / MAPS, maps)
     files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
-    others = [out / name for name in (_LABELS, *([MAPS] if maps is not None else []))]
-    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, *others]}
+    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, out / _LABELS]}
     manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n")
@@ -133,7 +126,7 @@ class Run:
 
     Attributes:
         path: the folder.
-        words: features of exact words, or None where no scorer reads them; of a run without encoder the given ones.
+        words: word features, or None where no scorer reads them.
         ranker: the scorers and their weights.
         uids, texts: of the labels.
         calibration: probabilities of the joint scores; None where validation had too few points for any.
@@ -142,13 +135,13 @@ class Run:
     """
 
     path: Path
-    words: WordFeatures | BagOfWords | None
+    words: WordFeatures | BagFeatures | None
     ranker: Ranker
     uids: Sequence[str]
     texts: Sequence[str]
     calibration: Calibration | None = None
     removed: np.ndarray | None = None
-    trained: dict[str, Scorer] = field(default_factory=dict)
+    trained: dict[str, TrainedScorer] = field(default_factory=dict)
 
 
 def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
@@ -171,38 +164,44 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
         checked = pool.submit(check_run, path, index)
         load_kernels()  # meanwhile: hashing leaves the interpreter free
         names = checked.result()
-    known = Index.open(path, digest(path / MANIFEST)) if index else None
-    scorers = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
+    manifest = digest(path / MANIFEST)
+    index_files = Index.open(path, manifest) if index else None
+    trained = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
     ranking, calibration = _read_ranking(path, names)
-    words: WordFeatures | BagOfWords | None = None
-    if BagOfWords.is_in(path / "words"):
-        words = BagOfWords.load(path / "words")
-    elif (path / "words").is_dir():
-        words = WordFeatures.load(path / "words", known.strings("words") if known else None)
+    words = _read_words(path / "words", index_files)
     uids: Sequence[str]
     texts: Sequence[str]
-    uids, texts = (known.strings("uids"), known.strings("texts")) if known else _read_labels(path / _LABELS)
-    for name, scorer in scorers.items():
+    if index_files:
+        uids, texts = index_files.strings("uids"), index_files.strings("texts")
+        index_files.attach(trained)
+    else:
+        uids, texts = _read_labels(path / _LABELS)
+    for name, scorer in trained.items():
         if scorer.n_labels != len(uids):
             raise InputError(
                 f"{path / 'scorers' / name}: of {scorer.n_labels} labels, expected {len(uids)} as in {_LABELS}"
             )
-    if known:
-        known.attach(scorers)
-    changes = read_changes(path, digest(path / MANIFEST)) if labels else Changes()
-    trained: dict[str, Scorer] = dict(scorers)
-    grown_scorers, removed, n_trained = trained, None, len(uids)
-    if changes:
-        grown_scorers, uids, texts, removed = grown(path, trained, uids, texts, changes)
+    changes = read_changes(path, manifest) if labels else Changes()
     learned = None
     if "learned" in ranking:
         learned = LearnedRanking.load(path / "ranking", ranking["learned"], trained, ranking["weights"])
-        if len(uids) > n_trained:
+        added = [label["text"] for line in changes.added for label in line["labels"]]
+        if added:
             assert isinstance(words, WordFeatures)
-            added = [label["text"] for line in changes.added for label in line["labels"]]
             learned = learned.with_more(words.transform(added), [title_of(text) for text in added])
-    ranker = Ranker(grown_scorers, ranking["weights"], learned)
+    scorers, removed = dict[str, Scorer](trained), None
+    if changes:
+        scorers, uids, texts, removed = with_changes(path, trained, uids, texts, changes)
+    ranker = Ranker(scorers, ranking["weights"], learned)
     return Run(path, words, ranker, uids, texts, calibration, removed, trained)
+
+
+def _read_words(folder: Path, index_files: Index | None) -> WordFeatures | BagFeatures | None:
+    if not folder.is_dir():
+        return None
+    if BagFeatures.is_in(folder):
+        return BagFeatures.load(folder)
+    return WordFeatures.load(folder, index_files.strings("words") if index_files else None)
 
 
 def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
@@ -244,15 +243,15 @@ def check_run(path: Path, index: bool = True) -> list[str]:
         raise InputError(f"{path}: expected a finished run with {MANIFEST}, found {state}")
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-        found, hashes = int(manifest["format"]), dict(manifest["blake2b"])
-        names = list(map(str, manifest["scorers"])) if found == FORMAT else []
+        version, hashes = int(manifest["format"]), dict(manifest["blake2b"])
+        names = list(map(str, manifest["scorers"])) if version == FORMAT else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest of a run") from error
-    if found < FORMAT:
+    if version < FORMAT:
         again = "train it anew: ramen train DATA --out NEW"
-        raise InputError(f"{path}: run of format {found}, this version reads {FORMAT}; {again}")
-    if found > FORMAT:
-        raise InputError(f"{path}: run of format {found}, this version reads {FORMAT}: update ramen")
+        raise InputError(f"{path}: run of format {version}, this version reads {FORMAT}; {again}")
+    if version > FORMAT:
+        raise InputError(f"{path}: run of format {version}, this version reads {FORMAT}: update ramen")
     for name in names:
         if name not in SCORERS:
             raise InputError(f"{path / MANIFEST}: unknown scorer {name!r}: {nearest(name, SCORERS)}")
@@ -262,9 +261,9 @@ def check_run(path: Path, index: bool = True) -> list[str]:
             )
     if not names:
         raise InputError(f"{path / MANIFEST}: lists no scorer, expected one or more of {', '.join(SCORERS)}")
-    known = Index.open(path, digest(path / MANIFEST)) if index else None
-    for name, wanted in (hashes | known.own_files() if known else hashes).items():
-        if known and (path / name).is_file() and known.is_unchanged(path, name, wanted):
+    index_files = Index.open(path, digest(path / MANIFEST)) if index else None
+    for name, wanted in (hashes | index_files.own_files() if index_files else hashes).items():
+        if index_files and (path / name).is_file() and index_files.is_unchanged(path, name, wanted):
             continue
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")

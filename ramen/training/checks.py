@@ -1,0 +1,76 @@
+"""Checks before a run folder is made: the data set, the settings, and what this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ramen import distributed
+from ramen._version import __version__
+from ramen.config import Config, config_yaml
+from ramen.data import Dataset, bags_of_words
+from ramen.data.leaks import refuse_leaks
+from ramen.data.options import with_pairs, with_texts
+from ramen.encoders.build import check_encoder
+from ramen.errors import InputError
+from ramen.graph.lambdas import fixed_lambdas
+from ramen.scorers.dense.build import check_classifier
+from ramen.threads import one_torch_thread_in_children, thread_count
+from ramen.training import boosting
+from ramen.training.plan import refuse_too_large
+from ramen.training.run_folder import chosen_graphs, dataset_digest
+from ramen.training.split import unseen_share
+
+
+@contextmanager
+def torch_threads() -> Iterator[None]:
+    """Let torch use no more threads than kernels do: it does not know of a quota, and more than that wait in line."""
+    one_torch_thread_in_children()
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, thread_count()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
+    """The texts and pairs of a data set that the settings ask for; ``config.graphs`` is set to the graphs' names.
+
+    Raises:
+        InputError: a data set without what the preset reads, settings that do not go together, a graph or an encoder
+            that cannot be found, or a run that needs more memory than there is.
+    """
+    dataset = with_pairs(with_texts(whole, config.data.text), config.data.pairs, config.seed)
+    config.graphs = chosen_graphs(graphs, dataset)
+    if config.encoder.kind == "bag_of_words":
+        if graphs not in ("all", "none"):
+            raise InputError(f"graphs {graphs!r}: --preset words trains no encoder that graphs could regularise")
+        config.graphs = []
+    if config.data.leaks == "refuse":
+        refuse_leaks(dataset, config.graphs)
+    fixed_lambdas(config.graph, config.graphs)
+    if not dataset.train_targets.nnz:
+        raise InputError(f"{dataset.path}: no training point has a label")
+    check_classifier(config.head)
+    unseen_share(dataset, config.validation.unseen)
+    if config.ranking.learn and config.validation.share:
+        boosting.load()  # before hours of training
+    check_texts(dataset, config)
+    refuse_too_large(dataset, config)
+    if distributed.world_size() > 1:
+        distributed.check_same({"ramen": __version__, "settings": config_yaml(config), "data": dataset_digest(dataset)})
+    return dataset
+
+
+def check_texts(dataset: Dataset, config: Config) -> None:
+    """Refuse a data set without what the preset reads, and an encoder that cannot be found."""
+    if config.encoder.kind == "bag_of_words":
+        bags_of_words(dataset)
+        return
+    if not dataset.has_texts:
+        instead = "--preset words" if dataset.features is not None else "some"
+        raise InputError(f"{dataset.path}: no training point has a text, expected {instead}")
+    check_encoder(config.encoder)
