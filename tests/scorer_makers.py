@@ -5,10 +5,11 @@ import pytest
 import scipy.sparse as sp
 
 from ramen.scorers.base import Queries
-from ramen.scorers.neighbours import Neighbours
+from ramen.scorers.dense.scorer import DenseScorer
+from ramen.scorers.encoder import EncoderScorer
+from ramen.scorers.neighbours import NeighbourScorer
 from ramen.scorers.sparse.classifier import SparseClassifier
-from ramen.scorers.sparse.scorer import SparseWords
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 
 DIM, FEATURES, POINTS = 6, 15, 50
 
@@ -22,24 +23,28 @@ def sparse(rng, rows, columns, density):
     return sp.random(rows, columns, density=density, format="csr", dtype=np.float32, rng=rng)
 
 
-def make_vectors(rng, n_labels):
-    return LabelVectors(unit(rng, n_labels))
+def make_encoder(rng, n_labels):
+    return EncoderScorer(unit(rng, n_labels), np.eye(DIM, dtype=np.float32))
+
+
+def make_dense(rng, n_labels):
+    return DenseScorer(unit(rng, n_labels), np.eye(DIM, dtype=np.float32))
 
 
 def make_neighbours(rng, n_labels):
     targets = sparse(rng, POINTS, n_labels, 0.1)
     targets.data[:] = 1
-    return Neighbours(unit(rng, POINTS), targets, 7, 0.1)
+    return NeighbourScorer(unit(rng, POINTS), targets, 7, 0.1)
 
 
 def make_sparse(rng, n_labels):
-    return SparseWords(SparseClassifier(sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)))
+    weights, bias = sparse(rng, n_labels, FEATURES, 0.2), -rng.random(n_labels).astype(np.float32)
+    return SparseScorer(SparseClassifier(weights, bias), SparseParams("words", 1.0, 0.5, {}))
 
 
 MAKE = {
-    "encoder": make_vectors,
-    "centroids": make_vectors,
-    "head": make_vectors,
+    "encoder": make_encoder,
+    "dense": make_dense,
     "neighbours": make_neighbours,
     "sparse": make_sparse,
 }

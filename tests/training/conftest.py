@@ -1,10 +1,10 @@
 """The material of a small run."""
 
 import pytest
+from ramen.training.fit import Fitter
 
 import ramen
 from ramen.config import load_config
-from ramen.training.fit import Fitter
 from ramen.training.data import prepare
 from ramen.training.split import cut
 

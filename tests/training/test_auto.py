@@ -11,8 +11,8 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
-from ramen.training.graph_search import choose_graphs, standard_errors
 from ramen.training.data import prepare
+from ramen.training.graph_search import choose_graphs, standard_errors
 from ramen.training.split import cut
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from ramen.training.choose import _Search, choose, without_validation
 
 from ramen.scorers.sparse.search import SparseChoice
-from ramen.training.choose import _Search, choose, without_validation
-from ramen.training.ranker_search import choose_ranking
 from ramen.training.held_out import WATCHED, Validation
 from ramen.training.judge import START
+from ramen.training.ranker_search import choose_ranking
 
 
 class Lines(list):

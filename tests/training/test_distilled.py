@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from ramen.training.data import prepare
 
 import ramen
 from ramen.config import load_config
@@ -22,6 +21,7 @@ from ramen.encoders.distilled import (
 )
 from ramen.encoders.folder import load_folder
 from ramen.errors import InputError
+from ramen.training.data import prepare
 
 FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
 

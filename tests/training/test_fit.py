@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ramen.training.fit import Choice
 
 import ramen
 from ramen.data.prepare import prepare
@@ -11,7 +12,6 @@ from ramen.metrics import recall
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.sparse.search import SparseChoice
-from ramen.training.fit import Choice
 from ramen.training.split import whole
 
 PLAIN = SparseChoice("words", 0.3, 1.0, {})
@@ -72,8 +72,9 @@ def sparse_recall(fitter, dataset, choice):
 @pytest.fixture(scope="module")
 def recalls(tmp_path_factory, tiny_backbone):
     """R@10 by seed: text alone as the prior, with the links' anchors, and with the same links dealt out at random."""
-    from ramen.config import load_config
     from ramen.training.fit import Fitter
+
+    from ramen.config import load_config
     from ramen.training.data import prepare as prepare_material
 
     found = []

@@ -6,10 +6,10 @@ import scipy.sparse as sp
 
 import ramen
 from ramen.config import load_config
-from ramen.training.negatives import HardNegatives
 from ramen.training.data import prepare
-from ramen.training.split import whole
 from ramen.training.encoder_loop import train_encoder
+from ramen.training.negatives import HardNegatives
+from ramen.training.split import whole
 
 
 @pytest.fixture

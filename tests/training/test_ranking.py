@@ -20,8 +20,8 @@ from ramen.ranking.ranker import Ranker
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.ranker_search import SUM, choose_ranking, learned_value
 from ramen.training.held_out import GAIN, WATCHED, Validation
+from ramen.training.ranker_search import SUM, choose_ranking, learned_value
 
 LABELS, DIM, POINTS = 80, 16, 400
 

@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from ramen.training.data import prepare
-from ramen.training.encoder_loop import train_encoder
 
 import ramen
 from ramen.config import load_config
 from ramen.training.checkpoint import Checkpoint
+from ramen.training.data import prepare
+from ramen.training.encoder_loop import train_encoder
 from ramen.training.split import cut, whole
 
 LAMBDAS = {"links": (0.1, 0.3), "noise": (0.1, 0.3)}
