@@ -25,10 +25,10 @@ from ramen.graph.lambdas import fixed_lambdas
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.vectors import LabelVectors
-from ramen.training.graph_search import choose_graphs
 from ramen.training.data import Material, prepare
-from ramen.training.split import cut, whole
 from ramen.training.encoder_loop import train_encoder
+from ramen.training.graph_search import choose_graphs
+from ramen.training.split import cut, whole
 
 DEEP = 100
 LONG = "stage1.min_steps=240"  # as many updates as the rows with a graph

@@ -22,8 +22,6 @@ import numpy as np
 import scipy.sparse as sp
 from omikuji_tfidf import VARIANTS, measure
 from ramen.training.fit import Fitter
-from ramen.training.data import Material, prepare
-from ramen.training.held_out import Validation
 from reference_sets import ROOT, machine
 from sklearn.svm import LinearSVC
 
@@ -36,6 +34,8 @@ from ramen.scorers.base import Queries
 from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.scorers.sparse.scorer import SparseWords
 from ramen.scorers.sparse.search import SparseChoice, search_sparse
+from ramen.training.data import Material, prepare
+from ramen.training.held_out import Validation
 from ramen.training.split import Split, cut, whole
 
 SETS = ("LF-DebianRelated", "LF-WordNet")

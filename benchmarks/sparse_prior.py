@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ramen.training.fit import Fitter
 from sparse_head import WATCHED, test
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
 from ramen.scorers.sparse.search import SparseChoice
-from ramen.training.fit import Fitter
 from ramen.training.data import prepare
 from ramen.training.split import Split
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from ramen.training.run_folder import chosen_graphs
 
 import ramen
 from hlm_bridge.config import HlmConfig, sources
@@ -33,6 +32,7 @@ from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.settings import flat
 from ramen.training.log import Log
+from ramen.training.run_folder import chosen_graphs
 from ramen.training.split import Split, cut
 
 PHASES = ("teacher", "align", "prune", "refine")

@@ -14,9 +14,9 @@ import scipy.sparse as sp
 from ramen.compiled import kernel
 from ramen.data import Dataset
 from ramen.data.matrices import pair_matrix
+from ramen.encoders.word_features import WordFeatures
 from ramen.graph.prepare import prepare_links
 from ramen.mining.inverted import InvertedIndex
-from ramen.scorers.sparse.words import WordFeatures
 
 _LIKE = "share an anchor in {} of pairs, others of like text in {}"
 _WITH = "points share an anchor with their labels in {} of pairs, with other labels of like text in {}"

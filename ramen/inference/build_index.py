@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
+from ramen.encoders.word_features import WordFeatures
 from ramen.errors import InputError
 from ramen.files import clear_errors, digest
 from ramen.inference.index import FACTS, FOLDER, FORMAT, save_strings, stamp
@@ -21,7 +22,6 @@ from ramen.inference.run import MANIFEST, files_of
 from ramen.inference.tagger import Tagger
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import SearchSpace, save_tensors
-from ramen.scorers.sparse.words import WordFeatures
 
 MIN_ROWS = 50_000  # below, looking at every row takes no longer
 RECALL = 0.995  # of the ten best, on the sample

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ramen.encoders.bag_of_words import BagFeatures, BagOfWordsEncoder
+from ramen.encoders.word_features import WordFeatures
 from ramen.errors import InputError, nearest
 from ramen.files import digest, replacing
 from ramen.inference.changed_labels import with_changes
@@ -25,7 +26,6 @@ from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.scorers.base import Scorer, TrainedScorer, title_of
 from ramen.scorers.registry import SCORERS
-from ramen.scorers.sparse.words import WordFeatures
 
 if TYPE_CHECKING:
     from ramen.data.dataset import Texts

@@ -33,7 +33,7 @@ class FieldWords:
 
     @classmethod
     def of(cls, features: sp.csr_matrix, columns: np.ndarray) -> FieldWords:
-        """From rows of features, columns ascending, and their :func:`ramen.scorers.sparse.words.word_columns`."""
+        """From rows of features, columns ascending, and their :func:`ramen.encoders.word_features.word_columns`."""
         n, width = features.shape
         word = columns[features.indices].astype(np.int64)
         is_word = word == features.indices
@@ -67,7 +67,7 @@ class LabelWords:
     """What the labels' texts are made of.
 
     Attributes:
-        columns: int32 (F,), see :func:`ramen.scorers.sparse.words.word_columns`.
+        columns: int32 (F,), see :func:`ramen.encoders.word_features.word_columns`.
         texts: of the labels, L rows.
         titles: their letters; None for bags of words.
     """

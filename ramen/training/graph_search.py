@@ -15,11 +15,11 @@ import torch
 
 from ramen import distributed
 from ramen.encoders.base import Encoder
+from ramen.encoders.word_features import WordFeatures
 from ramen.graph.forecast import Forecast, carries
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderScorer
-from ramen.scorers.sparse.words import WordFeatures
 from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.encoder_loop import planned_epochs, train_encoder
 from ramen.training.held_out import HeldOut

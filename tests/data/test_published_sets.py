@@ -18,7 +18,7 @@ from ramen.data import get as module
 from ramen.data import published as known
 from ramen.data.cards import SIZES, shipped_facts
 from ramen.data.get import get
-from ramen.scorers.sparse.words import WordFeatures
+from ramen.encoders.word_features import WordFeatures
 
 SETS = sorted(name for name, facts in shipped_facts().items() if "files" in facts)
 

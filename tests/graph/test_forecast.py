@@ -9,9 +9,9 @@ import scipy.sparse as sp
 import ramen
 from ramen.data.dataset import Dataset
 from ramen.data.prepare import prepare
+from ramen.encoders.word_features import WordFeatures
 from ramen.graph.forecast import RELATIONS, Carried, Forecast, carries, forecast_lines
 from ramen.graph.prepare import prepare_links
-from ramen.scorers.sparse.words import WordFeatures
 
 
 def words(dataset: Dataset) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ramen.encoders.word_features import WordFeatures, word_columns
 from ramen.ranking.grams import TitleGrams
 from ramen.ranking.overlap import NAMES, FieldWords, LabelWords, overlaps
 from ramen.scorers.base import Queries, title_of
-from ramen.scorers.sparse.words import WordFeatures, word_columns
 
 LABELS = ["red apple", "green pear\na fruit of a red tree", "zebra", "apple\napple pie of red apples"]
 TEXTS = ["apple pie\na red dish", "red", "nothing known here\nat all", "pear tree", "green fruit\nof a tree"]

@@ -13,7 +13,7 @@ LABELS = 40
 @pytest.fixture
 def scorers(makers):
     rng = np.random.default_rng(5)
-    return {name: make(rng, LABELS) for name, make in makers.items() if name != "centroids"}
+    return {name: make(rng, LABELS) for name, make in makers.items()}
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def ask(queries):
 
 
 WEIGHTS = [
-    {"encoder": 1.0, "head": 0.5, "neighbours": 2.0, "sparse": 0.7},
-    {"encoder": 0.0, "head": 0.0, "neighbours": 0.0, "sparse": 1.0},
-    {"encoder": 0.0, "head": 0.0, "neighbours": 1.0, "sparse": 0.0},
+    {"encoder": 1.0, "dense": 0.5, "neighbours": 2.0, "sparse": 0.7},
+    {"encoder": 0.0, "dense": 0.0, "neighbours": 0.0, "sparse": 1.0},
+    {"encoder": 0.0, "dense": 0.0, "neighbours": 1.0, "sparse": 0.0},
 ]
 
 
@@ -83,7 +83,7 @@ def test_filtered_labels_leave_room_for_others(scorers, ask, monkeypatch):
 
 def test_each_is_what_rank_gives_alone(scorers, ask):
     queries = ask(np.random.default_rng(0))
-    weights = {**WEIGHTS[0], "head": 0.0}
+    weights = {**WEIGHTS[0], "dense": 0.0}
     found = Ranker(scorers, weights).rank_each(queries, 5)[0]
     assert set(found) == {"", *scorers}
     np.testing.assert_array_equal(found[""], Ranker(scorers, weights).rank(queries, 5)[0])

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 import ramen
 from ramen.data.sparse_text import sparse_text
 from ramen.encoders.bag_of_words import BagOfWords
+from ramen.encoders.word_features import WordFeatures
 from ramen.errors import InputError
-from ramen.scorers.sparse.words import WordFeatures
 
 
 @pytest.fixture(scope="module")

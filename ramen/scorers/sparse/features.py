@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from ramen.config import SparseConfig
 from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
-from ramen.scorers.sparse.words import SETS, WordFeatures, word_columns
+from ramen.encoders.word_features import SETS, WordFeatures, word_columns
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
 _DESCRIBING = 50  # words of a label, where the data set has none for it

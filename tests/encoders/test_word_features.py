@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from ramen.encoders.word_features import WordFeatures, _features
 from ramen.errors import InputError
-from ramen.scorers.sparse.words import WordFeatures, _features
 
 TEXT = "Lead-acid battery\nA lead battery charger, 12V (new) in a box"
 
