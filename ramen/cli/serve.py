@@ -45,11 +45,11 @@ def serve(
 
         from ramen.serve.app import make_app
     from ramen.serve.limits import Limits
-    from ramen.serve.served import Served
+    from ramen.serve.model_holder import ModelHolder
 
     logging.basicConfig(stream=sys.stderr, format="ramen: %(message)s")
     limits = Limits(body=max_body, texts=max_texts, characters=max_characters, timeout=timeout)
-    app = make_app(Served(run), limits, os.environ.get("RAMEN_API_KEY", ""))
+    app = make_app(ModelHolder(run), limits, os.environ.get("RAMEN_API_KEY", ""))
     config = uvicorn.Config(
         app, host, port, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1
     )

@@ -137,7 +137,7 @@ class Tagger:
                 range.
         """
         lowest = self.threshold(threshold, precision)
-        return self.told(*self.rank(texts, k), lowest)
+        return self.to_records(*self.rank(texts, k), lowest)
 
     @one_blas_thread()
     def rank(self, texts: list[str], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,26 +154,26 @@ class Tagger:
             return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
         return self.run.ranker.rank(self.queries(texts), k)
 
-    def told(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
-        """What :meth:`tag` gives of labels and scores of :meth:`rank`, without probabilities below the lowest."""
-        known = self.run.calibration
-        chances = np.ones(scores.shape) if known is None else known.of(scores)
+    def to_records(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
+        """Labels and scores of :meth:`rank` as :meth:`tag` returns them, without probabilities below the lowest."""
+        calibration = self.run.calibration
+        probabilities = np.ones(scores.shape) if calibration is None else calibration.of(scores)
         return [
             [
                 {
                     "uid": self.run.uids[label],
                     "text": self.run.texts[label],
                     "score": float(score),
-                    **({} if known is None else {"probability": float(chance)}),
+                    **({} if calibration is None else {"probability": float(probability)}),
                 }
-                for label, score, chance in zip(*row, strict=True)
-                if label >= 0 and chance >= lowest
+                for label, score, probability in zip(*row, strict=True)
+                if label >= 0 and probability >= lowest
             ]
-            for row in zip(labels, scores, chances, strict=True)
+            for row in zip(labels, scores, probabilities, strict=True)
         ]
 
     def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
-        """The lowest probability that is told, 0 for all; arguments and errors as of :meth:`tag`."""
+        """The lowest probability of a label that is returned, 0 for all; arguments and errors as of :meth:`tag`."""
         if threshold is None and precision is None:
             return 0.0
         if threshold is not None and precision is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ramen.serve.limits import Limits
 
-Answers = list[list[dict[str, Any]]]
+BatchResponse = list[list[dict[str, Any]]]
 
 
 class Busy(Exception):
@@ -22,7 +22,7 @@ class Busy(Exception):
 
 
 @dataclass(eq=False)
-class Asked:
+class BatchRequest:
     """One request's texts.
 
     Attributes:
@@ -30,24 +30,24 @@ class Asked:
         k: labels each.
         lowest: probability below which labels are left out.
         why: whether reasons are wanted.
-        answer: set by the batcher.
+        response: set by the batcher.
     """
 
     texts: list[str]
     k: int
     lowest: float
     why: bool
-    answer: asyncio.Future[Answers] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    response: asyncio.Future[BatchResponse] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Batcher:
-    """Args: ``work``, which answers requests in a thread, and the limits."""
+    """Args: ``work``, which responses requests in a thread, and the limits."""
 
-    def __init__(self, work: Callable[[list[Asked]], list[Answers]], limits: Limits) -> None:
+    def __init__(self, work: Callable[[list[BatchRequest]], list[BatchResponse]], limits: Limits) -> None:
         self.work, self.limits = work, limits
         self.thread = ThreadPoolExecutor(1, "tagging")
         self.waiting = 0
-        self._queue: deque[Asked] = deque()
+        self._queue: deque[BatchRequest] = deque()
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,19 +64,19 @@ class Batcher:
             await asyncio.gather(self._task, return_exceptions=True)
         self.thread.shutdown()
 
-    async def ask(self, asked: Asked) -> Answers:
-        """The answers to a request's texts.
+    async def submit(self, request: BatchRequest) -> BatchResponse:
+        """Responses to a request's texts.
 
         Raises:
             Busy: too many texts wait.
             TimeoutError: no answer in time; the request is forgotten.
         """
-        if self.waiting + len(asked.texts) > self.limits.waiting:
+        if self.waiting + len(request.texts) > self.limits.waiting:
             raise Busy
-        self._queue.append(asked)
-        self.waiting += len(asked.texts)
+        self._queue.append(request)
+        self.waiting += len(request.texts)
         self._more.set()
-        return await asyncio.wait_for(asked.answer, self.limits.timeout)
+        return await asyncio.wait_for(request.response, self.limits.timeout)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -88,24 +88,24 @@ class Batcher:
             if not batch:
                 continue
             try:
-                answers = await loop.run_in_executor(self.thread, self.work, batch)
+                responses = await loop.run_in_executor(self.thread, self.work, batch)
             except Exception as error:
-                for asked in batch:
-                    if not asked.answer.done():
-                        asked.answer.set_exception(error)
+                for request in batch:
+                    if not request.response.done():
+                        request.response.set_exception(error)
                 continue
-            for asked, answer in zip(batch, answers, strict=True):
-                if not asked.answer.done():
-                    asked.answer.set_result(answer)
+            for request, response in zip(batch, responses, strict=True):
+                if not request.response.done():
+                    request.response.set_result(response)
 
-    def _next(self) -> list[Asked]:
+    def _next(self) -> list[BatchRequest]:
         """The requests of the next batch, in order; those given up are dropped."""
-        batch: list[Asked] = []
+        batch: list[BatchRequest] = []
         count = 0
         while self._queue and (not batch or count + len(self._queue[0].texts) <= self.limits.batch):
-            asked = self._queue.popleft()
-            self.waiting -= len(asked.texts)
-            if not asked.answer.done():
-                batch.append(asked)
-                count += len(asked.texts)
+            request = self._queue.popleft()
+            self.waiting -= len(request.texts)
+            if not request.response.done():
+                batch.append(request)
+                count += len(request.texts)
         return batch

@@ -30,6 +30,7 @@ Log = Callable[..., None]
 
 SUM = "weighted sum"
 FEW_POINTS, FEW_PAIRS = 300, 100  # held-out points, and right and wrong pairs, below which nothing is learned
+_ALWAYS = "encoder"  # a run keeps it even with a weight of 0: labels added later get their vectors by it
 _FOLDS = 5
 _KNOTS = 30
 _NOISE = 2.0  # standard errors of the paired difference by which a scorer alone must be ahead to be said to be
@@ -46,7 +47,7 @@ class RankerParams:
     """How scorers are ranked together, as a search chooses it.
 
     Attributes:
-        weights: of the scorers in the weighted sum; 0 for one that only the trees use.
+        weights: in the weighted sum, of the scorers that a run keeps; 0 for one that only the trees use.
         model: what ranks, for people.
         trees: :meth:`Trees.facts`, or None for the weighted sum alone.
         scale: of the weighted sum that the trees add to.
@@ -66,11 +67,6 @@ class RankerParams:
     calibration: dict[str, list[float]] | None = None
     figures: dict[str, float] = field(default_factory=dict)
     scorers: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def used(self) -> list[str]:
-        """Names of the scorers that the ranking asks: of a weighted sum those with a weight."""
-        return [name for name, weight in self.weights.items() if weight or self.trees is not None]
 
 
 @dataclass(frozen=True)
@@ -177,7 +173,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     at_test = held_out.as_at_test(labels, chosen.scores)
     calibration = calibrate(*best(labels, at_test, np.isfinite(at_test), CANDIDATES), held_out.targets)
     return RankerParams(
-        weights={name: weight for name, weight in weights.items() if weight or boosted},
+        weights={name: weight for name, weight in weights.items() if weight or boosted or name == _ALWAYS},
         model=chosen.name,
         trees=None if boosted is None else boosted.trees.facts(),
         scale=0.0 if boosted is None else boosted.scale,

@@ -59,7 +59,7 @@ def test_no_edge_at_all():
 
 
 def test_a_walk_beyond_the_memory_is_refused_before_it_starts(monkeypatch):
-    monkeypatch.setattr(walks, "_available", lambda: 1000)
+    monkeypatch.setattr(walks, "available_memory", lambda: 1000.0)
     links = prepare_links(graph([[1, 0]], [[1, 1]], ["a", "b"]))
     with pytest.raises(InputError, match="graph 'g'.*GiB"):
         walk(links, [0])

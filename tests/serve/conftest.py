@@ -117,9 +117,9 @@ async def started(app):
 def served_here(run, key="", client="127.0.0.1", **limits):
     from ramen.serve.app import make_app
     from ramen.serve.limits import Limits
-    from ramen.serve.served import Served
+    from ramen.serve.model_holder import ModelHolder
 
-    app = make_app(Served(run), Limits(**limits), key)
+    app = make_app(ModelHolder(run), Limits(**limits), key)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

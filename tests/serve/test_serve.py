@@ -243,7 +243,7 @@ def test_too_many_texts_at_once_are_refused(serve_here, finished_run):
 def test_a_mistake_of_the_server_is_one_line_and_the_next_is_answered(serve_here, finished_run, monkeypatch):
     with serve_here(finished_run) as server:
         with monkeypatch.context() as patch:
-            patch.setattr("ramen.serve.served.explain", lambda *arguments: 1 / 0)
+            patch.setattr("ramen.serve.model_holder.explain", lambda *arguments: 1 / 0)
             status, answer = server.ask("/tag", {"texts": ["x"], "why": True})
         assert status == 500 and answer == {"error": "the server made a mistake; its log says more"}
         assert server.ask("/tag", {"texts": ["x"], "why": True})[0] == 200

@@ -1,4 +1,4 @@
-"""What stands before the application: bounded bodies, the API key, and counting."""
+"""Middleware: bounded bodies, the API key, and counting of requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ramen.serve.measures import Measures
+from ramen.serve.metrics import ServerMetrics
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,19 +21,19 @@ _PATIENCE = 16  # times the limit that are read of a body that is refused
 _COUNTED = OPEN | {"/tag", "/labels", "/reload"}
 
 
-class Guard:
+class Middleware:
     """An ASGI application around another.
 
     Args:
         app: the other.
-        measures: counts requests.
+        metrics: counts requests.
         body: bytes, at most.
         timeout: seconds for a body to arrive.
         key: that a request must show as ``Authorization: Bearer KEY``; "" for none.
     """
 
-    def __init__(self, app: App, measures: Measures, body: int, timeout: float, key: str) -> None:
-        self.app, self.measures, self.body, self.timeout, self.key = app, measures, body, timeout, key
+    def __init__(self, app: App, metrics: ServerMetrics, body: int, timeout: float, key: str) -> None:
+        self.app, self.metrics, self.body, self.timeout, self.key = app, metrics, body, timeout, key
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """See the class."""
@@ -67,10 +67,10 @@ class Guard:
             if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
                 await _refuse(counted, 415, "expected the header Content-Type: application/json")
                 return
-            await self.app(scope, _given(body, receive), counted)
+            await self.app(scope, _replay(body, receive), counted)
         finally:
-            self.measures.requests.labels(path, status).inc()
-            self.measures.seconds.labels(path).observe(time.perf_counter() - start)
+            self.metrics.requests.labels(path, status).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - start)
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self.key.encode())
@@ -78,10 +78,10 @@ class Guard:
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         """The whole body, or None for one that is too long.
 
-        What comes beyond the limit is read and forgotten, to an end: a client that still sends sees no answer.
+        What exceeds the limit is read and dropped, up to a point: a client that is still sending sees no response.
         """
-        told = headers.get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > _PATIENCE * self.body:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > _PATIENCE * self.body:
             return None
         parts: list[bytes] = []
         size = 0
@@ -96,7 +96,7 @@ class Guard:
                 return None if size > self.body else b"".join(parts)
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Receive:
     """A ``receive`` that gives the body that was read."""
     is_read = False
 
