@@ -1,17 +1,14 @@
-"""Stage 1: the encoder, on hard in-batch negatives, regularised by the graphs."""
+"""Training of the encoder: the task on hard in-batch negatives, regularised by the graphs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from tqdm import tqdm
 
-from ramen import distributed
 from ramen.config import Config
 from ramen.encoders.base import Encoder
 from ramen.graph.graphs import Graphs
@@ -21,16 +18,17 @@ from ramen.graph.side import block, sample_column
 from ramen.losses import masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.hard import HardNegatives
+from ramen.training.loop import run_steps, step_rng
 from ramen.training.material import Material
-from ramen.training.optimise import Optimiser, check_loss
-from ramen.training.position import Position
+from ramen.training.optimise import Schedule
 from ramen.training.split import Split
 
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
+_BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
 
 def make_loss(config: Config) -> Loss:
-    """The loss that the settings name, of (scores, targets, known)."""
+    """The loss that the settings name, of (scores, targets, not_negative)."""
     if config.stage1.loss == "triplet":
         return partial(masked_triplet, margin=config.stage1.margin)
     return partial(masked_softmax, temperature=config.stage1.temperature)
@@ -45,11 +43,10 @@ def train_encoder(
     log: Callable[..., None],
     max_steps: int | None = None,
 ) -> None:
-    """Train in place, going on from ``checkpoint`` where it has an epoch.
+    """Train in place, going on from ``checkpoint`` where it holds a state.
 
-    Every epoch draws from its own generators (seed, epoch), and the checkpoint keeps clusters, pruned edges and, within
-    an epoch, its position and the generators' states, so that a resumed run ends with the weights of one that was never
-    interrupted. The task and the graphs draw from two generators: runs that differ in λ alone have the same batches.
+    A resumed run ends with the weights of one that was never interrupted; runs that differ in λ alone have the same
+    batches.
 
     Args:
         encoder: trained in place.
@@ -61,100 +58,122 @@ def train_encoder(
         max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
             of ``stage1.batch_size``.
     """
-    config, tokens = material.config, material.tokens
-    settings, loss = config.stage1, make_loss(config)
+    settings = material.config.stage1
     if not settings.epochs:
         encoder.eval()
         return
-    known = (split.targets + material.filtered).tocsr()
-    rule = config.graph.prune
-    if rule == "auto":
-        rule = "threshold" if split.walked else "none"
-    graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, loss, _truth(split))
-    hard = HardNegatives(material, split, known)
-    batch_size = min(settings.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
-    per_epoch = -(-len(split.rows) // batch_size)
-    longer = graphs.kinds and batch_size <= config.graph.long_batch
-    min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
-    fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
-    epochs = max(fewest, min(settings.epochs, most))
-    if max_steps is not None:
-        epochs = min(epochs, -(-max_steps * settings.batch_size // (batch_size * per_epoch)))
-    optimiser = Optimiser(encoder, settings, epochs * per_epoch)
-    first_epoch, state = checkpoint.restore(encoder, optimiser.adam) if checkpoint else (0, {})
-    hard.restore(state)
-    graphs.restore(state)
-    at = Position.read(state)
-    encoder.train()
-    for epoch in range(first_epoch, epochs):
-        start = time.perf_counter()
-        rng, graph_rng, bandit_rng = rngs = [np.random.default_rng([config.seed, epoch, draw]) for draw in range(3)]
-        if graphs.bandit:
-            graphs.bandit.start_epoch(bandit_rng)
-        if not at.batch:
-            hard.refresh(epoch, encoder)
-            graphs.refresh(epoch, encoder, log)
-        batches = hard.batches(batch_size, rng)
-        if at.batch:
-            at.set(rngs)
-            if graphs.bandit:
-                graphs.bandit.restore(state)
-        done, texts = at.batch, 0
-        name = f"encoder {epoch + 1}/{epochs}"
-        shown = tqdm(
-            batches[done:],
-            desc=name,
-            unit="batch",
-            disable=distributed.progress_disabled(),
-            leave=False,
-            initial=done,
-            total=len(batches),
-        )
-        for number, batch in enumerate(shown, done):
-            seed_dropout(config.seed, epoch, number)
-            rows = np.sort(split.rows[batch])
-            columns = sample_column(split.targets, rows, rng)[1]
-            columns = np.unique(np.concatenate([columns, hard.labels(batch, rng)]))
-            value = torch.zeros((), device=encoder.device)
-            queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
-            if len(columns):
-                targets, not_negative = block(split.targets, rows, columns), block(known, rows, columns)
-                value = both_ways(loss, queries, encoder.as_labels(keys), targets, not_negative)
-                if graphs.bandit:
-                    graphs.bandit.reward(_accuracy(queries, encoder.as_labels(keys), targets, not_negative))
-            penalty, more = graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
-            total = value + penalty
-            check_loss(total.item(), "encoder", epoch, number)
-            last = number + 1 == len(batches)
-            if total.requires_grad:
-                optimiser.step(total, epoch * per_epoch + number, last=last)
-            at.add(value.item(), penalty.item())
-            texts += len(rows) + len(columns) + more
-            if checkpoint and checkpoint.due and not last and not optimiser.waiting:
-                arrays = {**hard.state(), **graphs.state(), **at.state(rngs)}
-                checkpoint.save(epoch, encoder, optimiser.adam, arrays)
-        distributed.sync_weights(encoder.parameters(), f"encoder, epoch {epoch + 1}")
-        seconds = time.perf_counter() - start
-        facts = {"loss": at.loss / len(batches), "penalty": at.penalty / len(batches)}
-        if graphs.bandit:
-            facts.update(_means(graphs.bandit.kinds, graphs.bandit.means))
-        log(stage="encoder", epoch=epoch + 1, **facts, seconds=seconds, texts_per_s=texts / seconds)
-        at = Position()
-        if checkpoint:
-            arrays = {**hard.state(), **graphs.state()}
-            checkpoint.save(epoch + 1, encoder, optimiser.adam, arrays, last=epoch + 1 == epochs)
-    encoder.eval()
-    encoder.zero_grad(set_to_none=True)  # gives back as much memory as the encoder takes
+    steps = EncoderSteps(encoder, material, split, lambdas, log)
+    schedule = steps.schedule(max_steps)
+
+    def log_epoch(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
+        rate = texts * schedule.per_epoch / seconds
+        facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
+        log(stage=stage, epoch=step // schedule.per_epoch, **facts)
+
+    run_steps(
+        encoder, encoder.parameter_groups(settings.lr), schedule, steps, name="encoder", seed=material.config.seed,
+        checkpoint=checkpoint, log=log_epoch, log_every=schedule.per_epoch, state=steps, lr_setting="stage1.lr",
+    )  # fmt: skip
 
 
-def seed_dropout(seed: int, epoch: int, batch: int) -> None:
-    """Seed torch's chance, which dropout alone takes: by batch, for resuming, and by rank, as each has other texts."""
-    state = np.random.SeedSequence([seed, epoch, batch, distributed.rank()]).generate_state(2)
-    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+class EncoderSteps:
+    """The loss of each batch, called with its number over all epochs; renews negatives and graphs as epochs start.
+
+    Args:
+        encoder: in training.
+        material: settings, graphs and token ids.
+        split: rows and targets to train on.
+        lambdas: weights of the graphs.
+        log: called with the figures of each pruning.
+
+    Attributes:
+        batch_size: points in a batch.
+        per_epoch: batches in an epoch.
+    """
+
+    def __init__(
+        self, encoder: Encoder, material: Material, split: Split, lambdas: Lambdas, log: Callable[..., None]
+    ) -> None:
+        self.config = config = material.config
+        tokens = material.tokens
+        self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
+        self.loss = make_loss(config)
+        self.batch_size = min(config.stage1.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+        self.per_epoch = -(-len(split.rows) // self.batch_size)
+        self.not_negative = (split.targets + material.filtered).tocsr()
+        rule = config.graph.prune
+        if rule == "auto":
+            rule = "threshold" if split.walked else "none"
+        held_out = _held_out_targets(split)
+        self.graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, self.loss, held_out)
+        self.hard_negatives = HardNegatives(material, split, self.not_negative)
+        self._batches: tuple[int, list[np.ndarray]] = (-1, [])  # an epoch and its batches
+
+    def __call__(self, number: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of a batch, and as figures the task's part of it, the penalty and the texts encoded."""
+        epoch, at = divmod(number, self.per_epoch)
+        rng, graph_rng, bandit_rng = (step_rng(self.seed, use, epoch, at) for use in (_TASK, _GRAPHS, _BANDIT))
+        if not at:
+            self._start_epoch(epoch, bandit_rng)
+        batch = self._batch(epoch, at)
+        rows = np.sort(self.split.rows[batch])
+        columns = sample_column(self.split.targets, rows, rng)[1]
+        columns = np.unique(np.concatenate([columns, self.hard_negatives.labels(batch, rng)]))
+        encoder = self.encoder
+        value = torch.zeros((), device=encoder.device)
+        queries, keys = encoder(self.tokens["points"], rows), encoder(self.tokens["labels"], columns)
+        if len(columns):
+            targets, not_negative = (block(pairs, rows, columns) for pairs in (self.split.targets, self.not_negative))
+            label_vectors = encoder.as_labels(keys)
+            value = both_ways(self.loss, queries, label_vectors, targets, not_negative)
+            if self.graphs.bandit:
+                self.graphs.bandit.reward(_accuracy(queries, label_vectors, targets, not_negative), bandit_rng)
+        penalty, more = self.graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
+        figures = {"loss": value.item(), "penalty": penalty.item(), "texts": len(rows) + len(columns) + more}
+        return value + penalty, figures
+
+    def schedule(self, max_steps: int | None) -> Schedule:
+        """The whole epochs that the settings ask for; ``max_steps`` as :func:`train_encoder` takes it."""
+        settings, graph, per_epoch = self.config.stage1, self.config.graph, self.per_epoch
+        longer = self.graphs.kinds and self.batch_size <= graph.long_batch
+        min_steps = max(settings.min_steps, graph.min_steps if longer else 0)
+        fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
+        epochs = max(fewest, min(settings.epochs, most))
+        if max_steps is not None:
+            epochs = min(epochs, -(-max_steps * settings.batch_size // (self.batch_size * per_epoch)))
+        return Schedule(epochs * per_epoch, per_epoch, accumulate=settings.accumulate, clip=settings.clip)
+
+    def _start_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+        if self.graphs.bandit:
+            self.graphs.bandit.perturb(rng)
+        self.hard_negatives.refresh(epoch, self.encoder)
+        self.graphs.refresh(epoch, self.encoder, self.log)
+
+    def _batch(self, epoch: int, at: int) -> np.ndarray:
+        """Positions in the split's rows, int64."""
+        if self._batches[0] != epoch:
+            rng = step_rng(self.seed, _BATCHES, epoch)
+            self._batches = epoch, self.hard_negatives.batches(self.batch_size, rng)
+        return self._batches[1][at]
+
+    def bandit_means(self) -> dict[str, float]:
+        """The bandit's present means, for the log; empty without it."""
+        bandit = self.graphs.bandit
+        named = zip(bandit.kinds, bandit.means, strict=True) if bandit else ()
+        return {f"lambda_{side} {kind}": float(v) for kind, pair in named for side, v in zip("xz", pair, strict=True)}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that a resumed run goes on from."""
+        return {**self.hard_negatives.state(), **self.graphs.state()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self.hard_negatives.restore(state)
+        self.graphs.restore(state)
 
 
-def _truth(split: Split) -> sp.csr_matrix | None:
-    """The held-out pairs in the rows of their points, CSR (N, L)."""
+def _held_out_targets(split: Split) -> sp.csr_matrix | None:
+    """The held-out pairs in the rows of their points, CSR (N, L); None where nothing is held out."""
     if not len(split.held_out):
         return None
     counts = np.zeros(split.targets.shape[0], dtype=np.int64)
@@ -163,15 +182,9 @@ def _truth(split: Split) -> sp.csr_matrix | None:
     return sp.csr_matrix((split.truth.data, split.truth.indices, indptr), shape=split.targets.shape)
 
 
-def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> float:
+def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:
     """Share of the points with a target whose best label of the batch is one."""
     with torch.no_grad():
-        scores = (queries @ keys.T).masked_fill((known & ~targets).to(queries.device), -2.0)
+        scores = (queries @ keys.T).masked_fill((not_negative & ~targets).to(queries.device), -2.0)
         right = targets.to(queries.device).gather(1, scores.argmax(1, keepdim=True))[:, 0]
         return float(right[targets.any(1).to(queries.device)].float().mean().nan_to_num())
-
-
-def _means(kinds: list[str], means: np.ndarray) -> dict[str, float]:
-    """The bandit's means for the log."""
-    named = zip(kinds, means, strict=True)
-    return {f"lambda_{side} {kind}": float(v) for kind, pair in named for side, v in zip("xz", pair, strict=True)}

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from ramen import distributed
 from ramen.config import Config, HeadConfig
+from ramen.losses import check_loss
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.scorers.dense.base import Head
 from ramen.scorers.dense.build import make_classifier
 from ramen.scorers.dense.label_weights import LabelWeights
-from ramen.training.optimise import check_loss
 
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
@@ -67,7 +67,7 @@ def fit_epochs(
         ):
             shortlist = None if lists is None else lists[rows]
             loss = head.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
-            check_loss(loss, "head", epoch, number)
+            check_loss(loss, "head", "head.lr", epoch, number)
             total += loss
         yield epoch + 1, head, total / len(batches)
 

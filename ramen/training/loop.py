@@ -1,0 +1,120 @@
+"""The training loop of encoders: a step function gives the loss of each batch, the loop does all else.
+
+A step is known by its number alone, counted from 0 over all epochs. Whatever it draws comes from :func:`step_rng`, so
+that a resumed run has the batches of one that was never stopped, and no state of a generator has to be kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from ramen import distributed
+from ramen.losses import check_loss
+from ramen.training.checkpoint import Checkpoint
+from ramen.training.optimise import Optimiser, Schedule
+
+_TOTAL = "total."  # before the names of the sums that a checkpoint keeps
+
+Step = Callable[[int], tuple[torch.Tensor, Mapping[str, float]]]
+
+
+class Stateful(Protocol):
+    """What a step has besides the model and the optimiser, such as mined negatives."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that a resumed run goes on from."""
+        ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such arrays; empty where nothing was kept."""
+        ...
+
+
+def step_rng(seed: int, use: int, epoch: int, batch: int = 0) -> np.random.Generator:
+    """The generator of a use of chance in a batch of an epoch; other uses and batches have others.
+
+    Example:
+        >>> bool(step_rng(0, 1, 2, 3).random() == step_rng(0, 1, 2, 3).random())
+        True
+    """
+    return np.random.default_rng([seed, use, epoch, batch])
+
+
+def run_steps(
+    model: nn.Module,
+    groups: list[dict[str, Any]],
+    schedule: Schedule,
+    step: Step,
+    *,
+    name: str,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    log: Callable[..., None],
+    log_every: int,
+    state: Stateful | None = None,
+    lr_setting: str | None = None,
+) -> None:
+    """Train a model in place for the steps of a schedule, going on from a checkpoint, and leave it in ``eval()``.
+
+    Args:
+        model: in ``train()`` at every step; of several processes each has the same weights.
+        groups: parameter groups for AdamW, each with ``params`` and ``lr``.
+        schedule: steps, learning rate, accumulation and clipping.
+        step: given a step's number, returns the loss and figures to log (``loss`` among them where another than the
+            whole is to be logged). At an epoch's first number it may renew what the epoch is made of. A loss that
+            requires no gradient says that the step has added its gradients itself.
+        name: for the progress bar, the log and errors.
+        seed: of dropout.
+        checkpoint: where to go on from; kept every so often, only between updates, and after the last step.
+        log: called with ``stage``, ``step`` (steps done), means of the loss and of the step's figures, ``seconds``.
+        log_every: steps between lines; the last step has one, too.
+        state: of the step, kept with the weights.
+        lr_setting: setting that the error of a diverging loss names; ``<name>.lr`` unless given.
+
+    Raises:
+        WorkError: the loss is not finite, or the disk is full when the result is kept.
+        InputError: the checkpoint is of another model.
+    """
+    optimiser = Optimiser(groups, schedule)
+    first, kept = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
+    if state and kept:
+        state.restore(kept)
+    totals = {k.removeprefix(_TOTAL): float(v[0]) for k, v in kept.items() if k.startswith(_TOTAL)}
+    model.train()
+    disable, numbers = distributed.progress_disabled(), range(first, schedule.steps)
+    for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):
+        start, last = time.perf_counter(), number + 1 == schedule.steps
+        seed_dropout(seed, number)
+        loss, figures = step(number)
+        epoch, batch = divmod(number, schedule.per_epoch)
+        value = loss.item()
+        check_loss(value, name, lr_setting or f"{name}.lr", epoch, batch)
+        optimiser.step(loss, number)
+        if schedule.ends_epoch(number):
+            distributed.sync_weights(model.parameters(), f"{name}, epoch {epoch + 1}")
+        for figure, of_step in {"loss": value, **figures, "steps": 1, "seconds": time.perf_counter() - start}.items():
+            totals[figure] = totals.get(figure, 0.0) + of_step
+        if (number + 1) % log_every == 0 or last:
+            seconds, count = totals.pop("seconds"), totals.pop("steps")
+            means = {figure: total / count for figure, total in totals.items()}
+            log(stage=name, step=number + 1, **means, seconds=seconds)
+            totals.clear()
+        if checkpoint and (last or (checkpoint.due and not optimiser.waiting)):
+            arrays = {_TOTAL + figure: np.array([total]) for figure, total in totals.items()}
+            arrays |= state.state() if state else {}
+            checkpoint.save(number + 1, model, optimiser.adam, arrays, last=last)
+    model.eval()
+    model.zero_grad(set_to_none=True)  # gives back as much memory as the model takes
+
+
+def seed_dropout(seed: int, number: int) -> None:
+    """Seed torch's generator: by step, for resuming, and by rank, as each has other texts."""
+    found = np.random.SeedSequence([seed, number, distributed.rank()]).generate_state(2)
+    torch.manual_seed(int(found[0]) << 31 | int(found[1]) >> 1)
