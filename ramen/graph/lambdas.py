@@ -62,6 +62,7 @@ class Bandit:
         self.means = np.array([start[kind] for kind in self.kinds], dtype=np.float64).reshape(-1, 2)
         self.active = self.means > 0
         self.running = np.nan
+        self._accuracies: list[float] = []
         self.perturb(np.random.default_rng(0))
 
     def _clip(self) -> None:
@@ -105,6 +106,6 @@ class Bandit:
 
     def perturb(self, rng: np.random.Generator) -> None:
         """Draw a perturbation and forget the accuracies since the last one."""
-        self._accuracies: list[float] = []
+        self._accuracies = []
         self._drawn = self.means + _STD * rng.standard_normal(self.means.shape)
         self._clip()

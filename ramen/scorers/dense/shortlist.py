@@ -23,8 +23,9 @@ _Arrays = tuple[np.ndarray, ...]
 class ShortlistClassifier(Head):
     """Scores q·w_l with a float32 vector w_l per label, started from the label's embedding.
 
-    The loss is the decoupled softmax of :class:`ramen.scorers.dense.classifier.DenseClassifier`, or binary cross entropy, over the list of
-    each point. The optimiser keeps one second moment a row. On the CPU kernels run it; elsewhere torch does.
+    The loss is the decoupled softmax of :class:`ramen.scorers.dense.classifier.DenseClassifier`, or binary cross
+    entropy, over the list of each point. The optimiser keeps one second moment a row. On the CPU kernels run it;
+    elsewhere torch does.
 
     Args:
         start: float32 (L, d), copied; the head stays on its device.
