@@ -32,8 +32,8 @@ def retrieve(queries: np.ndarray, labels: np.ndarray, targets: sp.csr_matrix, fi
 
     Example:
         >>> eye = np.eye(3, dtype=np.float32)
-        >>> percent(retrieve(eye, eye, sp.csr_matrix(eye), sp.csr_matrix((3, 3))))
-        {'P@1': 100.0, 'P@5': 20.0, 'R@10': 100.0}
+        >>> retrieve(eye, eye, sp.csr_matrix(eye), sp.csr_matrix((3, 3))).values().round(1).tolist()
+        [100.0, 20.0, 100.0]
     """
     ranker = Ranker({"encoder": LabelVectors(labels)}, {"encoder": 1.0})
     ranked = ranker.rank(Queries(queries, None), _DEEP, filtered)[0]

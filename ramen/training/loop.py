@@ -20,7 +20,7 @@ from ramen.losses import check_loss
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.optimise import Optimiser, Schedule
 
-_TOTAL = "total."  # before the names of the sums that a checkpoint keeps
+_SUM = "sum."  # before the names of the sums that a checkpoint keeps
 
 Step = Callable[[int], tuple[torch.Tensor, Mapping[str, float]]]
 
@@ -86,7 +86,7 @@ def run_steps(
     first, kept = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
     if state and kept:
         state.restore(kept)
-    totals = {k.removeprefix(_TOTAL): float(v[0]) for k, v in kept.items() if k.startswith(_TOTAL)}
+    sums = _Sums(kept)
     model.train()
     disable, numbers = distributed.progress_disabled(), range(first, schedule.steps)
     for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):
@@ -99,19 +99,36 @@ def run_steps(
         optimiser.step(loss, number)
         if schedule.ends_epoch(number):
             distributed.sync_weights(model.parameters(), f"{name}, epoch {epoch + 1}")
-        for figure, of_step in {"loss": value, **figures, "steps": 1, "seconds": time.perf_counter() - start}.items():
-            totals[figure] = totals.get(figure, 0.0) + of_step
+        sums.add({"loss": value, **figures, "steps": 1, "seconds": time.perf_counter() - start})
         if (number + 1) % log_every == 0 or last:
-            seconds, count = totals.pop("seconds"), totals.pop("steps")
-            means = {figure: total / count for figure, total in totals.items()}
-            log(stage=name, step=number + 1, **means, seconds=seconds)
-            totals.clear()
+            log(stage=name, step=number + 1, **sums.line())
         if checkpoint and (last or (checkpoint.due and not optimiser.waiting)):
-            arrays = {_TOTAL + figure: np.array([total]) for figure, total in totals.items()}
-            arrays |= state.state() if state else {}
+            arrays = {**sums.state(), **(state.state() if state else {})}
             checkpoint.save(number + 1, model, optimiser.adam, arrays, last=last)
     model.eval()
     model.zero_grad(set_to_none=True)  # gives back as much memory as the model takes
+
+
+class _Sums:
+    """Sums of figures over the steps since the last line of the log."""
+
+    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
+        self._sums = {k.removeprefix(_SUM): float(v[0]) for k, v in state.items() if k.startswith(_SUM)}
+
+    def add(self, figures: Mapping[str, float]) -> None:
+        """Add a step's."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def line(self) -> dict[str, float]:
+        """Means over the steps, and their seconds; the sums start anew."""
+        sums, self._sums = self._sums, {}
+        seconds, steps = sums.pop("seconds"), sums.pop("steps")
+        return {**{name: value / steps for name, value in sums.items()}, "seconds": seconds}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays for a checkpoint."""
+        return {_SUM + name: np.array([value]) for name, value in self._sums.items()}
 
 
 def seed_dropout(seed: int, number: int) -> None:
