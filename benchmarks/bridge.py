@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,11 @@ import torch
 from graph_regulariser import compared, per_point, value
 from reference_sets import _commit, machine
 
-from hlm_bridge.align import align_on, new_student, trained
+from hlm_bridge.align import align_on, new_student, trained_groups
 from hlm_bridge.caching import backward
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import HlmConfig
 from hlm_bridge.ladder import calibration, cut, every_text
-from hlm_bridge.loop import fit
 from hlm_bridge.losses import contrastive
 from hlm_bridge.pairs import Pairs
 from hlm_bridge.refine import refine_on
@@ -204,7 +204,7 @@ def _aligned(task: Chain, vectors: Vectors, loss: str | None) -> tuple[Figures, 
         align_on(task, student, vectors, task.config.align.steps, f"control-{loss}")
     before = _tested(task, vectors, _asked(task, student), vectors.labels)
     refine_on(task, student, vectors)
-    task.checkpoint("refine").unlink(missing_ok=True)
+    task.checkpoint("refine").remove()
     return before, _tested(task, vectors, _asked(task, student), vectors.labels)
 
 
@@ -215,20 +215,21 @@ def _joint(task: Chain) -> Figures:
     student = new_student(task, labels.dim)
     labels.native_eval = True
     asked, read = student.tokenize(task.points), labels.tokenize(task.labels)
-    pairs = Pairs(task.split.targets, task.known, task.split.rows, config.teacher.batch_size, 0, config.seed)
+    pairs = Pairs(task.split.targets, task.not_negative, task.split.rows, config.teacher.batch_size, 0, config.seed)
     both = torch.nn.ModuleList([student, labels])
 
-    def step(number: int) -> float:
+    def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:
         batch = pairs.batch(number)
         sets = [
             (lambda part: student(asked, batch.points[part]), len(batch.points)),
             (lambda part: labels(read, batch.labels[part]), len(batch.labels)),
         ]
-        return backward(sets, lambda q, d: contrastive(q, d, batch.known, config.teacher.temperature, 0.1), 0)
+        loss = partial(contrastive, not_negative=batch.not_negative, temperature=config.teacher.temperature, margin=0.1)
+        return backward(sets, loss, 0), {}
 
-    groups = trained(student, 2e-3) + trained(labels, config.teacher.lr)
+    groups = trained_groups(student, 2e-3) + trained_groups(labels, config.teacher.lr)
     steps = config.teacher.epochs * pairs.per_epoch
-    fit(both, groups, steps, step, "control-joint", task.checkpoint("control-joint"), task.log)
+    task.train(both, groups, steps, step, "control-joint", config.seed, lr_setting="teacher.lr")
     return _tested(task, None, _asked(task, student), labels.encode(read).numpy())  # type: ignore[arg-type]
 
 
@@ -241,7 +242,7 @@ def _cut(task: Chain, vectors: Vectors, layers: list[int], steps: int) -> Figure
         cut(student, {"layers": number}, calibration(task), every_text(task))
         name = f"control-{len(layers)}-{number}"
         align_on(task, student, vectors, steps, name)
-        task.checkpoint(name).unlink(missing_ok=True)
+        task.checkpoint(name).remove()
     return _tested(task, vectors, _asked(task, student), vectors.labels)
 
 

@@ -9,7 +9,6 @@ import torch
 
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import numbers
-from hlm_bridge.loop import fit
 from hlm_bridge.losses import alignment
 from hlm_bridge.retrieval import Figures, gate, retrieve
 from hlm_bridge.vectors import Vectors
@@ -66,7 +65,6 @@ def new_student(chain: Chain, dim: int) -> Encoder:
         pooling = settings.pooling if settings.backbone else chain.config.teacher.pooling
         student = TransformerEncoder(backbone, pooling, settings.max_tokens, dim=dim)
     load_label_map(student, chain.needs("teacher"))  # for RAMEN's stage 1; no phase here trains it
-    student.label_map.requires_grad_(False)
     return student.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -88,36 +86,27 @@ def align_on(chain: Chain, student: Encoder, vectors: Vectors, steps: int, name:
     weights = np.array([source.weight for source in sources])
     nested = numbers("align.nested", settings.nested)
 
-    def step(number: int) -> float:
+    def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = np.random.default_rng([chain.config.seed, 7, number])
-        found, wanted = [], []
+        vectors_of_student, vectors_of_teacher = [], []
         for source, of_source, count in zip(
             sources, tokens, rng.multinomial(settings.batch_size, weights / weights.sum()), strict=True
         ):
             if count:
                 rows = np.sort(rng.integers(0, len(source.texts), count))
-                found.append(student(of_source, rows))
-                wanted.append(torch.from_numpy(store[source.rows[rows]]))
-        loss = alignment(
-            torch.cat(found), torch.cat(wanted).to(student.device), settings.loss, settings.temperature, nested
-        )
-        loss.backward()
-        return float(loss.item())
+                vectors_of_student.append(student(of_source, rows))
+                vectors_of_teacher.append(torch.from_numpy(store[source.rows[rows]]))
+        theirs = torch.cat(vectors_of_teacher).to(student.device)
+        return alignment(torch.cat(vectors_of_student), theirs, settings.loss, settings.temperature, nested), {}
 
-    fit(student, trained(student, settings.lr or rate(student)), steps, step, name, chain.checkpoint(name), chain.log)
+    groups = trained_groups(student, settings.lr or _LR[isinstance(student, StaticEncoder)])
+    chain.train(student, groups, steps, step, name, chain.config.seed, lr_setting="align.lr")
 
 
-def rate(student: Encoder) -> float:
-    """Learning rate of an alignment where none is set."""
-    return _LR[isinstance(student, StaticEncoder)]
-
-
-def trained(student: Encoder, lr: float) -> list[dict[str, Any]]:
-    """The student's optimiser groups, without its label map: labels are the teacher's."""
-    groups = student.parameter_groups(lr)
-    for group in groups:
-        group["params"] = [p for p in group["params"] if p is not student.label_map.weight]
-    return [group for group in groups if group["params"]]
+def trained_groups(student: Encoder, lr: float) -> list[dict[str, Any]]:
+    """The student's optimiser groups; its label map is frozen, as label vectors are the teacher's."""
+    student.label_map.requires_grad_(False)
+    return student.parameter_groups(lr)
 
 
 def student_figures(chain: Chain, student: Encoder, vectors: Vectors) -> Figures:

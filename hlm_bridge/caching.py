@@ -13,7 +13,7 @@ def backward(
     encoders: Sequence[tuple[Forward, int]],
     loss: Callable[..., torch.Tensor],
     chunk: int,
-) -> float:
+) -> torch.Tensor:
     """Add the gradients of a loss of several sets of vectors, keeping the activations of one chunk at a time.
 
     Vectors are computed without gradients, the loss is differentiated by the vectors, then each chunk is computed
@@ -25,12 +25,12 @@ def backward(
         chunk: vectors computed at once; 0 for all of a set, in one pass without caching.
 
     Returns:
-        The loss.
+        The loss, without gradient.
     """
     if not chunk:
         value = loss(*(encode(slice(0, count)) for encode, count in encoders))
         value.backward()
-        return float(value.item())
+        return value.detach()
     parts = [[slice(at, min(at + chunk, count)) for at in range(0, count, chunk)] for _, count in encoders]
     states: list[list[torch.Tensor]] = []
     vectors = []
@@ -52,7 +52,7 @@ def backward(
             if whole.grad is not None:
                 (again * whole.grad[part]).sum().backward()
     _set_random_state(after)
-    return float(value.item())
+    return value.detach()
 
 
 def _random_state() -> torch.Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from torch import nn
 
 import ramen
 from hlm_bridge.config import HlmConfig, sources
@@ -31,11 +32,17 @@ from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.settings import flat
+from ramen.training.checkpoint import Checkpoint
 from ramen.training.log import Log
+from ramen.training.loop import Stage, Stateful, Step, run_steps
+from ramen.training.optimiser import Schedule
 from ramen.training.run_folder import chosen_graphs
 from ramen.training.split import Split, cut
 
 PHASES = ("teacher", "align", "prune", "refine")
+_WARMUP, _MOST_WARMUP = 0.1, 50.0  # share of the steps, and steps at most
+_CLIP = 1.0
+_LINES = 10  # of a phase, in the log
 
 logger = logging.getLogger("ramen")
 
@@ -199,8 +206,8 @@ class Chain:
             )  # fmt: skip
 
     @cached_property
-    def known(self) -> sp.csr_matrix:
-        """Training pairs that are no negatives, CSR (N, L): right, or filtered."""
+    def not_negative(self) -> sp.csr_matrix:
+        """Training pairs that are no negatives, CSR (N, L): targets and filtered pairs."""
         targets = self.split.targets
         return sp.csr_matrix(targets + pair_matrix(self.dataset.train_filter, targets.shape))
 
@@ -265,7 +272,7 @@ class Chain:
         shutil.rmtree(self.out / phase, ignore_errors=True)
         part.rename(self.out / phase)
         self.note(phase, notes)
-        self.checkpoint(phase).unlink(missing_ok=True)
+        self.checkpoint(phase).remove()
 
     def note(self, phase: str, notes: dict[str, Any]) -> None:
         """Keep what a phase has to say, with its settings."""
@@ -273,6 +280,25 @@ class Chain:
         with replacing(path) as part:
             part.write_text(json.dumps({"settings": self._settings(phase), **notes}, indent=1), encoding="utf-8")
 
-    def checkpoint(self, phase: str) -> Path:
-        """The file that a stopped phase goes on from."""
-        return self.out / "phases" / f"{phase}.safetensors"
+    def checkpoint(self, phase: str) -> Checkpoint:
+        """What a stopped phase goes on from."""
+        return Checkpoint(self.out / "phases" / f"{phase}.safetensors")
+
+    def train(
+        self,
+        model: nn.Module,
+        groups: list[dict[str, Any]],
+        steps: int,
+        step: Step,
+        name: str,
+        seed: int,
+        state: Stateful | None = None,
+        lr_setting: str | None = None,
+    ) -> None:
+        """Train a model in place, going on from the checkpoint of the phase; ten lines of figures go to the log.
+
+        The arguments are those of :func:`ramen.training.loop.run_steps`.
+        """
+        schedule = Schedule(steps, steps, warmup=max(1.0, min(_MOST_WARMUP, _WARMUP * steps)), clip=_CLIP)
+        stage = Stage(name, seed, self.log, max(1, steps // _LINES), lr_setting or "")
+        run_steps(model, groups, schedule, step, stage, self.checkpoint(name), state)

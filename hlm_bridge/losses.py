@@ -7,33 +7,33 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-_MASKED = -1e9
+from ramen.losses import MASKED, masked_softmax
 
 
 def contrastive(
     queries: torch.Tensor,
     documents: torch.Tensor,
-    known: torch.Tensor,
+    not_negative: torch.Tensor,
     temperature: float,
     margin: float | None,
-    hard: torch.Tensor | None = None,
-    known_hard: torch.Tensor | None = None,
+    hard_negatives: torch.Tensor | None = None,
+    not_negative_hard: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Qwen3-Embedding's contrastive loss over pairs (query i, document i), or plain InfoNCE.
 
     L = -mean_i log( e^{s(q_i,d_i)/τ} / Z_i ), Z_i = e^{s(q_i,d_i)/τ} + Σ m e^{s/τ}, the sum over s(q_i,d_j), s(q_i,q_j)
-    and s(d_i,d_j) for j ≠ i, and s(q_i,h) for hard negatives h; m = 0 for a known pair and where
-    s > s(q_i,d_i) + margin.
+    and s(d_i,d_j) for j ≠ i, and s(q_i,h) for hard negatives h; m = 0 for a pair that is no negative and where
+    s > s(q_i,d_i) + margin: :func:`ramen.losses.masked_softmax` of all these scores.
     Source: Qwen3 Embedding (arXiv 2506.05176), eq. 1. InfoNCE leaves out s(q_i,q_j), s(d_i,d_j) and the margin.
 
     Args:
         queries: float (B, d), unit vectors.
         documents: float (B, d), of each query's positive.
-        known: bool (B, B), where document j is right for query i, the diagonal included.
+        not_negative: bool (B, B), where document j is right for query i, the diagonal included.
         temperature: τ.
         margin: for the mask; None for InfoNCE.
-        hard: float (H, d), documents that compete with every query's positive.
-        known_hard: bool (B, H), where such a document is right for query i.
+        hard_negatives: float (H, d), documents that compete with every query's positive.
+        not_negative_hard: bool (B, H), where such a document is right for query i.
 
     Returns:
         Scalar.
@@ -43,19 +43,19 @@ def contrastive(
         >>> round(contrastive(eye, eye, eye > 0, 1.0, None).item(), 4)  # log(1 + e^-1)
         0.3133
     """
-    positive = (queries * documents).sum(1, keepdim=True)
-    scores, masks = [queries @ documents.T], [known]
+    scores, masks = [queries @ documents.T], [not_negative]
     if margin is not None:
         scores += [queries @ queries.T, documents @ documents.T]
-        masks += [known | known.T, known | known.T]
-    if hard is not None and len(hard):
-        scores.append(queries @ hard.T)
-        masks.append(torch.zeros_like(scores[-1], dtype=torch.bool) if known_hard is None else known_hard)
-    negatives, masked = torch.cat(scores, 1), torch.cat(masks, 1)
+        masks += [not_negative | not_negative.T] * 2
+    if hard_negatives is not None and len(hard_negatives):
+        scores.append(queries @ hard_negatives.T)
+        masks.append(torch.zeros_like(scores[-1]) > 0 if not_negative_hard is None else not_negative_hard)
+    candidates, masked = torch.cat(scores, 1), torch.cat(masks, 1)
     if margin is not None:
-        masked = masked | (negatives.detach() > positive.detach() + margin)
-    rest = torch.logsumexp((negatives / temperature).masked_fill(masked, _MASKED), 1)
-    return F.softplus(rest - positive[:, 0] / temperature).mean()
+        masked = masked | (candidates.detach() > candidates.detach().diagonal()[:, None] + margin)
+    targets = torch.zeros_like(masked)
+    targets.fill_diagonal_(True)
+    return masked_softmax(candidates, targets, masked, temperature)
 
 
 def alignment(
@@ -97,10 +97,11 @@ def _aligned(student: torch.Tensor, teacher: torch.Tensor, kind: str, temperatur
         return (student - teacher).square().sum(1).mean()
     if kind == "cosine":
         return 1 - (student * teacher).sum(1).mean()
-    own = torch.eye(len(student), dtype=torch.bool, device=student.device)
+    diagonal = torch.eye(len(student), dtype=torch.bool, device=student.device)
     theirs = teacher @ teacher.T
     if kind == "kernel":
-        return (student @ student.T - theirs).square().masked_fill(own, 0).sum() / max(1, len(own) * (len(own) - 1))
-    wanted = torch.log_softmax((theirs / temperature).masked_fill(own, _MASKED), 1)
-    found = torch.log_softmax((student @ teacher.T / temperature).masked_fill(own, _MASKED), 1)
-    return F.kl_div(found, wanted, log_target=True, reduction="batchmean")
+        pairs = max(1, len(student) * (len(student) - 1))
+        return (student @ student.T - theirs).square().masked_fill(diagonal, 0).sum() / pairs
+    log_p = torch.log_softmax((theirs / temperature).masked_fill(diagonal, MASKED), 1)
+    log_q = torch.log_softmax((student @ teacher.T / temperature).masked_fill(diagonal, MASKED), 1)
+    return F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")

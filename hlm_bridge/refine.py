@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
-from hlm_bridge.align import gate_student, trained
+from hlm_bridge.align import gate_student, trained_groups
 from hlm_bridge.chain import Chain
-from hlm_bridge.loop import fit
 from hlm_bridge.losses import contrastive
 from hlm_bridge.pairs import Pairs
 from hlm_bridge.vectors import Vectors
@@ -31,7 +30,6 @@ def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     settings = chain.config.align
     before = "prune" if chain.config.prune.ladder else "align"
     student = load_folder(chain.needs(before), settings.max_tokens)
-    student.label_map.requires_grad_(False)
     student.to("cuda" if torch.cuda.is_available() else "cpu")
     refine_on(chain, student, vectors)
     notes = {"gate": gate_student(chain, student, vectors, "refine", chain.config.gate.refine)}
@@ -46,25 +44,24 @@ def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
     settings, split = chain.config.refine, chain.split
     index = torch.from_numpy(vectors.labels)
     tokens = student.tokenize(chain.points)
-    pairs = Pairs(split.targets, chain.known, split.rows, settings.batch_size, settings.negatives, chain.config.seed)
+    seed = chain.config.seed
+    pairs = Pairs(split.targets, chain.not_negative, split.rows, settings.batch_size, settings.negatives, seed)
     of_rows = tokens.some(pairs.rows)
     margin = settings.margin if settings.loss == "qwen3" else None
 
-    def step(number: int) -> float:
+    def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:
         if settings.negatives and number % settings.mine_every == 0:
             pairs.mine(student.encode(of_rows).numpy(), vectors.labels, settings.nearest)
         batch = pairs.batch(number)
         queries = student(tokens, batch.points)
         device = queries.device
-        documents, hard = (index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard))
-        loss = contrastive(
-            queries, documents, batch.known.to(device), settings.temperature, margin, hard, batch.known_hard.to(device)
-        )
+        documents, hard = (index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard_negatives))
+        masks = batch.not_negative.to(device), batch.not_negative_hard.to(device)
+        loss = contrastive(queries, documents, masks[0], settings.temperature, margin, hard, masks[1])
         if settings.anchor:
             theirs = torch.from_numpy(vectors.store[vectors.points[batch.points]]).to(device)
             loss = loss + settings.anchor * (queries - theirs).square().sum(1).mean()
-        loss.backward()
-        return float(loss.item())
+        return loss, {}
 
-    lr = settings.lr or _LR[isinstance(student, StaticEncoder)]
-    fit(student, trained(student, lr), settings.steps, step, "refine", chain.checkpoint("refine"), chain.log, pairs)
+    groups = trained_groups(student, settings.lr or _LR[isinstance(student, StaticEncoder)])
+    chain.train(student, groups, settings.steps, step, "refine", seed, pairs)

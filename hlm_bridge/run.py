@@ -10,9 +10,9 @@ from hlm_bridge.align import align
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import HlmConfig
 from hlm_bridge.ladder import prune
-from hlm_bridge.own import own_training
 from hlm_bridge.refine import refine
 from hlm_bridge.retrieval import stop_if_lost
+from hlm_bridge.student_alone import compare_with_student_alone
 from hlm_bridge.table import save, table
 from hlm_bridge.teacher import train_teacher
 from hlm_bridge.vectors import Vectors, teacher_vectors
@@ -35,7 +35,7 @@ def run(config: HlmConfig) -> Path:
     notes: dict[str, Any] = {"teacher": train_teacher(chain)}
     stop_if_lost(notes["teacher"], chain.out)
     vectors = teacher_vectors(chain)
-    own = own_training(chain, vectors)
+    own = compare_with_student_alone(chain, vectors)
     if own:
         notes["teacher"]["own"] = own
     notes["align"] = align(chain, vectors)

@@ -54,12 +54,12 @@ def table(chain: Chain, vectors: Vectors, folders: dict[str, Path]) -> list[Row]
         vectors: the teacher's index and its own queries.
         folders: of the students, by the name of their phase.
     """
-    truth, filtered = chain.dataset.test_targets, chain.filtered[1]
-    used = np.flatnonzero(np.diff(truth.indptr))
+    targets, filtered = chain.dataset.test_targets, chain.filtered[1]
+    used = np.flatnonzero(np.diff(targets.indptr))
     texts = [chain.test[row] for row in used]
 
     def figures(queries: np.ndarray) -> Figures:
-        return retrieve(queries, vectors.labels, truth[used], filtered[used])
+        return retrieve(queries, vectors.labels, targets[used], filtered[used])
 
     teacher = figures(vectors.store[vectors.test[used]])
     rows = []

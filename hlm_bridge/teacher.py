@@ -13,10 +13,9 @@ from safetensors.torch import load_file
 from hlm_bridge.caching import Forward, backward
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import TeacherConfig
-from hlm_bridge.loop import fit
 from hlm_bridge.losses import contrastive
 from hlm_bridge.pairs import Batch, Pairs
-from hlm_bridge.retrieval import gate, retrieve
+from hlm_bridge.retrieval import Figures, gate, retrieve
 from ramen.encoders.base import Tokens
 from ramen.encoders.cache import key_of_folder
 from ramen.encoders.folder import LABEL_MAP, load_folder, save_folder
@@ -47,7 +46,7 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
     queries, labels = encoder.tokenize(chain.queries_read), encoder.tokenize(chain.labels_read)
     held_out = queries.some(split.held_out)
 
-    def measured(index: np.ndarray) -> dict[str, np.ndarray]:
+    def measured(index: np.ndarray) -> Figures:
         return retrieve(encoder.encode(held_out).numpy(), index, split.truth, chain.filtered[0])
 
     index = encoder.encode_labels(labels).numpy()
@@ -82,24 +81,20 @@ def _tune(chain: Chain, encoder: TransformerEncoder, queries: Tokens, labels: To
         encoder.label_map.requires_grad_(False)
     seed = chain.config.seed + settings.seed
     pairs = Pairs(
-        split.targets, chain.known, split.rows, settings.batch_size, settings.negatives, seed, settings.max_pairs
+        split.targets, chain.not_negative, split.rows, settings.batch_size, settings.negatives, seed, settings.max_pairs
     )
     margin = settings.margin if settings.loss == "qwen3" else None
     of_rows = queries.some(pairs.rows)
 
-    def step(number: int) -> float:
+    def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:
         if settings.negatives and number % settings.mine_every == 0:
             now = encoder.encode_labels(labels).numpy() if number else index
             pairs.mine(encoder.encode(of_rows).numpy(), now, settings.nearest)
-        return contrast(encoder, queries, labels, pairs.batch(number), settings.temperature, margin, settings.chunk)
+        batch = pairs.batch(number)
+        return contrast(encoder, queries, labels, batch, settings.temperature, margin, settings.chunk), {}
 
-    groups = [
-        {**group, "params": [p for p in group["params"] if p.requires_grad]}
-        for group in encoder.parameter_groups(settings.lr)
-    ]
-    groups = [group for group in groups if group["params"]]
     steps = settings.epochs * pairs.per_epoch
-    fit(encoder, groups, steps, step, "teacher", chain.checkpoint("teacher"), chain.log, pairs)
+    chain.train(encoder, encoder.parameter_groups(settings.lr), steps, step, "teacher", seed, pairs)
     if settings.tuning == "lora":
         encoder.model = encoder.model.merge_and_unload()
 
@@ -112,12 +107,12 @@ def contrast(
     temperature: float,
     margin: float | None,
     chunk: int,
-) -> float:
-    """Add the gradients of a batch by which both sides are trained; returns the loss."""
+) -> torch.Tensor:
+    """Add the gradients of a batch by which both sides are trained; returns the loss, without gradient."""
 
     def loss(q: torch.Tensor, d: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
-        known, known_hard = batch.known.to(q.device), batch.known_hard.to(q.device)
-        return contrastive(q, d, known, temperature, margin, h, known_hard)
+        not_negative, not_negative_hard = batch.not_negative.to(q.device), batch.not_negative_hard.to(q.device)
+        return contrastive(q, d, not_negative, temperature, margin, h, not_negative_hard)
 
     def of(tokens: Tokens, rows: np.ndarray, as_labels: bool) -> Forward:
         def encode(part: slice) -> torch.Tensor:
@@ -127,8 +122,8 @@ def contrast(
         return encode
 
     sets = [(of(queries, batch.points, False), len(batch.points)), (of(labels, batch.labels, True), len(batch.labels))]
-    if len(batch.hard):
-        sets.append((of(labels, batch.hard, True), len(batch.hard)))
+    if len(batch.hard_negatives):
+        sets.append((of(labels, batch.hard_negatives, True), len(batch.hard_negatives)))
     return backward(sets, loss, chunk)
 
 

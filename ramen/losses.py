@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from ramen.errors import WorkError
 
-_MASKED = -1e9
+MASKED = -1e9  # score of what is no candidate
 _HARDEST = 10  # negatives a row in the triplet loss
 _HARDNESS = 0.1  # temperature of their weights
 
 
 def masked_softmax(
-    scores: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, temperature: float
+    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, temperature: float
 ) -> torch.Tensor:
     """Decoupled softmax: each target competes with the negatives only, not with the other targets.
 
@@ -25,7 +25,7 @@ def masked_softmax(
     Args:
         scores: float (B, C), cosines.
         targets: bool (B, C), the pairs to pull together.
-        known: bool (B, C), pairs that are no negatives: targets, other true pairs, filtered pairs.
+        not_negative: bool (B, C), pairs that are no negatives: targets, other true pairs, filtered pairs.
         temperature: τ.
 
     Returns:
@@ -37,12 +37,14 @@ def masked_softmax(
         0.3133
     """
     scaled = scores / temperature
-    negatives = torch.logsumexp(scaled.masked_fill(known, _MASKED), 1, keepdim=True)
+    negatives = torch.logsumexp(scaled.masked_fill(not_negative, MASKED), 1, keepdim=True)
     losses = F.softplus(negatives - scaled)
     return (losses * targets).sum() / targets.sum().clamp(min=1)
 
 
-def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, margin: float) -> torch.Tensor:
+def masked_triplet(
+    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, margin: float
+) -> torch.Tensor:
     """Triplet hinge of a row's mean target against its hardest negatives, these weighted by hardness.
 
     loss(i) = Σ_n w_n [ s_in - s_ip + γ ]_+ over the ten highest negatives, w = softmax(s_in / 0.1), a constant.
@@ -51,27 +53,26 @@ def masked_triplet(scores: torch.Tensor, targets: torch.Tensor, known: torch.Ten
     Args:
         scores: float (B, C), cosines.
         targets: bool (B, C), as for :func:`masked_softmax`.
-        known: bool (B, C), likewise.
+        not_negative: bool (B, C), likewise.
         margin: γ.
     """
     has_target = targets.any(1)
     if not bool(has_target.any()):
         return scores.sum() * 0.0
-    scores, targets, known = scores[has_target], targets[has_target], known[has_target]
+    scores, targets, not_negative = scores[has_target], targets[has_target], not_negative[has_target]
     positive = (scores * targets).sum(1, keepdim=True) / targets.sum(1, keepdim=True)
-    hardest = scores.masked_fill(known, _MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
+    hardest = scores.masked_fill(not_negative, MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
     hinge = F.relu(hardest - positive + margin)
     return (hinge * torch.softmax(hardest.detach() / _HARDNESS, 1)).sum(1).mean()
 
 
-def check_loss(value: float, stage: str, epoch: int, batch: int) -> None:
-    """Stop where the loss is not finite; the last checkpoint stays.
+def check_loss(value: float, stage: str, lr_setting: str, epoch: int, batch: int) -> None:
+    """Stop training where the loss is not finite.
 
     Raises:
-        WorkError: it names the stage, the epoch and the batch, all counted from 1.
+        WorkError: names the stage, the epoch and the batch, both counted from 1, and the setting of the learning rate.
     """
     if not math.isfinite(value):
-        setting = "stage1.lr" if stage == "encoder" else "head.lr"
         where = f"epoch {epoch + 1}, batch {batch + 1}"
-        kept = "the last checkpoint is kept; values of the data that are huge, or a large"
-        raise WorkError(f"{stage}: the loss is {value} in {where}; {kept} {setting}, do this")
+        cause = f"the last checkpoint is kept; values of the data that are huge, or a large {lr_setting}, do this"
+        raise WorkError(f"{stage}: the loss is {value} in {where}; {cause}")

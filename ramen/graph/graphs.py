@@ -29,8 +29,8 @@ class Graphs:
         lambdas: by graph; a graph whose two are 0 is left out.
         settings: of the graphs.
         prune: ``none`` or ``threshold``.
-        loss: of (scores, targets, known).
-        truth: float32 CSR (N, L) of held-out pairs, by which pruning is watched; no part of training.
+        loss: of (scores, targets, not_negative).
+        held_out: float32 CSR (N, L) of held-out targets, by which pruning is watched; no part of training.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Graphs:
         settings: GraphConfig,
         prune: str,
         loss: Loss,
-        truth: sp.csr_matrix | None = None,
+        held_out: sp.csr_matrix | None = None,
     ) -> None:
-        self.settings, self.prune, self.tokens, self.truth = settings, prune, tokens, truth
+        self.settings, self.prune, self.tokens, self.held_out = settings, prune, tokens, held_out
         self.links = {k: v for k, v in links.items() if v.edges and k in lambdas and max(lambdas[k]) > 0}
         self.kinds = sorted(self.links)
         self.lambdas = {kind: lambdas[kind] for kind in self.kinds}
@@ -95,9 +95,9 @@ class Graphs:
     def _facts(self, kind: str, name: str, side: Side) -> dict[str, float]:
         """Share of the edges kept, and of pruned and kept ones how many the held-out pairs speak against (percent)."""
         facts = {"kept": 100.0 * float(side.mask.mean())}
-        if self.truth is not None:
+        if self.held_out is not None:
             other = self.links[kind].labels if name == "points" else self.links[kind].points
-            pairs = self.truth if name == "points" else self.truth.T.tocsr()
+            pairs = self.held_out if name == "points" else self.held_out.T.tocsr()
             against = contradicted(side.full, other, pairs)
             for which, edges in (("pruned", ~side.mask), ("kept", side.mask)):
                 told = against[edges & (against >= 0)]

@@ -63,11 +63,7 @@ class Bandit:
         self.active = self.means > 0
         self.running = np.nan
         self._accuracies: list[float] = []
-        self.start_epoch(np.random.default_rng(0))
-
-    def _perturb(self) -> None:
-        self._drawn = self.means + _STD * self._rng.standard_normal(self.means.shape)
-        self._clip()
+        self.perturb(np.random.default_rng(0))
 
     def _clip(self) -> None:
         self.values = np.where(self.active, np.maximum(self._drawn, self.floor), 0.0)
@@ -77,8 +73,13 @@ class Bandit:
         """Those of the present step."""
         return {kind: (float(x), float(z)) for kind, (x, z) in zip(self.kinds, self.values, strict=True)}
 
-    def reward(self, accuracy: float) -> None:
-        """Hear how often the task's best of a batch was right, a share, after each step."""
+    def reward(self, accuracy: float, rng: np.random.Generator) -> None:
+        """Take in the accuracy of a step's batch; the tenth since the last perturbation moves the means.
+
+        Args:
+            accuracy: share of the points whose best label of the batch is a target.
+            rng: of the step; draws the next perturbation where one is due.
+        """
         self._accuracies.append(accuracy)
         if len(self._accuracies) < _HOLD:
             return
@@ -90,8 +91,7 @@ class Bandit:
             self.running = _MEMORY * self.running + (1 - _MEMORY) * reward
         else:
             self.running = reward
-        self._accuracies = []
-        self._perturb()
+        self.perturb(rng)
 
     def state(self) -> dict[str, np.ndarray]:
         """What a resumed run goes on from."""
@@ -99,12 +99,13 @@ class Bandit:
         return {f"bandit.{name}": v for name, v in {**facts, "accuracies": np.array(self._accuracies)}.items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a state; at the start of an epoch :meth:`start_epoch` comes next."""
+        """Go on from a state."""
         self.means, self.running = state["bandit.means"].copy(), float(state["bandit.running"][0])
         self._drawn, self._accuracies = state["bandit.drawn"].copy(), state["bandit.accuracies"].tolist()
         self._clip()
 
-    def start_epoch(self, rng: np.random.Generator) -> None:
-        """Draw from the epoch's own generator, so that a resumed run draws what one never interrupted does."""
-        self._rng, self._accuracies = rng, []
-        self._perturb()
+    def perturb(self, rng: np.random.Generator) -> None:
+        """Draw a perturbation and forget the accuracies since the last one."""
+        self._accuracies = []
+        self._drawn = self.means + _STD * rng.standard_normal(self.means.shape)
+        self._clip()

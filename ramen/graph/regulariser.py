@@ -20,12 +20,12 @@ Drawn = tuple[np.ndarray, torch.Tensor]  # rows and their unit vectors
 
 
 def both_ways(
-    loss: Loss, queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, known: torch.Tensor
+    loss: Loss, queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor
 ) -> torch.Tensor:
     """Mean of the loss from queries to keys and from keys to queries."""
     scores = queries @ keys.T
-    targets, known = targets.to(scores.device), known.to(scores.device)
-    return (loss(scores, targets, known) + loss(scores.T, targets.T, known.T)) / 2
+    targets, not_negative = targets.to(scores.device), not_negative.to(scores.device)
+    return (loss(scores, targets, not_negative) + loss(scores.T, targets.T, not_negative.T)) / 2
 
 
 class GraphRegulariser:
@@ -35,7 +35,7 @@ class GraphRegulariser:
         anchors: token ids of the anchors' texts.
         sides: of the points and of the labels; None where the graph has no such side.
         texts: token ids of the points and of the labels.
-        loss: of (scores, targets, known).
+        loss: of (scores, targets, not_negative).
     """
 
     def __init__(

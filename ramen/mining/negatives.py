@@ -1,4 +1,4 @@
-"""Mined negatives: the points that a label is most easily given to by mistake."""
+"""Mined hard negatives: the nearest wrong labels of points, and the points near those of a label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
+
+from ramen.mining.nearest import nearest
 
 _ROWS = 65_536  # points at once: bounds the memory of the products
 
@@ -34,3 +36,26 @@ def mined_negatives(nearest: Sequence[np.ndarray], targets: sp.csr_matrix) -> sp
     found = sp.vstack(parts, format="csr").T.tocsr()
     found.data[:] = 1.0
     return found
+
+
+def nearest_negatives(points: np.ndarray, labels: np.ndarray, not_negative: sp.csr_matrix, k: int) -> sp.csr_matrix:
+    """The nearest labels of each point that are negatives of it, CSR (n, L) of ones.
+
+    Args:
+        points: float32 (n, d).
+        labels: float32 (L, d).
+        not_negative: CSR (n, L), pairs that are no negatives: targets and filtered pairs.
+        k: labels a point, at least, as long as it has so many negatives; points with few targets get more.
+
+    Example:
+        >>> eye = np.eye(3, dtype=np.float32)
+        >>> nearest_negatives(eye[:1], eye, sp.csr_matrix([[1, 0, 0]]), 1).toarray().tolist()
+        [[0.0, 1.0, 0.0]]
+    """
+    spare = int(np.diff(not_negative.indptr).max(initial=0))
+    found = nearest(points, labels, min(k + spare, len(labels)))[0]
+    at, place = np.nonzero(found >= 0)
+    near = sp.csr_matrix((np.ones(len(at), np.float32), (at, found[at, place])), shape=not_negative.shape)
+    negatives = sp.csr_matrix(near - near.multiply(not_negative != 0))
+    negatives.eliminate_zeros()
+    return negatives

@@ -19,9 +19,8 @@ from ramen import distributed
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
-_EVERY_SECONDS = 20.0  # at the ends of epochs
-_EPOCH = "epoch"
-_WITHIN = 3  # times as long within an epoch
+_EVERY_SECONDS = 60.0
+_STEPS = "steps"
 
 logger = logging.getLogger("ramen")
 Tensors = dict[str, torch.Tensor]
@@ -40,8 +39,8 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether a stage in the middle of an epoch had better be kept."""
-        return time.monotonic() - self._saved_at >= _WITHIN * _EVERY_SECONDS
+        """Whether the last save is so old that another is worth its time."""
+        return time.monotonic() - self._saved_at >= _EVERY_SECONDS
 
     def remove(self) -> None:
         """Both files, where they are."""
@@ -50,29 +49,27 @@ class Checkpoint:
 
     def save(
         self,
-        epoch: int,
+        steps: int,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
         arrays: Mapping[str, np.ndarray] | None = None,
         last: bool = False,
     ) -> None:
-        """Keep the state after ``epoch`` epochs; skipped when the last save is seconds old, unless it is the last.
+        """Keep the state after some steps; skipped unless it is :attr:`due` or the last.
 
-        Of several ranks the first writes.
-
-        A full disk is a warning, as training can go on, unless it is the last.
+        Of several ranks the first writes. A full disk is a warning, as training can go on, unless it is the last.
 
         Args:
-            epoch: whole ones done.
+            steps: how many are done.
             model: its weights are kept.
             optimiser: its state, unless it is the last.
-            arrays: what else training goes on from: clusters, kept edges, the position in the epoch and the like.
+            arrays: what else training goes on from: clusters, kept edges and the like.
             last: of the stage, which is never trained on.
 
         Raises:
             WorkError: the disk is full, and it is the last.
         """
-        if not last and time.monotonic() - self._saved_at < _EVERY_SECONDS:
+        if not last and not self.due:
             return
         if not distributed.is_main():
             self._saved_at = time.monotonic()
@@ -83,28 +80,28 @@ class Checkpoint:
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
             tensors.update({f"array.{name}": torch.from_numpy(value) for name, value in (arrays or {}).items()})
         try:
-            self._write(epoch, tensors)
+            self._write(steps, tensors)
         except WorkError as error:
             if last:
                 raise
             logger.warning("%s; training goes on", error)
         self._saved_at = time.monotonic()
 
-    def _write(self, epoch: int, tensors: Tensors) -> None:
+    def _write(self, steps: int, tensors: Tensors) -> None:
         tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-        meta = {"epoch": epoch, "digest": _digest(tensors)}
+        meta = {"steps": steps, "digest": _digest(tensors)}
         with replacing(self.path) as part:
             save_file(tensors, part, metadata={"ramen": json.dumps(meta)})
             if self.path.exists():
                 self.path.replace(self.before)
 
-    def save_weights(self, epoch: int, weights: Mapping[str, torch.Tensor]) -> None:
-        """Keep the weights of a training that ended after ``epoch`` epochs; of several processes the first writes."""
+    def save_weights(self, steps: int, weights: Mapping[str, torch.Tensor]) -> None:
+        """Keep the weights of a training that ended after so many steps; of several processes the first writes."""
         if distributed.is_main():
-            self._write(epoch, {f"model.{name}": value for name, value in weights.items()})
+            self._write(steps, {f"model.{name}": value for name, value in weights.items()})
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
-        """Load the kept state into the two; returns the epochs done (0 where nothing is kept) and the arrays.
+        """Load the kept state into the two; returns the steps done (0 where nothing is kept) and the arrays.
 
         Of several ranks the first reads, whatever their number was when it was kept. A damaged file is a warning, and
         the one before it is used; where both are, the stage starts anew.
@@ -115,20 +112,20 @@ class Checkpoint:
         tensors = distributed.broadcast(self._newest)
         if not tensors:
             return 0, {}
-        epoch = int(tensors.pop(_EPOCH))
-        return epoch, self._load(tensors, model, optimiser)
+        steps = int(tensors.pop(_STEPS))
+        return steps, self._load(tensors, model, optimiser)
 
     def _newest(self) -> Tensors:
-        """The newest state that can be read, with its epoch; nothing where there is none."""
+        """The newest state that can be read, with its steps; nothing where there is none."""
         for path in (self.path, self.before):
             if not path.exists():
                 continue
             try:
-                epoch, tensors = _read(path)
+                steps, tensors = _read(path)
             except Exception as error:  # whatever a damaged file makes of the reader
                 logger.warning("%s: damaged (%s); going on from the one before", path, str(error).splitlines()[0])
                 continue
-            return {**tensors, _EPOCH: torch.tensor(epoch)}
+            return {**tensors, _STEPS: torch.tensor(steps)}
         return {}
 
     def _load(self, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
@@ -153,7 +150,7 @@ def _read(path: Path) -> tuple[int, Tensors]:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     if _digest(tensors) != meta["digest"]:
         raise ValueError("its bytes are not those that were written")
-    return int(meta["epoch"]), tensors
+    return int(meta["steps"]), tensors
 
 
 def _digest(tensors: Tensors) -> str:

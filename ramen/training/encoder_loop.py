@@ -1,36 +1,34 @@
-"""Stage 1: the encoder, on hard in-batch negatives, regularised by the graphs."""
+"""Training of the encoder: the task on hard in-batch negatives, regularised by the graphs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from tqdm import tqdm
 
-from ramen import distributed
 from ramen.config import Config
 from ramen.encoders.base import Encoder
 from ramen.graph.graphs import Graphs
 from ramen.graph.lambdas import Lambdas
 from ramen.graph.regulariser import Loss, both_ways
 from ramen.graph.side import block, sample_column
-from ramen.losses import check_loss, masked_softmax, masked_triplet
+from ramen.losses import masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import TrainingData
+from ramen.training.loop import Stage, run_steps, step_rng
 from ramen.training.negatives import HardNegatives
-from ramen.training.optimiser import Optimiser
-from ramen.training.position import Position
+from ramen.training.optimiser import Schedule
 from ramen.training.split import Split
 
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
+_BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
 
 def make_loss(config: Config) -> Loss:
-    """The loss that the settings name, of (scores, targets, known)."""
+    """The loss that the settings name, of (scores, targets, not_negative)."""
     if config.stage1.loss == "triplet":
         return partial(masked_triplet, margin=config.stage1.margin)
     return partial(masked_softmax, temperature=config.stage1.temperature)
@@ -38,22 +36,21 @@ def make_loss(config: Config) -> Loss:
 
 def train_encoder(
     encoder: Encoder,
-    material: TrainingData,
+    data: TrainingData,
     split: Split,
     lambdas: Lambdas,
     checkpoint: Checkpoint | None,
     log: Callable[..., None],
     max_steps: int | None = None,
 ) -> None:
-    """Train in place, going on from ``checkpoint`` where it has an epoch.
+    """Train in place, going on from ``checkpoint`` where it holds a state.
 
-    Every epoch draws from its own generators (seed, epoch), and the checkpoint keeps clusters, pruned edges and, within
-    an epoch, its position and the generators' states, so that a resumed run ends with the weights of one that was never
-    interrupted. The task and the graphs draw from two generators: runs that differ in λ alone have the same batches.
+    A resumed run ends with the weights of one that was never interrupted; runs that differ in λ alone have the same
+    batches.
 
     Args:
         encoder: trained in place.
-        material: settings, graphs and token ids; with ``stage1.epochs=0`` the encoder stays as it is.
+        data: settings, graphs and token ids; with ``stage1.epochs=0`` the encoder stays as it is.
         split: rows and targets to train on.
         lambdas: weights of the graphs.
         checkpoint: where the state is kept; None for a run too short to keep.
@@ -61,85 +58,20 @@ def train_encoder(
         max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
             of ``stage1.batch_size``.
     """
-    config, tokens = material.config, material.tokens
-    settings, loss = config.stage1, make_loss(config)
+    settings = data.config.stage1
     if not settings.epochs:
         encoder.eval()
         return
-    known = (split.targets + material.filtered).tocsr()
-    rule = config.graph.prune
-    if rule == "auto":
-        rule = "threshold" if split.walked else "none"
-    graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, loss, _truth(split))
-    hard = HardNegatives(material, split, known)
-    batch_size = batch_points(config, split)
-    per_epoch = -(-len(split.rows) // batch_size)
-    epochs = planned_epochs(config, split, lambdas, max_steps)
-    optimiser = Optimiser(encoder, settings, epochs * per_epoch)
-    first_epoch, state = checkpoint.restore(encoder, optimiser.adam) if checkpoint else (0, {})
-    hard.restore(state)
-    graphs.restore(state)
-    at = Position.read(state)
-    encoder.train()
-    for epoch in range(first_epoch, epochs):
-        start = time.perf_counter()
-        rng, graph_rng, bandit_rng = rngs = [np.random.default_rng([config.seed, epoch, draw]) for draw in range(3)]
-        if graphs.bandit:
-            graphs.bandit.start_epoch(bandit_rng)
-        if not at.batch:
-            hard.refresh(epoch, encoder)
-            graphs.refresh(epoch, encoder, log)
-        batches = hard.batches(batch_size, rng)
-        if at.batch:
-            at.set(rngs)
-            if graphs.bandit:
-                graphs.bandit.restore(state)
-        done, texts = at.batch, 0
-        name = f"encoder {epoch + 1}/{epochs}"
-        shown = tqdm(
-            batches[done:],
-            desc=name,
-            unit="batch",
-            disable=distributed.progress_disabled(),
-            leave=False,
-            initial=done,
-            total=len(batches),
-        )
-        for number, batch in enumerate(shown, done):
-            seed_dropout(config.seed, epoch, number)
-            rows = np.sort(split.rows[batch])
-            columns = sample_column(split.targets, rows, rng)[1]
-            columns = np.unique(np.concatenate([columns, hard.labels(batch, rng)]))
-            value = torch.zeros((), device=encoder.device)
-            queries, keys = encoder(tokens["points"], rows), encoder(tokens["labels"], columns)
-            if len(columns):
-                targets, not_negative = block(split.targets, rows, columns), block(known, rows, columns)
-                value = both_ways(loss, queries, encoder.as_labels(keys), targets, not_negative)
-                if graphs.bandit:
-                    graphs.bandit.reward(_accuracy(queries, encoder.as_labels(keys), targets, not_negative))
-            penalty, more = graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
-            total = value + penalty
-            check_loss(total.item(), "encoder", epoch, number)
-            last = number + 1 == len(batches)
-            if total.requires_grad:
-                optimiser.step(total, epoch * per_epoch + number, last=last)
-            at.add(value.item(), penalty.item())
-            texts += len(rows) + len(columns) + more
-            if checkpoint and checkpoint.due and not last and not optimiser.waiting:
-                arrays = {**hard.state(), **graphs.state(), **at.state(rngs)}
-                checkpoint.save(epoch, encoder, optimiser.adam, arrays)
-        distributed.sync_weights(encoder.parameters(), f"encoder, epoch {epoch + 1}")
-        seconds = time.perf_counter() - start
-        facts = {"loss": at.loss / len(batches), "penalty": at.penalty / len(batches)}
-        if graphs.bandit:
-            facts.update(_means(graphs.bandit.kinds, graphs.bandit.means))
-        log(stage="encoder", epoch=epoch + 1, **facts, seconds=seconds, texts_per_s=texts / seconds)
-        at = Position()
-        if checkpoint:
-            arrays = {**hard.state(), **graphs.state()}
-            checkpoint.save(epoch + 1, encoder, optimiser.adam, arrays, last=epoch + 1 == epochs)
-    encoder.eval()
-    encoder.zero_grad(set_to_none=True)  # gives back as much memory as the encoder takes
+    steps = EncoderSteps(encoder, data, split, lambdas, log)
+    schedule = plan_steps(data.config, split, lambdas, max_steps)
+
+    def log_epoch(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
+        rate = texts * schedule.per_epoch / seconds
+        facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
+        log(stage=stage, epoch=step // schedule.per_epoch, **facts)
+
+    stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "stage1.lr")
+    run_steps(encoder, encoder.parameter_groups(settings.lr), schedule, steps, stage, checkpoint, steps)
 
 
 def batch_points(config: Config, split: Split) -> int:
@@ -147,27 +79,107 @@ def batch_points(config: Config, split: Split) -> int:
     return min(config.stage1.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
 
 
-def planned_epochs(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> int:
-    """Epochs of a training on a split; arguments as of :func:`train_encoder`."""
+def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> Schedule:
+    """The steps of a training on a split, in whole epochs; arguments as of :func:`train_encoder`."""
     settings, size = config.stage1, batch_points(config, split)
     per_epoch = -(-len(split.rows) // size)
-    with_graphs = any(max(weights) > 0 for weights in lambdas.values()) and size <= config.graph.long_batch
-    min_steps = max(settings.min_steps, config.graph.min_steps if with_graphs else 0)
+    uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
+    longer = uses_graphs and size <= config.graph.long_batch
+    min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
     if max_steps is not None:
         epochs = min(epochs, -(-max_steps * settings.batch_size // (size * per_epoch)))
-    return epochs
+    return Schedule(epochs * per_epoch, per_epoch, accumulate=settings.accumulate, clip=settings.clip)
 
 
-def seed_dropout(seed: int, epoch: int, batch: int) -> None:
-    """Seed torch's chance, which dropout alone takes: by batch, for resuming, and by rank, as each has other texts."""
-    state = np.random.SeedSequence([seed, epoch, batch, distributed.rank()]).generate_state(2)
-    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+class EncoderSteps:
+    """The loss of each batch, called with its number over all epochs; renews negatives and graphs as epochs start.
+
+    Args:
+        encoder: in training.
+        data: settings, graphs and token ids.
+        split: rows and targets to train on.
+        lambdas: weights of the graphs.
+        log: called with the figures of each pruning.
+
+    Attributes:
+        batch_size: points in a batch.
+        per_epoch: batches in an epoch.
+    """
+
+    def __init__(
+        self, encoder: Encoder, data: TrainingData, split: Split, lambdas: Lambdas, log: Callable[..., None]
+    ) -> None:
+        self.config = config = data.config
+        tokens = data.tokens
+        self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
+        self.loss = make_loss(config)
+        self.batch_size = batch_points(config, split)
+        self.per_epoch = -(-len(split.rows) // self.batch_size)
+        self.not_negative = (split.targets + data.filtered).tocsr()
+        rule = config.graph.prune
+        if rule == "auto":
+            rule = "threshold" if split.walked else "none"
+        held_out = _held_out_targets(split)
+        self.graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, self.loss, held_out)
+        self.hard_negatives = HardNegatives(data, split, self.not_negative)
+        self._batches: tuple[int, list[np.ndarray]] = (-1, [])  # an epoch and its batches
+
+    def __call__(self, number: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of a batch, and as figures the task's part of it, the penalty and the texts encoded."""
+        epoch, at = divmod(number, self.per_epoch)
+        rng, graph_rng, bandit_rng = (step_rng(self.seed, use, epoch, at) for use in (_TASK, _GRAPHS, _BANDIT))
+        if not at:
+            self._start_epoch(epoch, bandit_rng)
+        batch = self._batch(epoch, at)
+        rows = np.sort(self.split.rows[batch])
+        columns = sample_column(self.split.targets, rows, rng)[1]
+        columns = np.unique(np.concatenate([columns, self.hard_negatives.labels(batch, rng)]))
+        encoder = self.encoder
+        value = torch.zeros((), device=encoder.device)
+        queries, keys = encoder(self.tokens["points"], rows), encoder(self.tokens["labels"], columns)
+        if len(columns):
+            targets, not_negative = (block(pairs, rows, columns) for pairs in (self.split.targets, self.not_negative))
+            label_vectors = encoder.as_labels(keys)
+            value = both_ways(self.loss, queries, label_vectors, targets, not_negative)
+            if self.graphs.bandit:
+                self.graphs.bandit.reward(_accuracy(queries, label_vectors, targets, not_negative), bandit_rng)
+        penalty, more = self.graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
+        figures = {"loss": value.item(), "penalty": penalty.item(), "texts": len(rows) + len(columns) + more}
+        return value + penalty, figures
+
+    def _start_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+        if self.graphs.bandit:
+            self.graphs.bandit.perturb(rng)
+        self.hard_negatives.refresh(epoch, self.encoder)
+        self.graphs.refresh(epoch, self.encoder, self.log)
+
+    def _batch(self, epoch: int, at: int) -> np.ndarray:
+        """Positions in the split's rows, int64."""
+        if self._batches[0] != epoch:
+            rng = step_rng(self.seed, _BATCHES, epoch)
+            self._batches = epoch, self.hard_negatives.batches(self.batch_size, rng)
+        return self._batches[1][at]
+
+    def bandit_means(self) -> dict[str, float]:
+        """The bandit's present means, for the log; empty without it."""
+        bandit = self.graphs.bandit
+        named = zip(bandit.kinds, bandit.means, strict=True) if bandit else ()
+        return {f"lambda_{side} {kind}": float(v) for kind, pair in named for side, v in zip("xz", pair, strict=True)}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that a resumed run goes on from."""
+        return {**self.hard_negatives.state(), **self.graphs.state()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self.hard_negatives.restore(state)
+        self.graphs.restore(state)
 
 
-def _truth(split: Split) -> sp.csr_matrix | None:
-    """The held-out pairs in the rows of their points, CSR (N, L)."""
+def _held_out_targets(split: Split) -> sp.csr_matrix | None:
+    """The held-out pairs in the rows of their points, CSR (N, L); None where nothing is held out."""
     if not len(split.held_out):
         return None
     counts = np.zeros(split.targets.shape[0], dtype=np.int64)
@@ -176,15 +188,9 @@ def _truth(split: Split) -> sp.csr_matrix | None:
     return sp.csr_matrix((split.truth.data, split.truth.indices, indptr), shape=split.targets.shape)
 
 
-def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> float:
+def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:
     """Share of the points with a target whose best label of the batch is one."""
     with torch.no_grad():
-        scores = (queries @ keys.T).masked_fill((known & ~targets).to(queries.device), -2.0)
+        scores = (queries @ keys.T).masked_fill((not_negative & ~targets).to(queries.device), -2.0)
         right = targets.to(queries.device).gather(1, scores.argmax(1, keepdim=True))[:, 0]
         return float(right[targets.any(1).to(queries.device)].float().mean().nan_to_num())
-
-
-def _means(kinds: list[str], means: np.ndarray) -> dict[str, float]:
-    """The bandit's means for the log."""
-    named = zip(kinds, means, strict=True)
-    return {f"lambda_{side} {kind}": float(v) for kind, pair in named for side, v in zip("xz", pair, strict=True)}

@@ -21,7 +21,7 @@ from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderScorer
 from ramen.training.data import AnyEncoder, TrainingData
-from ramen.training.encoder_loop import planned_epochs, train_encoder
+from ramen.training.encoder_loop import plan_steps, train_encoder
 from ramen.training.held_out import HeldOut
 from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
@@ -109,7 +109,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
         log(stage="search", note=f"graphs that do not help on held-out points are switched off: {', '.join(left_out)}")
     weights = GraphWeights(search.scaled(chosen.scale, chosen.kinds), chosen.walks)
     if chosen.weights:
-        run.checkpoint(SEARCH).save_weights(planned_epochs(config, split, weights.lambdas), chosen.weights)
+        run.checkpoint(SEARCH).save_weights(plan_steps(config, search.split, weights.lambdas).steps, chosen.weights)
     return weights
 
 
@@ -164,7 +164,7 @@ class _GraphSearch:
         figures = self.held_out.judge_weights(gathered, {"encoder": 1.0})[1]
         facts = {"nDCG@100": 100 * float(values.mean()), **figures, "seconds": time.perf_counter() - start}
         self.log(stage="search", graphs="+".join(kinds) or "none", lambda_scale=scale, walks=walks, **facts)
-        is_whole = planned_epochs(data.config, split, lambdas, steps) == planned_epochs(data.config, split, lambdas)
+        is_whole = plan_steps(data.config, split, lambdas, steps) == plan_steps(data.config, split, lambdas)
         weights = {name: value.detach().cpu() for name, value in trained.state_dict().items()} if is_whole else {}
         return _Attempt(scale, kinds, walks, values, weights)
 

@@ -1,6 +1,8 @@
-"""Hard negatives of stage 1: batches of clusters (NGAME), or the nearest wrong labels (ANCE), renewed as it trains."""
+"""Hard negatives of the encoder: batches of clusters (NGAME), or mined labels (ANCE), renewed as it trains."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,33 +12,68 @@ from ramen.config import Stage1Config
 from ramen.encoders.base import Encoder
 from ramen.graph.side import sample_column
 from ramen.mining.clusters import balanced_clusters, cluster_batches
-from ramen.mining.nearest import nearest
+from ramen.mining.negatives import nearest_negatives
 from ramen.training.data import TrainingData
 from ramen.training.split import Split
 
-_A_POINT = 2  # of its nearest wrong labels, a step
+_A_POINT = 2  # of its mined labels, a step
+
+
+class MinedNegatives:
+    """The nearest labels of each point that are negatives of it, mined by the vectors of an encoder in training.
+
+    Args:
+        not_negative: CSR (n, L), pairs that are no negatives.
+
+    Attributes:
+        mined: CSR (n, L) of ones; None before the first mining.
+    """
+
+    def __init__(self, not_negative: sp.csr_matrix) -> None:
+        self.not_negative = not_negative
+        self.mined: sp.csr_matrix | None = None
+
+    def mine(self, points: np.ndarray, labels: np.ndarray, k: int) -> None:
+        """Replace them by those of other vectors, float32 (n, d) and (L, d); ``k`` a point, at least."""
+        self.mined = distributed.broadcast(lambda: nearest_negatives(points, labels, self.not_negative, k))
+
+    def draw(self, points: np.ndarray, per_point: int, rng: np.random.Generator) -> np.ndarray:
+        """Some mined labels of each of these points, int64, with repeats."""
+        if self.mined is None or not per_point:
+            return np.empty(0, dtype=np.int64)
+        return np.concatenate([sample_column(self.mined, points, rng)[1] for _ in range(per_point)])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that a resumed run goes on from."""
+        return {} if self.mined is None else {"mined.indptr": self.mined.indptr, "mined.indices": self.mined.indices}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        if "mined.indptr" in state:
+            indptr, indices = state["mined.indptr"], state["mined.indices"]
+            ones = np.ones(len(indices), dtype=np.float32)
+            self.mined = sp.csr_matrix((ones, indices, indptr), shape=self.not_negative.shape)
 
 
 class HardNegatives:
     """Batches of an epoch, and the labels that each of them scores besides its own.
 
     Args:
-        material: settings and token ids.
+        data: settings and token ids.
         split: rows to train on.
-        known: CSR (N, L), pairs that are no negatives.
+        not_negative: CSR (N, L), pairs that are no negatives.
     """
 
-    def __init__(self, material: TrainingData, split: Split, known: sp.csr_matrix) -> None:
-        self.settings: Stage1Config = material.config.stage1
-        self.tokens, self.seed, self.split, self.known = material.tokens, material.config.seed, split, known
+    def __init__(self, data: TrainingData, split: Split, not_negative: sp.csr_matrix) -> None:
+        self.settings: Stage1Config = data.config.stage1
+        self.tokens, self.seed, self.split = data.tokens, data.config.seed, split
         self.clusters: np.ndarray | None = None  # int64 (points of the split + labels,)
-        self.wrong: sp.csr_matrix | None = None  # points of the split x labels
+        self.nearest = MinedNegatives(not_negative[split.rows])
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
-        """Renew them by the encoder as it is, where this epoch is due."""
+        """Renew them with the encoder's present vectors, where this epoch is due."""
         settings, since = self.settings, epoch - self.settings.hard_from
-        known = self.clusters is not None or self.wrong is not None
-        if settings.negatives == "batch" or since < 0 or (known and since % settings.hard_every):
+        if settings.negatives == "batch" or since < 0 or (self.state() and since % settings.hard_every):
             return
         points = encoder.encode(self.tokens["points"]).numpy()[self.split.rows]
         labels = encoder.encode_labels(self.tokens["labels"]).numpy()
@@ -46,19 +83,7 @@ class HardNegatives:
                 lambda: balanced_clusters(rows, settings.cluster_size, self.seed + epoch)
             )
         else:
-            self.wrong = distributed.broadcast(lambda: self._nearest_wrong(points, labels))
-
-    def _nearest_wrong(self, points: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:
-        own = self.known[self.split.rows]
-        spare = int(np.diff(own.indptr).max(initial=0))
-        found = nearest(points, labels, min(self.settings.nearest + spare, len(labels)))[0]
-        rows = np.repeat(np.arange(len(points)), found.shape[1])
-        columns = found.ravel()
-        rows, columns = rows[columns >= 0], columns[columns >= 0]
-        near = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=own.shape)
-        wrong = sp.csr_matrix(near - near.multiply(own > 0))
-        wrong.eliminate_zeros()
-        return wrong
+            self.nearest.mine(points, labels, settings.nearest)
 
     def batches(self, size: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Positions in the split's rows, int64, each once."""
@@ -73,22 +98,13 @@ class HardNegatives:
         if self.clusters is not None:
             of_labels = self.clusters[len(self.split.rows) :]
             return np.flatnonzero(np.isin(of_labels, self.clusters[batch]))
-        if self.wrong is not None:
-            return np.concatenate([sample_column(self.wrong, batch, rng)[1] for _ in range(_A_POINT)])
-        return np.empty(0, dtype=np.int64)
+        return self.nearest.draw(batch, _A_POINT, rng)
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a resumed run goes on from."""
-        if self.clusters is not None:
-            return {"clusters": self.clusters}
-        if self.wrong is not None:
-            return {"wrong.indptr": self.wrong.indptr, "wrong.indices": self.wrong.indices}
-        return {}
+        """Arrays that a resumed run goes on from."""
+        return self.nearest.state() if self.clusters is None else {"clusters": self.clusters}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""
         self.clusters = state.get("clusters")
-        if "wrong.indptr" in state:
-            indices, indptr = state["wrong.indices"], state["wrong.indptr"]
-            ones = np.ones(len(indices), dtype=np.float32)
-            self.wrong = sp.csr_matrix((ones, indices, indptr), shape=(len(self.split.rows), self.known.shape[1]))
+        self.nearest.restore(state)

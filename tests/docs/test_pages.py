@@ -27,7 +27,9 @@ def test_the_architecture_names_every_room_and_only_files_that_exist():
     for room in (ROOT / "ramen").iterdir():
         if (room / "__init__.py").exists():
             assert f"ramen/{room.name}" in page, f"docs/architecture.md does not name ramen/{room.name}"
-    files = [path.as_posix() for top in ("ramen", "hlm_bridge", "datasets", "tests") for path in (ROOT / top).rglob("*.py")]
+    files = [
+        path.as_posix() for top in ("ramen", "hlm_bridge", "datasets", "tests") for path in (ROOT / top).rglob("*.py")
+    ]
     named = set(re.findall(r"`([\w/]+\.py)`", page))
     assert len(named) > 15
     for name in named - {"datasets/recipes/NAME.py"}:

@@ -15,17 +15,17 @@ def gradients(chunk, dropout):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.Dropout(dropout), nn.Tanh(), nn.Linear(16, 5))
     queries, documents, hard = torch.randn(7, 6), torch.randn(7, 6), torch.randn(3, 6)
-    known = torch.eye(7, dtype=torch.bool)
+    not_negative = torch.eye(7, dtype=torch.bool)
 
     def of(inputs):
         return lambda part: F.normalize(model(inputs[part]), dim=1)
 
     def loss(q, d, h):
-        return contrastive(q, d, known, 0.1, 0.1, h)
+        return contrastive(q, d, not_negative, 0.1, 0.1, h)
 
     torch.manual_seed(1)
     value = backward([(of(queries), 7), (of(documents), 7), (of(hard), 3)], loss, chunk)
-    return value, [parameter.grad.clone() for parameter in model.parameters()]
+    return value.item(), [parameter.grad.clone() for parameter in model.parameters()]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])

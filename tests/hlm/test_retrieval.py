@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 
 from hlm_bridge.oracle import with_anchors
-from hlm_bridge.retrieval import gate, kept, percent, retrieve, stop_if_lost
+from hlm_bridge.retrieval import METRICS, gate, kept, percent, retrieve, stop_if_lost
 from ramen.errors import WorkError
 from ramen.metrics import report
+from ramen.metrics.trust import PerPoint
 
 
 def unit(rng, n, d=6):
@@ -33,14 +34,14 @@ def test_filtered_labels_are_left_out():
     eye = np.eye(4, dtype=np.float32)
     none = sp.csr_matrix((4, 4), dtype=np.float32)
     truth = sp.csr_matrix(np.roll(eye, 1, axis=1))
-    assert retrieve(eye, eye, truth, none)["P@1"].sum() == 0
+    assert retrieve(eye, eye, truth, none).values()[0] == 0
     queries = (eye + 0.5 * np.roll(eye, 1, axis=1)) / np.sqrt(1.25)
-    assert retrieve(queries.astype(np.float32), eye, truth, sp.csr_matrix(eye))["P@1"].sum() == 4
+    assert retrieve(queries.astype(np.float32), eye, truth, sp.csr_matrix(eye)).values()[0] == 100
 
 
 def figures(value, n=400, seed=0):
     hits = (np.random.default_rng(seed).random(n) < value).astype(float)
-    return {"P@1": hits, "P@5": hits / 5, "R@10": hits}
+    return PerPoint(list(METRICS), np.stack([hits, hits / 5, hits], axis=1), np.ones((n, 3)))
 
 
 def test_shares_have_intervals_around_them():

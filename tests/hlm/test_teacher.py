@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from hlm_bridge.chain import Chain
 from hlm_bridge.config import TeacherConfig
-from hlm_bridge.retrieval import retrieve
+from hlm_bridge.retrieval import percent, retrieve
 from hlm_bridge.run import run
 from hlm_bridge.teacher import Teacher, add_lora, train_teacher
 from ramen.encoders.transformer import TransformerEncoder
@@ -83,16 +83,15 @@ def test_a_teacher_learns_its_pairs(chain_config, loss):
     chain = Chain(chain_config("teacher.epochs=4", "teacher.max_pairs=400", f"teacher.loss={loss}"))
     before = _recall_of_trained(chain, TransformerEncoder(chain.config.teacher.backbone, "mean", 16).eval())
     train_teacher(chain)
-    assert _recall_of_trained(chain, Teacher(chain.out / "teacher", 16, native=False).encoder) > before + 0.08
+    assert _recall_of_trained(chain, Teacher(chain.out / "teacher", 16, native=False).encoder) > before + 8
 
 
 def _recall_of_trained(chain, encoder):
     rows = chain.split.rows
     queries = encoder.encode(encoder.tokenize([chain.queries_read[row] for row in rows])).numpy()
     index = encoder.encode_labels(encoder.tokenize(chain.labels_read)).numpy()
-    truth = chain.split.targets[rows]
-    found = retrieve(queries, index, truth, sp.csr_matrix(truth.shape))["R@10"]
-    return float(found.mean())
+    targets = chain.split.targets[rows]
+    return percent(retrieve(queries, index, targets, sp.csr_matrix(targets.shape)))["R@10"]
 
 
 def test_chunks_change_nothing(chain_config, tmp_path):
@@ -130,7 +129,7 @@ def test_a_stopped_phase_goes_on_to_the_same_result(chain_config, tmp_path, monk
     found = Teacher(tmp_path / "stopped/teacher", 16, native=False).encode(TEXTS)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert steps == 8  # none was taken twice
-    assert not list((tmp_path / "stopped/phases").glob("*.safetensors"))
+    assert not list((tmp_path / "stopped/phases").glob("*.safetensors*"))
 
 
 def test_held_out_points_are_read_plain(chain_config):

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from ramen import metrics
 from ramen.errors import InputError
-from ramen.metrics.trust import by_frequency, compare, intervals, per_point
+from ramen.metrics.trust import by_frequency, compare, intervals, per_point, ratios
 
 
 def system(rng, n, rate, n_labels=30):
@@ -81,6 +81,29 @@ def test_a_comparison_says_how_much():
     assert back.difference == pytest.approx(-told.difference) and back.p == pytest.approx(told.p, abs=0.01)
     with pytest.raises(InputError, match="expected figures of the same points"):
         compare(parts[0], per_point(pred[:9], truth[:9], np.ones(30), ks=(1,)))
+
+
+def test_a_share_of_the_first_system_holds_the_true_one(fewer_resamples):
+    rng, inside = np.random.default_rng(3), 0
+    for seed in range(60):
+        (first, truth), (second, other) = system(rng, 400, 0.6), system(rng, 400, 0.45)
+        one, two = (per_point(p, t, np.ones(30), ks=[1]) for p, t in ((first, truth), (second, other)))
+        share, low, high = ratios(one, two, seed)["P@1"]
+        assert low < share < high and share == pytest.approx(two.values()[0] / one.values()[0])
+        inside += low <= 0.75 <= high
+    assert inside >= 52
+    nothing = per_point(np.full((400, 1), -1), truth, np.ones(30), ks=[1])
+    assert ratios(nothing, two)["P@1"] == (1.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="of the same points"):
+        ratios(one, per_point(first[:9], truth[:9], np.ones(30), ks=[1]))
+
+
+def test_some_metrics_of_a_system_in_another_order():
+    pred, truth = system(np.random.default_rng(0), 50, 0.5)
+    parts = per_point(pred, truth, np.ones(30), ks=[1, 2])
+    some = parts.only(["R@2", "P@1"])
+    values = dict(zip(parts.names, parts.values(), strict=True))
+    assert some.names == ["R@2", "P@1"] and some.values().tolist() == [values["R@2"], values["P@1"]]
 
 
 def test_no_truth_no_points_left_out():

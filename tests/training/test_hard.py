@@ -23,8 +23,8 @@ def make(planted, quick):
         dataset.train_filter = np.stack([rng.integers(0, n, 50), rng.integers(0, n_labels, 50)], axis=1)
         material, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
         split = whole(dataset)
-        known = sp.csr_matrix(split.targets + material.filtered)
-        return HardNegatives(material, split, known), encoder
+        not_negative = sp.csr_matrix(split.targets + material.filtered)
+        return HardNegatives(material, split, not_negative), encoder
 
     return build
 
@@ -33,16 +33,16 @@ def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
     hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
     hard.refresh(2, encoder)
     rows = hard.split.rows
-    known = hard.known[rows].toarray() > 0
-    wrong = hard.wrong.toarray() > 0
-    assert not (wrong & known).any()
+    not_negative = hard.nearest.not_negative.toarray() > 0
+    mined = hard.nearest.mined.toarray() > 0
+    assert not (mined & not_negative).any()
     points = encoder.encode(hard.tokens["points"]).numpy()[rows]
     scores = points @ encoder.encode_labels(hard.tokens["labels"]).numpy().T
-    scores[known] = -np.inf
-    assert (wrong.sum(1) >= 6).all()
+    scores[not_negative] = -np.inf
+    assert (mined.sum(1) >= 6).all()
     for point in range(0, len(rows), 7):
-        assert wrong[point][np.argsort(-scores[point], kind="stable")[:6]].all()
-        assert scores[point][wrong[point]].min() >= np.sort(scores[point])[::-1][wrong[point].sum() - 1] - 1e-6
+        assert mined[point][np.argsort(-scores[point], kind="stable")[:6]].all()
+        assert scores[point][mined[point]].min() >= np.sort(scores[point])[::-1][mined[point].sum() - 1] - 1e-6
 
 
 def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
@@ -54,17 +54,17 @@ def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
         found = hard.labels(np.array([3]), rng)
         assert found.dtype == np.int64 and len(found) <= 2
         drawn |= set(found.tolist())
-    assert drawn == set(hard.wrong[3].indices.tolist())
+    assert drawn == set(hard.nearest.mined[3].indices.tolist())
     batch = hard.batches(40, rng)[0]
     assert len(hard.labels(batch, rng)) <= 2 * len(batch)
-    assert set(hard.labels(batch, rng).tolist()) <= set(hard.wrong[batch].indices.tolist())
+    assert set(hard.labels(batch, rng).tolist()) <= set(hard.nearest.mined[batch].indices.tolist())
 
 
-def test_a_point_whose_labels_are_all_known_has_none(make):
+def test_a_point_whose_labels_are_all_right_has_none(make):
     hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
-    dense = hard.known.toarray()
-    dense[hard.split.rows[0]] = 1
-    hard.known = sp.csr_matrix(dense)
+    dense = hard.nearest.not_negative.toarray()
+    dense[0] = 1
+    hard.nearest.not_negative = sp.csr_matrix(dense)
     hard.refresh(2, encoder)
     assert not len(hard.labels(np.array([0]), np.random.default_rng(0)))
     assert len(hard.labels(np.array([0, 1]), np.random.default_rng(0))) == 2
@@ -75,7 +75,7 @@ def test_labels_of_the_batch_s_clusters(make):
     hard.refresh(2, encoder)
     n = len(hard.split.rows)
     sizes = np.bincount(hard.clusters)
-    assert len(hard.clusters) == n + hard.known.shape[1] and sizes.max() <= 8
+    assert len(hard.clusters) == n + hard.split.targets.shape[1] and sizes.max() <= 8
     rng = np.random.default_rng(0)
     batches = hard.batches(32, rng)
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(n))

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ramen.config import Stage1Config
-from ramen.training.optimiser import Optimiser
+from ramen.training.optimiser import Optimiser, Schedule
 
 
 class Table(nn.Module):
@@ -40,33 +39,37 @@ def rates(optimiser):
     return [group["lr"] for group in optimiser.adam.param_groups]
 
 
+def optimiser_of(model, steps, lr=2e-3, per_epoch=None, **settings):
+    return Optimiser(model.parameter_groups(lr), Schedule(steps, per_epoch or steps, **settings))
+
+
 IDS = torch.tensor([[0, 1, 2, 3], [4, 5, 0, 0], [6, 1, 1, 1], [8, 9, 2, 5]])
 
 
 def test_accumulated_halves_equal_one_step_on_their_mean():
     halves, full = Table(), Table()
-    accumulated = Optimiser(halves, Stage1Config(accumulate=2), batches=4)
-    plain = Optimiser(full, Stage1Config(), batches=2)
+    accumulated = optimiser_of(halves, 4, accumulate=2)
+    plain = optimiser_of(full, 2)
     start = weights(halves)
     for number in range(4):
         before = weights(halves)
-        accumulated.step(halves(IDS[number]), number, last=number == 3)
+        accumulated.step(halves(IDS[number]), number)
         if number % 2 == 0:
             assert_same(weights(halves), before)
     for number in range(2):
-        plain.step(full(IDS[2 * number : 2 * number + 2]), number, last=number == 1)
+        plain.step(full(IDS[2 * number : 2 * number + 2]), number)
     assert_same(weights(halves), weights(full))
     assert not torch.equal(weights(halves)[0], start[0])
 
 
 def test_the_last_batch_of_an_epoch_updates_and_leaves_no_gradient():
     model = Table()
-    optimiser = Optimiser(model, Stage1Config(accumulate=4), batches=3)
+    optimiser = optimiser_of(model, 3, accumulate=4)
     before = weights(model)
     for number in range(2):
-        optimiser.step(model(IDS[number]), number, last=False)
+        optimiser.step(model(IDS[number]), number)
     assert_same(weights(model), before)
-    optimiser.step(model(IDS[2]), 2, last=True)
+    optimiser.step(model(IDS[2]), 2)
     assert not torch.equal(weights(model)[0], before[0])
     assert all(not parameter.grad.any() for parameter in model.parameters())
 
@@ -74,11 +77,11 @@ def test_the_last_batch_of_an_epoch_updates_and_leaves_no_gradient():
 def test_each_epoch_accumulates_anew_after_a_short_rest():
     """Three epochs of five batches, two an update: the odd batch of one epoch does not shift the next one's pairs."""
     model = Table()
-    optimiser = Optimiser(model, Stage1Config(accumulate=2), batches=15)
+    optimiser = optimiser_of(model, 15, per_epoch=5, accumulate=2)
     updates, seen = [], []
     for number in range(15):
         before = weights(model)
-        optimiser.step(model(IDS[number % 4]), number, last=number % 5 == 4)
+        optimiser.step(model(IDS[number % 4]), number)
         if not torch.equal(weights(model)[0], before[0]):
             updates.append(number)
             seen.append(rates(optimiser)[0])
@@ -89,32 +92,32 @@ def test_each_epoch_accumulates_anew_after_a_short_rest():
 @pytest.mark.parametrize("clip", [0.0, 1e-3])
 def test_clip_bounds_the_norm(monkeypatch, clip):
     model = Table()
-    optimiser = Optimiser(model, Stage1Config(clip=clip), batches=1)
+    optimiser = optimiser_of(model, 1, clip=clip)
     norms = []
 
     def norm():
         norms.append(float(torch.stack([parameter.grad.norm() for parameter in model.parameters()]).norm()))
 
     monkeypatch.setattr(optimiser.adam, "step", norm)
-    optimiser.step(100 * model(IDS), 0, last=True)
+    optimiser.step(100 * model(IDS), 0)
     assert norms[0] == pytest.approx(clip, rel=1e-3) if clip else norms[0] > 1.0
 
 
 def test_small_gradients_are_not_clipped(monkeypatch):
     clipped, free = Table(), Table()
     for model, clip in ((clipped, 1e6), (free, 0.0)):
-        optimiser = Optimiser(model, Stage1Config(clip=clip), batches=1)
+        optimiser = optimiser_of(model, 1, clip=clip)
         monkeypatch.setattr(optimiser.adam, "zero_grad", lambda set_to_none: None)
-        optimiser.step(model(IDS), 0, last=True)
+        optimiser.step(model(IDS), 0)
     assert_same([p.grad for p in clipped.parameters()], [p.grad for p in free.parameters()])
 
 
 def test_warm_up_then_linear_decay():
     model = Table()
-    optimiser = Optimiser(model, Stage1Config(lr=0.5), batches=100)
+    optimiser = optimiser_of(model, 100, lr=0.5)
     seen = []
     for number in range(100):
-        optimiser.step(model(IDS), number, last=number == 99)
+        optimiser.step(model(IDS), number)
         seen.append(rates(optimiser))
     expected = [0.5 * min(1, (update + 1) / 20) * max(0.02, 1 - update / 100) for update in range(100)]
     assert [one for one, _ in seen] == pytest.approx(expected)
@@ -126,9 +129,9 @@ def test_warm_up_then_linear_decay():
 def test_sparse_gradients_add_into_dense_ones():
     sparse, dense = Table(sparse=True), Table()
     for model in (sparse, dense):
-        optimiser = Optimiser(model, Stage1Config(accumulate=2, clip=0.01), batches=4)
+        optimiser = optimiser_of(model, 4, accumulate=2, clip=0.01)
         for number in range(3):
-            optimiser.step(model(IDS[number]), number, last=False)
+            optimiser.step(model(IDS[number]), number)
         assert model.table.weight.grad.layout == torch.strided and model.table.weight.grad.any()
     assert_same([p.grad for p in sparse.parameters()], [p.grad for p in dense.parameters()])
     assert_same(weights(sparse), weights(dense))

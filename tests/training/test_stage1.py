@@ -8,6 +8,8 @@ import torch
 
 import ramen
 from ramen.config import load_config
+from ramen.graph.graphs import Graphs
+from ramen.graph.side import sample_column
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
@@ -69,6 +71,47 @@ def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, 
     with pytest.raises(Stop):
         trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"), stop)
     assert same(trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
+
+
+@pytest.mark.parametrize("negatives", ["clusters", "ance"])
+def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, negatives):
+    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    settings = ["graph.lambda=bandit", f"stage1.negatives={negatives}", "stage1.hard_from=1", "stage1.accumulate=2"]
+    material, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1")
+    straight = trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
+    penalty, calls = Graphs.penalty, []
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) in (6, 11):
+            raise Stop
+        return penalty(*arguments)
+
+    monkeypatch.setattr(Graphs, "penalty", stopping)
+    for _ in range(2):
+        with pytest.raises(Stop):
+            trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"))
+    assert same(trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
+
+
+def test_runs_that_differ_in_the_weights_alone_have_the_same_batches(make, monkeypatch):
+    material, encoder, split = make("stage1.negatives=batch")
+    drawn = []
+
+    def recording(matrix, rows, rng):
+        drawn.append((rows, sample_column(matrix, rows, rng)))
+        return drawn[-1][1]
+
+    monkeypatch.setattr("ramen.training.encoder_loop.sample_column", recording)
+    runs = []
+    for lambdas in (LAMBDAS, {"links": (0.0, 0.5)}):
+        trained(material, encoder, split, lambdas)
+        runs.append(drawn[:])
+        drawn.clear()
+    assert len(runs[0]) == len(runs[1]) > 10
+    for (rows, columns), (others, other_columns) in zip(*runs, strict=True):
+        np.testing.assert_array_equal(rows, others)
+        np.testing.assert_array_equal(columns[1], other_columns[1])
 
 
 def test_graphs_of_weight_zero_are_no_graphs(make):

@@ -62,7 +62,7 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
         ):
             shortlist = None if lists is None else lists[rows]
             loss = classifier.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
-            check_loss(loss, "dense", epoch, number)
+            check_loss(loss, "dense", "head.lr", epoch, number)
             total += loss
         yield epoch + 1, classifier, total / len(batches)
 
