@@ -155,11 +155,11 @@ def trained_teacher(tmp_path: Path, finished_chain: Path) -> Path:
 @pytest.fixture
 def short_own(monkeypatch: pytest.MonkeyPatch, three_layers: Path) -> None:
     """The student's own training, which the gate compares with, from the small backbone."""
-    import hlm_bridge.own
+    import hlm_bridge.student_alone
     from ramen.config import load_config
 
     def short(preset: str, words: list[str]) -> object:
         faster = [f"encoder.backbone={three_layers}", "stage1.epochs=30", "stage1.min_steps=300", "stage1.lr=0.01"]
         return load_config(preset, [*words, *faster])
 
-    monkeypatch.setattr(hlm_bridge.own, "load_config", short)
+    monkeypatch.setattr(hlm_bridge.student_alone, "load_config", short)

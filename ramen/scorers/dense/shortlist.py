@@ -24,8 +24,8 @@ class ShortlistClassifier(Classifier):
     """Scores q·w_l with a float32 vector w_l per label, started from the label's embedding.
 
     The loss is the decoupled softmax of :class:`ramen.scorers.dense.classifier.DenseClassifier`, or binary cross
-    entropy, over the list of each point. The optimiser keeps one second moment a row. On the CPU kernels run it;
-    elsewhere torch does.
+    entropy, over the list of each point. The optimiser keeps one second moment a row. On the CPU kernels run
+    it; elsewhere torch does.
 
     Args:
         start: float32 (L, d), copied; the head stays on its device.
@@ -33,7 +33,7 @@ class ShortlistClassifier(Classifier):
         loss: ``softmax`` or ``bce``.
 
     Attributes:
-        across: sums over all labels, where other ranks have some.
+        reduction: sums over all labels, where other ranks have some.
 
     Example:
         >>> head = ShortlistClassifier(torch.eye(3), temperature=0.1)
@@ -46,7 +46,7 @@ class ShortlistClassifier(Classifier):
     def __init__(self, start: torch.Tensor, temperature: float = 0.05, loss: str = "softmax") -> None:
         self.weights = start.clone()
         self.n_labels, self.dim = start.shape
-        self.temperature, self.loss, self.across = temperature, loss, LocalReduction()
+        self.temperature, self.loss, self.reduction = temperature, loss, LocalReduction()
         self._second = torch.zeros(len(start), device=start.device)
         self._steps = torch.zeros(len(start), device=start.device)
 
@@ -55,7 +55,7 @@ class ShortlistClassifier(Classifier):
         """Bytes that training takes: weights, state of the optimiser, and a batch's lists and gradients."""
         return labels * (4 * dim + 8) + batch_size * a_point * (32 + 4 * dim)
 
-    def rows(self) -> Float32Weights:
+    def label_weights(self) -> Float32Weights:
         """See :class:`Classifier`."""
         return Float32Weights(self.weights.cpu().numpy())
 
@@ -76,12 +76,12 @@ class ShortlistClassifier(Classifier):
         shortlist: np.ndarray | sp.csr_matrix | None = None,
     ) -> float:
         """See :class:`Classifier`; true labels need not be in the lists, and true or filtered ones are no negatives."""
-        n_pairs = self.across.pairs(targets)
+        n_pairs = self.reduction.pairs(targets)
         if not n_pairs:
             return 0.0
         pairs = listed(targets, filtered, shortlist)
         step = self._in_kernels if self.weights.device.type == "cpu" else self._in_torch
-        return float(self.across.total(step(queries, *pairs, lr))) / n_pairs
+        return float(self.reduction.total(step(queries, *pairs, lr))) / n_pairs
 
     def _in_kernels(
         self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float
@@ -98,10 +98,10 @@ class ShortlistClassifier(Classifier):
         )  # fmt: skip
         bce = self.loss == "bce"
         if not bce:
-            logsum = self.across.logsum(torch.from_numpy(logsum)).numpy()
+            logsum = self.reduction.logsum(torch.from_numpy(logsum)).numpy()
         parallel_for(n, _pull, pulls, starts, is_true, logsum, bce, push, losses, work=20 * a_point)
         if not bce:
-            push = self.across.total(torch.from_numpy(push)).numpy()
+            push = self.reduction.total(torch.from_numpy(push)).numpy()
             parallel_for(n, _push, pulls, starts, is_true, logsum, push, work=20 * a_point)
         order = np.argsort(labels, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(labels[order], prepend=-1)), len(order))
@@ -124,10 +124,10 @@ class ShortlistClassifier(Classifier):
             wrong = scores.masked_fill(true, -torch.inf)
             highest = torch.full((n,), -1e30, device=device).scatter_reduce_(0, at, wrong, "amax")
             total = torch.zeros(n, device=device).index_add_(0, at, torch.exp(wrong - highest[at]))
-            logsum = self.across.logsum(highest + total.log())
+            logsum = self.reduction.logsum(highest + total.log())
             margins = logsum[at] - scores
             pull = torch.where(true, torch.sigmoid(margins), 0.0)
-            push = self.across.total(torch.zeros(n, device=device).index_add_(0, at, pull))
+            push = self.reduction.total(torch.zeros(n, device=device).index_add_(0, at, pull))
             pulls = torch.where(true, -pull, push[at] * torch.exp(wrong - logsum[at]))
         used, place = torch.unique(columns, return_inverse=True)
         gradient = torch.zeros(len(used), self.dim, device=device)
