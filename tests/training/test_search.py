@@ -1,129 +1,175 @@
-"""What validation chooses, with real scorers on the planted set."""
+"""What a search by held-out points chooses, with real scorers on the planted set."""
 
 from dataclasses import replace
 
 import pytest
-from ramen.training.choose import _Search, choose, without_validation
 
-from ramen.scorers.sparse.search import SparseChoice
-from ramen.training.held_out import WATCHED, Validation
-from ramen.training.judge import START
-from ramen.training.ranker_search import choose_ranking
+from ramen.scorers.dense.scorer import DenseParams
+from ramen.scorers.sparse.scorer import SparseParams
+from ramen.training.held_out import METRICS, HeldOut
+from ramen.training.judge import HeldOutJudge
+from ramen.training.model import Params
+from ramen.training.ranker_search import fit_ranker
+from ramen.training.train import search, search_params
+
+START_WEIGHTS = {"encoder": 1.0, "neighbours": 1.0, "sparse": 2.0, "dense": 2.0}
+SET_WITHOUT = "no training points to hold out"
 
 
-class Lines(list):
-    def __call__(self, **figures):
-        self.append(figures)
+@pytest.fixture
+def searched(make_material, make_run):
+    """A function of settings: what the search chooses with an untrained encoder, the model, and the log's lines."""
+
+    def run(*overrides):
+        material, folder = make_material("stage1.epochs=0", *overrides), make_run()
+        return *search(material.data, material.split, material.encoder, folder), folder.log
+
+    return run
 
 
-def test_every_part_is_chosen_and_logged(make_fitter):
-    log = Lines()
-    choice, figures = choose(make_fitter(), log)
-    assert set(figures) == set(WATCHED)
-    assert max(choice.weights.values()) == 1.0 and set(choice.weights) <= {"encoder", "neighbours", "sparse", "head"}
-    assert 0 <= choice.head_epochs <= 2 and bool(choice.head_epochs) == ("head" in choice.scorers)
-    assert isinstance(choice.sparse, SparseChoice) == ("sparse" in choice.weights)
-    alone = [line for line in log if line.get("scorer") == "sparse"]
-    assert {line["features"] for line in alone} == {"words", "words+pairs"}
-    assert len({line["C"] for line in alone}) >= 3 and len({line["prior"] for line in alone}) >= 3
-    assert any(line["anchors"] for line in alone) and not all(line["anchors"] for line in alone)
+def of_sparse(log):
+    """Lines of the sparse scorer's trials."""
+    return [line for line in log if line.get("scorer") == "sparse" and "C" in line]
+
+
+def test_every_part_is_chosen_and_logged(searched):
+    params, model, log = searched()
+    assert set(params.ranker.figures) == set(METRICS)
+    assert max(params.ranker.weights.values()) == 1.0 and set(params.ranker.weights) <= set(START_WEIGHTS)
+    assert set(params.scorers) == set(model.scorers) == set(params.ranker.used)
+    assert "dense" not in params.scorers or 1 <= params.scorers["dense"].epochs <= 2
+    assert "sparse" not in params.scorers or isinstance(params.scorers["sparse"], SparseParams)
+    assert all(scorer.params == params.scorers[name] for name, scorer in model.scorers.items())
+    trials = of_sparse(log)
+    assert {line["features"] for line in trials} == {"words", "words+pairs"}
+    assert len({line["C"] for line in trials}) >= 3 and len({line["prior"] for line in trials}) >= 3
+    assert any(line["anchors"] for line in trials) and not all(line["anchors"] for line in trials)
     assert any(line.get("epoch") == 1 for line in log)
 
 
-def test_the_same_again_is_the_same(make_fitter):
-    assert choose(make_fitter(), Lines()) == choose(make_fitter(), Lines())
+def test_the_same_again_is_the_same(searched):
+    assert searched()[0] == searched()[0]
 
 
-def test_the_best_sparse_head_of_those_tried_is_taken(make_fitter):
-    log = Lines()
-    choice, _ = choose(make_fitter("head.epochs=0"), log)
-    alone = [line for line in log if line.get("scorer") == "sparse"]
-    value = {id(line): line["P@1"] * line["P@5"] * line["PSP@5"] * line["R@10"] for line in alone}
-    best = max(alone, key=lambda line: value[id(line)])
-    (joined,) = [line for line in log if "features" in line and "scorer" not in line]
-    taken = [line for line in alone if all(line[key] == joined[key] for key in ("features", "C", "prior", "anchors"))]
-    assert value[id(taken[0])] >= 0.95 * value[id(best)]
-    assert choice.sparse is None or choice.sparse.C == joined["C"]
+def test_what_is_chosen_survives_json(searched, make_run):
+    params, run = searched()[0], make_run()
+    assert run.once("params", Params.read, lambda: params) == params
+    assert run.once("params", Params.read, lambda: pytest.fail("searched again")) == params
 
 
-def test_heads_can_be_left_out(make_fitter):
-    choice, _ = choose(make_fitter("head.epochs=0", "sparse.passes=0"), Lines())
-    assert set(choice.weights) == {"encoder", "neighbours"}
-    assert choice.head_epochs == 0 and choice.sparse is None
+def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
+    params, _, log = searched("head.epochs=0")
+    trials = of_sparse(log)
+    value = {id(line): line["P@1"] * line["P@5"] * line["PSP@5"] * line["R@10"] for line in trials}
+    best = max(trials, key=lambda line: value[id(line)])
+    taken = params.scorers["sparse"]
+    facts = {**vars(taken), "anchors": "+".join(taken.anchors)}
+    line = next(line for line in trials if all(line[key] == facts[key] for key in facts))
+    assert value[id(line)] >= 0.95 * value[id(best)]
 
 
-def test_settings_of_the_sparse_head_can_be_held(make_fitter):
-    log = Lines()
+def test_classifiers_can_be_left_out(searched):
+    params, model, _ = searched("head.epochs=0", "sparse.passes=0")
+    assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
+
+
+def test_settings_of_the_sparse_scorer_can_be_held(searched):
     held = ["sparse.choose=false", "sparse.C=0.5", "sparse.prior=0", "sparse.features=words+pairs", "head.epochs=0"]
-    choose(make_fitter(*held), log)
-    (line,) = [line for line in log if line.get("scorer") == "sparse"]
+    (line,) = of_sparse(searched(*held)[2])
     assert (line["features"], line["C"], line["prior"], line["anchors"]) == ("words+pairs", 0.5, 0.0, "links+noise")
 
 
-def test_a_prior_of_0_stays_0(make_fitter):
-    log = Lines()
-    choose(make_fitter("sparse.prior=0", "head.epochs=0"), log)
-    assert {line["prior"] for line in log if line.get("scorer") == "sparse"} == {0.0}
+def test_a_prior_of_0_stays_0(searched):
+    log = searched("sparse.prior=0", "head.epochs=0")[2]
+    assert {line["prior"] for line in of_sparse(log)} == {0.0}
 
 
-def test_a_value_at_the_end_of_its_range_is_said(make_fitter, monkeypatch):
-    def keep(search):
-        search.best = search.try_out()
+def test_a_value_at_the_end_of_its_range_is_said(searched, monkeypatch):
+    weigh = HeldOutJudge.weigh
+    values = iter(range(1, 99))
 
-    monkeypatch.setattr("ramen.training.choose._Search.temperature", keep)
-    values = iter(range(9))  # every epoch is better than the last
-    judge = Validation.judge_weights
-    monkeypatch.setattr(Validation, "judge_weights", lambda *asked: (next(values), judge(*asked)[1]))
-    monkeypatch.setattr("ramen.training.judge._FACTORS", ())
-    log = Lines()
-    assert choose(make_fitter("sparse.passes=0"), log)[0].head_epochs == 2
-    assert "chosen at the edge of its range: head.epochs" in [line.get("note") for line in log]
+    def weighed(judge, scorers):
+        """Every epoch is better than the last."""
+        found = weigh(judge, scorers)
+        if "dense" not in scorers:
+            return found
+        return replace(found, value=1000.0 + next(values), weights={**found.weights, "dense": 1.0})
+
+    monkeypatch.setattr(HeldOutJudge, "weigh", weighed)
+    params, _, log = searched("sparse.passes=0")
+    assert params.scorers["dense"] == DenseParams(2, "own")
+    assert "head.epochs: the best value is the largest allowed" in [line.get("note") for line in log]
+
+
+def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
+    best_sum = HeldOutJudge.best_sum
+
+    def on_edge(judge, scorers):
+        found = best_sum(judge, scorers)
+        return replace(found, weights={**found.weights, "neighbours": 1 / 64})
+
+    monkeypatch.setattr(HeldOutJudge, "best_sum", on_edge)
+    log = searched("sparse.passes=0", "head.epochs=0")[2]
+    assert "weights at the end of their range: neighbours" in [line.get("note") for line in log]
 
 
 @pytest.mark.parametrize(
     ("overrides", "names"),
     [
-        ([], {"encoder", "neighbours", "sparse", "head"}),
+        ([], {"encoder", "neighbours", "sparse", "dense"}),
         (["head.epochs=0", "sparse.passes=0"], {"encoder", "neighbours"}),
     ],
 )
-def test_without_validation_the_weights_are_those_at_the_start(make_fitter, overrides, names):
-    log = Lines()
-    fitter = make_fitter("validation.share=0", *overrides)
-    choice, figures = without_validation(fitter.config, log)
-    assert choice.weights == {name: START[name] for name in names} and figures == {}
-    assert "no training points to hold out" in log[0]["note"]
-    assert set(fitter.scorers(choice, log)) == names
+def test_without_held_out_points_the_weights_are_those_at_the_start(make_material, make_run, overrides, names):
+    material, run = make_material("validation.share=0", *overrides), make_run()
+    params = search_params(material.data, material.split, material.encoder, run)
+    assert params.ranker.weights == {name: START_WEIGHTS[name] for name in names} and params.ranker.figures == {}
+    assert SET_WITHOUT in run.log[-1]["note"] and set(params.scorers) == names
+    assert "dense" not in names or params.scorers["dense"].epochs == 1
 
 
 @pytest.mark.parametrize(("gain", "is_kept"), [(1.1, True), (1.0, False)])
-def test_a_head_that_the_weighted_sum_does_without_is_kept_where_trees_rank_better(
-    make_fitter, monkeypatch, gain, is_kept
+def test_a_dense_scorer_that_the_weighted_sum_does_without_is_kept_where_trees_rank_better(
+    searched, monkeypatch, gain, is_kept
 ):
-    try_out = _Search.try_out
-    outcomes = iter([(0.0, 1.0), (99.0, 0.0)])  # of an epoch: worse, or better by the weights of the others
+    weigh = HeldOutJudge.weigh
 
-    def tried(search, **changed):
-        found = try_out(search, **changed)
-        if "head" not in changed:
+    def weighed(judge, scorers):
+        """The sum is worse with the dense scorer, or better by the weights of the others."""
+        found = weigh(judge, scorers)
+        if "dense" not in scorers:
             return found
-        value, weight = next(outcomes)
-        return replace(found, value=value, weights={**found.weights, "head": weight})
+        value, weight = next(outcomes, (0.0, 1.0))
+        return replace(found, value=value, weights={**found.weights, "dense": weight})
 
-    monkeypatch.setattr(_Search, "try_out", tried)
+    outcomes = iter([(0.0, 1.0), (999.0, 0.0)])
+    monkeypatch.setattr(HeldOutJudge, "weigh", weighed)
     monkeypatch.setattr(
-        "ramen.training.choose.learned_value", lambda validation, gathered, *rest: gain ** ("head" in gathered.scores)
+        "ramen.training.ranker_search.learned_value", lambda data, seed: gain ** ("dense" in data.gathered.scores)
     )
     asked = []
 
-    def ranked(validation, gathered, *rest):
-        asked.append(set(gathered.scores))
-        return choose_ranking(validation, gathered, *rest)
+    def ranked(data, *rest):
+        asked.append(set(data.gathered.scores))
+        return fit_ranker(data, *rest)
 
-    monkeypatch.setattr("ramen.training.choose.choose_ranking", ranked)
-    log = Lines()
-    choice, _ = choose(make_fitter("head.epochs=3", "sparse.choose=false"), log)
+    monkeypatch.setattr("ramen.training.ranker_search.fit_ranker", ranked)
+    params, model, log = searched("head.epochs=3", "sparse.choose=false")
     assert [line["epoch"] for line in log if "epoch" in line] == [1, 2]
-    assert [line["head"] for line in log if "head" in line] == ["kept" if is_kept else "left out"]
-    assert ("head" in asked[0]) == is_kept and "head" not in choice.weights
-    assert choice.head_epochs == (2 if is_kept and choice.ranking.trees else 0)
+    assert [line["kept"] for line in log if "kept" in line] == [is_kept]
+    assert ("dense" in asked[0]) == is_kept and not params.ranker.weights.get("dense")
+    assert ("dense" in params.scorers) == ("dense" in model.scorers) == bool(is_kept and params.ranker.trees)
+    assert "dense" not in params.scorers or params.scorers["dense"].epochs == 2
+
+
+def test_a_dense_scorer_starts_where_labels_rank_best(make_material):
+    material, log = make_material(), []
+    views = material.views()
+    judge = HeldOutJudge(HeldOut.of(material.data, material.split), views, lambda **line: log.append(line))
+    from ramen.scorers.dense.search import _best_start
+
+    assert _best_start(views, judge) == "own" and not log
+    views.starts = {"teacher": -views.labels, "own": views.labels}
+    assert _best_start(views, judge) == "own" and log[0]["starts_from"] == "own"
+    views.starts = {"teacher": views.labels, "own": views.labels}
+    assert _best_start(views, judge) == "teacher"

@@ -1,95 +1,92 @@
-"""The fitter: which scorers it makes, its negatives, and that only graphs that say something help the sparse head."""
-
-import dataclasses
+"""Views of a training set: their negatives and words, and that graphs help the sparse scorer if they say something."""
 
 import numpy as np
 import pytest
-from ramen.training.fit import Choice
 
 import ramen
-from ramen.data.prepare import prepare
+from ramen.config import load_config
+from ramen.data.prepare import prepare as prepare_set
 from ramen.metrics import recall
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.sparse.search import SparseChoice
-from ramen.training.split import whole
+from ramen.scorers.registry import SCORERS
+from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
+from ramen.training.data import prepare
+from ramen.training.split import everything
 
-PLAIN = SparseChoice("words", 0.3, 1.0, {})
+PLAIN = SparseParams("words", 0.3, 1.0, {})
 SEEDS = (0, 1, 2, 3)
 
 
-def test_only_scorers_with_a_weight_are_made_and_the_encoder_always(make_fitter):
-    fitter = make_fitter()
-    choice = Choice({"encoder": 0.0, "neighbours": 0.0, "sparse": 1.0, "head": 0.0}, 1, 0.1, PLAIN)
-    assert set(fitter.scorers(choice, lambda **_: None)) == {"encoder", "sparse"}
-    choice = dataclasses.replace(choice, weights={"encoder": 1.0, "neighbours": 0.5, "head": 0.2}, sparse=None)
-    assert set(fitter.scorers(choice, lambda **_: None)) == {"encoder", "neighbours", "head"}
-
-
-def test_negatives_are_points_near_a_label_s_points(make_fitter):
-    fitter = make_fitter("sparse.near=3")
-    found, n = fitter.negatives.toarray(), len(fitter.split.rows)
-    assert found.shape == (fitter.targets.shape[1], n)
-    vectors = fitter.points.numpy()[fitter.split.rows]
-    cosines = vectors @ vectors.T
+def test_negatives_are_points_near_a_label_s_points(make_views):
+    views = make_views("sparse.near=3")
+    found, n = views.negatives.toarray(), len(views.rows)
+    assert found.shape == (views.n_labels, n)
+    cosines = views.vectors @ views.vectors.T
     np.fill_diagonal(cosines, -2)
     for point in range(0, n, 17):
         for near in np.argsort(-cosines[point], kind="stable")[:2]:
-            assert found[fitter.targets[near].indices, point].all()
+            assert found[views.targets[near].indices, point].all()
     assert 0 < found.mean() < 0.5
 
 
-def test_held_out_points_are_in_no_vocabulary(make_fitter):
-    fitter = make_fitter("sparse.min_count=1")
-    texts = fitter.material.texts
-    names = set(fitter.words("words").features.names)
-    seen = {word for row in fitter.split.rows for word in texts["points"][row].lower().split()}
-    for row in fitter.split.held_out:
-        texts["points"][row] += " xyzzy"
-    fitter._words.clear()
-    assert set(fitter.words("words").features.names) == names and "xyzzy" not in names and seen & names
+def test_held_out_points_are_in_no_vocabulary(make_material):
+    material = make_material("sparse.min_count=1")
+    texts, split = material.data.texts["points"], material.split
+    names = set(material.views().words("words").features.names)
+    seen = {word for row in split.rows for word in texts[row].lower().split()}
+    for row in split.held_out:
+        texts[row] += " xyzzy"
+    assert set(material.views().words("words").features.names) == names and "xyzzy" not in names and seen & names
 
 
-def test_one_point_and_labels_without_points(make_fitter, planted):
+def test_the_rows_of_a_split_are_all_that_scorers_are_fitted_on(make_material):
+    material = make_material()
+    views, split = material.views(), material.split
+    assert len(split.held_out) and not set(views.rows) & set(split.held_out)
+    np.testing.assert_array_equal(views.vectors, views.points[split.rows])
+    np.testing.assert_array_equal(views.targets.toarray(), split.targets[split.rows].toarray())
+    assert len(views.names()) == len(views.rows) and len(views.titles) == len(views.points)
+
+
+def test_one_point_and_labels_without_points(make_material, planted):
     dataset = ramen.load_dataset(planted)
     dataset.train_targets = dataset.train_targets.multiply(np.arange(dataset.n_labels) % 2 == 0).tocsr()
     dataset.train_targets.eliminate_zeros()
-    fitter = make_fitter("head.epochs=1", dataset=dataset)
-    scorers = fitter.scorers(Choice(dict.fromkeys(("encoder", "sparse", "head"), 1.0), 1, 0.1, PLAIN), lambda **_: None)
-    ranked = Ranker(scorers, dict.fromkeys(scorers, 1.0)).rank(fitter.queries(fitter.split.held_out, "words"), 5)[0]
-    assert (ranked >= 0).all()
+    material = make_material("head.epochs=1", dataset=dataset)
+    views = material.views()
+    scorers = {
+        name: SCORERS[name].fit(views, PLAIN if name == "sparse" else SCORERS[name].default_params(views.config))
+        for name in ("encoder", "sparse", "dense")
+    }
+    queries = views.queries(material.split.held_out, "words")
+    assert (Ranker(scorers, dict.fromkeys(scorers, 1.0)).rank(queries, 5)[0] >= 0).all()
 
 
-def sparse_recall(fitter, dataset, choice):
-    """R@10 of the sparse head alone on the test split, in percent."""
-    scorer = fitter.sparse(choice)
-    words = fitter.words("words").features.transform(dataset.test.joined())
+def sparse_recall(views, dataset, params):
+    """R@10 of the sparse scorer alone on the test split, in percent."""
+    words = views.words("words").features.transform(dataset.test.joined())
     queries = Queries(np.zeros((words.shape[0], 1), np.float32), words)
-    ranked = Ranker({"sparse": scorer}, {"sparse": 1.0}).rank(queries, 10)[0]
+    ranked = Ranker({"sparse": SparseScorer.fit(views, params)}, {"sparse": 1.0}).rank(queries, 10)[0]
     return 100 * recall(ranked, dataset.test_targets, k=10)[-1]
 
 
 @pytest.fixture(scope="module")
 def recalls(tmp_path_factory, tiny_backbone):
     """R@10 by seed: text alone as the prior, with the links' anchors, and with the same links dealt out at random."""
-    from ramen.training.fit import Fitter
-
-    from ramen.config import load_config
-    from ramen.training.data import prepare as prepare_material
-
     found = []
     for seed in SEEDS:
-        folder = prepare("planted", tmp_path_factory.mktemp("data") / "d", points=300, labels=120, seed=seed)
+        folder = prepare_set("planted", tmp_path_factory.mktemp("data") / "d", points=300, labels=120, seed=seed)
         dataset = ramen.load_dataset(folder)
         config = load_config("static", [f"encoder.backbone={tiny_backbone}"])
         config.graphs = ["links"]
-        material, encoder = prepare_material(dataset, config)
-        fitter = Fitter(material, whole(dataset), encoder)
-        linked = SparseChoice("words", 0.3, 1.0, {"links": 0.5})
-        figures = [sparse_recall(fitter, dataset, choice) for choice in (PLAIN, linked)]
-        links = dataset.graphs["links"]
-        links.labels = links.labels[np.random.default_rng(seed).permutation(links.labels.shape[0])]
-        found.append([*figures, sparse_recall(fitter, dataset, linked)])
+        data, encoder = prepare(dataset, config)
+        views = data.views(everything(dataset), encoder)
+        linked = SparseParams("words", 0.3, 1.0, {"links": 0.5})
+        figures = [sparse_recall(views, dataset, params) for params in (PLAIN, linked)]
+        links = views.links["links"]
+        views.links["links"] = links[np.random.default_rng(seed).permutation(links.shape[0])]
+        found.append([*figures, sparse_recall(views, dataset, linked)])
     return np.array(found)
 
 
