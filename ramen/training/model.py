@@ -22,7 +22,7 @@ class Params:
 
     Attributes:
         graphs: weights of the graphs.
-        scorers: hyperparameters by scorer, of those that the ranking uses.
+        scorers: hyperparameters by scorer, of those that a run keeps.
         ranker: how the scorers are ranked together.
     """
 
@@ -68,7 +68,7 @@ class Model:
     Attributes:
         encoder: trained.
         views: what the scorers were fitted on.
-        scorers: by name, those that the ranking uses.
+        scorers: by name.
         ranker: how they are ranked together.
         labels: their names and texts.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -46,7 +46,8 @@ class RankerParams:
     """How scorers are ranked together, as a search chooses it.
 
     Attributes:
-        weights: of the scorers in the weighted sum; 0 for one that only the trees use.
+        weights: in the weighted sum, of the scorers that a run keeps; 0 for one that only the trees use, or that is
+            kept whatever ranks.
         model: what ranks, for people.
         trees: :meth:`Trees.facts`, or None for the weighted sum alone.
         scale: of the weighted sum that the trees add to.
@@ -66,11 +67,6 @@ class RankerParams:
     calibration: dict[str, list[float]] | None = None
     figures: dict[str, float] = field(default_factory=dict)
     scorers: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def used(self) -> list[str]:
-        """Names of the scorers that the ranking asks: of a weighted sum those with a weight."""
-        return [name for name, weight in self.weights.items() if weight or self.trees is not None]
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,9 @@ def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> 
         if not _is_better(data, data_without, config.seed, judge.log, "+".join(doubtful)):
             data = data_without
     learn = config.ranking.learn
-    return RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
+    params = RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
+    kept = {name: 0.0 for name, scorer in scorers.items() if scorer.always_kept}
+    return replace(params, weights={**kept, **params.weights})
 
 
 def _is_better(data: RankerData, without: RankerData, seed: int, log: Log, name: str) -> bool:

@@ -97,7 +97,7 @@ def search(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder
         if kind.is_enabled(data.config):
             scorers[name] = kind.search(views, scorers, judge)
     ranker = search_ranker(scorers, judge)
-    scorers = {name: scorer for name, scorer in scorers.items() if name in ranker.used}
+    scorers = {name: scorer for name, scorer in scorers.items() if name in ranker.weights}
     params = Params(graphs, {name: scorer.params for name, scorer in scorers.items()}, ranker)
     return params, Model(encoder, views, scorers, ranker, data.dataset.labels)
 

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ramen.scorers.dense.scorer import DenseParams
+from ramen.scorers.dense.search import _best_start
 from ramen.scorers.sparse.scorer import SparseParams
 from ramen.training.held_out import METRICS, HeldOut
 from ramen.training.judge import HeldOutJudge
@@ -36,7 +38,7 @@ def test_every_part_is_chosen_and_logged(searched):
     params, model, log = searched()
     assert set(params.ranker.figures) == set(METRICS)
     assert max(params.ranker.weights.values()) == 1.0 and set(params.ranker.weights) <= set(START_WEIGHTS)
-    assert set(params.scorers) == set(model.scorers) == set(params.ranker.used)
+    assert set(params.scorers) == set(model.scorers) == set(params.ranker.weights)
     assert "dense" not in params.scorers or 1 <= params.scorers["dense"].epochs <= 2
     assert "sparse" not in params.scorers or isinstance(params.scorers["sparse"], SparseParams)
     assert all(scorer.params == params.scorers[name] for name, scorer in model.scorers.items())
@@ -71,6 +73,15 @@ def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
 def test_classifiers_can_be_left_out(searched):
     params, model, _ = searched("head.epochs=0", "sparse.passes=0")
     assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
+
+
+def test_the_encoder_is_kept_where_the_sum_is_better_without(searched, monkeypatch):
+    monkeypatch.setattr(
+        HeldOutJudge, "best_sum", lambda judge, scorers: judge.weigh({"neighbours": scorers["neighbours"]})
+    )
+    params, model, _ = searched("head.epochs=0", "sparse.passes=0")
+    assert params.ranker.weights == {"encoder": 0.0, "neighbours": 1.0} and params.ranker.trees is None
+    assert set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
 
 
 def test_settings_of_the_sparse_scorer_can_be_held(searched):
@@ -166,10 +177,9 @@ def test_a_dense_scorer_starts_where_labels_rank_best(make_material):
     material, log = make_material(), []
     views = material.views()
     judge = HeldOutJudge(HeldOut.of(material.data, material.split), views, lambda **line: log.append(line))
-    from ramen.scorers.dense.search import _best_start
-
     assert _best_start(views, judge) == "own" and not log
-    views.starts = {"teacher": -views.labels, "own": views.labels}
+    mean = np.array(views.targets.T @ views.vectors, dtype=np.float32)
+    views.starts = {"teacher": -mean, "own": mean}
     assert _best_start(views, judge) == "own" and log[0]["starts_from"] == "own"
-    views.starts = {"teacher": views.labels, "own": views.labels}
+    views.starts = {"teacher": mean, "own": mean}
     assert _best_start(views, judge) == "teacher"
