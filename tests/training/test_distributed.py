@@ -100,7 +100,7 @@ def test_two_ranks_train_what_one_process_does(planted, quick, tmp_path):
 
 
 def test_all_that_a_run_decides_is_decided_once(planted, searching, tmp_path):
-    """All that is decided on the way: graphs by validation, clusters, the sparse scorer, dense classifiers with a shortlist."""
+    """All that is decided on the way: graphs, clusters, the sparse scorer, dense classifiers with a shortlist."""
     settings = [*searching, "stage1.hard_from=1", "head.all_labels=50", "head.kind=shortlist"]
     done = torchrun("train", planted, "--out", tmp_path / "run", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
