@@ -26,7 +26,7 @@ from ramen.threads import limited
 settings.register_profile("ramen", deadline=None)
 settings.load_profile("ramen")
 
-pytest_plugins = ["scorer_makers"]
+pytest_plugins = ["scorer_makers", "training_makers"]
 collect_ignore = ["fuzz_readers.py"]  # a program of its own; needs atheris
 
 TRAIN = [

@@ -107,7 +107,9 @@ class Tagger:
         """What the run's scorers read of texts, or of bags of words where the run was trained on those."""
         words = self.run.words
         if isinstance(self.encoder, BagOfWordsEncoder):
-            bags = texts if sp.issparse(texts) else sp.csr_matrix(sp.vstack(map(self.encoder.read, texts)))
+            bags = (
+                texts if sp.issparse(texts) else sp.csr_matrix(sp.vstack([self.encoder.read(text) for text in texts]))
+            )
             return Queries(self.encoder.encode(bags), None if words is None else words.transform(bags))
         if sp.issparse(texts):
             raise InputError(f"{self.run.path}: found a matrix, expected texts")

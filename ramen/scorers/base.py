@@ -177,6 +177,8 @@ class TrainedScorer(Scorer):
         Params: dataclass of what a search chooses; it has to survive JSON.
         always_fitted: whether the learned ranking gets it even where the weighted sum is better without it, without
             asking whether it earns its time.
+        always_kept: whether a run keeps it even where the weighted sum is better without it: it fills up short
+            rankings, as it scores every label, and labels added later get their vectors from it.
         params: by which this one was fitted.
         extension_map: float32 (d, d), which takes a new label's vector to its part; None where it has no such map.
     """
@@ -184,6 +186,7 @@ class TrainedScorer(Scorer):
     name: ClassVar[str]
     Params: ClassVar[type]
     always_fitted: ClassVar[bool] = True
+    always_kept: ClassVar[bool] = False
     params: Any
     extension_map: np.ndarray | None = None
 

@@ -26,6 +26,7 @@ class EncoderScorer(VectorScorer):
     """q · z_l with the label's own vector z_l."""
 
     name = "encoder"
+    always_kept = True
     Params = EncoderParams
 
     @classmethod

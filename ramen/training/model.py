@@ -68,7 +68,7 @@ class Model:
     Attributes:
         encoder: trained.
         views: what the scorers were fitted on.
-        scorers: by name, those that a run keeps.
+        scorers: by name.
         ranker: how they are ranked together.
         labels: their names and texts.
     """

@@ -102,25 +102,28 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     copies = 1 if not config.validation.refit else 2  # of the encoder during the search
     encoder = 4.0 * parameters["encoder"] * (3 + copies)
     stages = {"prepare": base + 8.0 * parameters["encoder"], "encoder": base + encoder + 2 * vectors}
-    fitted = base + 2 * vectors + 4.0 * parameters["encoder"]
+    fitted = base + vectors + 4.0 * parameters["encoder"]
     kept = 0.0
+    sizes_kept: dict[str, float] = {}
     for name, kind in SCORERS.items():
-        peak, size = kind.memory(sizes, config)
         if kind.is_enabled(config):
+            peak, sizes_kept[name] = kind.memory(sizes, config)
             stages[name] = fitted + kept + peak
-            kept += size
-    others = fitted + SparseScorer.memory(sizes, config)[1] if SparseScorer.is_enabled(config) else fitted
+            kept += sizes_kept[name]
+    others = fitted + kept - sizes_kept.get(DenseScorer.name, 0.0)
     classifiers = {}
     for kind_name, precision in _KINDS:
         settings = replace(config.head, kind=kind_name, precision=precision)
         needs = others + DenseScorer.memory(sizes, replace(config, head=settings))[0]
-        classifiers[f"{kind_name} {precision}"] = max(needs, *(stages[name] for name in stages if name != "dense"))
+        classifiers[f"{kind_name} {precision}"] = max(
+            needs, *(stages[name] for name in stages if name != DenseScorer.name)
+        )
     if DenseScorer.is_enabled(config):
         parameters["dense"] = n_labels * dim
     if config.ranking.learn and config.validation.share:
         rows = 4.0 * min(config.validation.max_points, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
         stages["rank"] = fitted + kept + 2 * rows
-    stages["evaluate"] = base + 2 * kept
+    stages["evaluate"] = base + kept + sizes_kept.get(SparseScorer.name, 0.0)  # with its inverted index
     disk = 4.0 * table * dim + kept + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
     available = available_memory() / distributed.local_world_size()
     return Plan(n, n_labels, pairs, parameters, stages, disk, available, classifiers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -30,7 +30,6 @@ Log = Callable[..., None]
 
 SUM = "weighted sum"
 FEW_POINTS, FEW_PAIRS = 300, 100  # held-out points, and right and wrong pairs, below which nothing is learned
-_ALWAYS = "encoder"  # a run keeps it even with a weight of 0: labels added later get their vectors by it
 _FOLDS = 5
 _KNOTS = 30
 _NOISE = 2.0  # standard errors of the paired difference by which a scorer alone must be ahead to be said to be
@@ -47,7 +46,8 @@ class RankerParams:
     """How scorers are ranked together, as a search chooses it.
 
     Attributes:
-        weights: in the weighted sum, of the scorers that a run keeps; 0 for one that only the trees use.
+        weights: in the weighted sum, of the scorers that a run keeps; 0 for one that only the trees use, or that is
+            kept whatever ranks.
         model: what ranks, for people.
         trees: :meth:`Trees.facts`, or None for the weighted sum alone.
         scale: of the weighted sum that the trees add to.
@@ -127,7 +127,9 @@ def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> 
         if not _is_better(data, data_without, config.seed, judge.log, "+".join(doubtful)):
             data = data_without
     learn = config.ranking.learn
-    return RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
+    params = RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
+    kept = {name: 0.0 for name, scorer in scorers.items() if scorer.always_kept}
+    return replace(params, weights={**kept, **params.weights})
 
 
 def _is_better(data: RankerData, without: RankerData, seed: int, log: Log, name: str) -> bool:
@@ -173,7 +175,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     at_test = held_out.as_at_test(labels, chosen.scores)
     calibration = calibrate(*best(labels, at_test, np.isfinite(at_test), CANDIDATES), held_out.targets)
     return RankerParams(
-        weights={name: weight for name, weight in weights.items() if weight or boosted or name == _ALWAYS},
+        weights={name: weight for name, weight in weights.items() if weight or boosted},
         model=chosen.name,
         trees=None if boosted is None else boosted.trees.facts(),
         scale=0.0 if boosted is None else boosted.scale,

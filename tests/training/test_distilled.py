@@ -1,4 +1,4 @@
-"""``encoder=hlm:PATH``: a distilled encoder as the start, its teacher's label vectors as the head's."""
+"""``encoder=hlm:PATH``: a distilled encoder as the start, its teacher's label vectors as the dense scorer's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ramen.config import load_config
 from ramen.encoders.distilled import (
     HELD_OUT,
     TEACHER_LABELS,
-    procrustes,
     read_held_out,
     read_teacher_labels,
     write_held_out,
@@ -21,6 +20,7 @@ from ramen.encoders.distilled import (
 )
 from ramen.encoders.folder import load_folder
 from ramen.errors import InputError
+from ramen.scorers.dense.alignment import procrustes
 from ramen.training.data import prepare
 
 FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
@@ -48,7 +48,7 @@ def test_without_stage_1_the_run_keeps_the_encoder_and_scores_by_the_teachers_la
     from ramen.inference.run import load_run
 
     teacher = read_teacher_labels(distilled / "student", ramen.load_dataset(planted).labels.uids)
-    np.testing.assert_allclose(load_run(run).ranker.scorers["encoder"].rows.vectors, teacher.numpy(), atol=1e-3)
+    np.testing.assert_allclose(load_run(run).ranker.scorers["encoder"].weights.vectors, teacher.numpy(), atol=1e-3)
     assert ramen.Tagger.load(run).tag(texts, k=2)
 
 
@@ -60,17 +60,17 @@ def test_stage_1_trains_it_further(distilled, planted, tmp_path, quick):
     assert np.abs(ramen.load_encoder(run).encode(texts) - before.encode(before.tokenize(texts)).numpy()).max() > 1e-3
 
 
-def test_the_head_starts_from_the_teachers_labels_or_the_encoders(distilled, planted):
+def test_the_dense_scorer_starts_from_the_teachers_labels_or_the_encoders(distilled, planted):
     dataset = ramen.load_dataset(planted)
     asked = [f"encoder=hlm:{distilled}"]
-    material, _ = prepare(dataset, load_config("static", asked))
-    assert material.teacher_labels is not None and len(material.teacher_labels) == len(dataset.labels)
-    material, _ = prepare(dataset, load_config("static", [*asked, "encoder.labels=own"]))
-    assert material.teacher_labels is None
+    data, _ = prepare(dataset, load_config("static", asked))
+    assert data.teacher_labels is not None and len(data.teacher_labels) == len(dataset.labels)
+    data, _ = prepare(dataset, load_config("static", [*asked, "encoder.labels=own"]))
+    assert data.teacher_labels is None
 
 
 @pytest.mark.parametrize("expected", ["teacher", "own"])
-def test_validation_says_whose_labels_the_head_starts_from(distilled, planted, tmp_path, expected):
+def test_validation_says_whose_labels_the_dense_scorer_starts_from(distilled, planted, tmp_path, expected):
     """A teacher that knows its points where half of the label texts mislead; or one that knows nothing."""
     data = ramen.load_dataset(planted)
     encoder = load_folder(distilled / "student", 256)
@@ -86,7 +86,10 @@ def test_validation_says_whose_labels_the_head_starts_from(distilled, planted, t
     words = [f"encoder=hlm:{distilled}", "head.epochs=1"]
     words += ["stage1.lr=1e-6", "stage1.min_steps=2", "stage1.epochs=1"] if expected == "teacher" else []
     run = ramen.train(data, out=tmp_path / "run", graphs="none", overrides=words)
-    assert json.loads((run / "metrics.json").read_text())["chosen"]["labels"] == expected
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["starts_from"] for line in log if "starts_from" in line] == [expected]
+    dense = json.loads((run / "metrics.json").read_text())["chosen"]["scorers"].get("dense")
+    assert dense is None or dense["start"] == expected
 
 
 def test_validation_holds_out_what_the_distillation_held_out(distilled, planted, tmp_path, quick):
@@ -101,7 +104,7 @@ def test_validation_holds_out_what_the_distillation_held_out(distilled, planted,
     assert f"validation: the {len(held_out)} points" in (run / "log.jsonl").read_text()
     write_held_out(distilled / "student", held_out[:5])
     few = ramen.train(planted, out=tmp_path / "few", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])
-    assert "held out 5 points, too few" in (few / "log.jsonl").read_text()
+    assert "the distillation held out only 5 points" in (few / "log.jsonl").read_text()
     (distilled / "student" / HELD_OUT).write_text("no")
     with pytest.raises(InputError, match="held_out.json: not a list of names"):
         ramen.train(planted, out=tmp_path / "b", graphs="none", overrides=[f"encoder=hlm:{distilled}", *steps])

@@ -100,11 +100,11 @@ def test_two_ranks_train_what_one_process_does(planted, quick, tmp_path):
 
 
 def test_all_that_a_run_decides_is_decided_once(planted, searching, tmp_path):
-    """All that is decided on the way: graphs by validation, clusters, a sparse head, a dense head with a shortlist."""
+    """All that is decided on the way: graphs, clusters, the sparse scorer, dense classifiers with a shortlist."""
     settings = [*searching, "stage1.hard_from=1", "head.all_labels=50", "head.kind=shortlist"]
     done = torchrun("train", planted, "--out", tmp_path / "run", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert {"choose", "mine", "save", "evaluate"} <= set(stages(tmp_path / "run"))
+    assert {"search", "rank", "save", "evaluate"} <= set(stages(tmp_path / "run"))
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(planted, quick, tmp_path):

@@ -1,4 +1,4 @@
-"""The preset for a million labels, on a small set: no dense head, nothing trained twice, words of the anchors."""
+"""The preset for a million labels, on a small set: no dense scorer, nothing trained twice, words of the anchors."""
 
 import json
 
@@ -47,10 +47,12 @@ def test_the_encoder_is_trained_once(run):
 
 
 def test_a_stopped_run_goes_on_to_the_same_figures(run, linked, tmp_path, monkeypatch, settings):
-    """Stopped after the choice, when scorers are fitted but not saved, and taken up again."""
+    """Stopped after the search, when scorers are fitted but not saved, and taken up again."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("ramen.training.train._save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "ramen.training.run_folder.RunFolder.save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             ramen.train(linked, preset="million", graphs="links", out=out, overrides=settings)
     with monkeypatch.context() as patch:

@@ -59,7 +59,7 @@ def test_labels_without_points(train):
 def test_an_empty_validation_split(train):
     metrics, tagger = train(lambda dataset: None, "validation.share=0")
     assert metrics["validation"] == {} and min(metrics["chosen"]["weights"].values()) == 1.0
-    assert set(metrics["scorers"]) == {"encoder", "neighbours", "sparse", "head"}
+    assert set(metrics["scorers"]) == {"encoder", "neighbours", "sparse", "dense"}
     assert "no training points to hold out" in (tagger.run.path / "log.jsonl").read_text()
 
 
@@ -121,7 +121,7 @@ def test_graphs_without_an_edge_are_off(planted, searching, tmp_path, graph):
     dataset = ramen.load_dataset(planted)
     only(graph)(dataset)
     run = ramen.train(dataset, out=tmp_path / "run", overrides=[*searching, "sparse.passes=0"])
-    assert json.loads((run / "metrics.json").read_text())["chosen"]["lambdas"] == {"links": [0.0, 0.0]}
+    assert json.loads((run / "metrics.json").read_text())["chosen"]["graphs"]["lambdas"] == {"links": [0.0, 0.0]}
 
 
 def test_a_graph_of_hubs_is_left_out_of_walks_and_the_log_says_so(train, tmp_path):

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
-from ramen.training.split import cut, held_out_rows, near_duplicates, unseen_share, whole
+from ramen.mining.duplicates import near_duplicates
+from ramen.training.split import cut, everything, held_out_rows, unseen_share
 
 
 def texts(uids):
@@ -188,9 +189,9 @@ def test_points_without_labels_are_texts_only(many):
     even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
     data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
     split = cut(data, vectors, 0.2, 2000, 0)
-    assert (split.rows % 2 == 0).all() and (whole(data).rows % 2 == 0).all()
+    assert (split.rows % 2 == 0).all() and (everything(data).rows % 2 == 0).all()
     np.testing.assert_array_equal(split.texts, np.setdiff1d(np.arange(400), split.held_out))
-    assert len(whole(data).texts) == 400
+    assert len(everything(data).texts) == 400
 
 
 @pytest.mark.parametrize("unseen", [0.05, 0.09, 0.11, 0.3])
@@ -243,8 +244,8 @@ def test_few_points_leave_some_to_train_on(n, share):
     assert len(split.rows) >= 1
 
 
-def test_whole_holds_nothing_out(many):
+def test_everything_holds_nothing_out(many):
     data, _, _ = many
-    split = whole(data)
+    split = everything(data)
     assert split.rows.tolist() == split.texts.tolist() == list(range(400)) and not len(split.held_out)
     assert (split.targets != data.train_targets).nnz == 0

@@ -45,11 +45,3 @@ class Classifier(ABC):
     @abstractmethod
     def label_weights(self) -> LabelWeights:
         """The weights as they are now, for scoring without torch; they may share the head's memory."""
-
-    @abstractmethod
-    def state(self) -> dict[str, torch.Tensor]:
-        """Weights, optimiser and whatever else training goes on from, for a checkpoint."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what :meth:`state` gave."""

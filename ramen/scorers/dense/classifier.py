@@ -7,7 +7,6 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from ramen.errors import InputError
 from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.label_weights import BFloat16Weights, Float32Weights, LabelWeights
 from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, State
@@ -79,22 +78,6 @@ class DenseClassifier(Classifier):
         if weights.dtype == torch.bfloat16:
             return BFloat16Weights(weights.view(torch.int16).numpy().view(np.uint16))
         return Float32Weights(weights.numpy())
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Classifier`."""
-        calls = torch.tensor(getattr(self._optimiser, "calls", 0))
-        kept = {f"state.{at}": tensor for at, tensor in enumerate(self._state or ())}
-        return {"weights": self.weights, "steps": self._steps, "calls": calls, **kept}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Classifier`."""
-        if state["weights"].shape != self.weights.shape or state["weights"].dtype != self.weights.dtype:
-            found, expected = (f"{tuple(w.shape)} {w.dtype}" for w in (state["weights"], self.weights))
-            raise InputError(f"the weights of a head: found {found}, expected {expected}")
-        self.weights, self._steps = state["weights"].clone(), state["steps"].clone()
-        self._state = tuple(state[f"state.{at}"].clone() for at in range(2) if f"state.{at}" in state) or None
-        if isinstance(self._optimiser, BFloat16Adam):
-            self._optimiser.calls = int(state["calls"])
 
     def fit_step(
         self,

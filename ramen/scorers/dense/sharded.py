@@ -58,20 +58,6 @@ class ShardedClassifier(Classifier):
         """See :class:`Classifier`."""
         return ShardedWeights(self.part.label_weights(), self.n_labels)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Classifier`; that of all labels, for any number of ranks."""
-        kept = self.part.state()
-        return {
-            name: distributed.all_gather_rows(value, self.n_labels)
-            if value.dim()
-            else value  # a single number is of all labels
-            for name, value in kept.items()
-        }
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Classifier`."""
-        self.part.restore({name: value[self.own] if value.dim() else value for name, value in state.items()})
-
 
 class ShardedWeights(LabelWeights):
     """The rows of this rank's labels; every rank asks the same, and gets the answer over all labels.

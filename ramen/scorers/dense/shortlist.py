@@ -59,14 +59,6 @@ class ShortlistClassifier(Classifier):
         """See :class:`Classifier`."""
         return Float32Weights(self.weights.cpu().numpy())
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """See :class:`Classifier`."""
-        return {"weights": self.weights, "second": self._second, "steps": self._steps}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """See :class:`Classifier`."""
-        self.weights, self._second, self._steps = (state[name].clone() for name in ("weights", "second", "steps"))
-
     def fit_step(
         self,
         queries: torch.Tensor,

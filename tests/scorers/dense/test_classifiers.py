@@ -1,6 +1,4 @@
-"""What every head must do. A new kind adds its maker to MAKE."""
-
-import copy
+"""What every kind of classifiers must do. A new kind adds its maker to MAKE."""
 
 import numpy as np
 import pytest
@@ -10,8 +8,8 @@ import torch.nn.functional as F
 
 from ramen.scorers.base import Queries
 from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.scorer import DenseScorer
 from ramen.scorers.dense.shortlist import ShortlistClassifier
-from ramen.scorers.vectors import LabelVectors
 
 LABELS, DIM, ROWS, LR = 23, 16, 12, 0.02
 MAKE = {
@@ -42,7 +40,7 @@ def unit(rng, n):
 
 
 def problem(seed, labels=LABELS):
-    """Queries, true pairs (one row has none) and filtered pairs; and where a head starts."""
+    """Queries, true pairs (one row has none) and filtered pairs; and where classifiers start."""
     rng = np.random.default_rng(seed)
     targets = rng.random((ROWS, labels)) < 0.12
     targets[0] = False
@@ -51,17 +49,21 @@ def problem(seed, labels=LABELS):
     return unit(rng, ROWS), *(sp.csr_matrix(m, dtype=np.float32) for m in (targets, filtered)), unit(rng, labels)
 
 
-def rows(head):
-    return head.rows().products(np.eye(DIM, dtype=np.float32), np.tile(np.arange(head.n_labels), (DIM, 1))).T
+def rows(classifier):
+    return (
+        classifier.label_weights()
+        .products(np.eye(DIM, dtype=np.float32), np.tile(np.arange(classifier.n_labels), (DIM, 1)))
+        .T
+    )
 
 
 def test_steps_learn_the_training_pairs(make):
     rng = np.random.default_rng(0)
     queries, targets = unit(rng, LABELS), sp.identity(LABELS, dtype=np.float32, format="csr")
-    head = make(unit(rng, LABELS))
-    losses = [head.fit_step(queries, targets, None, LR) for _ in range(80)]
+    classifier = make(unit(rng, LABELS))
+    losses = [classifier.fit_step(queries, targets, None, LR) for _ in range(80)]
     assert losses[-1] < 0.3 * losses[0]
-    assert (head.rows().top(queries.numpy(), 1)[0][:, 0] == np.arange(LABELS)).mean() > 0.95
+    assert (classifier.label_weights().top(queries.numpy(), 1)[0][:, 0] == np.arange(LABELS)).mean() > 0.95
 
 
 def test_filtered_labels_are_not_pushed(make):
@@ -69,49 +71,38 @@ def test_filtered_labels_are_not_pushed(make):
     query[0, 0] = 1
     start = torch.zeros(3, DIM)
     start[:, 0] = 1
-    head = make(start)
-    head.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]]), LR)
-    moved = rows(head)[:, 0] - 1
+    classifier = make(start)
+    classifier.fit_step(query, sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]]), LR)
+    moved = rows(classifier)[:, 0] - 1
     assert moved[0] > 0 and moved[1] == 0 and moved[2] < 0
 
 
 def test_a_batch_without_targets_is_no_step(make):
     queries, _, filtered, start = problem(1)
-    head = make(start)
-    before = rows(head).copy()
-    assert head.fit_step(queries, sp.csr_matrix((ROWS, LABELS), dtype=np.float32), filtered, LR) == 0.0
-    np.testing.assert_array_equal(rows(head), before)
+    classifier = make(start)
+    before = rows(classifier).copy()
+    assert classifier.fit_step(queries, sp.csr_matrix((ROWS, LABELS), dtype=np.float32), filtered, LR) == 0.0
+    np.testing.assert_array_equal(rows(classifier), before)
 
 
 def test_a_shortlist_moves_only_its_labels(make):
     queries, targets, filtered, start = problem(4)
     shortlist = np.union1d(targets.indices, [0, 5, 11]).astype(np.int64)
-    head = make(start)
-    before = rows(head).copy()
-    head.fit_step(queries, targets, filtered, LR, shortlist)
-    moved = (rows(head) != before).any(1)
+    classifier = make(start)
+    before = rows(classifier).copy()
+    classifier.fit_step(queries, targets, filtered, LR, shortlist)
+    moved = (rows(classifier) != before).any(1)
     assert set(np.flatnonzero(moved)) <= set(shortlist.tolist()) and moved.sum() > 3
 
 
-def test_a_kept_state_goes_on_to_the_same_weights(make):
-    head, other = make(problem(0)[3]), make(problem(0)[3])
-    for seed in range(3):
-        head.fit_step(*problem(seed)[:3], LR)
-    state = copy.deepcopy(head.state())
-    head.fit_step(*problem(7)[:3], LR)
-    other.restore(state)
-    other.fit_step(*problem(7)[:3], LR)
-    np.testing.assert_array_equal(rows(other), rows(head))
-
-
-def test_rows_rank_and_come_back_from_a_file(make, tmp_path):
+def test_weights_rank_and_come_back_from_a_file(make, tmp_path):
     queries, targets, _, start = problem(2)
-    head = make(start)
-    head.fit_step(queries, targets, None, LR)
-    expected = queries.numpy() @ rows(head).T
-    scorer = LabelVectors(head.rows())
+    classifier = make(start)
+    classifier.fit_step(queries, targets, None, LR)
+    expected = queries.numpy() @ rows(classifier).T
+    scorer = DenseScorer(classifier.label_weights())
     scorer.save(tmp_path)
-    for some in (scorer, LabelVectors.load(tmp_path)):
+    for some in (scorer, DenseScorer.load(tmp_path)):
         labels, scores = some.propose(Queries(queries.numpy()), 5)
         np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :5], atol=1e-5)
         np.testing.assert_allclose(some.score(Queries(queries.numpy()), labels), scores, atol=1e-5)
@@ -123,27 +114,27 @@ def test_rows_rank_and_come_back_from_a_file(make, tmp_path):
 
 def test_one_label_and_labels_without_points(make):
     queries, targets, _, start = problem(3, labels=1)
-    head = make(start)
-    assert np.isfinite(head.fit_step(queries, targets, None, LR)) and np.isfinite(rows(head)).all()
+    classifier = make(start)
+    assert np.isfinite(classifier.fit_step(queries, targets, None, LR)) and np.isfinite(rows(classifier)).all()
     queries, targets, filtered, start = problem(3)
-    head = make(start)
-    head.fit_step(queries, targets, filtered, LR)
-    assert np.isfinite(rows(head)).all()
+    classifier = make(start)
+    classifier.fit_step(queries, targets, filtered, LR)
+    assert np.isfinite(rows(classifier)).all()
 
 
 def test_all_queries_zero(make):
     _, targets, filtered, start = problem(5)
-    head = make(start)
-    before = rows(head).copy()
-    assert np.isfinite(head.fit_step(torch.zeros(ROWS, DIM), targets, filtered, LR))
-    np.testing.assert_allclose(rows(head), before)
+    classifier = make(start)
+    before = rows(classifier).copy()
+    assert np.isfinite(classifier.fit_step(torch.zeros(ROWS, DIM), targets, filtered, LR))
+    np.testing.assert_allclose(rows(classifier), before)
 
 
 def test_a_row_whose_every_label_is_known_pushes_none(make):
     start = unit(np.random.default_rng(0), 3)
-    head = make(start)
-    before = rows(head).copy()
+    classifier = make(start)
+    before = rows(classifier).copy()
     assert np.isfinite(
-        head.fit_step(torch.ones(1, DIM), sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 1.0]]), LR)
+        classifier.fit_step(torch.ones(1, DIM), sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 1.0]]), LR)
     )
-    np.testing.assert_array_equal(rows(head)[1:], before[1:])
+    np.testing.assert_array_equal(rows(classifier)[1:], before[1:])

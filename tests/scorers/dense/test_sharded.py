@@ -1,4 +1,4 @@
-"""Heads whose labels are split over ranks, beside the same heads in one process.
+"""Classifiers whose labels are split over ranks, beside the same classifiers in one process.
 
 Quick: two ranks as two threads, whose exchanges go through memory. Slow: two processes that torchrun starts; each runs
 this file.
@@ -45,7 +45,7 @@ def weights(rows, labels):
 
 
 def check_classifier(kind, precision, loss, labels):
-    """What every rank does: a head with all labels, and one shared with the other rank, take the same steps."""
+    """What every rank does: classifiers of all labels, and some shared with the other rank, take the same steps."""
     settings = HeadConfig(kind=kind, precision=precision, loss=loss, chunk=5, temperature=0.1)
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(labels, 8)), dtype=torch.float32), dim=1)
@@ -54,21 +54,13 @@ def check_classifier(kind, precision, loss, labels):
     for step in range(8):
         given = batch(rng, step, labels)
         np.testing.assert_allclose(one.fit_step(*given), many.fit_step(*given), **near)
-        np.testing.assert_allclose(weights(many.rows(), labels), weights(one.rows(), labels), **near)
-    whole = many.rows().whole()
-    np.testing.assert_array_equal(weights(whole, labels), weights(many.rows(), labels))
+        np.testing.assert_allclose(weights(many.label_weights(), labels), weights(one.label_weights(), labels), **near)
+    whole = many.label_weights().whole()
+    np.testing.assert_array_equal(weights(whole, labels), weights(many.label_weights(), labels))
     queries = given[0].numpy()
-    (ids, scores), (own_ids, own_scores) = (rows.top(queries, labels + 2) for rows in (whole, many.rows()))
+    (ids, scores), (own_ids, own_scores) = (rows.top(queries, labels + 2) for rows in (whole, many.label_weights()))
     np.testing.assert_array_equal(ids, own_ids)
     np.testing.assert_allclose(scores, own_scores, atol=1e-5)  # products of other shapes round by themselves
-    alone, again = _make(start, settings, 0), make_classifier(start, settings)
-    alone.restore({name: value.clone() for name, value in many.state().items()})  # a checkpoint of two, for one
-    again.restore(one.state())  # and of one, for two
-    given = batch(rng, 5, labels)
-    for head in (one, many, alone, again):
-        head.fit_step(*given)
-    np.testing.assert_allclose(weights(alone.rows(), labels), weights(many.rows(), labels), **near)
-    np.testing.assert_allclose(weights(again.rows(), labels), weights(one.rows(), labels), **near)
 
 
 def check_rows():

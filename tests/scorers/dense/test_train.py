@@ -1,63 +1,61 @@
-"""Epochs of the dense head, with all labels and with a shortlist."""
+"""Epochs of the dense classifiers, with all labels and with a shortlist."""
 
 import numpy as np
 import pytest
 import torch
 
 from ramen.errors import InputError, WorkError
-from ramen.scorers.dense.train import fit_head
+from ramen.scorers.dense.scorer import DenseParams
+from ramen.scorers.dense.train import train_epochs, train_on_views
 
 
-def test_a_shortlist_learns_too_and_moves_only_labels_that_compete(make_fitter):
-    fitter = make_fitter("head.all_labels=10", "head.batch_size=32", "sparse.near=2")
-    competing = np.union1d(np.flatnonzero(fitter.negatives.getnnz(1)), fitter.targets.indices)
+def test_a_shortlist_learns_too_and_moves_only_labels_that_compete(make_views):
+    views = make_views("head.all_labels=10", "head.batch_size=32", "sparse.near=2")
+    competing = np.union1d(np.flatnonzero(views.negatives.getnnz(1)), views.targets.indices)
     losses = []
-    for epoch, head, loss in fitter.head_epochs():
+    for epoch, classifier, loss in train_epochs(views, "own"):
         if epoch:
             losses.append(loss)
-        moved = np.flatnonzero((head.weights != fitter.labels).any(1).numpy())
+        moved = np.flatnonzero((classifier.weights.numpy() != views.labels).any(1))
         assert set(moved) <= set(competing)
     assert len(losses) == 2 and losses[1] < losses[0]
 
 
-def test_with_few_labels_no_negatives_are_mined(make_fitter):
-    fitter = make_fitter()
-    assert [epoch for epoch, _, _ in fitter.head_epochs()] == [0, 1, 2]
-    assert "negatives" not in vars(fitter)
+def test_with_few_labels_no_negatives_are_mined(make_views):
+    views = make_views()
+    assert [epoch for epoch, _, _ in train_epochs(views, "own")] == [0, 1, 2]
+    assert "negatives" not in vars(views)
 
 
 @pytest.mark.parametrize("all_labels", [10, 10_000])
-def test_epochs_do_not_depend_on_how_many_follow(make_fitter, all_labels):
-    log = []
-    one = fit_head(make_fitter(f"head.all_labels={all_labels}").head_epochs(), 1, lambda **line: log.append(line))
-    many = fit_head(
-        make_fitter(f"head.all_labels={all_labels}", "head.epochs=3").head_epochs(), 1, lambda **line: log.append(line)
-    )
+def test_epochs_do_not_depend_on_how_many_follow(make_views, all_labels):
+    settings = f"head.all_labels={all_labels}"
+    one = train_on_views(make_views(settings), DenseParams(1))
+    many = train_on_views(make_views(settings, "head.epochs=3"), DenseParams(1, "own"))
     np.testing.assert_array_equal(one.vectors, many.vectors)
-    assert [line["epoch"] for line in log] == [1, 1]
 
 
 @pytest.mark.parametrize("negatives", ["mined", "top", "both"])
 @pytest.mark.parametrize("kind", ["shortlist", "dense"])
-def test_lists_of_every_kind_learn(make_fitter, kind, negatives):
-    fitter = make_fitter(
+def test_lists_of_every_kind_learn(make_views, kind, negatives):
+    views = make_views(
         f"head.kind={kind}", f"head.negatives={negatives}", "head.all_labels=10", "head.top=8", "head.epochs=3"
     )
-    assert ("negatives" in vars(fitter)) is False
-    losses = [loss for _, _, loss in fitter.head_epochs()][1:]
+    assert "negatives" not in vars(views)
+    losses = [loss for _, _, loss in train_epochs(views, "own")][1:]
     assert losses[-1] < losses[0]
-    assert ("negatives" in vars(fitter)) == (negatives != "top")
+    assert ("negatives" in vars(views)) == (negatives != "top")
 
 
-def test_precision_is_the_dense_heads(make_fitter):
+def test_precision_is_the_dense_classifiers(make_views):
     with pytest.raises(InputError, match=r"head.precision=bf16: only head.kind=dense"):
-        next(make_fitter("head.kind=shortlist", "head.precision=bf16").head_epochs())
+        next(train_epochs(make_views("head.kind=shortlist", "head.precision=bf16"), "own"))
 
 
-def test_a_loss_that_is_no_number_stops_the_work(make_fitter):
-    epochs = make_fitter("head.epochs=3").head_epochs()
+def test_a_loss_that_is_no_number_stops_the_work(make_views):
+    epochs = train_epochs(make_views("head.epochs=3"), "own")
     next(epochs)
-    _, head, _ = next(epochs)
-    head.weights[:] = torch.nan
-    with pytest.raises(WorkError, match="head: the loss is nan in epoch 2, batch 1"):
+    _, classifier, _ = next(epochs)
+    classifier.weights[:] = torch.nan
+    with pytest.raises(WorkError, match="dense: the loss is nan in epoch 2, batch 1"):
         next(epochs)

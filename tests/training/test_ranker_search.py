@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from ramen.ranking.pair_features import PairFeatures
 from ramen.ranking.ranker import Ranker
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries
-from ramen.scorers.vectors import LabelVectors
-from ramen.training.held_out import GAIN, WATCHED, Validation
-from ramen.training.ranker_search import SUM, choose_ranking, learned_value
+from ramen.scorers.encoder import EncoderScorer
+from ramen.scorers.judge import GAIN
+from ramen.training.held_out import METRICS, HeldOut
+from ramen.training.ranker_search import SUM, RankerData, fit_ranker, learned_value
 
 LABELS, DIM, POINTS = 80, 16, 400
 
@@ -68,68 +70,76 @@ class World:
         return Queries(unit(truth @ self.good + noise), sp.csr_matrix((n, 1), dtype=np.float32)), truth
 
     def misleading(self):
-        return LabelVectors(self.good[self.rng.permutation(LABELS)])
+        return EncoderScorer(self.good[self.rng.permutation(LABELS)])
 
     def noisy(self, size):
-        return LabelVectors(unit(self.good + size * self.rng.normal(size=self.good.shape)))
+        return EncoderScorer(unit(self.good + size * self.rng.normal(size=self.good.shape)))
 
     def features(self, scorers, weights):
         words = LabelWords.of(np.zeros(1, np.int32), sp.csr_matrix((LABELS, 1), dtype=np.float32))
         return PairFeatures.of(scorers, weights, 1000 * self.popular, words)
 
 
-def choose(world, scorers, weights=None, points=POINTS, learn=True):
+def held_out_of(truth, filtered=None, filtered_at_test=None):
+    filtered = sp.csr_matrix(truth.shape) if filtered is None else filtered
+    return HeldOut(np.arange(truth.shape[0]), truth, filtered, np.ones(LABELS), filtered_at_test)
+
+
+def data_of(world, scorers, queries, held_out):
+    """What a ranking is learned from, by scorers of equal weight."""
+    weights = dict.fromkeys(scorers, 1.0)
+    return RankerData(held_out, held_out.gather(scorers, queries), queries, weights, world.features(scorers, weights))
+
+
+def search(world, scorers, points=POINTS, learn=True):
     """What is chosen by fresh points, the lines of the log, and the ranker of that."""
     queries, truth = world.points(points)
-    weights = weights or dict.fromkeys(scorers, 1.0)
-    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
-    features, log = world.features(scorers, weights), Lines()
-    gathered = validation.gather(scorers, queries)
-    choice = choose_ranking(validation, gathered, queries, weights, features, learn, 0, log)
+    data, log = data_of(world, scorers, queries, held_out_of(truth)), Lines()
+    params = fit_ranker(data, learn, 0, log)
     learned = None
-    if choice.trees:
-        learned = LearnedRanking(Trees.read(choice.trees), choice.scale, features, np.array(choice.by_sum), LABELS)
-    return choice, log, Ranker(scorers, weights, learned)
+    if params.trees:
+        learned = LearnedRanking(Trees.read(params.trees), params.scale, data.features, np.array(params.by_sum), LABELS)
+    return params, log, Ranker(scorers, data.weights, learned)
 
 
 def measure(world, ranker):
     """Figures on fresh points, of the joint ranking under "", and of each scorer."""
     queries, truth = world.points()
     found = ranker.rank_each(queries, 10)[0]
-    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
-    return {name: validation.judge(labels)[1] for name, labels in found.items()}
+    held_out = held_out_of(truth)
+    return {name: held_out.judge(labels)[1] for name, labels in found.items()}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_one_scorer_that_is_right_is_not_outvoted_by_three_that_mislead(seed):
     world = World(seed)
     scorers = {"right": world.noisy(0.05), **{f"wrong{number}": world.misleading() for number in range(3)}}
-    choice, log, ranker = choose(world, scorers)
-    assert choice.trees and not [line for line in log if "warning" in line]
+    params, log, ranker = search(world, scorers)
+    assert params.trees and not [line for line in log if "warning" in line]
     figures = measure(world, ranker)
     plain = measure(world, Ranker(scorers, dict.fromkeys(scorers, 1.0)))
     assert plain[""]["P@1"] < figures["right"]["P@1"] - 5  # the sum is outvoted
-    for name in WATCHED:
+    for name in METRICS:
         assert figures[""][name] > figures["right"][name] - 2.0
-        assert choice.figures[name] > choice.scorers["right"][name] - 2.0
-        assert choice.figures[name] == pytest.approx(figures[""][name], abs=6.0)  # out of fold is what comes
+        assert params.figures[name] > params.scorers["right"][name] - 2.0
+        assert params.figures[name] == pytest.approx(figures[""][name], abs=6.0)  # out of fold is what comes
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_scorers_that_are_equally_good_are_better_together(seed):
     world = World(seed)
     scorers = {f"s{number}": world.noisy(0.35) for number in range(4)}
-    choice, log, ranker = choose(world, scorers)
+    params, log, ranker = search(world, scorers)
     assert not [line for line in log if "warning" in line]
     figures = measure(world, ranker)
-    for name in WATCHED:
+    for name in METRICS:
         assert figures[""][name] > max(figures[scorer][name] for scorer in scorers)
 
 
 def test_a_scorer_that_is_ahead_of_the_joint_ranking_is_named():
     world = World(0)
     scorers = {"right": world.noisy(0.05), **{f"wrong{number}": world.misleading() for number in range(3)}}
-    log = choose(world, scorers, learn=False)[1]
+    log = search(world, scorers, learn=False)[1]
     warned = [line for line in log if "warning" in line]
     assert "right alone has a higher P@1 than the joint ranking" in [line["warning"] for line in warned]
     assert all(line["errors"] > 2 for line in warned) and not [line for line in warned if "wrong" in line["warning"]]
@@ -141,8 +151,8 @@ def test_a_scorer_that_is_ahead_of_the_joint_ranking_is_named():
 )
 def test_the_weighted_sum_where_nothing_is_learnt(points, learn, said):
     world = World(0)
-    choice, log, _ = choose(world, {"a": world.noisy(0.1), "b": world.noisy(0.2)}, points=points, learn=learn)
-    assert choice.trees is None and choice.model == SUM and choice.calibration
+    params, log, _ = search(world, {"a": world.noisy(0.1), "b": world.noisy(0.2)}, points=points, learn=learn)
+    assert params.trees is None and params.model == SUM and params.calibration
     assert said in log[0]["note"]
 
 
@@ -155,20 +165,18 @@ def test_probabilities_are_counted_without_pairs_that_the_test_part_would_filter
     half.eliminate_zeros()
     known = []
     for filtered in (None, half):
-        validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS), filtered)
-        gathered, weights = validation.gather(scorers, queries), {"only": 1.0}
-        features = world.features(scorers, weights)
-        choice = choose_ranking(validation, gathered, queries, weights, features, False, 0, Lines())
-        known.append(np.mean(choice.calibration["probabilities"]))
+        data = data_of(world, scorers, queries, held_out_of(truth, filtered_at_test=filtered))
+        params = fit_ranker(data, False, 0, Lines())
+        known.append(np.mean(params.calibration["probabilities"]))
     assert known[1] < 0.8 * known[0]
 
 
 def test_one_scorer_only():
     world = World(0)
-    choice, log, ranker = choose(world, {"only": world.noisy(0.3)})
+    params, log, ranker = search(world, {"only": world.noisy(0.3)})
     figures = measure(world, ranker)
-    assert all(figures[""][name] > figures["only"][name] - 2 for name in WATCHED)
-    assert choice.figures["P@1"] > 20 and not [line for line in log if "warning" in line]
+    assert all(figures[""][name] > figures["only"][name] - 2 for name in METRICS)
+    assert params.figures["P@1"] > 20 and not [line for line in log if "warning" in line]
 
 
 def test_all_candidates_wrong_or_none_at_all():
@@ -177,48 +185,40 @@ def test_all_candidates_wrong_or_none_at_all():
     for wrong in (sp.csr_matrix(truth.shape, dtype=np.float32), truth):
         scorers, log = {"only": world.noisy(0.3)}, Lines()
         filtered = truth if wrong is truth else sp.csr_matrix(truth.shape)
-        validation = Validation(wrong, filtered, np.ones(LABELS))
-        gathered = gather(scorers, queries, 20, filtered)
-        weights = {"only": 1.0}
-        features = world.features(scorers, weights)
-        choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
-        assert choice.trees is None and choice.calibration is None
+        data = data_of(world, scorers, queries, held_out_of(wrong, filtered))
+        data = replace(data, gathered=gather(scorers, queries, 20, filtered))
+        params = fit_ranker(data, True, 0, log)
+        assert params.trees is None and params.calibration is None
         assert "0 right labels among the candidates of held-out points, expected 100" in log[0]["note"]
 
 
 def test_a_single_model_must_gain_over_the_mean_of_several(every_model):
     world = World(2)
-    choice, log, _ = choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})
-    tried = {line["model"]: np.prod([line[name] for name in WATCHED]) ** 0.25 for line in log if "model" in line}
+    params, log, _ = search(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})
+    tried = {line["model"]: np.prod([line[name] for name in METRICS]) ** 0.25 for line in log if "model" in line}
     single = {name for name in tried if not name.startswith("mean") and name != SUM}
     assert len(tried) == 9 and len(single) == 6
-    assert choice.model == max(tried, key=lambda name: tried[name] / (GAIN if name in single else 1))
+    assert params.model == max(tried, key=lambda name: tried[name] / (GAIN if name in single else 1))
 
 
-def test_the_value_of_trees_of_one_kind_is_what_the_choice_finds_too():
+def test_the_value_of_trees_of_one_kind_is_what_the_search_finds_too():
     world = World(3)
-    scorers, weights = {"a": world.noisy(0.2), "b": world.noisy(0.3)}, {"a": 1.0, "b": 1.0}
+    scorers = {"a": world.noisy(0.2), "b": world.noisy(0.3)}
     queries, truth = world.points()
-    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
-    asked = validation.gather(scorers, queries), queries, weights, world.features(scorers, weights)
-    log = Lines()
-    choose_ranking(validation, *asked, True, 0, log)
+    data, log = data_of(world, scorers, queries, held_out_of(truth)), Lines()
+    fit_ranker(data, True, 0, log)
     (line,) = [line for line in log if line.get("model", "").startswith("100 trees")]
-    assert learned_value(validation, *asked, 0) == pytest.approx(np.prod([line[name] for name in WATCHED]) ** 0.25)
-    few = Validation(truth[:9], sp.csr_matrix((9, LABELS)), np.ones(LABELS))
-    assert learned_value(few, few.gather(scorers, queries[:9]), queries[:9], *asked[2:], 0) == 0.0
+    assert learned_value(data, 0) == pytest.approx(np.prod([line[name] for name in METRICS]) ** 0.25)
+    assert learned_value(data_of(world, scorers, queries[:9], held_out_of(truth[:9])), 0) == 0.0
 
 
 def test_candidates_that_are_all_right():
     world, log = World(0), Lines()
     queries, _ = world.points()
     truth = sp.csr_matrix(np.ones((POINTS, LABELS), dtype=np.float32))
-    scorers, weights = {"only": world.noisy(0.3)}, {"only": 1.0}
-    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
-    gathered = validation.gather(scorers, queries)
-    features = world.features(scorers, weights)
-    choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
-    assert choice.trees is None and "0 wrong labels among the candidates" in log[0]["note"]
+    data = data_of(world, {"only": world.noisy(0.3)}, queries, held_out_of(truth))
+    params = fit_ranker(data, True, 0, log)
+    assert params.trees is None and "0 wrong labels among the candidates" in log[0]["note"]
 
 
 def test_right_labels_of_one_fold_only():
@@ -226,13 +226,10 @@ def test_right_labels_of_one_fold_only():
     queries, truth = world.points()
     queries.vectors[:150] = queries.vectors[0]  # alike, so in one fold
     truth = sp.csr_matrix(sp.diags((np.arange(POINTS) < 150).astype(np.float32)) @ truth)
-    scorers, weights = {"only": LabelVectors(world.good)}, {"only": 1.0}
-    validation = Validation(truth, sp.csr_matrix(truth.shape), np.ones(LABELS))
-    gathered = validation.gather(scorers, queries)
-    features = world.features(scorers, weights)
-    choice = choose_ranking(validation, gathered, queries, weights, features, True, 0, log)
+    data = data_of(world, {"only": EncoderScorer(world.good)}, queries, held_out_of(truth))
+    params = fit_ranker(data, True, 0, log)
     assert (
-        choice.trees is None and "all right labels among the candidates are of points that are alike" in log[0]["note"]
+        params.trees is None and "all right labels among the candidates are of points that are alike" in log[0]["note"]
     )
 
 
@@ -241,7 +238,7 @@ def test_the_same_again_is_the_same_with_any_number_of_threads(threads):
     for count in (1, 3):
         with threads(count):
             world = World(1)
-            found.append(choose(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})[0])
+            found.append(search(world, {"a": world.noisy(0.2), "b": world.noisy(0.3)})[0])
     assert found[0] == found[1]
 
 
@@ -263,7 +260,7 @@ def change(run, edit):
 def test_a_run_ranks_by_trees_and_says_so(run):
     facts, metrics = (json.loads((run / name).read_text()) for name in ("ranking/ranking.json", "metrics.json"))
     assert "trees" in metrics["chosen"]["ranking"] and facts["learned"]["scorers"] == sorted(facts["weights"])
-    assert set(metrics["validation"]) == set(WATCHED) and set(metrics["validation_of_scorers"]) == set(facts["weights"])
+    assert set(metrics["validation"]) == set(METRICS) and set(metrics["validation_of_scorers"]) == set(facts["weights"])
     (model,) = {line["model"] for line in map(json.loads, (run / "log.jsonl").open()) if line.get("model") == SUM}
     assert model == SUM
 

@@ -1,4 +1,4 @@
-"""``--preset words``: a bag-of-words set trains, is evaluated and tags without an encoder."""
+"""``--preset words``: a bag-of-words set trains, is evaluated and tags without an encoder of texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 import ramen
 from ramen.data.sparse_text import sparse_text
-from ramen.encoders.bag_of_words import BagOfWords
+from ramen.encoders.bag_of_words import BagFeatures, BagOfWordsEncoder
 from ramen.encoders.word_features import WordFeatures
 from ramen.errors import InputError
 
@@ -22,7 +22,7 @@ def bags(planted, tmp_path_factory):
     """The planted set as bags of words."""
     texts = ramen.load_dataset(planted)
     counts = WordFeatures.fit(texts.train.joined(), "words", min_count=1)
-    folder = tmp_path_factory.mktemp("given") / "bags"
+    folder = tmp_path_factory.mktemp("sets") / "bags"
     folder.mkdir()
     for split, part, targets in (
         ("trn", texts.train, texts.train_targets),
@@ -37,13 +37,13 @@ def bags(planted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(bags, tmp_path_factory):
-    return ramen.train(bags, preset="words", out=tmp_path_factory.mktemp("given_run") / "run")
+    return ramen.train(bags, preset="words", out=tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_it_beats_what_a_chance_ranking_gives_and_says_so_in_its_folder(run, bags):
     figures = json.loads((run / "metrics.json").read_text())
-    assert not (run / "encoder").exists() and not (run / "checkpoints").exists()
-    assert "centroids" in figures["scorers"] and len(figures["scorers"]) > 1
+    assert not (run / "encoder/modules.json").exists() and not (run / "checkpoints").exists()
+    assert "encoder" in figures["scorers"] and len(figures["scorers"]) > 1
     assert figures["test"]["P@1"] > 12, figures["test"]  # chance is 1
     assert ramen.evaluate(run, bags)["test"] == pytest.approx(figures["test"])
 
@@ -75,35 +75,38 @@ def test_bad_calls_are_one_error(run, bags, planted, tmp_path):
     with pytest.raises(InputError, match="has no bags of words .trn_X_Xf.txt., expected some"):
         ramen.train(planted, preset="words", out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(InputError, match="which has no encoder"):
+    with pytest.raises(InputError, match="a run over bags of words, expected one with an encoder of texts"):
         ramen.load_encoder(run)
     with pytest.raises(InputError, match="has no bags of words .trn_X_Xf.txt., expected some"):
         data = ramen.load_dataset(planted)
         data.labels.uids = [str(n) for n in range(data.n_labels)]
         ramen.evaluate(run, data)
-    given = ramen.Tagger.load(run).run.words
+    encoder = ramen.Tagger.load(run).encoder
     with pytest.raises(InputError, match="found '1:x', expected feature:value"):
-        given.read("0:1 1:x")
+        encoder.read("0:1 1:x")
     with pytest.raises(InputError, match="of a feature of 0 to"):
-        given.read("99999999:1")
+        encoder.read("99999999:1")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 3), (40, 30)])
-def test_given_words_of_any_shape_come_back_as_they_were(tmp_path, shape):
+def test_bags_of_any_shape_come_back_as_they_were(tmp_path, shape):
     dense = sp.random(*shape, density=0.5, random_state=0, dtype=np.float32).toarray()
     dense[0, 0] = 1.0
     features = sp.csr_matrix(dense)
-    given = BagOfWords.fit(features, "words+idf")
-    rows, vectors = given.rows(features), given.vectors(features)
+    encoder = BagOfWordsEncoder.fit(features)
+    words = BagFeatures("words+idf", encoder.idf)
+    rows, vectors = words.transform(features), encoder.encode(features)
     lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
     assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     assert np.isfinite(vectors).all() and vectors.shape[0] == shape[0]
-    given.save(tmp_path)
-    again = BagOfWords.load(tmp_path)
-    assert again.kind == "words+idf"
-    np.testing.assert_array_equal(again.vectors(features), vectors)
+    assert not BagFeatures.is_in(tmp_path) and BagOfWordsEncoder.open(tmp_path) is None
+    words.save(tmp_path / "words")
+    encoder.export(tmp_path / "encoder")
+    again = BagFeatures.load(tmp_path / "words")
+    assert again.features == "words+idf" and (again.transform(features) != rows).nnz == 0
+    np.testing.assert_array_equal(BagOfWordsEncoder.open(tmp_path / "encoder").encode(features), vectors)
     with pytest.raises(InputError, match="found none at any training point"):
-        BagOfWords.fit(sp.csr_matrix(shape, dtype=np.float32), "words")
+        BagOfWordsEncoder.fit(sp.csr_matrix(shape, dtype=np.float32))
 
 
 @pytest.mark.slow

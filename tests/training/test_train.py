@@ -1,0 +1,71 @@
+"""Whole runs: that nothing is trained or fitted twice that need not be."""
+
+import json
+
+import numpy as np
+import pytest
+
+import ramen
+from ramen.inference.run import load_run
+from ramen.training import train as module
+
+
+def log_of(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_encoder_of_a_graph_search_that_trains_as_long_is_not_trained_again(planted, searching, tmp_path):
+    settings = [*searching, "graph.auto_steps=1000", "sparse.choose=false", "graph.walks=off"]
+    run = ramen.train(planted, out=tmp_path / "run", graphs="links", overrides=settings)
+    log = log_of(run)
+    tried = [at for at, line in enumerate(log) if "lambda_scale" in line]
+    final = [at for at, line in enumerate(log) if line["stage"] == "encoder"]
+    ranked = [at for at, line in enumerate(log) if line["stage"] == "rank"]
+    assert tried and final and max(tried) < min(ranked) <= max(ranked) < min(final)
+    assert [log[at]["epoch"] for at in final] == list(range(1, len(final) + 1))
+
+
+def test_a_graph_search_that_trains_shorter_leaves_the_search_to_train_its_own(planted, searching, tmp_path):
+    settings = [*searching, "graph.auto_steps=1", "stage1.batch_size=64", "sparse.choose=false", "graph.walks=off"]
+    log = log_of(ramen.train(planted, out=tmp_path / "run", graphs="links", overrides=settings))
+    assert [line["epoch"] for line in log if line["stage"] == "encoder"].count(1) == 2
+
+
+def test_without_refitting_a_run_keeps_what_the_search_fitted(planted, quick, tmp_path, monkeypatch):
+    searched, search = [], module.search
+
+    def keep(*asked):
+        searched.append(search(*asked))
+        return searched[-1]
+
+    monkeypatch.setattr(module, "search", keep)
+    monkeypatch.setattr(module, "fit", lambda *asked: pytest.fail("fitted again"))
+    run = ramen.train(planted, out=tmp_path / "run", overrides=[*quick, "validation.refit=false"])
+    ((params, model),) = searched
+    metrics, scorers = json.loads((run / "metrics.json").read_text()), load_run(run).ranker.scorers
+    assert set(scorers) == set(model.scorers) == set(metrics["chosen"]["scorers"])
+    assert metrics["chosen"]["weights"] == params.ranker.weights
+    np.testing.assert_array_equal(scorers["encoder"].weights.vectors, model.scorers["encoder"].weights.vectors)
+    if "sparse" in scorers:
+        assert (scorers["sparse"].classifier.weights != model.scorers["sparse"].classifier.weights).nnz == 0
+    held_out = len(ramen.load_dataset(planted).train) - len(model.views.rows)
+    assert held_out > 0
+    epochs = [line["epoch"] for line in log_of(run) if line["stage"] == "encoder"]
+    assert epochs == sorted(set(epochs))
+    texts = ["battery charger", "pump"]
+    vectors = model.encoder.encode(model.encoder.tokenize(texts)).numpy()
+    np.testing.assert_allclose(ramen.load_encoder(run).encode(texts), vectors, atol=2e-6)
+
+
+def test_with_refitting_a_run_is_fitted_on_all_points(planted, quick, tmp_path, monkeypatch):
+    fitted, fit = [], module.fit
+
+    def keep(*asked):
+        fitted.append(fit(*asked))
+        return fitted[-1]
+
+    monkeypatch.setattr(module, "fit", keep)
+    ramen.train(planted, out=tmp_path / "run", overrides=quick)
+    (model,) = fitted
+    dataset = ramen.load_dataset(planted)
+    assert len(model.views.rows) == int((dataset.train_targets.getnnz(1) > 0).sum())
