@@ -9,6 +9,7 @@ from hlm_bridge.chain import Chain
 from hlm_bridge.retrieval import kept, percent, retrieve
 from hlm_bridge.vectors import Vectors
 from ramen.config import load_config
+from ramen.encoders.base import Encoder
 from ramen.errors import WorkError
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
@@ -44,10 +45,11 @@ def own_training(chain: Chain, vectors: Vectors) -> dict[str, Any] | None:
 def _compared(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     config = load_config("static", [f"encoder.max_tokens={chain.config.align.max_tokens}"])
     config.seed = chain.config.seed
-    material, encoder = prepare(chain.dataset, config)
-    train_encoder(encoder, material, chain.split, {}, None, lambda **line: None)
-    queries = encoder.encode(material.tokens["points"]).numpy()[chain.split.held_out]
-    index = encoder.encode_labels(material.tokens["labels"]).numpy()
+    data, encoder = prepare(chain.dataset, config)
+    assert isinstance(encoder, Encoder)  # the preset's
+    train_encoder(encoder, data, chain.split, {}, None, lambda **line: None)
+    queries = encoder.encode(data.tokens["points"]).numpy()[chain.split.held_out]
+    index = encoder.encode_labels(data.tokens["labels"]).numpy()
     own = retrieve(queries, index, chain.split.truth, chain.filtered[0])
     teacher = teacher_figures(chain, vectors)
     shares = kept(teacher, own)
