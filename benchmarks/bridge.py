@@ -349,7 +349,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="settings of every chain")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--only", nargs="+", help="names of chains and rows")
-    parser.add_argument("--cases", nargs="+", choices=CASES, help="of the parts backbone and joined; default: all")
+    parser.add_argument("--cases", nargs="+", choices=CASES, metavar="CASE", help="of the parts backbone and joined")
     parser.add_argument("--texts", help="Debian: what benchmarks/package_texts.py wrote")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
 import ramen
 from ramen.config import Config, load_config
@@ -24,11 +23,12 @@ from ramen.encoders.base import Encoder
 from ramen.graph.lambdas import fixed_lambdas
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.vectors import LabelVectors
-from ramen.training.data import Material, prepare
+from ramen.scorers.encoder import EncoderScorer
+from ramen.training.data import TrainingData, prepare
 from ramen.training.encoder_loop import train_encoder
-from ramen.training.graph_search import choose_graphs
-from ramen.training.split import cut, whole
+from ramen.training.graph_search import GraphWeights, search_graph_weights
+from ramen.training.run_folder import RunFolder
+from ramen.training.split import everything, validation_split
 
 DEEP = 100
 LONG = "stage1.min_steps=240"  # as many updates as the rows with a graph
@@ -138,32 +138,39 @@ def _config(case: Case, *settings: str) -> Config:
     return config
 
 
-def _material(case: Case, kinds: list[str], *settings: str) -> tuple[Material, Encoder]:
+def _prepared(case: Case, kinds: list[str], *settings: str) -> tuple[TrainingData, Encoder]:
     config = _config(case, *settings)
     config.graphs = kinds
-    torch.manual_seed(case.seed)
-    return prepare(case.dataset, config)
+    data, encoder = prepare(case.dataset, config)
+    assert isinstance(encoder, Encoder)
+    return data, encoder
+
+
+def _searched(data: TrainingData, encoder: Encoder) -> GraphWeights:
+    """What held-out points say of the graphs."""
+    with tempfile.TemporaryDirectory(prefix="ramen-benchmark-") as folder:
+        run = RunFolder(Path(folder) / "run", resume=False)
+        with run.open(data.config, data.dataset):
+            return search_graph_weights(data, validation_split(data, encoder, run.log), encoder, run)
 
 
 def regularised(case: Case, kinds: list[str], *settings: str) -> Measured:
     """The encoder, trained as ``ramen train`` does; ``graph.lambda=auto`` chooses on validation first."""
-    material, encoder = _material(case, kinds, *settings)
-    config, log = material.config, []
+    data, encoder = _prepared(case, kinds, *settings)
+    config, log = data.config, []
     start = time.perf_counter()
-    lambdas, walks = fixed_lambdas(config.graph, kinds), config.graph.walks == "on"
+    graphs = GraphWeights(fixed_lambdas(config.graph, kinds), config.graph.walks == "on")
     if config.graph.lambda_ == "auto":
-        vectors, hold = encoder.encode(material.tokens["points"]).numpy(), config.validation
-        split = cut(material.dataset, vectors, hold.share, hold.max_points, case.seed, hold.min_points)
-        lambdas, walks = choose_graphs(material, split, encoder, lambda **line: log.append(line))
+        graphs = _searched(data, encoder)
     choosing = time.perf_counter() - start
-    split = material.see(whole(material.dataset), walks)
-    train_encoder(encoder, material, split, lambdas, None, lambda **line: log.append(line))
+    split = data.with_graphs(everything(data.dataset), graphs.walks)
+    train_encoder(encoder, data, split, graphs.lambdas, None, lambda **line: log.append(line))
     seconds = time.perf_counter() - start
-    found, us = _rank(case, encoder, material.tokens["labels"])
+    found, us = _rank(case, encoder, data.tokens["labels"])
     epochs = [line["seconds"] for line in log if line.get("stage") == "encoder"]
     facts = {
-        "lambdas": lambdas,
-        "walks": walks,
+        "lambdas": graphs.lambdas,
+        "walks": graphs.walks,
         "choosing": choosing,
         "epoch_seconds": statistics.median(epochs),
         "log": log[-1],
@@ -180,20 +187,20 @@ def convolved(case: Case, kind: str, at_test: bool) -> Measured:
     from graph_encoders import GraphEncoder
 
     kinds = sorted(case.dataset.graphs)
-    material, below = _material(case, kinds, LONG)
-    texts = [text for name in kinds for text in material.texts[name]]
+    data, below = _prepared(case, kinds, LONG)
+    texts = [text for name in kinds for text in data.texts[name]]
     encoder = GraphEncoder(below, kind, below.tokenize(texts))
     for name, side in (("points", "points"), ("labels", "labels")):
-        sides = [getattr(material.links[graph], side) for graph in kinds]
-        shape = (len(material.tokens[name]), 0)
-        blank = [sp.csr_matrix((shape[0], len(material.texts[graph]))) for graph in kinds]
+        sides = [getattr(data.links[graph], side) for graph in kinds]
+        shape = (len(data.tokens[name]), 0)
+        blank = [sp.csr_matrix((shape[0], len(data.texts[graph]))) for graph in kinds]
         full = [found if found is not None else empty for found, empty in zip(sides, blank, strict=True)]
-        encoder.link(material.tokens[name], sp.csr_matrix(sp.hstack(full)))
+        encoder.link(data.tokens[name], sp.csr_matrix(sp.hstack(full)))
     start = time.perf_counter()
-    material.config.graphs = []
-    train_encoder(encoder, material, whole(material.dataset), {}, None, lambda **line: None)
+    data.config.graphs = []
+    train_encoder(encoder, data, everything(data.dataset), {}, None, lambda **line: None)
     seconds = time.perf_counter() - start
-    found, us = _rank(case, encoder, material.tokens["labels"], case.test_links if at_test else None)
+    found, us = _rank(case, encoder, data.tokens["labels"], case.test_links if at_test else None)
     anchors = len(encoder.anchors) * encoder.dim if at_test else 0  # kept as vectors, at best
     extra = sum(parameter.numel() for parameter in encoder.conv.parameters())
     return Measured(found, seconds, us, _folded(below) + extra + anchors, {})
@@ -278,7 +285,7 @@ def _rank(
         start = time.perf_counter()
         queries = encoder.encode(tokens).numpy()
         times.append(time.perf_counter() - start)
-    scorer = LabelVectors(encoder.encode_labels(labels).numpy())
+    scorer = EncoderScorer(encoder.encode_labels(labels).numpy())
     found = Ranker({"encoder": scorer}, {"encoder": 1.0}).rank(Queries(queries, None), DEEP, _filtered(case))[0]
     return _padded(found), 1e6 * statistics.median(times) / len(tokens)
 

@@ -1,4 +1,4 @@
-"""Kinds of one-vs-all heads on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
+"""Kinds of dense classifiers on the same vectors of one run's encoder: quality alone, bytes, seconds an epoch.
 
 ramen train $RAMEN_DATA/LF-DebianRelated --out runs/debian --graphs none
 python benchmarks/head_kinds.py runs/debian $RAMEN_DATA/LF-DebianRelated [--kinds dense bf16]
@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-import torch
 from reference_sets import _commit, machine
 from safetensors.numpy import load_file
 
 import ramen
-from ramen.config import load_config
+from ramen.config import Config, load_config
 from ramen.data.matrices import pair_matrix
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.dense.build import classifier_memory
-from ramen.scorers.dense.train import fit_epochs
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.dense.scorer import DenseScorer
+from ramen.scorers.dense.train import train_epochs
+from ramen.scorers.sparse.features import TextFeatures
+from ramen.scorers.views import Views
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
@@ -66,23 +66,19 @@ def main() -> int:
 
 
 def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, overrides: list[str]) -> dict[str, Any]:
-    """One kind: figures of the head alone on the test split after each epoch."""
+    """One kind: figures of the classifiers alone on the test split after each epoch."""
     config = load_config("static", overrides)
-    rows = np.flatnonzero(np.diff(dataset.train_targets.indptr))
-    filtered = pair_matrix(dataset.train_filter, dataset.train_targets.shape)[rows]
-    points, targets = torch.from_numpy(vectors["train"][rows]), dataset.train_targets[rows]
+    views = views_of(dataset, vectors["train"], labels, config)
     weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     test_filter = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
     found: dict[str, Any] = {"overrides": overrides, "seconds": [], "test": []}
     found["training_bytes"] = classifier_memory(len(labels), labels.shape[1], config.head)
     start = time.perf_counter()
-    mined: Any = lambda: sp.csr_matrix(targets.shape[::-1], dtype=np.float32)  # noqa: E731
-    for epoch, head, _ in fit_epochs(points, torch.from_numpy(labels), targets, filtered, mined, config):
+    for epoch, classifier, _ in train_epochs(views, "own"):
         if epoch:
             found["seconds"].append(round(time.perf_counter() - start, 1))
-        if epoch:
-            scorer = LabelVectors(head.rows())
-            ranked = Ranker({"head": scorer}, {"head": 1.0}).rank(Queries(vectors["test"]), 10, test_filter)[0]
+            scorer = DenseScorer(classifier.label_weights())
+            ranked = Ranker({"dense": scorer}, {"dense": 1.0}).rank(Queries(vectors["test"]), 10, test_filter)[0]
             figures = report(ranked, dataset.test_targets, weights, ks=(1, 5, 10))
             found["test"].append({name: round(figures[name], 2) for name in ("P@1", "P@5", "PSP@5", "R@10")})
         start = time.perf_counter()
@@ -90,6 +86,27 @@ def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, ov
         scorer.save(Path(folder))
         found["file_bytes"] = sum(path.stat().st_size for path in Path(folder).iterdir())
     return found
+
+
+def views_of(dataset: ramen.Dataset, points: np.ndarray, labels: np.ndarray, config: Config) -> Views:
+    """All training points with a label as the run's encoder sees them, and its label vectors to start from."""
+    targets = dataset.train_targets
+    rows = np.flatnonzero(np.diff(targets.indptr))
+    return Views(
+        config=config,
+        rows=rows,
+        targets=targets[rows],
+        filtered=pair_matrix(dataset.train_filter, targets.shape)[rows],
+        points=points,
+        labels=labels,
+        starts={"own": labels},
+        source=TextFeatures(dataset.train.joined(), dataset.labels.joined(), {}, config.sparse, with_anchors=False),
+        names=list,
+        titles=None,
+        label_titles=None,
+        links={},
+        extension_map=lambda: None,
+    )
 
 
 if __name__ == "__main__":

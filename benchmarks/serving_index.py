@@ -3,7 +3,7 @@
     python benchmarks/serving_index.py RUN [--labels 1000000] [--folder DIR] [--out FOLDER]
 
 RUN is any run with a static encoder. Its labels' words make the texts of the new labels, its encoder their vectors,
-kept in bfloat16 as the preset million keeps a head; queries are such texts with two words exchanged. Loading, times and
+kept in bfloat16 as dense classifiers may be kept; queries are such texts with two words exchanged. Loading, times and
 memory are those of processes of their own, one text at a time. Where faiss is installed, its inverted file over the
 same vectors (float32, and bytes) is tuned to the same recall and timed in the same run.
 """
@@ -30,7 +30,7 @@ from ramen.inference.build_index import build_index
 from ramen.inference.run import Ranking, save_run
 from ramen.mining.nearest import nearest
 from ramen.scorers.dense.label_weights import BFloat16Weights
-from ramen.scorers.vectors import LabelVectors
+from ramen.scorers.encoder import EncoderScorer
 
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES, K = 1000, 10
@@ -93,7 +93,7 @@ def measure(run: Path, labels: int, folder: Path) -> dict[str, Any]:
         shutil.copy(run / "config.yaml", large)
         uids = [f"label-{number:07}" for number in range(labels)]
         save_run(
-            large, _Copied(run / "encoder"), None, {"encoder": LabelVectors(bits)}, Ranking({"encoder": 1.0}),
+            large, _Copied(run / "encoder"), None, {"encoder": EncoderScorer(bits)}, Ranking({"encoder": 1.0}),
             Texts(uids, texts, [""] * labels), {},
         )  # fmt: skip
     start = time.perf_counter()

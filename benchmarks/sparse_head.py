@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from omikuji_tfidf import VARIANTS, measure
-from ramen.training.fit import Fitter
 from reference_sets import ROOT, machine
 from sklearn.svm import LinearSVC
 
@@ -32,11 +31,12 @@ from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.sparse.classifier import SparseClassifier
-from ramen.scorers.sparse.scorer import SparseWords
-from ramen.scorers.sparse.search import SparseChoice, search_sparse
-from ramen.training.data import Material, prepare
-from ramen.training.held_out import Validation
-from ramen.training.split import Split, cut, whole
+from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
+from ramen.scorers.views import Views
+from ramen.training.data import prepare
+from ramen.training.held_out import HeldOut
+from ramen.training.judge import HeldOutJudge
+from ramen.training.split import everything, validation_split
 
 SETS = ("LF-DebianRelated", "LF-WordNet")
 WATCHED = ("P@1", "P@5", "PSP@5", "R@10")
@@ -73,33 +73,34 @@ def one_set(folder: Path, repeats: int, omikuji_repeats: int) -> dict[str, Any]:
     """All figures of one set. Vectors for mining are the untrained static encoder's."""
     dataset, config = load_dataset(folder), load_config("static")
     config.graphs = sorted(dataset.graphs)
-    material, encoder = prepare(dataset, config)
-    vectors = encoder.encode(material.tokens["points"]).numpy()
-    split = cut(dataset, vectors, config.validation.share, config.validation.max_points, seed=0)
+    data, encoder = prepare(dataset, config)
+    split = validation_split(data, encoder, _quiet)
     start = time.perf_counter()
-    choice = grid(Fitter(material, split, encoder), split, dataset)
+    views = data.views(split, encoder)
+    params = grid(views, HeldOut.of(data, split))
     seconds_grid = time.perf_counter() - start
-    fitter = Fitter(material, whole(dataset), encoder)
-    words, mining = timed(fitter.words, choice.features), timed(getattr, fitter, "negatives")
-    fits = [timed(fitter.sparse, choice) for _ in range(repeats)]
+    views = data.views(everything(dataset), encoder)
+    words, mining = timed(views.words, params.features), timed(getattr, views, "negatives")
+    fits = [timed(SparseScorer.fit, views, params) for _ in range(repeats)]
     seconds = words + mining + statistics.median(fits)
-    scorer = fitter.sparse(choice)
-    examples = nonzeros(fitter, choice, material)
+    scorer = SparseScorer.fit(views, params)
+    examples = nonzeros(views, params)
     ours = {
-        "system": "ramen sparse head", "choice": str(choice), "seconds_words": words, "seconds_mining": mining,
+        "system": "ramen sparse head", "choice": str(params), "seconds_words": words, "seconds_mining": mining,
         "seconds_fit": fits, "seconds": seconds,
         "seconds_with_grid": seconds_grid + seconds,
-        "test": test(fitter, scorer, choice, dataset), "weights_per_label": scorer.head.weights.nnz / dataset.n_labels,
+        "test": test(views, scorer, params, dataset),
+        "weights_per_label": scorer.classifier.weights.nnz / dataset.n_labels,
         "nonzeros_of_examples": examples,
         "nonzeros_per_s": examples * config.sparse.passes / statistics.median(fits),
-        "p50_ms_one_text": one_text(fitter, scorer, choice, dataset),
+        "p50_ms_one_text": one_text(views, scorer, params, dataset),
     }  # fmt: skip
     peers = []
     for variant in VARIANTS:
         runs = [measure(folder, variant) for _ in range(omikuji_repeats)]
         seconds = statistics.median(run["seconds"] for run in runs)
         peers.append({"system": f"omikuji {variant}", "seconds": seconds, "runs": len(runs), "test": runs[0]["test"]})
-    return {"ours": ours, "peers": peers, "liblinear": liblinear(fitter, choice, statistics.median(fits), dataset)}
+    return {"ours": ours, "peers": peers, "liblinear": liblinear(views, params, statistics.median(fits), dataset)}
 
 
 def timed(work: Callable[..., Any], *arguments: Any) -> float:  # noqa: ANN401
@@ -109,86 +110,82 @@ def timed(work: Callable[..., Any], *arguments: Any) -> float:  # noqa: ANN401
     return time.perf_counter() - start
 
 
-def grid(fitter: Fitter, split: Split, dataset: Dataset) -> SparseChoice:
-    """What validation chooses for the head alone; words, mining and every fit are in its time."""
-    constants = dataset.card.A, dataset.card.B
-    filtered = fitter.material.filtered[split.held_out]
-    validation = Validation(split.truth, filtered, inverse_propensity(fitter.targets, *constants))
-
-    def judge(scorer: SparseWords, features: str) -> tuple[float, dict[str, float]]:
-        gathered = validation.gather({"sparse": scorer}, fitter.queries(split.held_out, features))
-        return validation.judge_weights(gathered, {"sparse": 1.0})
-
-    return search_sparse(fitter.config, fitter.sparse, judge, lambda **_: None)[0]
+def grid(views: Views, held_out: HeldOut) -> SparseParams:
+    """What held-out points choose for the sparse scorer alone; words, mining and every fit are in its time."""
+    return SparseScorer.search(views, {}, HeldOutJudge(held_out, views, _quiet)).params
 
 
-def queries(fitter: Fitter, choice: SparseChoice, texts: list[str]) -> Queries:
+def _quiet(**figures: object) -> None:
+    pass
+
+
+def queries(views: Views, params: SparseParams, texts: list[str]) -> Queries:
     """Texts as the sparse head reads them."""
-    words = fitter.words(choice.features).features.transform(texts)
+    words = views.words(params.features).features.transform(texts)
     return Queries(np.zeros((len(texts), 1), np.float32), words)
 
 
-def test(fitter: Fitter, scorer: SparseWords, choice: SparseChoice, dataset: Dataset) -> dict[str, float]:
+def test(views: Views, scorer: SparseScorer, params: SparseParams, dataset: Dataset) -> dict[str, float]:
     """Figures on the test split, filter applied (percent)."""
     filtered = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
     ranker = Ranker({"sparse": scorer}, {"sparse": 1.0})
-    ranked = ranker.rank(queries(fitter, choice, dataset.test.joined()), 10, filtered)[0]
+    ranked = ranker.rank(queries(views, params, dataset.test.joined()), 10, filtered)[0]
     propensities = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     figures = report(ranked, dataset.test_targets, propensities, ks=(1, 5, 10))
     return {name: figures[name] for name in WATCHED}
 
 
-def one_text(fitter: Fitter, scorer: SparseWords, choice: SparseChoice, dataset: Dataset) -> float:
+def one_text(views: Views, scorer: SparseScorer, params: SparseParams, dataset: Dataset) -> float:
     """Median milliseconds from one text to its 10 best labels, features included."""
     texts = dataset.test.joined()[:_TEXTS]
-    scorer.propose(queries(fitter, choice, texts[:1]), 10)
+    scorer.propose(queries(views, params, texts[:1]), 10)
     return 1000 * statistics.median(
-        timed(lambda text: scorer.propose(queries(fitter, choice, [text]), 10), text) for text in texts
+        timed(lambda text: scorer.propose(queries(views, params, [text]), 10), text) for text in texts
     )
 
 
-def examples_of(fitter: Fitter, label: int) -> tuple[np.ndarray, np.ndarray]:
+def examples_of(views: Views, label: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and signs of a label's examples, as many and of the kinds that the sparse head takes."""
-    positive = fitter.targets[:, [label]].nonzero()[0]
+    positive = views.targets[:, [label]].nonzero()[0]
     rng = np.random.default_rng(label)
-    uniform = rng.integers(0, fitter.targets.shape[0], fitter.config.sparse.uniform)
-    known = np.union1d(positive, fitter.filtered[:, [label]].nonzero()[0])
-    negative = np.setdiff1d(np.union1d(fitter.negatives[label].indices, uniform), known)
+    uniform = rng.integers(0, views.targets.shape[0], views.config.sparse.uniform)
+    known = np.union1d(positive, views.filtered[:, [label]].nonzero()[0])
+    negative = np.setdiff1d(np.union1d(views.negatives[label].indices, uniform), known)
     return np.concatenate([positive, negative]), np.repeat([1, -1], [len(positive), len(negative)])
 
 
-def nonzeros(fitter: Fitter, choice: SparseChoice, material: Material) -> int:
+def nonzeros(views: Views, params: SparseParams) -> int:
     """Non-zeros of all labels' examples: what one pass reads. Uniform negatives count with their mean."""
-    lengths = np.diff(fitter.words(choice.features).points.indptr)
-    taken = sp.csr_matrix(fitter.targets.T) + fitter.negatives
+    lengths = np.diff(views.words(params.features).points.indptr)
+    taken = sp.csr_matrix(views.targets.T) + views.negatives
     taken.data[:] = 1
-    uniform = material.config.sparse.uniform * lengths.mean() * taken.shape[0]
+    uniform = views.config.sparse.uniform * lengths.mean() * taken.shape[0]
     return int((taken @ lengths).sum() + uniform)
 
 
-def liblinear(fitter: Fitter, choice: SparseChoice, seconds: float, dataset: Dataset) -> dict[str, Any]:
+def liblinear(views: Views, params: SparseParams, seconds: float, dataset: Dataset) -> dict[str, Any]:
     """scikit-learn's LinearSVC on the same examples: of all labels, or with many of some, its time scaled to all."""
-    rows = fitter.words(choice.features).points
-    n_labels = fitter.targets.shape[1]
+    rows = views.words(params.features).points
+    n_labels = views.targets.shape[1]
     is_whole = n_labels <= _ALL
     labels = np.arange(n_labels) if is_whole else np.random.default_rng(0).choice(n_labels, _LABELS, replace=False)
     warnings.simplefilter("ignore")  # ten passes are fewer than it would like
     spent, weights, bias = 0.0, [], np.full(n_labels, -1.0, dtype=np.float32)
     for label in labels:
-        taken, signs = examples_of(fitter, label)
+        taken, signs = examples_of(views, label)
         if len(set(signs)) < 2:
             weights.append(sp.csr_matrix((1, rows.shape[1]), dtype=np.float32))
             continue
-        model = LinearSVC(C=choice.C, max_iter=fitter.config.sparse.passes)
+        model = LinearSVC(C=params.C, max_iter=views.config.sparse.passes)
         spent += timed(model.fit, rows[taken], signs)
-        found = np.where(np.abs(model.coef_) < fitter.config.sparse.min_weight, 0, model.coef_)
+        found = np.where(np.abs(model.coef_) < views.config.sparse.min_weight, 0, model.coef_)
         weights.append(sp.csr_matrix(found, dtype=np.float32))
         bias[label] = model.intercept_[0]
     every = spent / len(labels) * n_labels
     result = {"labels": len(labels), "seconds_all_labels": every, "ratio_to_our_fit": every / seconds}
     if is_whole:
-        scorer = SparseWords(SparseClassifier(sp.vstack(weights, format="csr"), bias))
-        result["test"] = test(fitter, scorer, choice, dataset)
+        scorer = SparseScorer(SparseClassifier(sp.vstack(weights, format="csr"), bias), params)
+        result["test"] = test(views, scorer, params, dataset)
     return result
 
 

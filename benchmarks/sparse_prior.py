@@ -9,19 +9,19 @@ others are taken out. Settings are the defaults of every set alike: nothing is c
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
-from ramen.training.fit import Fitter
 from sparse_head import WATCHED, test
 
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
-from ramen.scorers.sparse.search import SparseChoice
+from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 from ramen.training.data import prepare
-from ramen.training.split import Split
+from ramen.training.split import everything
 
 SETS = ("LF-DebianRelated", "LF-ManSeeAlso", "LF-WordNet")
 
@@ -47,35 +47,27 @@ def rows(name: str, dataset: Dataset, share: float) -> None:
     """The priors on one share of the points."""
     config = load_config("static")
     config.graphs = sorted(dataset.graphs)
-    material, encoder = prepare(dataset, config)
+    data, encoder = prepare(dataset, config)
     n = len(dataset.train)
     kept = np.sort(np.random.default_rng(0).permutation(n)[: round(share * n)])
-    none = np.empty(0, dtype=np.int64)
-    fitter = Fitter(
-        material,
-        Split(kept, none, dataset.train_targets, *(dataset.train_targets[none] for _ in range(3))),
-        encoder,
-    )
+    views = data.views(dataclasses.replace(everything(dataset), rows=kept), encoder)
     linked = dict.fromkeys(config.graphs, config.sparse.anchors)
     choices = {
-        "none": SparseChoice("words", config.sparse.C, 0.0, {}),
-        "text": SparseChoice("words", config.sparse.C, config.sparse.prior, {}),
-        "text and anchors": SparseChoice("words", config.sparse.C, config.sparse.prior, linked),
-        "text and random anchors": SparseChoice("words", config.sparse.C, config.sparse.prior, linked),
+        "none": SparseParams("words", config.sparse.C, 0.0, {}),
+        "text": SparseParams("words", config.sparse.C, config.sparse.prior, {}),
+        "text and anchors": SparseParams("words", config.sparse.C, config.sparse.prior, linked),
+        "text and random anchors": SparseParams("words", config.sparse.C, config.sparse.prior, linked),
     }
-    true = {kind: graph.labels for kind, graph in dataset.graphs.items()}
-    for prior, choice in choices.items():
+    order = np.random.default_rng(1).permutation(dataset.n_labels)
+    shuffled = {graph: links[order] for graph, links in views.links.items()}
+    for prior, params in choices.items():
         if "random" in prior:
-            for graph in dataset.graphs.values():
-                if graph.labels is not None:
-                    graph.labels = graph.labels[np.random.default_rng(1).permutation(graph.labels.shape[0])]
-        figures = test(fitter, fitter.sparse(choice), choice, dataset)
+            views.links = shuffled
+        figures = test(views, SparseScorer.fit(views, params), params, dataset)
         print(
             f"| {name} | {len(kept):,} | {prior} | " + " | ".join(f"{figures[m]:.2f}" for m in WATCHED) + " |",
             flush=True,
         )
-    for kind, graph in dataset.graphs.items():
-        graph.labels = true[kind]
 
 
 if __name__ == "__main__":

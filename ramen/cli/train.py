@@ -31,7 +31,7 @@ def train(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the preset's.")
     ] = None,
 ) -> None:
-    """Train an encoder and a head."""
+    """Train an encoder and the scorers."""
     overrides = overrides or []
     assignments(overrides)  # a stray word is caught before the training code loads
     show_log()

@@ -173,12 +173,12 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
     for told in (
         "240 points, 120 labels",
         "parameters: encoder",
-        "memory, head",
+        "memory, dense",
         "disk:",
         "time, encoder",
-        "with head",
+        "with dense classifiers",
     ):
         assert told in done.stdout
-    assert "most exact head that fits: head.kind=dense" in done.stdout
+    assert "most exact dense classifiers that fit: head.kind=dense" in done.stdout
     assert "next: ramen train" in done.stderr
     assert "time" not in ramen("plan", str(planted), "--quick", *quick).stdout

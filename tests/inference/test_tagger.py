@@ -200,26 +200,26 @@ def test_every_missing_or_altered_file_is_named(run, load):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ('{"format": 4, "blake2b": {}}', "run of format 4, this version reads 3: update ramen"),
-        ('{"format": 1, "blake2b": {}}', "reads 3; train it anew: ramen train DATA --out NEW"),
+        ('{"format": 5, "blake2b": {}}', "run of format 5, this version reads 4: update ramen"),
+        ('{"format": 1, "blake2b": {}}', "reads 4; train it anew: ramen train DATA --out NEW"),
         (
-            '{"format": 3, "scorers": ["sparze"], "blake2b": {}}',
+            '{"format": 4, "scorers": ["sparze"], "blake2b": {}}',
             "manifest.json: unknown scorer 'sparze': did you mean 'sparse'?",
         ),
         (
-            '{"format": 3, "scorers": ["sparse"], "blake2b": {"scorers/head/vectors.safetensors": ""}}',
+            '{"format": 4, "scorers": ["sparse"], "blake2b": {"scorers/dense/vectors.safetensors": ""}}',
             "lists no file of the scorer 'sparse', expected some in scorers/sparse",
         ),
         (
-            '{"format": 3, "scorers": [], "blake2b": {}}',
-            "lists no scorer, expected one or more of encoder, centroids, head",
+            '{"format": 4, "scorers": [], "blake2b": {}}',
+            "lists no scorer, expected one or more of encoder, neighbours, sparse, dense",
         ),
-        ('{"format": 3, "blake2b": {}}', "not a manifest of a run"),
+        ('{"format": 4, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),
         ("[]", "not a manifest of a run"),
         ("{}", "not a manifest of a run"),
-        ('{"format": 3, "scorers": ["head"], "blake2b": [1]}', "not a manifest of a run"),
-        ('{"format": 3, "blake2b": {}', "not a manifest of a run"),
+        ('{"format": 4, "scorers": ["dense"], "blake2b": [1]}', "not a manifest of a run"),
+        ('{"format": 4, "blake2b": {}', "not a manifest of a run"),
     ],
 )
 def test_damaged_manifests(run, manifest, message):
@@ -251,14 +251,15 @@ def test_damaged_figures_are_named_and_left(tmp_path, stored):
     assert path.read_text() == stored
 
 
-def test_a_head_of_another_number_of_labels_is_named(planted, quick, tmp_path):
+def test_a_scorer_of_another_number_of_labels_is_named(planted, quick, tmp_path):
     """Files exchanged by hand, with hashes to match."""
-    overrides = [*quick, "validation.share=0", "sparse.passes=0"]  # so the head takes part, whatever validation says
+    overrides = [*quick, "validation.share=0", "sparse.passes=0"]  # so the dense scorer takes part
     run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=overrides)
-    path = run / "scorers/head/vectors.safetensors"
-    save_file({"vectors": load_file(path)["vectors"][:-1]}, path)
+    path = run / "scorers/dense/vectors.safetensors"
+    stored = load_file(path)
+    save_file({**stored, "vectors": stored["vectors"][:-1]}, path)
     manifest = json.loads((run / "manifest.json").read_text())
-    manifest["blake2b"]["scorers/head/vectors.safetensors"] = digest(path)
+    manifest["blake2b"]["scorers/dense/vectors.safetensors"] = digest(path)
     (run / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="scorers/head: of 119 labels, expected 120 as in labels.jsonl.gz"):
+    with pytest.raises(InputError, match="scorers/dense: of 119 labels, expected 120 as in labels.jsonl.gz"):
         ramen.Tagger.load(run)

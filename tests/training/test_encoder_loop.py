@@ -13,7 +13,7 @@ from ramen.graph.side import sample_column
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
-from ramen.training.split import cut, whole
+from ramen.training.split import cut, everything
 
 LAMBDAS = {"links": (0.1, 0.3), "noise": (0.1, 0.3)}
 
@@ -33,7 +33,7 @@ def make(planted, quick):
         torch.manual_seed(0)
         material, encoder = prepare(dataset, config)
         vectors = encoder.encode(material.tokens["points"]).numpy()
-        split = cut(dataset, vectors, 0.2, 2000, 0) if held_out else whole(dataset)
+        split = cut(dataset, vectors, 0.2, 2000, 0) if held_out else everything(dataset)
         return material, encoder, material.see(split, walks)
 
     return build

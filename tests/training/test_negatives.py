@@ -9,7 +9,7 @@ from ramen.config import load_config
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.negatives import HardNegatives
-from ramen.training.split import whole
+from ramen.training.split import everything
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def make(planted, quick):
         n, n_labels = dataset.train_targets.shape
         dataset.train_filter = np.stack([rng.integers(0, n, 50), rng.integers(0, n_labels, 50)], axis=1)
         material, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
-        split = whole(dataset)
+        split = everything(dataset)
         not_negative = sp.csr_matrix(split.targets + material.filtered)
         return HardNegatives(material, split, not_negative), encoder
 
@@ -148,7 +148,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, mon
 
         for attempt in range(1 + stops):
             material, encoder = prepare(dataset, config)
-            split = whole(dataset)
+            split = everything(dataset)
             if stops and not attempt:
                 with pytest.raises(Stop):
                     train_encoder(encoder, material, split, {}, Checkpoint(path), log)
