@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from ramen.training.hard import MinedNegatives
 
 from ramen.graph.side import block, sample_column
 from ramen.training.loop import step_rng
+from ramen.training.negatives import MinedNegatives
 
 _ORDER, _BATCH = range(2)  # uses of chance
 

@@ -24,24 +24,24 @@ class Stop(Exception):
 
 @pytest.fixture
 def make(planted, quick):
-    """A function of settings: material, an untrained encoder and a split with something held out."""
+    """A function of settings: data, an untrained encoder and a split with something held out."""
 
     def build(*overrides, walks=False, held_out=True):
         dataset = ramen.load_dataset(planted)
         config = load_config("static", [*quick, "stage1.epochs=6", *overrides])
         config.graphs = sorted(dataset.graphs)
         torch.manual_seed(0)
-        material, encoder = prepare(dataset, config)
-        vectors = encoder.encode(material.tokens["points"]).numpy()
+        data, encoder = prepare(dataset, config)
+        vectors = encoder.encode(data.tokens["points"]).numpy()
         split = cut(dataset, vectors, 0.2, 2000, 0) if held_out else everything(dataset)
-        return material, encoder, material.see(split, walks)
+        return data, encoder, data.with_graphs(split, walks)
 
     return build
 
 
-def trained(material, encoder, split, lambdas, checkpoint=None, log=lambda **line: None, max_steps=None):
+def trained(data, encoder, split, lambdas, checkpoint=None, log=lambda **line: None, max_steps=None):
     encoder = copy.deepcopy(encoder)
-    train_encoder(encoder, material, split, lambdas, checkpoint, log, max_steps)
+    train_encoder(encoder, data, split, lambdas, checkpoint, log, max_steps)
     return encoder.state_dict()
 
 
@@ -61,24 +61,24 @@ def same(one, other):
 @pytest.mark.parametrize("walks", [False, True], ids=["raw", "walked"])
 def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, settings, walks):
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
-    material, encoder, split = make(*settings, walks=walks)
-    straight = trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
+    data, encoder, split = make(*settings, walks=walks)
+    straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
 
     def stop(**line):
         if line["stage"] == "encoder" and line["epoch"] == 5:
             raise Stop
 
     with pytest.raises(Stop):
-        trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"), stop)
-    assert same(trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
+        trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"), stop)
+    assert same(trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
 
 
 @pytest.mark.parametrize("negatives", ["clusters", "ance"])
 def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, negatives):
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
     settings = ["graph.lambda=bandit", f"stage1.negatives={negatives}", "stage1.hard_from=1", "stage1.accumulate=2"]
-    material, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1")
-    straight = trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
+    data, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1")
+    straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
     penalty, calls = Graphs.penalty, []
 
     def stopping(*arguments):
@@ -90,12 +90,12 @@ def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, ne
     monkeypatch.setattr(Graphs, "penalty", stopping)
     for _ in range(2):
         with pytest.raises(Stop):
-            trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"))
-    assert same(trained(material, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
+            trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b"))
+    assert same(trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "b")), straight)
 
 
 def test_runs_that_differ_in_the_weights_alone_have_the_same_batches(make, monkeypatch):
-    material, encoder, split = make("stage1.negatives=batch")
+    data, encoder, split = make("stage1.negatives=batch")
     drawn = []
 
     def recording(matrix, rows, rng):
@@ -105,7 +105,7 @@ def test_runs_that_differ_in_the_weights_alone_have_the_same_batches(make, monke
     monkeypatch.setattr("ramen.training.encoder_loop.sample_column", recording)
     runs = []
     for lambdas in (LAMBDAS, {"links": (0.0, 0.5)}):
-        trained(material, encoder, split, lambdas)
+        trained(data, encoder, split, lambdas)
         runs.append(drawn[:])
         drawn.clear()
     assert len(runs[0]) == len(runs[1]) > 10
@@ -115,28 +115,28 @@ def test_runs_that_differ_in_the_weights_alone_have_the_same_batches(make, monke
 
 
 def test_graphs_of_weight_zero_are_no_graphs(make):
-    material, encoder, split = make()
-    off = trained(material, encoder, split, dict.fromkeys(LAMBDAS, (0.0, 0.0)))
-    assert same(off, trained(material, encoder, split, {}))
-    assert not same(off, trained(material, encoder, split, LAMBDAS))
+    data, encoder, split = make()
+    off = trained(data, encoder, split, dict.fromkeys(LAMBDAS, (0.0, 0.0)))
+    assert same(off, trained(data, encoder, split, {}))
+    assert not same(off, trained(data, encoder, split, LAMBDAS))
 
 
 def test_held_out_points_are_drawn_for_no_graph(make):
-    material, encoder, split = make()
+    data, encoder, split = make()
     links = copy.deepcopy(split.links)
     for found in links.values():  # their rows say something else now
         for row in split.held_out:
             found.points.indices[found.points.indptr[row] : found.points.indptr[row + 1]] = 0
     changed = split.__class__(**{**split.__dict__, "links": links})
-    assert same(trained(material, encoder, split, LAMBDAS), trained(material, encoder, changed, LAMBDAS))
+    assert same(trained(data, encoder, split, LAMBDAS), trained(data, encoder, changed, LAMBDAS))
 
 
 def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
-    material, encoder, split = make("stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9")
+    data, encoder, split = make("stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9")
 
     def epochs(lambdas, max_steps=None):
         lines = []
-        trained(material, encoder, split, lambdas, None, lambda **line: lines.append(line), max_steps)
+        trained(data, encoder, split, lambdas, None, lambda **line: lines.append(line), max_steps)
         return len([line for line in lines if line["stage"] == "encoder"])
 
     assert epochs({}) == 1 and epochs(LAMBDAS) == 5 and epochs(LAMBDAS, max_steps=1) == 4
@@ -144,24 +144,24 @@ def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
 
 def test_with_large_batches_a_graph_trains_no_longer(make):
     steps = ["stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9", "graph.long_batch=100"]
-    material, encoder, split = make(*steps)
+    data, encoder, split = make(*steps)
     lines = []
-    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     assert len(lines) == 1
 
 
 def test_pruning_is_logged_with_what_held_out_pairs_say(make):
     lines, settings = [], ["graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1"]
-    material, encoder, split = make(*settings)
-    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    data, encoder, split = make(*settings)
+    trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     told = {(line["graph"], line["side"]): line for line in lines if line["stage"] == "prune"}
     assert set(told) == {(kind, side) for kind in LAMBDAS for side in ("points", "labels")}
     links, noise = (told[kind, "labels"] for kind in ("links", "noise"))
     assert 30 < links["kept"] < 70
     assert links["wrong_of_kept"] < noise["wrong_of_kept"]
     lines.clear()
-    material, encoder, split = make(*settings, held_out=False)
-    trained(material, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
+    data, encoder, split = make(*settings, held_out=False)
+    trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     assert all("wrong_of_kept" not in line for line in lines)
 
 

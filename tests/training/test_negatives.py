@@ -21,10 +21,10 @@ def make(planted, quick):
         rng = np.random.default_rng(0)
         n, n_labels = dataset.train_targets.shape
         dataset.train_filter = np.stack([rng.integers(0, n, 50), rng.integers(0, n_labels, 50)], axis=1)
-        material, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
+        data, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
         split = everything(dataset)
-        not_negative = sp.csr_matrix(split.targets + material.filtered)
-        return HardNegatives(material, split, not_negative), encoder
+        not_negative = sp.csr_matrix(split.targets + data.filtered)
+        return HardNegatives(data, split, not_negative), encoder
 
     return build
 
@@ -147,14 +147,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, mon
                 raise Stop  # between two refreshes, before the fourth epoch is kept
 
         for attempt in range(1 + stops):
-            material, encoder = prepare(dataset, config)
+            data, encoder = prepare(dataset, config)
             split = everything(dataset)
             if stops and not attempt:
                 with pytest.raises(Stop):
-                    train_encoder(encoder, material, split, {}, Checkpoint(path), log)
+                    train_encoder(encoder, data, split, {}, Checkpoint(path), log)
                 assert path.is_file()
             else:
-                train_encoder(encoder, material, split, {}, Checkpoint(path), lambda **_: None)
+                train_encoder(encoder, data, split, {}, Checkpoint(path), lambda **_: None)
         weights.append([parameter.detach().numpy() for parameter in encoder.parameters()])
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
