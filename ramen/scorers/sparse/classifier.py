@@ -108,15 +108,15 @@ def fit_sparse(
     counts, indices, data = [], [], []
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
-        kept = np.zeros(last - first, dtype=np.int64)
+        counts_kept = np.zeros(last - first, dtype=np.int64)
         block_indices = np.empty((last - first, width), dtype=np.int32)
         block_data = np.empty((last - first, width), dtype=np.float32)
         parallel_for(
-            last - first, _fit_block, first, parts, C, passes, uniform, min_weight, seed, kept, block_indices,
+            last - first, _fit_block, first, parts, C, passes, uniform, min_weight, seed, counts_kept, block_indices,
             block_data, bias, work=_LABEL, scratch=scratch,
         )  # fmt: skip
-        is_kept = np.arange(width) < kept[:, None]
-        counts.append(kept)
+        is_kept = np.arange(width) < counts_kept[:, None]
+        counts.append(counts_kept)
         indices.append(block_indices[is_kept])
         data.append(block_data[is_kept])
         progress(last - first)
@@ -234,7 +234,7 @@ def _keep(w: np.ndarray, names: np.ndarray, min_weight: float, indices: np.ndarr
 @kernel
 def _fit_block(
     begin: int, end: int, first: int, parts: tuple[_Arrays, ...], C: float, passes: int, uniform: int,
-    min_weight: float, seed: int, kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
+    min_weight: float, seed: int, counts_kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
     stamps: np.ndarray, slot: np.ndarray,
 ) -> None:  # fmt: skip
     """Fit the labels ``first + begin`` to ``first + end``; ``stamps`` and ``slot`` are a thread's own."""
@@ -275,6 +275,8 @@ def _fit_block(
                 at += 1
             starts[place + 1] = at
         bias[label] = _descend(starts, columns, values, len(positives), w[:used], C, passes, state)
-        kept[label - first] = _keep(w[:used], names[:used], min_weight, indices[label - first], data[label - first])
+        counts_kept[label - first] = _keep(
+            w[:used], names[:used], min_weight, indices[label - first], data[label - first]
+        )
         for place in range(used):
             slot[names[place]] = -1
