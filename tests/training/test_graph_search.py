@@ -120,8 +120,8 @@ def test_a_short_training_that_is_as_long_as_the_splits_own_is_not_done_again(
     scales = [line["lambda_scale"] for line in run.log if "lambda_scale" in line]
     chosen = weights.lambdas["links"][1] / data.config.graph.lambda_z
     kept = copy.deepcopy(encoder)
-    epochs, _ = run.checkpoint(SEARCH).restore(kept, torch.optim.SGD(kept.parameters()))
-    assert steps == plan_steps(data.config, split, weights.lambdas).steps
+    done, _ = run.checkpoint(SEARCH).restore(kept, torch.optim.SGD(kept.parameters()))
+    assert done == plan_steps(data.config, data.with_graphs(split), weights.lambdas).steps
     expected = trained[scales.index(chosen)].state_dict()
     assert all((expected[name] == value).all() for name, value in kept.state_dict().items())
     monkeypatch.setattr("ramen.training.train.search_graph_weights", lambda *asked: weights)
