@@ -126,7 +126,7 @@ def _branch(base: Path, out: Path) -> None:
 
 
 def backbone(name: str, options: argparse.Namespace) -> None:
-    """The encoder alone after RAMEN's stage 1, and all scorers; from scratch and from students, with graphs or not."""
+    """The encoder alone after RAMEN's training, and all scorers; from scratch and from students, with graphs or not."""
     data, text, pairs, chains = CASES[name]
     case = graph_rows.case(Path(os.environ["RAMEN_DATA"]) / data, pairs, options.seed, [], text)
     kinds = sorted(case.dataset.graphs)

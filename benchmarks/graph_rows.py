@@ -31,7 +31,7 @@ from ramen.training.run_folder import RunFolder
 from ramen.training.split import everything, validation_split
 
 DEEP = 100
-LONG = "stage1.min_steps=240"  # as many updates as the rows with a graph
+LONG = "training.min_steps=240"  # as many updates as the rows with a graph
 LONG_BATCH = "graph.long_batch=1024"  # these at any number of pairs
 
 
@@ -103,7 +103,7 @@ def rows(case: Case) -> dict[str, Callable[[Case], Measured]]:
         "points' side only": lambda c: regularised(c, kinds, "graph.lambda_z=0"),
         "labels' side only": lambda c: regularised(c, kinds, "graph.lambda_x=0"),
     }
-    ance = "stage1.negatives=ance"
+    ance = "training.negatives=ance"
     found["no graph, ANCE negatives"] = lambda c: regularised(c, [], LONG, ance)
     found["fixed, ANCE negatives"] = lambda c: regularised(c, kinds, ance)
     if len(kinds) > 1:

@@ -34,8 +34,8 @@ from ramen.scorers.views import Views
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
     "dense": [],
-    "bf16": ["head.precision=bf16"],
-    "shortlist": ["head.kind=shortlist", "head.negatives=top", "head.top=100"],
+    "bf16": ["dense.precision=bf16"],
+    "shortlist": ["dense.kind=shortlist", "dense.negatives=top", "dense.top=100"],
 }
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
-    parser.add_argument("overrides", nargs="*", help="settings of all, such as head.loss=bce")
+    parser.add_argument("overrides", nargs="*", help="settings of all, such as dense.loss=bce")
     options = parser.parse_intermixed_args()
     dataset, tagger = ramen.load_dataset(options.data), ramen.Tagger.load(options.run)
     vectors = {name: tagger.queries(texts.joined()).vectors for name, texts in
@@ -57,7 +57,7 @@ def main() -> int:
     facts |= {"data": dataset.path.name, "labels": len(labels), "dim": labels.shape[1], "epochs": options.epochs}
     facts["kinds"] = {}
     for kind in options.kinds:
-        overrides = [*KINDS[kind], f"head.epochs={options.epochs}", *options.overrides]
+        overrides = [*KINDS[kind], f"dense.epochs={options.epochs}", *options.overrides]
         facts["kinds"][kind] = measure(dataset, vectors, labels, overrides)
         print(kind, json.dumps(facts["kinds"][kind]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, ov
     weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     test_filter = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
     found: dict[str, Any] = {"overrides": overrides, "seconds": [], "test": []}
-    found["training_bytes"] = classifier_memory(len(labels), labels.shape[1], config.head)
+    found["training_bytes"] = classifier_memory(len(labels), labels.shape[1], config.dense)
     start = time.perf_counter()
     for epoch, classifier, _ in train_epochs(views, "own"):
         if epoch:

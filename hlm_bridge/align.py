@@ -64,7 +64,7 @@ def new_student(chain: Chain, dim: int) -> Encoder:
     else:
         pooling = settings.pooling if settings.backbone else chain.config.teacher.pooling
         student = TransformerEncoder(backbone, pooling, settings.max_tokens, dim=dim)
-    load_label_map(student, chain.needs("teacher"))  # for RAMEN's stage 1; no phase here trains it
+    load_label_map(student, chain.needs("teacher"))  # for RAMEN's training; no phase here trains it
     return student.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

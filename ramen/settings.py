@@ -128,7 +128,7 @@ def setting(
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Keys and values of a tree, as in ``("stage1.epochs", 5)``."""
+    """Keys and values of a tree, as in ``("training.epochs", 5)``."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
@@ -158,7 +158,7 @@ def declared(config: Any) -> dict[str, Setting]:
 
     Example:
         >>> from ramen.config import Config
-        >>> declared(Config())["stage1.loss"].choices
+        >>> declared(Config())["training.loss"].choices
         ('softmax', 'triplet')
     """
     found = {}
@@ -182,8 +182,8 @@ def override(
     Example:
         >>> from ramen.config import Config
         >>> config = Config()
-        >>> override(config, ["stage1.epochs=5", "stage1.lr=1e-3"])
-        >>> config.stage1.epochs, config.stage1.lr
+        >>> override(config, ["training.epochs=5", "training.lr=1e-3"])
+        >>> config.training.epochs, config.training.lr
         (5, 0.001)
     """
     texts = {key for key, value in flat(as_tree(config)) if isinstance(value, str)}
@@ -209,7 +209,7 @@ def assign(
         value: of the setting's type; a float setting also takes an int, or a str that reads as a number.
         given: keys that are set otherwise, and are unknown here.
         renamed: keys of earlier versions. The value is the new key, or a sentence that says what to do instead. A key
-            that ends in a dot is a section: ``{"stage1.": "training.", "head.fan_in": "use head.kind=dense"}``.
+            that ends in a dot is a section: ``{"stage1.": "training.", "head.fan_in": "use dense.kind=full"}``.
 
     Raises:
         InputError: a renamed, removed or unknown key (with the nearest known one), or a value of the wrong type or
@@ -217,9 +217,9 @@ def assign(
 
     Example:
         >>> from ramen.config import Config
-        >>> assign(Config(), "stage1.batch_size", 0)
+        >>> assign(Config(), "training.batch_size", 0)
         Traceback (most recent call last):
-        ramen.errors.InputError: stage1.batch_size=0: expected a whole number of at least 1
+        ramen.errors.InputError: training.batch_size=0: expected a whole number of at least 1
     """
     settings = declared(config)
     known = settings.keys() - set(given)

@@ -24,10 +24,10 @@ def test_every_preset_loads_and_applies_each_of_its_keys(preset):
 
 
 def test_overrides_win_over_the_preset():
-    config = load_config("transformer", ["encoder.max_tokens=7", "stage1.lr=1e-3", "stage1.temperature=1"])
+    config = load_config("transformer", ["encoder.max_tokens=7", "training.lr=1e-3", "training.temperature=1"])
     assert config.encoder.max_tokens == 7
-    assert config.stage1.lr == 0.001
-    assert config.stage1.temperature == 1.0 and isinstance(config.stage1.temperature, float)
+    assert config.training.lr == 0.001
+    assert config.training.temperature == 1.0 and isinstance(config.training.temperature, float)
 
 
 def test_text_settings_may_look_like_numbers_and_hold_an_equals_sign():
@@ -36,33 +36,35 @@ def test_text_settings_may_look_like_numbers_and_hold_an_equals_sign():
 
 
 def test_presets_do_not_share_state():
-    load_config("static", ["stage1.epochs=99"]).graphs.append("links")
+    load_config("static", ["training.epochs=99"]).graphs.append("links")
     assert load_config("static") == Config(preset="static")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("stage1.epoch=3", "unknown key 'stage1.epoch': did you mean 'stage1.epochs'?"),
-        ("stage1=3", "unknown key 'stage1'"),
+        ("training.epoch=3", "unknown key 'training.epoch': did you mean 'training.epochs'?"),
+        ("training=3", "unknown key 'training'"),
         ("seed=3", "unknown key 'seed'"),
-        ("stage1.epochs", "argument 'stage1.epochs': expected key=value"),
-        ("stage1.epochs=many", "stage1.epochs='many': expected a whole number of at least 0"),
-        ("stage1.epochs=2.5", "stage1.epochs=2.5: expected a whole number of at least 0"),
-        ("stage1.epochs=true", "stage1.epochs=True: expected a whole number of at least 0"),
-        ("stage1.epochs=", "stage1.epochs=None: expected a whole number of at least 0"),
-        ("stage1.epochs=-1", "stage1.epochs=-1: expected a whole number of at least 0"),
-        ("stage1.batch_size=0", "stage1.batch_size=0: expected a whole number of at least 1"),
-        ("stage1.lr=0", "stage1.lr=0.0: expected a number above 0"),
-        ("stage1.lr=[1]", "stage1.lr=[1]: expected a number above 0"),
-        ("stage1.lr=.nan", "stage1.lr=nan: expected a number above 0"),
-        ("stage1.lr=nan", "stage1.lr=nan: expected a number above 0"),
-        ("stage1.lr=.inf", "stage1.lr=inf: expected a number above 0"),
-        ("stage1.lr=1e999", "stage1.lr=inf: expected a number above 0"),
+        ("training.epochs", "argument 'training.epochs': expected key=value"),
+        ("training.epochs=many", "training.epochs='many': expected a whole number of at least 0"),
+        ("training.epochs=2.5", "training.epochs=2.5: expected a whole number of at least 0"),
+        ("training.epochs=true", "training.epochs=True: expected a whole number of at least 0"),
+        ("training.epochs=", "training.epochs=None: expected a whole number of at least 0"),
+        ("training.epochs=-1", "training.epochs=-1: expected a whole number of at least 0"),
+        ("training.batch_size=0", "training.batch_size=0: expected a whole number of at least 1"),
+        ("training.lr=0", "training.lr=0.0: expected a number above 0"),
+        ("training.lr=[1]", "training.lr=[1]: expected a number above 0"),
+        ("training.lr=.nan", "training.lr=nan: expected a number above 0"),
+        ("training.lr=nan", "training.lr=nan: expected a number above 0"),
+        ("training.lr=.inf", "training.lr=inf: expected a number above 0"),
+        ("training.lr=1e999", "training.lr=inf: expected a number above 0"),
         ("graph.lambda_x=-0.1", "graph.lambda_x=-0.1: expected a number of at least 0"),
         ("encoder.kind=statc", "encoder.kind='statc': expected one of static, transformer"),
+        ("encoder.kind=hlm", "encoder.kind='hlm': expected one of static, transformer, distilled, bag_of_words"),
+        ("dense.kind=dense", "dense.kind='dense': expected one of full, shortlist"),
         ("encoder.pooling=max", "encoder.pooling='max': expected one of mean, cls, last"),
-        ("stage1.loss=hinge", "stage1.loss='hinge': expected one of softmax, triplet"),
+        ("training.loss=hinge", "training.loss='hinge': expected one of softmax, triplet"),
         ("validation.share=1", "validation.share=1.0: expected a number of at least 0 and below 1"),
     ],
 )
@@ -88,7 +90,7 @@ def test_every_key_can_be_overridden_by_its_own_value():
 
 @pytest.mark.parametrize("preset", SHIPPED)
 def test_round_trip(tmp_path, preset):
-    config = load_config(preset, ["stage1.lr=3e-7", "encoder.backbone=a b: 'c'", "validation.share=0"])
+    config = load_config(preset, ["training.lr=3e-7", "encoder.backbone=a b: 'c'", "validation.share=0"])
     config.graphs, config.seed = ["links", "größe"], 12
     (tmp_path / "config.yaml").write_text(config_yaml(config), encoding="utf-8")
     assert read_config(tmp_path / "config.yaml") == config
@@ -104,6 +106,11 @@ def test_damaged_settings_of_a_run(tmp_path, text):
 def test_settings_of_a_run_that_are_missing_or_unknown(tmp_path):
     with pytest.raises(InputError, match="not the settings of a run"):
         read_config(tmp_path / "config.yaml")
-    (tmp_path / "config.yaml").write_text("stage1: {epochs: 3, rounds: 4}\n")
-    with pytest.raises(InputError, match="unknown key 'stage1.rounds'"):
+    (tmp_path / "config.yaml").write_text("training: {epochs: 3, rounds: 4}\n")
+    with pytest.raises(InputError, match="unknown key 'training.rounds'"):
         read_config(tmp_path / "config.yaml")
+
+
+def test_the_short_form_of_a_distilled_encoder():
+    config = load_config("static", ["encoder=hlm:runs/hlm"])
+    assert config.encoder.kind == "distilled" and config.encoder.backbone == "runs/hlm"

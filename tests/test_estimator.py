@@ -24,7 +24,7 @@ LABELS = [[noun, "fruit"] if shade != "dark" else [noun] for noun in NOUNS for s
 @pytest.fixture(scope="module")
 def settings(tiny_backbone):
     """Of a run of a second."""
-    quick = ["stage1.epochs=1", "stage1.min_steps=2", "head.epochs=1", "validation.share=0", "encoder.min_count=1"]
+    quick = ["training.epochs=1", "training.min_steps=2", "dense.epochs=1", "validation.share=0", "encoder.min_count=1"]
     return {"overrides": [f"encoder.backbone={tiny_backbone}", *quick], "k": 2}
 
 

@@ -175,12 +175,12 @@ if __name__ == "__main__":
 
 
 def test_a_forked_child_trains(planted, quick, tmp_path):
-    settings = [*quick, "sparse.passes=0", "head.epochs=0"]
+    settings = [*quick, "sparse.passes=0", "dense.epochs=0"]
     play(tmp_path, TRAIN.replace("SETTINGS", repr(settings)), tmp_path / "run", planted)
 
 
 def test_a_forked_child_encodes_with_a_transformer(planted, searching, tmp_path):
-    settings = [*searching, "stage1.max_steps=2", "sparse.passes=0", "head.epochs=0", "graph.lambda=fixed"]
+    settings = [*searching, "training.max_steps=2", "sparse.passes=0", "dense.epochs=0", "graph.lambda=fixed"]
     run = ramen.train(planted, preset="transformer", out=tmp_path / "run", overrides=settings)
     play(tmp_path, POOL.format(method="fork").replace("TEXTS", "TEXTS * 8"), run, planted)
 

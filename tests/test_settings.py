@@ -97,10 +97,9 @@ def test_bounds_belong_to_the_range_as_declared(key, value):
 
 
 OLD = {
-    "stage1.epochs": "head.epochs",
-    "head.chunk": "the memory limit sets it now.",
-    "stage1.fan": "use head.kind=dense",
-    "first.": "stage1.",
+    "training.epochs": "dense.epochs",
+    "training.fan": "use dense.kind=full",
+    "first.": "training.",
     "first.deep.": "graph.",
     "bandit.": "set graph.lambda=bandit",
 }
@@ -109,16 +108,16 @@ OLD = {
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("first.lr", "first.lr was renamed to stage1.lr"),
+        ("first.lr", "first.lr was renamed to training.lr"),
         ("first.deep.hops", "first.deep.hops was renamed to graph.hops"),
-        ("first.lrr", "unknown key 'first.lrr': did you mean 'stage1.lr'?"),
+        ("first.lrr", "unknown key 'first.lrr': did you mean 'training.lr'?"),
         ("bandit.floor", "bandit.floor was removed: set graph.lambda=bandit"),
-        ("stage1.fan", "stage1.fan was removed: use head.kind=dense"),
-        ("old.key", "old.key was renamed to head.epochs"),
+        ("training.fan", "training.fan was removed: use dense.kind=full"),
+        ("old.key", "old.key was renamed to dense.epochs"),
     ],
 )
 def test_renamed_and_removed_keys_say_so(monkeypatch, tmp_path, key, message):
-    monkeypatch.setattr(ramen.config, "RENAMED", {**OLD, "old.key": "head.epochs"})
+    monkeypatch.setattr(ramen.config, "RENAMED", {**OLD, "old.key": "dense.epochs"})
     with pytest.raises(InputError) as caught:
         load_config("static", [f"{key}=1"])
     assert message in str(caught.value)
@@ -130,9 +129,30 @@ def test_renamed_and_removed_keys_say_so(monkeypatch, tmp_path, key, message):
     assert str(caught.value).startswith(f"{path}: {message}")
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("stage1.epochs", "stage1.epochs was renamed to training.epochs"),
+        ("stage1.lr", "stage1.lr was renamed to training.lr"),
+        ("head.kind", "head.kind was renamed to dense.kind"),
+        ("stage1.epoch", "unknown key 'stage1.epoch': did you mean 'training.epochs'?"),
+    ],
+)
+def test_sections_of_earlier_versions(tmp_path, key, message):
+    with pytest.raises(InputError) as caught:
+        load_config("static", [f"{key}=5"])
+    assert str(caught.value) == message
+    path = tmp_path / "config.yaml"
+    section, _, name = key.partition(".")
+    path.write_text(f"preset: static\n{section}:\n  {name}: 5\n")
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
 def test_a_known_key_is_never_taken_for_a_renamed_one(monkeypatch):
     monkeypatch.setattr(ramen.config, "RENAMED", OLD)
-    assert load_config("static", ["stage1.epochs=3"]).stage1.epochs == 3
+    assert load_config("static", ["training.epochs=3"]).training.epochs == 3
 
 
 def test_the_table_of_renamed_keys_leads_to_known_ones():

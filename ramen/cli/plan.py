@@ -12,7 +12,7 @@ from ramen.cli.console import assignments, say, say_next, show
 EXAMPLES = """\b
 Examples:
   ramen plan data/planted --preset static
-  ramen plan data/planted --preset million head.precision=bf16
+  ramen plan data/planted --preset million dense.precision=bf16
 """
 
 

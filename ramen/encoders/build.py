@@ -15,7 +15,7 @@ STUDENT = "student"  # the folder of a distilled encoder in what hlm writes
 
 
 def build_encoder(config: Config, texts: list[str]) -> Encoder:
-    """An encoder of the kind ``config.encoder.kind``, on the GPU where there is one; untrained unless it is ``hlm``.
+    """An encoder of the kind ``config.encoder.kind``, untrained unless ``distilled``; on the GPU if there is one.
 
     Args:
         config: settings.
@@ -26,7 +26,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     """
     settings = config.encoder
     encoder: Encoder
-    if settings.kind == "hlm":
+    if settings.kind == "distilled":
         from ramen.encoders.folder import load_folder
 
         encoder = load_folder(student_folder(settings.backbone), settings.max_tokens, settings.autocast)
@@ -51,7 +51,7 @@ def check_encoder(settings: EncoderConfig) -> None:
     Raises:
         InputError: it cannot be found.
     """
-    if settings.kind == "hlm":
+    if settings.kind == "distilled":
         student_folder(settings.backbone)
     else:
         find_backbone(settings.backbone)

@@ -1,4 +1,4 @@
-"""All graphs of a run as stage 1 sees them: one is drawn a step; their edges are pruned on schedule."""
+"""All graphs of a run as the encoder's training sees them: one is drawn a step; their edges are pruned on schedule."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
     fixed_lambdas(config.graph, config.graphs)
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
-    check_classifier(config.head)
+    check_classifier(config.dense)
     unseen_share(dataset, config.validation.unseen)
     if config.ranking.learn and config.validation.share:
         boosting.load()  # before hours of training

@@ -101,7 +101,7 @@ class TrainingData:
             return {"own": F.normalize(sums, dim=1).numpy()}
         if self.teacher_labels is None:
             return {"own": encoder.encode_labels(self.tokens["labels"]).numpy()}
-        if not self.config.stage1.epochs:  # the encoder still lives in its teacher's space
+        if not self.config.training.epochs:  # the encoder still lives in its teacher's space
             return {"teacher": self.teacher_labels.numpy()}
         labels = encoder.encode_labels(self.tokens["labels"])
         return {"teacher": procrustes(self.teacher_labels, labels).numpy(), "own": labels.numpy()}
@@ -110,7 +110,7 @@ class TrainingData:
         """From the vector of a label's text to the label's vector, float32 (d, d)."""
         if isinstance(encoder, BagOfWordsEncoder):
             return None
-        if self.teacher_labels is None or self.config.stage1.epochs:
+        if self.teacher_labels is None or self.config.training.epochs:
             return np.eye(encoder.dim, dtype=np.float32) + encoder.label_map.weight.detach().cpu().numpy().T
         rows = sampled_rows(len(labels))
         return ridge_map(encoder.encode(self.tokens["labels"].some(rows)).numpy(), labels[rows])
@@ -146,6 +146,6 @@ def prepare(dataset: Dataset, config: Config) -> tuple[TrainingData, AnyEncoder]
     distributed.sync_weights(encoder.parameters(), "the untrained encoder")
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     teacher_labels = None
-    if config.encoder.kind == "hlm" and config.encoder.labels != "own":
+    if config.encoder.kind == "distilled" and config.encoder.labels != "own":
         teacher_labels = read_teacher_labels(student_folder(config.encoder.backbone), dataset.labels.uids)
     return TrainingData(dataset, config, texts, tokens, filtered, links, teacher_labels), encoder

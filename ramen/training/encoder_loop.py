@@ -29,9 +29,9 @@ _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its ow
 
 def make_loss(config: Config) -> Loss:
     """The loss that the settings name, of (scores, targets, not_negative)."""
-    if config.stage1.loss == "triplet":
-        return partial(masked_triplet, margin=config.stage1.margin)
-    return partial(masked_softmax, temperature=config.stage1.temperature)
+    if config.training.loss == "triplet":
+        return partial(masked_triplet, margin=config.training.margin)
+    return partial(masked_softmax, temperature=config.training.temperature)
 
 
 def train_encoder(
@@ -50,15 +50,15 @@ def train_encoder(
 
     Args:
         encoder: trained in place.
-        data: settings, graphs and token ids; with ``stage1.epochs=0`` the encoder stays as it is.
+        data: settings, graphs and token ids; with ``training.epochs=0`` the encoder stays as it is.
         split: rows and targets to train on.
         lambdas: weights of the graphs.
         checkpoint: where the state is kept; None for a run too short to keep.
         log: called with the figures of each epoch.
         max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
-            of ``stage1.batch_size``.
+            of ``training.batch_size``.
     """
-    settings = data.config.stage1
+    settings = data.config.training
     if not settings.epochs:
         encoder.eval()
         return
@@ -70,18 +70,18 @@ def train_encoder(
         facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
         log(stage=stage, epoch=step // schedule.per_epoch, **facts)
 
-    stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "stage1.lr")
+    stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "training.lr")
     run_steps(encoder, encoder.parameter_groups(settings.lr), schedule, steps, stage, checkpoint, steps)
 
 
 def batch_points(config: Config, split: Split) -> int:
     """Points in a batch: fewer with a small set, so that an epoch has about twelve batches."""
-    return min(config.stage1.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+    return min(config.training.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
 
 
 def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> Schedule:
     """The steps of a training on a split, in whole epochs; arguments as of :func:`train_encoder`."""
-    settings, size = config.stage1, batch_points(config, split)
+    settings, size = config.training, batch_points(config, split)
     per_epoch = -(-len(split.rows) // size)
     uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
     longer = uses_graphs and size <= config.graph.long_batch

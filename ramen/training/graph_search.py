@@ -96,7 +96,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
             that it is not trained twice.
     """
     config, log = data.config, run.log
-    if not config.stage1.epochs or not isinstance(encoder, Encoder):
+    if not config.training.epochs or not isinstance(encoder, Encoder):
         return GraphWeights()
     if config.graph.lambda_ != "auto" or not len(split.held_out):
         return GraphWeights(fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on")

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen import distributed
-from ramen.config import Stage1Config
+from ramen.config import TrainingConfig
 from ramen.encoders.base import Encoder
 from ramen.graph.side import sample_column
 from ramen.mining.clusters import balanced_clusters, cluster_batches
@@ -65,7 +65,7 @@ class HardNegatives:
     """
 
     def __init__(self, data: TrainingData, split: Split, not_negative: sp.csr_matrix) -> None:
-        self.settings: Stage1Config = data.config.stage1
+        self.settings: TrainingConfig = data.config.training
         self.tokens, self.seed, self.split = data.tokens, data.config.seed, split
         self.clusters: np.ndarray | None = None  # int64 (points of the split + labels,)
         self.nearest = MinedNegatives(not_negative[split.rows])

@@ -28,8 +28,8 @@ _TOKEN = 6  # characters of a token and the space after it, about
 _SAMPLE = 20_000  # points and as many labels that the probe looks at
 _STEPS = 10
 _KINDS = (  # dense classifiers from the most exact to the smallest
-    ("dense", "fp32"),
-    ("dense", "bf16"),
+    ("full", "fp32"),
+    ("full", "bf16"),
     ("shortlist", "fp32"),
 )
 
@@ -69,7 +69,7 @@ class Plan:
         for name, peak in self.classifiers.items():
             if peak <= self.available:
                 kind, precision = name.split()
-                return f"head.kind={kind}" + (f" head.precision={precision}" if precision != "fp32" else "")
+                return f"dense.kind={kind}" + (f" dense.precision={precision}" if precision != "fp32" else "")
         return None
 
 
@@ -113,8 +113,8 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     others = fitted + retained - sizes_kept.get(DenseScorer.name, 0.0)
     classifiers = {}
     for kind_name, precision in _KINDS:
-        settings = replace(config.head, kind=kind_name, precision=precision)
-        needs = others + DenseScorer.memory(sizes, replace(config, head=settings))[0]
+        settings = replace(config.dense, kind=kind_name, precision=precision)
+        needs = others + DenseScorer.memory(sizes, replace(config, dense=settings))[0]
         classifiers[f"{kind_name} {precision}"] = max(
             needs, *(stages[name] for name in stages if name != DenseScorer.name)
         )
@@ -143,10 +143,10 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
     from ramen.training.split import everything
 
     sample = _sample(dataset)
-    config = replace(config, graphs=[], stage1=replace(config.stage1, negatives="batch"))
+    config = replace(config, graphs=[], training=replace(config.training, negatives="batch"))
     data, encoder = prepare(sample, config)
     seconds: dict[str, float] = {}
-    if config.stage1.epochs and isinstance(encoder, Encoder):
+    if config.training.epochs and isinstance(encoder, Encoder):
         split, lines = everything(sample), []
         train_encoder(encoder, data, split, {}, None, _quiet, max_steps=2)  # compiles and allocates
         start = time.perf_counter()
@@ -154,18 +154,18 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
         texts = sum(line["seconds"] * line["texts_per_s"] for line in lines)
         rate = texts / (time.perf_counter() - start)
         seconds["encoder"] = 2 * len(dataset.train) / rate  # a batch has about as many labels as points
-    if config.head.epochs:
+    if config.dense.epochs:
         views = data.views(everything(sample), encoder)
         points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.labels)
-        classifier = make_classifier(labels, config.head)
-        rows = np.arange(min(len(points), config.head.batch_size))
+        classifier = make_classifier(labels, config.dense)
+        rows = np.arange(min(len(points), config.dense.batch_size))
         targets, filtered = views.targets[rows], views.filtered[rows]
-        classifier.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+        classifier.fit_step(points[: len(rows)], targets, filtered, config.dense.lr)
         start = time.perf_counter()
         for _ in range(_STEPS):
-            classifier.fit_step(points[: len(rows)], targets, filtered, config.head.lr)
+            classifier.fit_step(points[: len(rows)], targets, filtered, config.dense.lr)
         a_step = (time.perf_counter() - start) / _STEPS
-        share = 1.0 if config.head.kind == "shortlist" else len(dataset.labels) / len(labels)
+        share = 1.0 if config.dense.kind == "shortlist" else len(dataset.labels) / len(labels)
         seconds["dense"] = a_step * share * len(dataset.train) / len(rows)
     return seconds
 

@@ -87,7 +87,7 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
 def _held_out_by_distillation(data: TrainingData, log: Callable[..., None]) -> np.ndarray | None:
     """Labelled rows that a student's distillation held out, or None where it does not say or they are too few."""
     config, dataset = data.config, data.dataset
-    if config.encoder.kind != "hlm":
+    if config.encoder.kind != "distilled":
         return None
     rows = read_held_out(student_folder(config.encoder.backbone), dataset.train.uids)
     if rows is None:

@@ -47,7 +47,7 @@ def train(
         out: run folder to write; it must not exist, or with ``resume`` hold an unfinished run of the same settings.
         graphs: ``none``, ``all`` or kinds as in ``"a,b"``.
         seed: of all random numbers.
-        overrides: settings such as ``"stage1.epochs=5"``.
+        overrides: settings such as ``"training.epochs=5"``.
         resume: go on from the last checkpoint.
 
     Returns:

@@ -101,13 +101,13 @@ def failing(error):
         (
             KeyboardInterrupt(),
             130,
-            "ramen: stopped; to go on: ramen train 'my data' --out r head.epochs=2 --resume",
+            "ramen: stopped; to go on: ramen train 'my data' --out r dense.epochs=2 --resume",
         ),
     ],
 )
 def test_expected_errors_are_one_line(ramen, monkeypatch, error, code, line):
     monkeypatch.setattr(library, "train", failing(error))
-    done = ramen("train", "my data", "--out", "r", "head.epochs=2")
+    done = ramen("train", "my data", "--out", "r", "dense.epochs=2")
     assert (done.returncode, done.stderr, done.stdout) == (code, line + "\n", "")
 
 

@@ -109,7 +109,7 @@ def test_bad_data_is_refused_and_nothing_is_written(ramen, tmp_path, planted, qu
         (["--graphs", "links,nosie"], "unknown graph kind 'nosie'"),
         (["--preset", "statik"], "unknown preset 'statik': did you mean 'static'?"),
         (["data.pairs=10"], "data.pairs=10.0: expected a number above 0 and at most 1"),
-        (["stage1.epoch=2"], "unknown key 'stage1.epoch': did you mean 'stage1.epochs'?"),
+        (["training.epoch=2"], "unknown key 'training.epoch': did you mean 'training.epochs'?"),
         (["encoder.backbone=no such thing"], "encoder.backbone='no such thing': expected a folder"),
     ],
     ids=["graph", "preset", "pairs", "key", "backbone"],
@@ -179,6 +179,6 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
         "with dense classifiers",
     ):
         assert told in done.stdout
-    assert "most exact dense classifiers that fit: head.kind=dense" in done.stdout
+    assert "most exact dense classifiers that fit: dense.kind=full" in done.stdout
     assert "next: ramen train" in done.stderr
     assert "time" not in ramen("plan", str(planted), "--quick", *quick).stdout

@@ -101,7 +101,7 @@ def test_get_check_train_and_eval(name, planted, quick, tmp_path, monkeypatch):
     assert texts == name.startswith("LF-")
     if "train.txt" in facts["files"] and not texts:
         assert (abs(bags_of_words(found).train - bags(data)["train"]) > 1e-5).nnz == 0
-    preset = quick if texts else ["head.epochs=2"]
+    preset = quick if texts else ["dense.epochs=2"]
     run = ramen.train(
         folder, preset="static" if texts else "words", out=tmp_path / "run", overrides=[*preset, "validation.share=0"]
     )

@@ -67,8 +67,8 @@ def test_a_training_run_finishes(tmp_path, planted, tiny_backbone):
     run = ramen.train(
         planted, preset="transformer", out=tmp_path / "run",
         overrides=[
-            f"encoder.backbone={tiny_backbone}", "stage1.epochs=1", "stage1.min_steps=2", "stage1.batch_size=120",
-            "graph.min_steps=2", "head.epochs=1", "encoder.max_tokens=16",
+            f"encoder.backbone={tiny_backbone}", "training.epochs=1", "training.min_steps=2", "training.batch_size=120",
+            "graph.min_steps=2", "dense.epochs=1", "encoder.max_tokens=16",
         ],
     )  # fmt: skip
     tagger = ramen.Tagger.load(run)

@@ -30,7 +30,7 @@ def demo(tmp_path, tiny_backbone):
             sys.executable,
             str(SCRIPT),
             f"encoder.backbone={tiny_backbone}",
-            "stage1.min_steps=1",
+            "training.min_steps=1",
             "graph.min_steps=1",
             "graph.auto_steps=1",
             *settings,
@@ -50,7 +50,7 @@ def finish(process):
 
 
 def test_without_an_index_it_says_so_in_one_line_and_a_second_call_does_not_train(demo, tmp_path):
-    code, out, err = finish(demo("stage1.epochs=1"))
+    code, out, err = finish(demo("training.epochs=1"))
     assert code == 0, err
     lines = out.splitlines()
     assert [line for line in lines if "package index" in line] == [
@@ -62,7 +62,7 @@ def test_without_an_index_it_says_so_in_one_line_and_a_second_call_does_not_trai
     assert (tmp_path / "runs/demo/manifest.json").exists()
 
     written = (tmp_path / "runs/demo/manifest.json").stat().st_mtime_ns
-    code, out, err = finish(demo("stage1.epochs=1"))
+    code, out, err = finish(demo("training.epochs=1"))
     assert code == 0, err
     assert "holds a finished run: not trained again" in out
     assert [line.split()[2] for line in out.splitlines() if line.startswith("$ ramen")] == ["eval", "tag"]
@@ -77,7 +77,7 @@ def test_exit_code_of_a_failing_command_is_passed_on(demo):
 
 
 def test_ctrl_c_in_training_ends_it_and_the_next_call_goes_on(demo, tmp_path):
-    process = demo("stage1.epochs=2000")
+    process = demo("training.epochs=2000")
     log = tmp_path / "runs/demo/log.jsonl"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.read_text()):
@@ -87,6 +87,6 @@ def test_ctrl_c_in_training_ends_it_and_the_next_call_goes_on(demo, tmp_path):
     code, out, err = finish(process)
     assert code == 130
     assert "start it again to go on" in err and "Traceback" not in err
-    code, out, _ = finish(demo("stage1.epochs=1"))  # other settings: it resumes, and so refuses
+    code, out, _ = finish(demo("training.epochs=1"))  # other settings: it resumes, and so refuses
     assert "--resume" in out
     assert code == 2

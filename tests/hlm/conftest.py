@@ -159,7 +159,12 @@ def short_own(monkeypatch: pytest.MonkeyPatch, three_layers: Path) -> None:
     from ramen.config import load_config
 
     def short(preset: str, words: list[str]) -> object:
-        faster = [f"encoder.backbone={three_layers}", "stage1.epochs=30", "stage1.min_steps=300", "stage1.lr=0.01"]
+        faster = [
+            f"encoder.backbone={three_layers}",
+            "training.epochs=30",
+            "training.min_steps=300",
+            "training.lr=0.01",
+        ]
         return load_config(preset, [*words, *faster])
 
     monkeypatch.setattr(hlm_bridge.student_alone, "load_config", short)

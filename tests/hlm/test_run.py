@@ -25,7 +25,7 @@ def test_a_static_student_becomes_ramens_backbone(chain_config, planted, tmp_pat
     assert all(row["texts_per_s"] > teacher["texts_per_s"] for row in students)
     assert report["rows"][0]["kept"]["P@1"] == {"share": 1.0, "low": 1.0, "high": 1.0}
     assert "the student trained alone" in (out / "report.md").read_text()
-    steps = ["stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=1", "head.epochs=1", "sparse.choose=False"]
+    steps = ["training.epochs=1", "training.min_steps=1", "graph.min_steps=1", "dense.epochs=1", "sparse.choose=False"]
     words = [f"encoder=hlm:{out}", "data.text=title", "graph.lambda=fixed", *steps]
     made = ramen.train(planted, out=tmp_path / "run", overrides=words)
     assert ramen.Tagger.load(made).tag(["a title"], k=2)
@@ -76,7 +76,7 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
 
 
 def test_the_students_folder_brings_the_label_map(chain_config, finished_chain):
-    """RAMEN's stage 1 starts with related labels apart from alike ones, as the teacher learnt."""
+    """RAMEN's training starts with related labels apart from alike ones, as the teacher learnt."""
     from safetensors.torch import load_file
 
     from ramen.encoders.folder import LABEL_MAP

@@ -23,7 +23,7 @@ from ramen.errors import InputError
 from ramen.scorers.dense.alignment import procrustes
 from ramen.training.data import prepare
 
-FIXED = ["stage1.epochs=0", "head.epochs=0", "sparse.passes=0"]
+FIXED = ["training.epochs=0", "dense.epochs=0", "sparse.passes=0"]
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_validation_says_whose_labels_the_dense_scorer_starts_from(distilled, pl
         vectors = np.random.default_rng(0).normal(size=(data.n_labels, encoder.dim))
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     write_teacher_labels(distilled / "student", data.labels.uids, vectors)
-    words = [f"encoder=hlm:{distilled}", "head.epochs=1"]
-    words += ["stage1.lr=1e-6", "stage1.min_steps=2", "stage1.epochs=1"] if expected == "teacher" else []
+    words = [f"encoder=hlm:{distilled}", "dense.epochs=1"]
+    words += ["training.lr=1e-6", "training.min_steps=2", "training.epochs=1"] if expected == "teacher" else []
     run = ramen.train(data, out=tmp_path / "run", graphs="none", overrides=words)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["starts_from"] for line in log if "starts_from" in line] == [expected]

@@ -17,7 +17,7 @@ import ramen
 
 pytestmark = pytest.mark.slow
 # Batches by chance: clusters are a decision, which the last bit of a vector can turn.
-SETTINGS = ["stage1.negatives=batch"]
+SETTINGS = ["training.negatives=batch"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 RAMEN = ["-m", "ramen.cli.main"]
 
@@ -72,8 +72,8 @@ def wait_for_training(run: Path):
 
 
 def without_end(quick):
-    kept = [setting for setting in quick if not setting.startswith("stage1.epochs")]
-    return [*kept, *SETTINGS, "stage1.epochs=100000", "stage1.max_steps=10000000", "validation.share=0"]
+    kept = [setting for setting in quick if not setting.startswith("training.epochs")]
+    return [*kept, *SETTINGS, "training.epochs=100000", "training.max_steps=10000000", "validation.share=0"]
 
 
 def stages(run: Path):
@@ -101,15 +101,15 @@ def test_two_ranks_train_what_one_process_does(planted, quick, tmp_path):
 
 def test_all_that_a_run_decides_is_decided_once(planted, searching, tmp_path):
     """All that is decided on the way: graphs, clusters, the sparse scorer, dense classifiers with a shortlist."""
-    settings = [*searching, "stage1.hard_from=1", "head.all_labels=50", "head.kind=shortlist"]
+    settings = [*searching, "training.hard_from=1", "dense.all_labels=50", "dense.kind=shortlist"]
     done = torchrun("train", planted, "--out", tmp_path / "run", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {"search", "rank", "save", "evaluate"} <= set(stages(tmp_path / "run"))
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(planted, quick, tmp_path):
-    quick = [setting for setting in quick if not setting.startswith("head.epochs")]
-    settings = [*quick, *SETTINGS, "sparse.passes=0", "head.epochs=0", "validation.share=0"]
+    quick = [setting for setting in quick if not setting.startswith("dense.epochs")]
+    settings = [*quick, *SETTINGS, "sparse.passes=0", "dense.epochs=0", "validation.share=0"]
     whole = ramen.train(planted, out=tmp_path / "whole", overrides=settings)
     for first, then in ((2, 1), (1, 2)):
         out = tmp_path / f"from {first}"

@@ -1,4 +1,4 @@
-"""Stage 1 with graphs: what differs between runs, and what a stopped one goes on from."""
+"""Training with graphs: what differs between runs, and what a stopped one goes on from."""
 
 import copy
 
@@ -28,7 +28,7 @@ def make(planted, quick):
 
     def build(*overrides, walks=False, held_out=True):
         dataset = ramen.load_dataset(planted)
-        config = load_config("static", [*quick, "stage1.epochs=6", *overrides])
+        config = load_config("static", [*quick, "training.epochs=6", *overrides])
         config.graphs = sorted(dataset.graphs)
         torch.manual_seed(0)
         data, encoder = prepare(dataset, config)
@@ -76,7 +76,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("negatives", ["clusters", "ance"])
 def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, negatives):
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
-    settings = ["graph.lambda=bandit", f"stage1.negatives={negatives}", "stage1.hard_from=1", "stage1.accumulate=2"]
+    settings = [
+        "graph.lambda=bandit",
+        f"training.negatives={negatives}",
+        "training.hard_from=1",
+        "training.accumulate=2",
+    ]
     data, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1")
     straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
     penalty, calls = Graphs.penalty, []
@@ -95,7 +100,7 @@ def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, ne
 
 
 def test_runs_that_differ_in_the_weights_alone_have_the_same_batches(make, monkeypatch):
-    data, encoder, split = make("stage1.negatives=batch")
+    data, encoder, split = make("training.negatives=batch")
     drawn = []
 
     def recording(matrix, rows, rng):
@@ -132,7 +137,7 @@ def test_held_out_points_are_drawn_for_no_graph(make):
 
 
 def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
-    data, encoder, split = make("stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9")
+    data, encoder, split = make("training.epochs=1", "training.min_steps=1", "graph.min_steps=9")
 
     def epochs(lambdas, max_steps=None):
         lines = []
@@ -143,7 +148,7 @@ def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
 
 
 def test_with_large_batches_a_graph_trains_no_longer(make):
-    steps = ["stage1.epochs=1", "stage1.min_steps=1", "graph.min_steps=9", "graph.long_batch=100"]
+    steps = ["training.epochs=1", "training.min_steps=1", "graph.min_steps=9", "graph.long_batch=100"]
     data, encoder, split = make(*steps)
     lines = []
     trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))

@@ -26,7 +26,7 @@ def test_links_help_over_no_graph(tmp_path, tiny_backbone):
         for graphs, figures in found.items():
             run = ramen.train(
                 dataset, out=tmp_path / f"{graphs}{seed}", graphs=graphs, seed=seed,
-                overrides=[f"encoder.backbone={tiny_backbone}", "head.epochs=1"],
+                overrides=[f"encoder.backbone={tiny_backbone}", "dense.epochs=1"],
             )  # fmt: skip
             figures.append(recalls(dataset, run))
     gains = np.array(found["links"]) - np.array(found["none"])

@@ -34,7 +34,7 @@ def larger(tmp_path_factory):
     return ramen.load_dataset(folder)
 
 
-def prepared(dataset, backbone, graphs, steps=("graph.auto_steps=8", "stage1.min_steps=30")):
+def prepared(dataset, backbone, graphs, steps=("graph.auto_steps=8", "training.min_steps=30")):
     """Data, split and untrained encoder."""
     settings = [f"encoder.backbone={backbone}", "validation.share=0.25", *steps]
     config = load_config("static", settings)
@@ -84,7 +84,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, chosen):
 
 def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, chosen, monkeypatch):
     monkeypatch.setattr("ramen.training.graph_search.standard_errors", lambda values, others: 1.9)
-    found, lines = chosen(larger, ["links", "noise"], ["graph.auto_steps=2", "stage1.min_steps=12"])
+    found, lines = chosen(larger, ["links", "noise"], ["graph.auto_steps=2", "training.min_steps=12"])
     assert found == GraphWeights({"links": (0.0, 0.0), "noise": (0.0, 0.0)}, False)
     assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]
     assert [line["graphs"] for line in lines if "graphs" in line][:2] == ["none", "links"]
@@ -105,8 +105,8 @@ def test_a_graph_without_an_edge_is_off_without_a_run(larger, chosen):
 def test_a_short_training_that_is_as_long_as_the_splits_own_is_not_done_again(
     larger, tiny_backbone, make_run, monkeypatch
 ):
-    steps = ["graph.auto_steps=1000", "graph.min_steps=20", "stage1.min_steps=20", "stage1.epochs=1"]
-    off = ["sparse.passes=0", "head.epochs=0", "graph.walks=off"]
+    steps = ["graph.auto_steps=1000", "graph.min_steps=20", "training.min_steps=20", "training.epochs=1"]
+    off = ["sparse.passes=0", "dense.epochs=0", "graph.walks=off"]
     run, (data, split, encoder) = make_run(), prepared(larger, tiny_backbone, ["links"], [*steps, *off])
     trained = []
 

@@ -62,7 +62,7 @@ def whole(run: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("bandit", [False, True], ids=["as set", "bandit"])
 def test_a_run_killed_at_random_points_ends_with_the_same_bytes(planted, searching, tmp_path, bandit):
     weights = "graph.lambda=bandit" if bandit else "graph.lambda=fixed"
-    settings = [*searching, "sparse.choose=false", weights, "stage1.hard_from=1"]
+    settings = [*searching, "sparse.choose=false", weights, "training.hard_from=1"]
     drive(planted, tmp_path / "straight", 0, settings, 0)
     kills = drive(planted, tmp_path / "killed", KILLS // 2, settings, 0.8)
     assert kills >= KILLS // 4, "it was over before it was killed often"

@@ -14,7 +14,7 @@ from ramen.training.checkpoint import Checkpoint
 
 @pytest.fixture(scope="module")
 def settings(tiny_backbone):
-    return [f"encoder.backbone={tiny_backbone}", "stage1.min_steps=8", "graph.min_steps=8", "encoder.dim=16"]
+    return [f"encoder.backbone={tiny_backbone}", "training.min_steps=8", "graph.min_steps=8", "encoder.dim=16"]
 
 
 @pytest.fixture(scope="module")

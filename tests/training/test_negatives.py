@@ -1,4 +1,4 @@
-"""Hard negatives of stage 1: what a step scores besides the labels of its own points."""
+"""Hard negatives of training: what a step scores besides the labels of its own points."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def make(planted, quick):
 
 
 def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
-    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    hard, encoder = make("training.negatives=ance", "training.nearest=6")
     hard.refresh(2, encoder)
     rows = hard.split.rows
     not_negative = hard.nearest.not_negative.toarray() > 0
@@ -46,7 +46,7 @@ def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
 
 
 def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
-    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    hard, encoder = make("training.negatives=ance", "training.nearest=6")
     hard.refresh(2, encoder)
     rng = np.random.default_rng(0)
     drawn = set()
@@ -61,7 +61,7 @@ def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
 
 
 def test_a_point_whose_labels_are_all_right_has_none(make):
-    hard, encoder = make("stage1.negatives=ance", "stage1.nearest=6")
+    hard, encoder = make("training.negatives=ance", "training.nearest=6")
     dense = hard.nearest.not_negative.toarray()
     dense[0] = 1
     hard.nearest.not_negative = sp.csr_matrix(dense)
@@ -71,7 +71,7 @@ def test_a_point_whose_labels_are_all_right_has_none(make):
 
 
 def test_labels_of_the_batch_s_clusters(make):
-    hard, encoder = make("stage1.negatives=clusters", "stage1.cluster_size=8")
+    hard, encoder = make("training.negatives=clusters", "training.cluster_size=8")
     hard.refresh(2, encoder)
     n = len(hard.split.rows)
     sizes = np.bincount(hard.clusters)
@@ -86,7 +86,7 @@ def test_labels_of_the_batch_s_clusters(make):
 
 
 def test_batch_gives_none(make):
-    hard, encoder = make("stage1.negatives=batch")
+    hard, encoder = make("training.negatives=batch")
     hard.refresh(2, encoder)
     rng = np.random.default_rng(0)
     batches = hard.batches(32, rng)
@@ -96,7 +96,7 @@ def test_batch_gives_none(make):
 
 @pytest.mark.parametrize("kind", ["clusters", "ance"])
 def test_renewed_only_when_due(make, kind):
-    hard, encoder = make(f"stage1.negatives={kind}", "stage1.hard_from=1", "stage1.hard_every=2")
+    hard, encoder = make(f"training.negatives={kind}", "training.hard_from=1", "training.hard_every=2")
     calls = []
     encode = encoder.encode
     encoder.encode = lambda tokens: calls.append(0) or encode(tokens)
@@ -111,9 +111,9 @@ def test_renewed_only_when_due(make, kind):
 
 @pytest.mark.parametrize("kind", ["clusters", "ance", "batch"])
 def test_a_restored_state_gives_the_same_labels(make, kind):
-    hard, encoder = make(f"stage1.negatives={kind}")
+    hard, encoder = make(f"training.negatives={kind}")
     hard.refresh(2, encoder)
-    again = make(f"stage1.negatives={kind}")[0]
+    again = make(f"training.negatives={kind}")[0]
     again.restore(hard.state())
     for seed in range(5):
         found = []
@@ -133,8 +133,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, mon
     from ramen.training.checkpoint import Checkpoint
 
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
-    settings = ["stage1.epochs=5", "stage1.min_steps=0", "stage1.hard_from=1", "stage1.hard_every=3"]
-    config = load_config("static", [*quick, *settings, f"stage1.negatives={kind}"])
+    settings = ["training.epochs=5", "training.min_steps=0", "training.hard_from=1", "training.hard_every=3"]
+    config = load_config("static", [*quick, *settings, f"training.negatives={kind}"])
     weights = []
     for stops in (False, True):
         dataset = ramen.load_dataset(planted)
@@ -161,6 +161,6 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, mon
 
 
 def test_a_run_with_ance_tags(tmp_path, planted, quick):
-    overrides = [*quick, "stage1.negatives=ance", "stage1.hard_from=1"]
+    overrides = [*quick, "training.negatives=ance", "training.hard_from=1"]
     run = ramen.train(planted, out=tmp_path / "run", overrides=overrides)
     assert ramen.Tagger.load(run).tag(["a text"], k=3)

@@ -31,7 +31,7 @@ def test_the_peak_is_near_to_what_a_run_took(planted, finished_run, quick):
     found = estimate(ramen.load_dataset(planted), load_config("static", quick))
     assert set(found.stages) == {"prepare", "encoder", "neighbours", "sparse", "dense", "rank", "evaluate"}
     assert found.points == 240 and found.labels == 120
-    assert 0.5e9 < found.peak < 3e9 and found.disk > 0 and found.fitting == "head.kind=dense"
+    assert 0.5e9 < found.peak < 3e9 and found.disk > 0 and found.fitting == "dense.kind=full"
 
 
 def test_bytes_grow_with_labels_and_the_smaller_classifiers_take_less(many):
@@ -46,9 +46,9 @@ def test_bytes_grow_with_labels_and_the_smaller_classifiers_take_less(many):
 def test_a_run_too_large_is_refused_with_what_would_fit(many, planted, tmp_path, monkeypatch):
     config = load_config("static")
     wanted = estimate(many, config)
-    between = (wanted.classifiers["dense bf16"] + wanted.classifiers["dense fp32"]) / 2
+    between = (wanted.classifiers["full bf16"] + wanted.classifiers["full fp32"]) / 2
     monkeypatch.setattr(module, "available_memory", lambda: between)
-    with pytest.raises(InputError, match=r"stage 'dense' would need about .* head.precision=bf16 would fit"):
+    with pytest.raises(InputError, match=r"stage 'dense' would need about .* dense.precision=bf16 would fit"):
         module.refuse_too_large(many, config)
     monkeypatch.setattr(module, "available_memory", lambda: 1e6)
     with pytest.raises(InputError, match=r"found 0.0 GB free: --preset million, .* data.memory=allow tries"):
@@ -60,4 +60,4 @@ def test_a_run_too_large_is_refused_with_what_would_fit(many, planted, tmp_path,
 def test_the_probe_measures_both_stages(planted, quick):
     seconds = probe(ramen.load_dataset(planted), load_config("static", quick))
     assert seconds.keys() == {"encoder", "dense"} and min(seconds.values()) > 0
-    assert probe(ramen.load_dataset(planted), load_config("static", [*quick, "head.epochs=0"])).keys() == {"encoder"}
+    assert probe(ramen.load_dataset(planted), load_config("static", [*quick, "dense.epochs=0"])).keys() == {"encoder"}

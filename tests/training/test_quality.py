@@ -18,7 +18,7 @@ def figures(tmp_path_factory, quick):
     settings = [item for item in quick if "min_steps" not in item]
     for seed in SEEDS:
         data = prepare("planted", home / f"d{seed}", points=1000, labels=120, seed=seed)
-        longer = ["stage1.min_steps=40", "graph.min_steps=40"]
+        longer = ["training.min_steps=40", "graph.min_steps=40"]
         run = ramen.train(data, out=home / f"r{seed}", seed=seed, overrides=[*settings, *longer])
         stored = json.loads((run / "metrics.json").read_text())
         found.append({"": stored["test"], **stored["scorers"]})

@@ -34,7 +34,7 @@ def invented(path, points, labels, seed=0):
 @pytest.mark.parametrize(("points", "labels"), [(1, 1500), (2, 900), (20, 80)])
 def test_what_is_chosen_is_what_is_best_on_the_test_part(points, labels, tmp_path, quick):
     data = invented(tmp_path / "data", points, labels)
-    run = ramen.train(data, out=tmp_path / "run", overrides=[*quick, "head.epochs=0"])
+    run = ramen.train(data, out=tmp_path / "run", overrides=[*quick, "dense.epochs=0"])
     figures = json.loads((run / "metrics.json").read_text())
     tagger = ramen.Tagger.load(run)
     ranker, queries = tagger.run.ranker, tagger.queries(data.test.joined())

@@ -53,7 +53,7 @@ def hear_ctrl_c() -> None:
 @pytest.mark.slow
 def test_ctrl_c_then_resume(planted: Path, quick: list[str], tmp_path: Path):
     out = tmp_path / "run"
-    slow = [item.replace("stage1.epochs=3", "stage1.epochs=120") for item in quick]
+    slow = [item.replace("training.epochs=3", "training.epochs=120") for item in quick]
     command = [sys.executable, "-m", "ramen.cli.main", "train", str(planted), "--out", str(out), *slow]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c

@@ -23,7 +23,7 @@ def searched(make_material, make_run):
     """A function of settings: what the search chooses with an untrained encoder, the model, and the log's lines."""
 
     def run(*overrides):
-        material, folder = make_material("stage1.epochs=0", *overrides), make_run()
+        material, folder = make_material("training.epochs=0", *overrides), make_run()
         return *search(material.data, material.split, material.encoder, folder), folder.log
 
     return run
@@ -60,7 +60,7 @@ def test_what_is_chosen_survives_json(searched, make_run):
 
 
 def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
-    params, _, log = searched("head.epochs=0")
+    params, _, log = searched("dense.epochs=0")
     trials = of_sparse(log)
     value = {id(line): line["P@1"] * line["P@5"] * line["PSP@5"] * line["R@10"] for line in trials}
     best = max(trials, key=lambda line: value[id(line)])
@@ -71,7 +71,7 @@ def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
 
 
 def test_classifiers_can_be_left_out(searched):
-    params, model, _ = searched("head.epochs=0", "sparse.passes=0")
+    params, model, _ = searched("dense.epochs=0", "sparse.passes=0")
     assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
 
 
@@ -79,19 +79,19 @@ def test_the_encoder_is_kept_where_the_sum_is_better_without(searched, monkeypat
     monkeypatch.setattr(
         HeldOutJudge, "best_sum", lambda judge, scorers: judge.weigh({"neighbours": scorers["neighbours"]})
     )
-    params, model, _ = searched("head.epochs=0", "sparse.passes=0")
+    params, model, _ = searched("dense.epochs=0", "sparse.passes=0")
     assert params.ranker.weights == {"encoder": 0.0, "neighbours": 1.0} and params.ranker.trees is None
     assert set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
 
 
 def test_settings_of_the_sparse_scorer_can_be_held(searched):
-    held = ["sparse.choose=false", "sparse.C=0.5", "sparse.prior=0", "sparse.features=words+pairs", "head.epochs=0"]
+    held = ["sparse.choose=false", "sparse.C=0.5", "sparse.prior=0", "sparse.features=words+pairs", "dense.epochs=0"]
     (line,) = of_sparse(searched(*held)[2])
     assert (line["features"], line["C"], line["prior"], line["anchors"]) == ("words+pairs", 0.5, 0.0, "links+noise")
 
 
 def test_a_prior_of_0_stays_0(searched):
-    log = searched("sparse.prior=0", "head.epochs=0")[2]
+    log = searched("sparse.prior=0", "dense.epochs=0")[2]
     assert {line["prior"] for line in of_sparse(log)} == {0.0}
 
 
@@ -109,7 +109,7 @@ def test_a_value_at_the_end_of_its_range_is_said(searched, monkeypatch):
     monkeypatch.setattr(HeldOutJudge, "weigh", weighed)
     params, _, log = searched("sparse.passes=0")
     assert params.scorers["dense"] == DenseParams(2, "own")
-    assert "head.epochs: the best value is the largest allowed" in [line.get("note") for line in log]
+    assert "dense.epochs: the best value is the largest allowed" in [line.get("note") for line in log]
 
 
 def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
         return replace(found, weights={**found.weights, "neighbours": 1 / 64})
 
     monkeypatch.setattr(HeldOutJudge, "best_sum", on_edge)
-    log = searched("sparse.passes=0", "head.epochs=0")[2]
+    log = searched("sparse.passes=0", "dense.epochs=0")[2]
     assert "weights at the end of their range: neighbours" in [line.get("note") for line in log]
 
 
@@ -128,7 +128,7 @@ def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
     ("overrides", "names"),
     [
         ([], {"encoder", "neighbours", "sparse", "dense"}),
-        (["head.epochs=0", "sparse.passes=0"], {"encoder", "neighbours"}),
+        (["dense.epochs=0", "sparse.passes=0"], {"encoder", "neighbours"}),
     ],
 )
 def test_without_held_out_points_the_weights_are_those_at_the_start(make_material, make_run, overrides, names):
@@ -165,7 +165,7 @@ def test_a_dense_scorer_that_the_weighted_sum_does_without_is_kept_where_trees_r
         return fit_ranker(data, *rest)
 
     monkeypatch.setattr("ramen.training.ranker_search.fit_ranker", ranked)
-    params, model, log = searched("head.epochs=3", "sparse.choose=false")
+    params, model, log = searched("dense.epochs=3", "sparse.choose=false")
     assert [line["epoch"] for line in log if "epoch" in line] == [1, 2]
     assert [line["kept"] for line in log if "kept" in line] == [is_kept]
     assert ("dense" in asked[0]) == is_kept and not params.ranker.weights.get("dense")

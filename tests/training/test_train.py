@@ -26,7 +26,7 @@ def test_the_encoder_of_a_graph_search_that_trains_as_long_is_not_trained_again(
 
 
 def test_a_graph_search_that_trains_shorter_leaves_the_search_to_train_its_own(planted, searching, tmp_path):
-    settings = [*searching, "graph.auto_steps=1", "stage1.batch_size=64", "sparse.choose=false", "graph.walks=off"]
+    settings = [*searching, "graph.auto_steps=1", "training.batch_size=64", "sparse.choose=false", "graph.walks=off"]
     log = log_of(ramen.train(planted, out=tmp_path / "run", graphs="links", overrides=settings))
     assert [line["epoch"] for line in log if line["stage"] == "encoder"].count(1) == 2
 

@@ -53,7 +53,7 @@ def test_one_point_and_labels_without_points(make_material, planted):
     dataset = ramen.load_dataset(planted)
     dataset.train_targets = dataset.train_targets.multiply(np.arange(dataset.n_labels) % 2 == 0).tocsr()
     dataset.train_targets.eliminate_zeros()
-    material = make_material("head.epochs=1", dataset=dataset)
+    material = make_material("dense.epochs=1", dataset=dataset)
     views = material.views()
     scorers = {
         name: SCORERS[name].fit(views, PLAIN if name == "sparse" else SCORERS[name].default_params(views.config))

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from ramen import distributed
-from ramen.config import HeadConfig
+from ramen.config import DenseConfig
 from ramen.errors import InputError
 from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.classifier import DenseClassifier
@@ -17,7 +17,7 @@ from ramen.scorers.dense.shortlist import ShortlistClassifier
 _A_POINT = 200  # labels of a point's list, about
 
 
-def make_classifier(start: torch.Tensor, settings: HeadConfig, seed: int = 0) -> Classifier:
+def make_classifier(start: torch.Tensor, settings: DenseConfig, seed: int = 0) -> Classifier:
     """An untrained head; where a run has several ranks, of this one's labels.
 
     Args:
@@ -35,19 +35,19 @@ def make_classifier(start: torch.Tensor, settings: HeadConfig, seed: int = 0) ->
     return ShardedClassifier(start, make)
 
 
-def _make(start: torch.Tensor, settings: HeadConfig, seed: int) -> DenseClassifier | ShortlistClassifier:
+def _make(start: torch.Tensor, settings: DenseConfig, seed: int) -> DenseClassifier | ShortlistClassifier:
     if settings.kind == "shortlist":
         return ShortlistClassifier(start, settings.temperature, settings.loss)
     return DenseClassifier(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
 
 
-def check_classifier(settings: HeadConfig) -> None:
+def check_classifier(settings: DenseConfig) -> None:
     """Refuse settings that do not go together."""
-    if settings.precision != "fp32" and settings.kind != "dense":
-        raise InputError(f"head.precision={settings.precision}: only head.kind=dense has it, found {settings.kind}")
+    if settings.precision != "fp32" and settings.kind != "full":
+        raise InputError(f"dense.precision={settings.precision}: only dense.kind=full has it, found {settings.kind}")
 
 
-def classifier_memory(labels: int, dim: int, settings: HeadConfig) -> int:
+def classifier_memory(labels: int, dim: int, settings: DenseConfig) -> int:
     """Bytes that training the head takes at its peak, before anything is allocated."""
     if settings.kind == "shortlist":
         return ShortlistClassifier.memory(labels, dim, settings.batch_size, _A_POINT)

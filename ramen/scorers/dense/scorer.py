@@ -42,7 +42,7 @@ class DenseScorer(VectorScorer):
     @classmethod
     def is_enabled(cls, config: Config) -> bool:
         """See :class:`TrainedScorer`."""
-        return config.head.epochs > 0
+        return config.dense.epochs > 0
 
     @classmethod
     def default_params(cls, config: Config) -> DenseParams:
@@ -86,4 +86,4 @@ class DenseScorer(VectorScorer):
         from ramen.scorers.dense.build import classifier_memory
 
         retained = 4.0 * sizes.dim * sizes.labels
-        return classifier_memory(sizes.labels_here, sizes.dim, config.head), retained
+        return classifier_memory(sizes.labels_here, sizes.dim, config.dense), retained

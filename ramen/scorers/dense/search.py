@@ -40,8 +40,8 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
             chosen = trial
         if (epoch - chosen.params.epochs if helps else epoch) >= _PATIENCE:
             break
-    if helps and chosen.params.epochs == views.config.head.epochs:
-        judge.log(stage="search", note="head.epochs: the best value is the largest allowed")
+    if helps and chosen.params.epochs == views.config.dense.epochs:
+        judge.log(stage="search", note="dense.epochs: the best value is the largest allowed")
     return DenseScorer.trained(views, chosen.weights, chosen.params)
 
 

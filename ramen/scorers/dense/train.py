@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ramen import distributed
-from ramen.config import HeadConfig
+from ramen.config import DenseConfig
 from ramen.losses import check_loss
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.scorers.dense.base import Classifier
@@ -39,7 +39,7 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
     """
     config, targets, filtered = views.config, views.targets, views.filtered
     points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.starts[start])
-    settings, n = config.head, len(points)
+    settings, n = config.dense, len(points)
     classifier = make_classifier(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
     yield 0, classifier, float("nan")
     mined_lists = None
@@ -62,13 +62,13 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
         ):
             shortlist = None if lists is None else lists[rows]
             loss = classifier.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
-            check_loss(loss, "dense", "head.lr", epoch, number)
+            check_loss(loss, "dense", "dense.lr", epoch, number)
             total += loss
         yield epoch + 1, classifier, total / len(batches)
 
 
 def _lists(
-    classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: HeadConfig
+    classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: DenseConfig
 ) -> sp.csr_matrix | None:
     """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
     if settings.negatives == "mined":

@@ -14,14 +14,14 @@ import scipy.sparse as sp
 import torch
 
 from ramen import distributed
-from ramen.config import HeadConfig
+from ramen.config import DenseConfig
 from ramen.scorers.dense.build import _make, make_classifier
 from ramen.scorers.dense.label_weights import Float32Weights
 from ramen.scorers.dense.sharded import ShardedWeights
 
 CASES = [
-    ("dense", "fp32", "softmax", 23), ("dense", "bf16", "bce", 23),
-    ("shortlist", "fp32", "softmax", 23), ("shortlist", "fp32", "bce", 1), ("dense", "fp32", "softmax", 1),
+    ("full", "fp32", "softmax", 23), ("full", "bf16", "bce", 23),
+    ("shortlist", "fp32", "softmax", 23), ("shortlist", "fp32", "bce", 1), ("full", "fp32", "softmax", 1),
 ]  # fmt: skip
 EYE = np.eye(8, dtype=np.float32)
 
@@ -46,7 +46,7 @@ def weights(rows, labels):
 
 def check_classifier(kind, precision, loss, labels):
     """What every rank does: classifiers of all labels, and some shared with the other rank, take the same steps."""
-    settings = HeadConfig(kind=kind, precision=precision, loss=loss, chunk=5, temperature=0.1)
+    settings = DenseConfig(kind=kind, precision=precision, loss=loss, chunk=5, temperature=0.1)
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(labels, 8)), dtype=torch.float32), dim=1)
     near = dict(atol=1e-4 if precision == "fp32" else 0.05)  # bfloat16 is rounded by other chance

@@ -10,7 +10,7 @@ from ramen.scorers.dense.train import train_epochs, train_on_views
 
 
 def test_a_shortlist_learns_too_and_moves_only_labels_that_compete(make_views):
-    views = make_views("head.all_labels=10", "head.batch_size=32", "sparse.near=2")
+    views = make_views("dense.all_labels=10", "dense.batch_size=32", "sparse.near=2")
     competing = np.union1d(np.flatnonzero(views.negatives.getnnz(1)), views.targets.indices)
     losses = []
     for epoch, classifier, loss in train_epochs(views, "own"):
@@ -29,17 +29,17 @@ def test_with_few_labels_no_negatives_are_mined(make_views):
 
 @pytest.mark.parametrize("all_labels", [10, 10_000])
 def test_epochs_do_not_depend_on_how_many_follow(make_views, all_labels):
-    settings = f"head.all_labels={all_labels}"
+    settings = f"dense.all_labels={all_labels}"
     one = train_on_views(make_views(settings), DenseParams(1))
-    many = train_on_views(make_views(settings, "head.epochs=3"), DenseParams(1, "own"))
+    many = train_on_views(make_views(settings, "dense.epochs=3"), DenseParams(1, "own"))
     np.testing.assert_array_equal(one.vectors, many.vectors)
 
 
 @pytest.mark.parametrize("negatives", ["mined", "top", "both"])
-@pytest.mark.parametrize("kind", ["shortlist", "dense"])
+@pytest.mark.parametrize("kind", ["shortlist", "full"])
 def test_lists_of_every_kind_learn(make_views, kind, negatives):
     views = make_views(
-        f"head.kind={kind}", f"head.negatives={negatives}", "head.all_labels=10", "head.top=8", "head.epochs=3"
+        f"dense.kind={kind}", f"dense.negatives={negatives}", "dense.all_labels=10", "dense.top=8", "dense.epochs=3"
     )
     assert "negatives" not in vars(views)
     losses = [loss for _, _, loss in train_epochs(views, "own")][1:]
@@ -48,12 +48,12 @@ def test_lists_of_every_kind_learn(make_views, kind, negatives):
 
 
 def test_precision_is_the_dense_classifiers(make_views):
-    with pytest.raises(InputError, match=r"head.precision=bf16: only head.kind=dense"):
-        next(train_epochs(make_views("head.kind=shortlist", "head.precision=bf16"), "own"))
+    with pytest.raises(InputError, match=r"dense.precision=bf16: only dense.kind=full"):
+        next(train_epochs(make_views("dense.kind=shortlist", "dense.precision=bf16"), "own"))
 
 
 def test_a_loss_that_is_no_number_stops_the_work(make_views):
-    epochs = train_epochs(make_views("head.epochs=3"), "own")
+    epochs = train_epochs(make_views("dense.epochs=3"), "own")
     next(epochs)
     _, classifier, _ = next(epochs)
     classifier.weights[:] = torch.nan
