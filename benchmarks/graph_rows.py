@@ -24,6 +24,7 @@ from ramen.graph.lambdas import fixed_lambdas
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderScorer
+from ramen.training import encoder_loop
 from ramen.training.data import TrainingData, prepare
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.graph_search import GraphWeights, search_graph_weights
@@ -32,7 +33,7 @@ from ramen.training.split import everything, validation_split
 
 DEEP = 100
 LONG = "training.min_steps=240"  # as many updates as the rows with a graph
-LONG_BATCH = "graph.long_batch=1024"  # these at any number of pairs
+encoder_loop.LONG_BATCH = 1024  # these at any number of pairs
 
 
 @dataclass
@@ -132,7 +133,7 @@ QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchor
 
 
 def _config(case: Case, *settings: str) -> Config:
-    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}", "graph.lambda=fixed", LONG_BATCH]
+    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}", "graph.lambda=fixed"]
     config = load_config("static", [*reading, *case.settings, *settings])
     config.seed = case.seed
     return config

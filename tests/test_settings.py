@@ -109,7 +109,7 @@ OLD = {
     ("key", "message"),
     [
         ("first.lr", "first.lr was renamed to training.lr"),
-        ("first.deep.hops", "first.deep.hops was renamed to graph.hops"),
+        ("first.deep.rows", "first.deep.rows was renamed to graph.rows"),
         ("first.lrr", "unknown key 'first.lrr': did you mean 'training.lr'?"),
         ("bandit.floor", "bandit.floor was removed: set graph.lambda=bandit"),
         ("training.fan", "training.fan was removed: use dense.kind=full"),

@@ -24,7 +24,7 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
         for graph, weight in params.anchors.items()
         if weight and graph in views.links
     ]
-    prior = word_prior(words.labels, graphs, params.prior, settings.max_degree) if params.prior else None
+    prior = word_prior(words.labels, graphs, params.prior) if params.prior else None
     n_points, n_labels = views.targets.shape
     shard = distributed.shard(n_labels)
     with tqdm(
@@ -36,8 +36,8 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
     ) as bar:
         part = fit_sparse(
             words.points[views.rows], views.targets.T.tocsr(), views.negatives, views.filtered.T.tocsr(), prior,
-            C=params.C, passes=settings.passes, uniform=views.source.random_negatives(settings, n_points, n_labels),
-            min_weight=settings.min_weight, max_weights=settings.max_weights, seed=views.config.seed,
+            C=params.C, passes=settings.passes, uniform=views.source.random_negatives(n_points, n_labels),
+            max_weights=settings.max_weights, seed=views.config.seed,
             progress=bar.update, labels=shard,
         )  # fmt: skip
     bias = distributed.all_gather_rows(torch.from_numpy(part.bias), n_labels).numpy()
