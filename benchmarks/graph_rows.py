@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +25,6 @@ from ramen.graph.lambdas import fixed_lambdas
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderScorer
-from ramen.training import encoder_loop
 from ramen.training.data import TrainingData, prepare
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.graph_search import GraphWeights, search_graph_weights
@@ -33,7 +33,7 @@ from ramen.training.split import everything, validation_split
 
 DEEP = 100
 LONG = "training.min_steps=240"  # as many updates as the rows with a graph
-encoder_loop.LONG_BATCH = 1024  # these at any number of pairs
+LONG_BATCH = 1024  # points: these updates at any number of pairs
 
 
 @dataclass
@@ -155,6 +155,7 @@ def _searched(data: TrainingData, encoder: Encoder) -> GraphWeights:
             return search_graph_weights(data, validation_split(data, encoder, run.log), encoder, run)
 
 
+@mock.patch("ramen.training.encoder_loop.LONG_BATCH", LONG_BATCH)
 def regularised(case: Case, kinds: list[str], *settings: str) -> Measured:
     """The encoder, trained as ``ramen train`` does; ``graph.lambda=auto`` chooses on validation first."""
     data, encoder = _prepared(case, kinds, *settings)

@@ -128,8 +128,8 @@ class GraphConfig:
     rows_per_step: int = setting(512, "All: rows sampled on each side in a step.", at_least=1)
     min_steps: int = setting(
         240,
-        "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting; not in batches of more "
-        "than 512 points, with which the dense classifiers get worse.",
+        "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting; not in batches of "
+        "more than 512 points, with which the dense classifiers get worse.",
     )
     walks: str = setting(
         "auto",
