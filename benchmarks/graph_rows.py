@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,7 +33,7 @@ from ramen.training.split import everything, validation_split
 
 DEEP = 100
 LONG = "training.min_steps=240"  # as many updates as the rows with a graph
-LONG_BATCH = "graph.long_batch=1024"  # these at any number of pairs
+LONG_BATCH = 1024  # points: these updates at any number of pairs
 
 
 @dataclass
@@ -132,7 +133,7 @@ QUICK = ("no graph", "no graph, its own length", "fixed", "auto", "random anchor
 
 
 def _config(case: Case, *settings: str) -> Config:
-    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}", "graph.lambda=fixed", LONG_BATCH]
+    reading = [f"data.text={case.text}", f"data.pairs={case.pairs}", "graph.lambda=fixed"]
     config = load_config("static", [*reading, *case.settings, *settings])
     config.seed = case.seed
     return config
@@ -154,6 +155,7 @@ def _searched(data: TrainingData, encoder: Encoder) -> GraphWeights:
             return search_graph_weights(data, validation_split(data, encoder, run.log), encoder, run)
 
 
+@mock.patch("ramen.training.encoder_loop.LONG_BATCH", LONG_BATCH)
 def regularised(case: Case, kinds: list[str], *settings: str) -> Measured:
     """The encoder, trained as ``ramen train`` does; ``graph.lambda=auto`` chooses on validation first."""
     data, encoder = _prepared(case, kinds, *settings)

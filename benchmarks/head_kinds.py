@@ -35,8 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
     "dense": [],
     "bf16": ["dense.precision=bf16"],
-    "shortlist": ["dense.kind=shortlist", "dense.negatives=top", "dense.top=100"],
+    "shortlist": ["dense.kind=shortlist", "dense.negatives=top"],
 }
+TOP = 100  # labels a point with dense.negatives=top
 
 
 def main() -> int:
@@ -71,10 +72,10 @@ def measure(dataset: Any, vectors: dict[str, np.ndarray], labels: np.ndarray, ov
     views = views_of(dataset, vectors["train"], labels, config)
     weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     test_filter = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
-    found: dict[str, Any] = {"overrides": overrides, "seconds": [], "test": []}
+    found: dict[str, Any] = {"overrides": overrides, "top": TOP, "seconds": [], "test": []}
     found["training_bytes"] = classifier_memory(len(labels), labels.shape[1], config.dense)
     start = time.perf_counter()
-    for epoch, classifier, _ in train_epochs(views, "own"):
+    for epoch, classifier, _ in train_epochs(views, "own", TOP):
         if epoch:
             found["seconds"].append(round(time.perf_counter() - start, 1))
             scorer = DenseScorer(classifier.label_weights())

@@ -30,7 +30,7 @@ from ramen.data.matrices import pair_matrix
 from ramen.metrics import inverse_propensity, report
 from ramen.ranking.ranker import Ranker
 from ramen.scorers.base import Queries
-from ramen.scorers.sparse.classifier import SparseClassifier
+from ramen.scorers.sparse.classifier import MIN_WEIGHT, UNIFORM, SparseClassifier
 from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 from ramen.scorers.views import Views
 from ramen.training.data import prepare
@@ -148,7 +148,7 @@ def examples_of(views: Views, label: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and signs of a label's examples, as many and of the kinds that the sparse head takes."""
     positive = views.targets[:, [label]].nonzero()[0]
     rng = np.random.default_rng(label)
-    uniform = rng.integers(0, views.targets.shape[0], views.config.sparse.uniform)
+    uniform = rng.integers(0, views.targets.shape[0], UNIFORM)
     known = np.union1d(positive, views.filtered[:, [label]].nonzero()[0])
     negative = np.setdiff1d(np.union1d(views.negatives[label].indices, uniform), known)
     return np.concatenate([positive, negative]), np.repeat([1, -1], [len(positive), len(negative)])
@@ -159,7 +159,7 @@ def nonzeros(views: Views, params: SparseParams) -> int:
     lengths = np.diff(views.words(params.features).points.indptr)
     taken = sp.csr_matrix(views.targets.T) + views.negatives
     taken.data[:] = 1
-    uniform = views.config.sparse.uniform * lengths.mean() * taken.shape[0]
+    uniform = UNIFORM * lengths.mean() * taken.shape[0]
     return int((taken @ lengths).sum() + uniform)
 
 
@@ -178,7 +178,7 @@ def liblinear(views: Views, params: SparseParams, seconds: float, dataset: Datas
             continue
         model = LinearSVC(C=params.C, max_iter=views.config.sparse.passes)
         spent += timed(model.fit, rows[taken], signs)
-        found = np.where(np.abs(model.coef_) < views.config.sparse.min_weight, 0, model.coef_)
+        found = np.where(np.abs(model.coef_) < MIN_WEIGHT, 0, model.coef_)
         weights.append(sp.csr_matrix(found, dtype=np.float32))
         bias[label] = model.intercept_[0]
     every = spent / len(labels) * n_labels

@@ -60,9 +60,6 @@ class EncoderConfig:
         "Static: keep this many principal directions of the backbone's token vectors, to save memory with a million "
         "labels; 0 keeps all.",
     )
-    title_weight: float = setting(
-        2.0, "Static: initial weight of a word in the title relative to one in the content.", above=0
-    )
     pooling: str = setting("mean", "Transformer: how token vectors become one.", choices=("mean", "cls", "last"))
     labels: str = setting(
         "auto",
@@ -70,11 +67,6 @@ class EncoderConfig:
         "the teacher's, unless the encoder's own are better on held-out points. With `training.epochs=0` the encoder "
         "also scores by the teacher's, unless `own` is set.",
         choices=("auto", "teacher", "own"),
-    )
-    autocast: str = setting(
-        "auto",
-        "Transformer: `auto` trains in bfloat16 where the processor or GPU supports it natively, `off` in float32.",
-        choices=("auto", "off"),
     )
 
 
@@ -90,20 +82,13 @@ class TrainingConfig:
     )
     lr: float = setting(2e-3, "Learning rate after warm-up.", above=0)
     loss: str = setting("softmax", "Loss function.", choices=("softmax", "triplet"))
-    temperature: float = setting(0.05, "Softmax: temperature.", above=0)
-    margin: float = setting(0.3, "Triplet: margin.")
     negatives: str = setting(
         "clusters",
         "Hard negatives beside the labels of the other points in the batch. `clusters`: batches are made of whole "
         "clusters of similar points and labels; `ance`: labels mined with the current encoder; `batch`: none.",
         choices=("clusters", "ance", "batch"),
     )
-    cluster_size: int = setting(16, "Clusters: points and labels in a cluster.", at_least=1)
-    nearest: int = setting(
-        20, "ANCE: number of nearest wrong labels mined for each point; each step samples two.", at_least=1
-    )
     hard_from: int = setting(2, "Epochs on uniform batches before hard negatives are used.")
-    hard_every: int = setting(2, "Epochs between refreshes of the clusters or the mined labels.", at_least=1)
     accumulate: int = setting(1, "Batches whose gradients are accumulated for one update.", at_least=1)
     clip: float = setting(0.0, "Maximum gradient norm; 0 for no clipping.")
 
@@ -132,7 +117,6 @@ class GraphConfig:
         "Fixed: weights of single graphs, as in `category:0.1/0.3,header:0` (points' and labels' side, or one value "
         "for both).",
     )
-    floor: float = setting(0.02, "Bandit: smallest weight.")
     words: bool = setting(
         False, "Add the words of the anchors' texts to the static encoder's vocabulary and to the sparse features."
     )
@@ -143,12 +127,9 @@ class GraphConfig:
     )
     rows_per_step: int = setting(512, "All: rows sampled on each side in a step.", at_least=1)
     min_steps: int = setting(
-        240, "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting."
-    )
-    long_batch: int = setting(
-        512,
-        "`graph.min_steps` applies to batches of at most this many points: with larger ones the dense classifiers "
-        "get worse.",
+        240,
+        "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting; not in batches of "
+        "more than 512 points, with which the dense classifiers get worse.",
     )
     walks: str = setting(
         "auto",
@@ -156,18 +137,12 @@ class GraphConfig:
         "otherwise off.",
         choices=("auto", "on", "off"),
     )
-    hops: int = setting(400, "Walks: length.", at_least=1)
-    restart: float = setting(0.8, "Walks: probability of a restart after each visit.", at_most=1)
-    max_degree: int = setting(500, "Walks: ignore anchors with more rows.", at_least=1)
-    visited: int = setting(10, "Walks: number of most visited nodes that become edges.", at_least=1)
     prune: str = setting(
         "auto",
         "Prune edges by the cosine of row and anchor. `threshold`: below a threshold; `auto`: `threshold` on graphs "
         "densified by walks.",
         choices=("auto", "none", "threshold"),
     )
-    prune_from: int = setting(4, "Epochs on the whole graph before the first pruning.")
-    prune_every: int = setting(5, "Epochs between prunings; each starts from the whole graph.", at_least=1)
     prune_below: float = setting(0.2, "Threshold: drop edges with a cosine up to this.")
 
 
@@ -199,11 +174,8 @@ class DenseConfig:
         "highest at the start of each epoch; `both`.",
         choices=("mined", "top", "both"),
     )
-    top: int = setting(50, "Top: labels listed for each point.", at_least=1)
     batch_size: int = setting(512, "Points in a batch.", at_least=1)
     lr: float = setting(2e-3, "Learning rate.", above=0)
-    temperature: float = setting(0.05, "Softmax: temperature.", above=0)
-    chunk: int = setting(100_000, "Labels scored at once.", at_least=1)
     all_labels: int = setting(30_000, "With more labels, only true and mined ones compete in a batch.")
 
 
@@ -212,9 +184,6 @@ class NeighbourConfig:
     """Voting by the nearest training points."""
 
     k: int = setting(50, "Number of neighbours.", at_least=1)
-    temperature: float = setting(
-        0.1, "Temperature of the softmax over their cosines, where the search on held-out points starts.", above=0
-    )
 
 
 @dataclass
@@ -235,8 +204,6 @@ class SparseConfig:
     anchors: float = setting(
         0.5, "Prior: weight of the words of each graph's anchors relative to the label's text; 0 leaves the graphs out."
     )
-    max_degree: int = setting(200, "Prior: ignore anchors with more labels.", at_least=1)
-    min_count: int = setting(2, "Drop features that occur in fewer texts.", at_least=1)
     max_share: float = setting(
         1.0,
         "Drop features that occur in a larger fraction of the texts: common words cost most of the time and, with "
@@ -245,9 +212,7 @@ class SparseConfig:
         at_most=1,
     )
     near: int = setting(20, "Nearest points by words, and as many by vectors, whose labels are mined as negatives.")
-    uniform: int = setting(50, "Uniformly sampled negatives for each label.")
     passes: int = setting(10, "At most this many passes over the examples of a label; 0 for no sparse classifiers.")
-    min_weight: float = setting(0.02, "Drop weights of smaller magnitude.")
     max_weights: int = setting(1000, "Keep at most this many weights for each label.", at_least=1)
 
 
@@ -256,8 +221,6 @@ class ValidationConfig:
     """Training points that are held out to choose hyperparameters and the scorers' weights."""
 
     share: float = setting(0.1, "Fraction of the training points to hold out.", below=1)
-    min_points: int = setting(400, "Hold out at least this many, but not more than a quarter.")
-    max_points: int = setting(2000, "Hold out at most this many.", at_least=1)
     unseen: str = setting(
         "auto",
         "Fraction of the test pairs whose label has no training point, from 0 to below 1. Held-out pairs whose label "
@@ -303,6 +266,31 @@ class Config:
 RENAMED: dict[str, str] = {
     "stage1.": "training.",
     "head.": "dense.",
+    "encoder.title_weight": "it is learnt, from a start of 2",
+    "encoder.autocast": "training is in bfloat16 where the processor or GPU supports it natively",
+    "stage1.temperature": "it is fixed at 0.05",
+    "stage1.margin": "it is fixed at 0.3",
+    "stage1.cluster_size": "it is fixed at 16",
+    "stage1.nearest": "it is fixed at 20",
+    "stage1.hard_every": "it is fixed at 2 epochs",
+    "graph.floor": "it is fixed at 0.02",
+    "graph.long_batch": "it is fixed at 512 points; set graph.min_steps=0 to train no longer with a graph",
+    "graph.hops": "it is fixed at 400; set graph.walks=off for no walks",
+    "graph.restart": "it is fixed at 0.8; set graph.walks=off for no walks",
+    "graph.max_degree": "it is fixed at 500 rows; set graph.walks=off for no walks",
+    "graph.visited": "it is fixed at 10; set graph.walks=off for no walks",
+    "graph.prune_from": "it is fixed at 4 epochs; set graph.prune=none for no pruning",
+    "graph.prune_every": "it is fixed at 5 epochs; set graph.prune=none for no pruning",
+    "head.top": "it is fixed at 50 labels",
+    "head.temperature": "it is fixed at 0.05",
+    "head.chunk": "it is fixed at 100,000 labels; set dense.kind=shortlist for less memory",
+    "neighbours.temperature": "it is chosen on held-out points, from a start of 0.1",
+    "sparse.max_degree": "it is fixed at 200 labels; set sparse.anchors=0 to leave the graphs out",
+    "sparse.min_count": "it is fixed at 2 texts",
+    "sparse.uniform": "it is fixed at 50 points",
+    "sparse.min_weight": "it is fixed at 0.02; set sparse.max_weights for a smaller model",
+    "validation.min_points": "it is fixed at 400; set validation.share for another number of points",
+    "validation.max_points": "it is fixed at 2,000; set validation.share for fewer points",
 }
 _GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
 

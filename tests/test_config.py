@@ -24,10 +24,9 @@ def test_every_preset_loads_and_applies_each_of_its_keys(preset):
 
 
 def test_overrides_win_over_the_preset():
-    config = load_config("transformer", ["encoder.max_tokens=7", "training.lr=1e-3", "training.temperature=1"])
+    config = load_config("transformer", ["encoder.max_tokens=7", "training.lr=1e-3"])
     assert config.encoder.max_tokens == 7
     assert config.training.lr == 0.001
-    assert config.training.temperature == 1.0 and isinstance(config.training.temperature, float)
 
 
 def test_text_settings_may_look_like_numbers_and_hold_an_equals_sign():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -109,7 +110,7 @@ OLD = {
     ("key", "message"),
     [
         ("first.lr", "first.lr was renamed to training.lr"),
-        ("first.deep.hops", "first.deep.hops was renamed to graph.hops"),
+        ("first.deep.rows", "first.deep.rows was renamed to graph.rows"),
         ("first.lrr", "unknown key 'first.lrr': did you mean 'training.lr'?"),
         ("bandit.floor", "bandit.floor was removed: set graph.lambda=bandit"),
         ("training.fan", "training.fan was removed: use dense.kind=full"),
@@ -148,6 +149,31 @@ def test_sections_of_earlier_versions(tmp_path, key, message):
     with pytest.raises(InputError) as caught:
         read_config(path)
     assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("stage1.temperature", "stage1.temperature was removed: it is fixed at 0.05"),
+        ("graph.hops", "graph.hops was removed: it is fixed at 400; set graph.walks=off for no walks"),
+        (
+            "head.chunk",
+            "head.chunk was removed: it is fixed at 100,000 labels; set dense.kind=shortlist for less memory",
+        ),
+    ],
+)
+def test_what_is_no_setting_any_more(key, message):
+    with pytest.raises(InputError) as caught:
+        load_config("static", [f"{key}=5"])
+    assert str(caught.value) == message
+
+
+def test_what_a_removed_key_names_is_a_setting():
+    for old, new in RENAMED.items():
+        for word in re.findall(r"[a-z]+\.[a-z_]+=\w+", new):
+            load_config("static", [word])
+        for name in re.findall(r"\b[a-z]+\.[a-z_]+\b", new):
+            assert name in declared(Config()), old
 
 
 def test_a_known_key_is_never_taken_for_a_renamed_one(monkeypatch):

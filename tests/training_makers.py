@@ -11,7 +11,7 @@ from ramen.training.data import AnyEncoder, TrainingData, prepare
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import HeldOutJudge
 from ramen.training.run_folder import CHECKPOINTS, RunFolder
-from ramen.training.split import Split, cut
+from ramen.training.split import MAX_POINTS, MIN_POINTS, Split, cut
 
 
 class Lines(list):
@@ -53,8 +53,8 @@ def make_material(planted, searching):
         config = load_config("static", [*searching, *overrides])
         config.graphs = sorted(dataset.graphs)
         data, encoder = prepare(dataset, config)
-        vectors, settings = encoder.encode(data.tokens["points"]).numpy(), config.validation
-        split = cut(dataset, vectors, settings.share, settings.max_points, config.seed, settings.min_points)
+        vectors = encoder.encode(data.tokens["points"]).numpy()
+        split = cut(dataset, vectors, config.validation.share, MAX_POINTS, config.seed, MIN_POINTS)
         return Material(data, data.with_graphs(split), encoder)
 
     return make

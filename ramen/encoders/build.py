@@ -29,7 +29,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     if settings.kind == "distilled":
         from ramen.encoders.folder import load_folder
 
-        encoder = load_folder(student_folder(settings.backbone), settings.max_tokens, settings.autocast)
+        encoder = load_folder(student_folder(settings.backbone), settings.max_tokens)
         is_static = type(encoder).__name__ == "StaticEncoder"
         if is_static == (config.preset == "transformer"):
             kind = "static" if is_static else "transformer"
@@ -37,7 +37,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     elif settings.kind == "transformer":
         from ramen.encoders.transformer import TransformerEncoder
 
-        encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens, settings.autocast)
+        encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens)
     else:
         from ramen.encoders.static import build_static_encoder
 

@@ -20,6 +20,8 @@ from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 from ramen.errors import InputError
 from ramen.files import open_to_readers
 
+TITLE_WEIGHT = 2.0  # of a word in the title relative to one in the content, before training
+
 
 class StaticEncoder(Encoder):
     """v(text) = norm((I + P) Σ_t f(field of t) w(t) E(t)) over the text's tokens t.
@@ -117,7 +119,7 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
     vectors = _main_directions(contextual_vectors(backbone, vocabulary.words), settings.dim)
     vocabulary.tokenizer.enable_truncation(settings.max_tokens)
     weights = _idf(vocabulary, texts)
-    return StaticEncoder(vocabulary, vectors, weights, settings.title_weight, settings.max_tokens)
+    return StaticEncoder(vocabulary, vectors, weights, TITLE_WEIGHT, settings.max_tokens)
 
 
 def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:

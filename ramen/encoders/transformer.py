@@ -25,12 +25,13 @@ _WORTH = 256  # padding tokens: a cut that saves fewer costs more in calls of th
 class TransformerEncoder(Encoder):
     """Token states of a transformer, pooled and normalised.
 
+    It trains in bfloat16 where the device computes it natively. Without training (``eval()``) all is float32: a run's
+    vectors are those that its exported folder gives.
+
     Args:
         backbone: see :func:`ramen.encoders.backbone.find_backbone`.
         pooling: ``mean``, ``cls`` or ``last`` (the last token, for decoders).
         max_tokens: a text is cut there.
-        autocast: ``auto`` trains in bfloat16 where the device computes it natively, ``off`` in float32 everywhere.
-            Without training (``eval()``) all is float32: a run's vectors are those that its exported folder gives.
         dim: of the vectors: where it is not the model's own, a linear map leads from one to the other.
 
     Attributes:
@@ -40,14 +41,12 @@ class TransformerEncoder(Encoder):
         InputError: the backbone cannot be found or loaded.
     """
 
-    def __init__(
-        self, backbone: str, pooling: str, max_tokens: int, autocast: str = "auto", dim: int | None = None
-    ) -> None:
+    def __init__(self, backbone: str, pooling: str, max_tokens: int, dim: int | None = None) -> None:
         super().__init__()
         model, tokenizer = load_backbone(backbone)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
-        self.pooling, self.autocast, self.native_eval = pooling, autocast, False
+        self.pooling, self.native_eval = pooling, False
         own = int(model.config.hidden_size)
         self.dim = dim or own
         self.dense = None if self.dim == own else nn.Linear(own, self.dim, bias=False)
@@ -92,8 +91,7 @@ class TransformerEncoder(Encoder):
             return torch.zeros(0, self.dim, device=self.device)
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
         order = np.argsort(counts, kind="stable")
-        wanted = self.autocast == "auto" if self.training else self.native_eval
-        native = wanted and computes_bfloat16(self.device)
+        native = (self.training or self.native_eval) and computes_bfloat16(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=native):
             vectors = torch.cat([self._pooled(tokens, rows[order[part]]) for part in buckets(counts[order])])
         back = np.empty_like(order)

@@ -27,6 +27,7 @@ SETS = ("words", "words+pairs")
 _TITLE = "T:"  # marks a title's word
 _WORD = re.compile(r"\w+")
 _HEAD = 100  # characters of the file that tell the kind
+MIN_COUNT = 2  # texts with a feature: those in fewer are dropped
 _REMEMBERED = 100_000  # words whose column need not be looked up again
 _FIRST = 6  # words of the content that are marked as its first
 
@@ -58,7 +59,7 @@ class WordFeatures:
         return len(self.names)
 
     @classmethod
-    def fit(cls, texts: Iterable[str], kind: str, min_count: int = 2, max_share: float = 1.0) -> WordFeatures:
+    def fit(cls, texts: Iterable[str], kind: str, min_count: int = MIN_COUNT, max_share: float = 1.0) -> WordFeatures:
         """The features that ``min_count`` texts have and no larger share than ``max_share``.
 
         Their idf is 1 + ln((1 + n) / (1 + texts with it)).

@@ -16,6 +16,8 @@ from ramen.graph.prune import above, contradicted, edge_cosines
 from ramen.graph.regulariser import Drawn, GraphRegulariser, Loss
 from ramen.graph.side import Side
 
+PRUNE_FROM = 4  # epochs on the whole graph before the first pruning
+PRUNE_EVERY = 5  # epochs between prunings; each starts from the whole graph
 _SIDES = ("points", "labels")
 
 
@@ -48,7 +50,7 @@ class Graphs:
         self.links = {k: v for k, v in links.items() if v.edges and k in lambdas and max(lambdas[k]) > 0}
         self.kinds = sorted(self.links)
         self.lambdas = {kind: lambdas[kind] for kind in self.kinds}
-        self.bandit = Bandit(self.lambdas, settings.floor) if settings.lambda_ == "bandit" and self.kinds else None
+        self.bandit = Bandit(self.lambdas) if settings.lambda_ == "bandit" and self.kinds else None
         self.regularisers = {}
         for kind in self.kinds:
             matrices = self.links[kind].points, self.links[kind].labels
@@ -79,8 +81,8 @@ class Graphs:
 
     def refresh(self, epoch: int, encoder: Encoder, log: Callable[..., None]) -> None:
         """Prune by the encoder as it is, where this epoch is due."""
-        settings, since = self.settings, epoch - self.settings.prune_from
-        if self.prune == "none" or not self.kinds or since < 0 or since % settings.prune_every:
+        since = epoch - PRUNE_FROM
+        if self.prune == "none" or not self.kinds or since < 0 or since % PRUNE_EVERY:
             return
         rows = {name: encoder.encode(self.tokens[name]).numpy() for name in _SIDES}
         for kind in self.kinds:
@@ -89,7 +91,7 @@ class Graphs:
                 if side is None or not side.full.nnz:
                     continue
                 cosines = edge_cosines(side.full, rows[name], anchors)
-                side.keep(above(cosines, settings.prune_below))
+                side.keep(above(cosines, self.settings.prune_below))
                 log(stage="prune", epoch=epoch, graph=kind, side=name, **self._facts(kind, name, side))
 
     def _facts(self, kind: str, name: str, side: Side) -> dict[str, float]:

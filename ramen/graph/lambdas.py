@@ -11,6 +11,7 @@ from ramen.errors import InputError, nearest
 
 Lambdas = dict[str, tuple[float, float]]  # λ_x of the points' side and λ_z of the labels' side, by graph
 
+FLOOR = 0.02  # of the bandit's λ
 _STD = 0.1  # of the perturbation
 _HOLD = 10  # steps that one perturbation is held
 _MEMORY = 0.8  # of the running mean of rewards
@@ -57,7 +58,7 @@ class Bandit:
         floor: smallest λ of the others.
     """
 
-    def __init__(self, start: Mapping[str, tuple[float, float]], floor: float) -> None:
+    def __init__(self, start: Mapping[str, tuple[float, float]], floor: float = FLOOR) -> None:
         self.kinds, self.floor = sorted(start), floor
         self.means = np.array([start[kind] for kind in self.kinds], dtype=np.float64).reshape(-1, 2)
         self.active = self.means > 0

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.config import GraphConfig
 from ramen.data import Graph
-from ramen.graph.walks import densify
+from ramen.graph.walks import MAX_DEGREE, densify
 
 
 @dataclass
@@ -37,16 +36,13 @@ def prepare_links(graph: Graph) -> Links:
     return Links(*(None if side is None else _canonical(side, blank) for side in (graph.points, graph.labels)))
 
 
-def walked(
-    links: Links, seen: np.ndarray, kind: str, settings: GraphConfig, seed: int, log: Callable[..., None]
-) -> Links:
+def walked(links: Links, seen: np.ndarray, kind: str, seed: int, log: Callable[..., None]) -> Links:
     """The links that walks from what training may see make of a graph.
 
     Args:
         links: of the graph.
         seen: int64, points that training may see; the rows of the others lead nowhere and stay as they are.
         kind: the graph's name.
-        settings: of the graphs.
         seed: of the walks.
         log: called with the edges before and after.
 
@@ -60,15 +56,10 @@ def walked(
         shown = np.zeros(points.shape[0], dtype=np.float32)
         shown[seen] = 1
         points, unseen = _rows(points, shown), _rows(points, 1 - shown)
-    found = Links(
-        *densify(
-            points, links.labels, hops=settings.hops, restart=settings.restart, max_degree=settings.max_degree,
-            keep=settings.visited, seed=seed, kind=kind,
-        )
-    )  # fmt: skip
+    found = Links(*densify(points, links.labels, max_degree=MAX_DEGREE, seed=seed, kind=kind))
     log(stage="graph", graph=kind, edges=links.edges - (0 if unseen is None else unseen.nnz), walked=found.edges)
     if not found.edges:
-        note = f"every anchor is linked to more than graph.max_degree={settings.max_degree} rows: left out"
+        note = f"every anchor is linked to more than {MAX_DEGREE} rows: left out"
         log(stage="graph", graph=kind, note=note)
         return found
     return Links(None if found.points is None else sp.csr_matrix(found.points + unseen), found.labels)

@@ -17,6 +17,11 @@ from ramen.mining.heaps import push
 from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import parallel_for, thread_count
 
+HOPS = 400  # edges that a walk goes along
+RESTART = 0.8  # probability of going back to the start after a visit
+MAX_DEGREE = 500  # rows of an anchor: those with more are hubs
+VISITED = 10  # most visited nodes that become edges
+
 
 @kernel(inline="always")
 def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, shift: int, key: int) -> int:
@@ -144,12 +149,12 @@ def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: in
     available = available_memory()
     if needed > available:
         gib = f"{needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are available"
-        raise InputError(f"random walks on graph {kind!r} need {gib}: lower {'hops' if of_hops > of_keep else 'keep'}")
+        raise InputError(f"random walks on graph {kind!r} need {gib}: set graph.walks=off")
 
 
 def densify(
-    points: sp.csr_matrix | None, labels: sp.csr_matrix | None, *, hops: int = 400, restart: float = 0.8,
-    max_degree: int = 500, keep: int = 10, seed: int = 0, kind: str = "graph",
+    points: sp.csr_matrix | None, labels: sp.csr_matrix | None, *, hops: int = HOPS,
+    restart: float = RESTART, max_degree: int = MAX_DEGREE, keep: int = VISITED, seed: int = 0, kind: str = "graph",
 ) -> tuple[sp.csr_matrix | None, sp.csr_matrix | None]:  # fmt: skip
     """Link every row to the anchors, and every anchor to the rows, that a random walk from it visits most.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ramen.config import Config
     from ramen.scorers.views import Views
 
+TEMPERATURE = 0.1  # of the softmax over cosines, where a search starts
 _SHOWN = 4  # points among the reasons for a label
 
 
@@ -72,7 +73,7 @@ class NeighbourScorer(TrainedScorer):
     @classmethod
     def default_params(cls, config: Config) -> NeighbourParams:
         """See :class:`TrainedScorer`."""
-        return NeighbourParams(config.neighbours.temperature)
+        return NeighbourParams(TEMPERATURE)
 
     @classmethod
     def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> NeighbourScorer:

@@ -64,9 +64,9 @@ class TrainingData:
         Raises:
             InputError: a walk needs more memory than there is.
         """
-        links, settings, seed = self.links, self.config.graph, self.config.seed
+        links, seed = self.links, self.config.seed
         if walks:
-            links = {kind: walked(one, split.texts, kind, settings, seed, log) for kind, one in self.links.items()}
+            links = {kind: walked(one, split.texts, kind, seed, log) for kind, one in self.links.items()}
         return dataclasses.replace(split, links=links, walked=walks)
 
     def views(self, split: Split, encoder: AnyEncoder) -> Views:

@@ -23,6 +23,9 @@ from ramen.training.negatives import HardNegatives
 from ramen.training.optimiser import Schedule
 from ramen.training.split import Split
 
+TEMPERATURE = 0.05  # of the softmax loss
+MARGIN = 0.3  # of the triplet loss
+LONG_BATCH = 512  # points: with larger batches graph.min_steps does not apply, as dense classifiers would get worse
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
 _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
@@ -30,8 +33,8 @@ _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its ow
 def make_loss(config: Config) -> Loss:
     """The loss that the settings name, of (scores, targets, not_negative)."""
     if config.training.loss == "triplet":
-        return partial(masked_triplet, margin=config.training.margin)
-    return partial(masked_softmax, temperature=config.training.temperature)
+        return partial(masked_triplet, margin=MARGIN)
+    return partial(masked_softmax, temperature=TEMPERATURE)
 
 
 def train_encoder(
@@ -86,7 +89,7 @@ def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | 
     settings, size = config.training, batch_points(config, split)
     per_epoch = -(-len(split.rows) // size)
     uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
-    longer = uses_graphs and size <= config.graph.long_batch
+    longer = uses_graphs and size <= LONG_BATCH
     min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))

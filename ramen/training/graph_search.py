@@ -178,7 +178,7 @@ def _uninformative(data: TrainingData, split: Split, kinds: list[str]) -> list[s
     if not kinds:
         return []
     points, labels = data.texts["points"], data.texts["labels"]
-    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words", data.config.sparse.min_count)
+    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words")
     seen = np.zeros(len(points), dtype=np.float32)
     seen[split.rows] = 1
     targets = sp.csr_matrix(sp.diags(seen) @ split.targets, dtype=np.float32)

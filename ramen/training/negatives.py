@@ -16,6 +16,9 @@ from ramen.mining.negatives import nearest_negatives
 from ramen.training.data import TrainingData
 from ramen.training.split import Split
 
+CLUSTER_SIZE = 16  # points and labels
+NEAREST = 20  # wrong labels mined for each point
+HARD_EVERY = 2  # epochs between two renewals
 _A_POINT = 2  # of its mined labels, a step
 
 
@@ -73,17 +76,15 @@ class HardNegatives:
     def refresh(self, epoch: int, encoder: Encoder) -> None:
         """Renew them with the encoder's present vectors, where this epoch is due."""
         settings, since = self.settings, epoch - self.settings.hard_from
-        if settings.negatives == "batch" or since < 0 or (self.state() and since % settings.hard_every):
+        if settings.negatives == "batch" or since < 0 or (self.state() and since % HARD_EVERY):
             return
         points = encoder.encode(self.tokens["points"]).numpy()[self.split.rows]
         labels = encoder.encode_labels(self.tokens["labels"]).numpy()
         if settings.negatives == "clusters":
             rows = np.concatenate([points, labels])
-            self.clusters = distributed.broadcast(
-                lambda: balanced_clusters(rows, settings.cluster_size, self.seed + epoch)
-            )
+            self.clusters = distributed.broadcast(lambda: balanced_clusters(rows, CLUSTER_SIZE, self.seed + epoch))
         else:
-            self.nearest.mine(points, labels, settings.nearest)
+            self.nearest.mine(points, labels, NEAREST)
 
     def batches(self, size: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Positions in the split's rows, int64, each once."""

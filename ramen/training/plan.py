@@ -18,6 +18,7 @@ from ramen.scorers.base import Sizes
 from ramen.scorers.dense.scorer import DenseScorer
 from ramen.scorers.registry import SCORERS
 from ramen.scorers.sparse.scorer import SparseScorer
+from ramen.training.split import MAX_POINTS
 
 _PIECES = 30_000  # of a backbone's vocabulary
 _BACKBONE_DIM = 384
@@ -121,7 +122,7 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     if DenseScorer.is_enabled(config):
         parameters["dense"] = n_labels * dim
     if config.ranking.learn and config.validation.share:
-        rows = 4.0 * min(config.validation.max_points, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
+        rows = 4.0 * min(MAX_POINTS, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
         stages["rank"] = fitted + retained + 2 * rows
     stages["evaluate"] = base + retained + sizes_kept.get(SparseScorer.name, 0.0)  # with its inverted index
     disk = 4.0 * table * dim + retained + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]

@@ -20,6 +20,8 @@ from ramen.mining.duplicates import small_groups
 if TYPE_CHECKING:
     from ramen.training.data import AnyEncoder, TrainingData
 
+MIN_POINTS = 400  # to hold out, but no more than a quarter of all
+MAX_POINTS = 2000
 _MOST = 0.25  # of a small set
 _MOST_UNSEEN = 0.5  # of the test part's pairs
 _HEAVIEST = 10.0  # of a held-out pair: few must not decide everything
@@ -77,9 +79,7 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     if held_out is None:
         vectors = np.asarray(encoder.encode(data.tokens["points"]))
         held_out = distributed.broadcast(
-            lambda: held_out_rows(
-                dataset, vectors, settings.share, settings.max_points, seed, settings.min_points, unseen
-            )
+            lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen)
         )
     return split_off(dataset, held_out, unseen)
 
@@ -94,7 +94,7 @@ def _held_out_by_distillation(data: TrainingData, log: Callable[..., None]) -> n
         return None
     labelled = np.diff(dataset.train_targets.indptr) > 0
     rows = rows[labelled[rows]]
-    if len(rows) < min(config.validation.min_points, labelled.sum() // 4):  # a choice by so few is noise
+    if len(rows) < min(MIN_POINTS, labelled.sum() // 4):  # a choice by so few is noise
         note = f"validation: the distillation held out only {len(rows)} points; the student has seen some of those used"
         log(stage="search", note=note)
         return None

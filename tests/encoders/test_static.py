@@ -142,10 +142,10 @@ def test_rare_words_start_heavier_than_frequent_ones(tiny_backbone):
 
 
 def test_title_words_start_with_their_weight(tiny_backbone):
-    built = build_static_encoder(TEXTS, EncoderConfig(backbone=str(tiny_backbone), title_weight=3.0))
+    built = build_static_encoder(TEXTS, EncoderConfig(backbone=str(tiny_backbone)))
     table = built.folded()
     size = built.vocabulary.size
-    np.testing.assert_allclose(table[size:], 3.0 * table[built.vocabulary.title_of], rtol=1e-5)
+    np.testing.assert_allclose(table[size:], 2.0 * table[built.vocabulary.title_of], rtol=1e-5)
 
 
 def test_title_and_content_learn_apart(encoder):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ramen.config import GraphConfig
 from ramen.data.dataset import Graph
 from ramen.errors import InputError
 from ramen.graph import walks
@@ -16,10 +15,9 @@ def graph(points, labels, anchors):
     return Graph("g", anchors, *sides)
 
 
-def walk(links, seen, **settings):
+def walk(links, seen):
     lines = []
-    settings = GraphConfig(**{"hops": 400, **settings})
-    return walked(links, np.array(seen), "g", settings, 0, lambda **figures: lines.append(figures)), lines
+    return walked(links, np.array(seen), "g", 0, lambda **figures: lines.append(figures)), lines
 
 
 def test_duplicates_weights_and_blank_anchors():
@@ -46,10 +44,11 @@ def test_points_that_are_not_seen_lead_nowhere_and_keep_their_rows():
     assert found.points.toarray().tolist() == [[1, 1, 0], [1, 0, 1]]
 
 
-def test_only_hubs_leave_no_edge_and_a_note():
+def test_only_hubs_leave_no_edge_and_a_note(monkeypatch):
+    monkeypatch.setattr("ramen.graph.prepare.MAX_DEGREE", 3)
     links = prepare_links(graph(np.ones((4, 2)), None, ["a", "b"]))
-    found, lines = walk(links, [0, 1, 2, 3], max_degree=3)
-    assert found.edges == 0 and "more than graph.max_degree=3 rows" in lines[-1]["note"]
+    found, lines = walk(links, [0, 1, 2, 3])
+    assert found.edges == 0 and "more than 3 rows" in lines[-1]["note"]
 
 
 def test_no_edge_at_all():

@@ -193,9 +193,9 @@ def test_number_of_threads_changes_nothing(threads):
 def test_too_little_memory_is_refused_before_the_walks(monkeypatch):
     points = random_graph(2000, 1000, 3000)
     monkeypatch.setattr(walks, "available_memory", lambda: 10_000)
-    with pytest.raises(InputError, match=r"^[^\n]*'titles' need \d+\.\d GiB.*\d+\.\d GiB are available: lower keep$"):
+    with pytest.raises(InputError, match=r"^[^\n]*'titles' need \d+\.\d GiB.*\d+\.\d GiB are available: set graph"):
         densify(points, None, kind="titles")
-    with pytest.raises(InputError, match="lower hops$"):
+    with pytest.raises(InputError, match="graph.walks=off$"):
         densify(points, None, hops=10**9, keep=1)
 
 

@@ -53,13 +53,15 @@ def same(one, other):
     "settings",
     [
         ["graph.lambda=bandit"],
-        ["graph.prune=threshold", "graph.prune_from=1", "graph.prune_every=2", "graph.prune_below=0.1"],
+        ["graph.prune=threshold", "graph.prune_below=0.1"],
         ["graph.rows=batch"],
     ],
     ids=["bandit", "threshold", "batch"],
 )
 @pytest.mark.parametrize("walks", [False, True], ids=["raw", "walked"])
 def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, settings, walks):
+    monkeypatch.setattr("ramen.graph.graphs.PRUNE_FROM", 1)
+    monkeypatch.setattr("ramen.graph.graphs.PRUNE_EVERY", 2)
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
     data, encoder, split = make(*settings, walks=walks)
     straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
@@ -75,6 +77,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("negatives", ["clusters", "ance"])
 def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, negatives):
+    monkeypatch.setattr("ramen.graph.graphs.PRUNE_FROM", 2)
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
     settings = [
         "graph.lambda=bandit",
@@ -82,7 +85,7 @@ def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, ne
         "training.hard_from=1",
         "training.accumulate=2",
     ]
-    data, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1")
+    data, encoder, split = make(*settings, "graph.prune=threshold", "graph.prune_below=0.1")
     straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
     penalty, calls = Graphs.penalty, []
 
@@ -147,16 +150,17 @@ def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
     assert epochs({}) == 1 and epochs(LAMBDAS) == 5 and epochs(LAMBDAS, max_steps=1) == 4
 
 
-def test_with_large_batches_a_graph_trains_no_longer(make):
-    steps = ["training.epochs=1", "training.min_steps=1", "graph.min_steps=9", "graph.long_batch=100"]
-    data, encoder, split = make(*steps)
+def test_with_large_batches_a_graph_trains_no_longer(make, monkeypatch):
+    monkeypatch.setattr("ramen.training.encoder_loop.LONG_BATCH", 100)
+    data, encoder, split = make("training.epochs=1", "training.min_steps=1", "graph.min_steps=9")
     lines = []
     trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     assert len(lines) == 1
 
 
-def test_pruning_is_logged_with_what_held_out_pairs_say(make):
-    lines, settings = [], ["graph.prune=threshold", "graph.prune_from=2", "graph.prune_below=0.1"]
+def test_pruning_is_logged_with_what_held_out_pairs_say(make, monkeypatch):
+    monkeypatch.setattr("ramen.graph.graphs.PRUNE_FROM", 2)
+    lines, settings = [], ["graph.prune=threshold", "graph.prune_below=0.1"]
     data, encoder, split = make(*settings)
     trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))
     told = {(line["graph"], line["side"]): line for line in lines if line["stage"] == "prune"}

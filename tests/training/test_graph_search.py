@@ -14,7 +14,7 @@ from ramen.data.prepare import prepare as build
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import plan_steps, train_encoder
 from ramen.training.graph_search import SEARCH, GraphWeights, search_graph_weights, standard_errors
-from ramen.training.split import cut
+from ramen.training.split import MAX_POINTS, cut
 from ramen.training.train import search
 
 
@@ -41,7 +41,7 @@ def prepared(dataset, backbone, graphs, steps=("graph.auto_steps=8", "training.m
     config.graphs = graphs
     data, encoder = prepare(dataset, config)
     vectors = encoder.encode(data.tokens["points"]).numpy()
-    return data, cut(dataset, vectors, config.validation.share, config.validation.max_points, 0), encoder
+    return data, cut(dataset, vectors, config.validation.share, MAX_POINTS, 0), encoder
 
 
 @pytest.fixture

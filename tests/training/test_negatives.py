@@ -30,7 +30,7 @@ def make(planted, quick):
 
 
 def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
-    hard, encoder = make("training.negatives=ance", "training.nearest=6")
+    hard, encoder = make("training.negatives=ance")
     hard.refresh(2, encoder)
     rows = hard.split.rows
     not_negative = hard.nearest.not_negative.toarray() > 0
@@ -46,7 +46,7 @@ def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
 
 
 def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
-    hard, encoder = make("training.negatives=ance", "training.nearest=6")
+    hard, encoder = make("training.negatives=ance")
     hard.refresh(2, encoder)
     rng = np.random.default_rng(0)
     drawn = set()
@@ -61,7 +61,7 @@ def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
 
 
 def test_a_point_whose_labels_are_all_right_has_none(make):
-    hard, encoder = make("training.negatives=ance", "training.nearest=6")
+    hard, encoder = make("training.negatives=ance")
     dense = hard.nearest.not_negative.toarray()
     dense[0] = 1
     hard.nearest.not_negative = sp.csr_matrix(dense)
@@ -70,8 +70,9 @@ def test_a_point_whose_labels_are_all_right_has_none(make):
     assert len(hard.labels(np.array([0, 1]), np.random.default_rng(0))) == 2
 
 
-def test_labels_of_the_batch_s_clusters(make):
-    hard, encoder = make("training.negatives=clusters", "training.cluster_size=8")
+def test_labels_of_the_batch_s_clusters(make, monkeypatch):
+    monkeypatch.setattr("ramen.training.negatives.CLUSTER_SIZE", 8)
+    hard, encoder = make("training.negatives=clusters")
     hard.refresh(2, encoder)
     n = len(hard.split.rows)
     sizes = np.bincount(hard.clusters)
@@ -96,7 +97,7 @@ def test_batch_gives_none(make):
 
 @pytest.mark.parametrize("kind", ["clusters", "ance"])
 def test_renewed_only_when_due(make, kind):
-    hard, encoder = make(f"training.negatives={kind}", "training.hard_from=1", "training.hard_every=2")
+    hard, encoder = make(f"training.negatives={kind}", "training.hard_from=1")
     calls = []
     encode = encoder.encode
     encoder.encode = lambda tokens: calls.append(0) or encode(tokens)
@@ -133,7 +134,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, mon
     from ramen.training.checkpoint import Checkpoint
 
     monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
-    settings = ["training.epochs=5", "training.min_steps=0", "training.hard_from=1", "training.hard_every=3"]
+    monkeypatch.setattr("ramen.training.negatives.HARD_EVERY", 3)
+    settings = ["training.epochs=5", "training.min_steps=0", "training.hard_from=1"]
     config = load_config("static", [*quick, *settings, f"training.negatives={kind}"])
     weights = []
     for stops in (False, True):

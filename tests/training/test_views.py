@@ -30,8 +30,9 @@ def test_negatives_are_points_near_a_label_s_points(make_views):
     assert 0 < found.mean() < 0.5
 
 
-def test_held_out_points_are_in_no_vocabulary(make_material):
-    material = make_material("sparse.min_count=1")
+def test_held_out_points_are_in_no_vocabulary(make_material, monkeypatch):
+    monkeypatch.setattr("ramen.scorers.sparse.features.MIN_COUNT", 1)
+    material = make_material()
     texts, split = material.data.texts["points"], material.split
     names = set(material.views().words("words").features.names)
     seen = {word for row in split.rows for word in texts[row].lower().split()}

@@ -10,35 +10,41 @@ from ramen import distributed
 from ramen.config import DenseConfig
 from ramen.errors import InputError
 from ramen.scorers.dense.base import Classifier
-from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.classifier import CHUNK, TEMPERATURE, DenseClassifier
 from ramen.scorers.dense.sharded import ShardedClassifier
 from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 _A_POINT = 200  # labels of a point's list, about
 
 
-def make_classifier(start: torch.Tensor, settings: DenseConfig, seed: int = 0) -> Classifier:
+def make_classifier(
+    start: torch.Tensor, settings: DenseConfig, seed: int = 0, temperature: float = TEMPERATURE, chunk: int = CHUNK
+) -> Classifier:
     """An untrained head; where a run has several ranks, of this one's labels.
 
     Args:
         start: float32 (L, d), label vectors that it starts from.
         settings: kind and size.
         seed: of the rounding of bfloat16.
+        temperature: of the scores in the loss.
+        chunk: labels scored at once.
 
     Raises:
         InputError: settings that do not go together.
     """
     check_classifier(settings)
-    make = partial(_make, settings=settings, seed=seed)
+    make = partial(_make, settings=settings, seed=seed, temperature=temperature, chunk=chunk)
     if distributed.world_size() == 1:
         return make(start)
     return ShardedClassifier(start, make)
 
 
-def _make(start: torch.Tensor, settings: DenseConfig, seed: int) -> DenseClassifier | ShortlistClassifier:
+def _make(
+    start: torch.Tensor, settings: DenseConfig, seed: int, temperature: float, chunk: int
+) -> DenseClassifier | ShortlistClassifier:
     if settings.kind == "shortlist":
-        return ShortlistClassifier(start, settings.temperature, settings.loss)
-    return DenseClassifier(start, settings.temperature, settings.chunk, settings.precision, settings.loss, seed)
+        return ShortlistClassifier(start, temperature, settings.loss)
+    return DenseClassifier(start, temperature, chunk, settings.precision, settings.loss, seed)
 
 
 def check_classifier(settings: DenseConfig) -> None:
@@ -51,4 +57,4 @@ def classifier_memory(labels: int, dim: int, settings: DenseConfig) -> int:
     """Bytes that training the head takes at its peak, before anything is allocated."""
     if settings.kind == "shortlist":
         return ShortlistClassifier.memory(labels, dim, settings.batch_size, _A_POINT)
-    return DenseClassifier.memory(labels, dim, settings.batch_size, settings.chunk, settings.precision)
+    return DenseClassifier.memory(labels, dim, settings.batch_size, CHUNK, settings.precision)

@@ -13,6 +13,8 @@ from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, 
 from ramen.scorers.dense.reduction import LocalReduction
 
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
+TEMPERATURE = 0.05  # of the softmax over labels
+CHUNK = 100_000  # labels scored at once
 
 
 class DenseClassifier(Classifier):
@@ -44,8 +46,8 @@ class DenseClassifier(Classifier):
     def __init__(
         self,
         start: torch.Tensor,
-        temperature: float = 0.05,
-        chunk: int = 100_000,
+        temperature: float = TEMPERATURE,
+        chunk: int = CHUNK,
         precision: str = "fp32",
         loss: str = "softmax",
         seed: int = 0,

@@ -12,6 +12,7 @@ import torch
 
 from ramen.compiled import FAST, kernel
 from ramen.scorers.dense.base import Classifier
+from ramen.scorers.dense.classifier import TEMPERATURE
 from ramen.scorers.dense.label_weights import Float32Weights
 from ramen.scorers.dense.reduction import LocalReduction
 from ramen.threads import parallel_for
@@ -43,7 +44,7 @@ class ShortlistClassifier(Classifier):
         (True, True, True)
     """
 
-    def __init__(self, start: torch.Tensor, temperature: float = 0.05, loss: str = "softmax") -> None:
+    def __init__(self, start: torch.Tensor, temperature: float = TEMPERATURE, loss: str = "softmax") -> None:
         self.weights = start.clone()
         self.n_labels, self.dim = start.shape
         self.temperature, self.loss, self.reduction = temperature, loss, LocalReduction()

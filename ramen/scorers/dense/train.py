@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from ramen.scorers.dense.scorer import DenseParams
     from ramen.scorers.views import Views
 
+TOP = 50  # labels listed for each point where the classifiers name them
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
 _LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
 
 
-def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, float]]:
+def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int, Classifier, float]]:
     """Train the classifiers of all labels and yield (epochs done, classifiers, mean loss), first the untrained ones.
 
     With a shortlist each point has its own list of labels. With all labels and many of them those of the batch compete,
@@ -36,6 +37,7 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
     Args:
         views: rows to train on.
         start: name of the label vectors that it starts from.
+        top: labels listed for each point with ``dense.negatives=top``.
     """
     config, targets, filtered = views.config, views.targets, views.filtered
     points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.starts[start])
@@ -48,7 +50,7 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
         mined_lists = (sp.csr_matrix(views.negatives.T) + targets).tocsr()
     for epoch in range(settings.epochs):
         rng = np.random.default_rng([config.seed, 2, epoch])
-        lists = _lists(classifier, points, mined_lists, settings) if has_lists else None
+        lists = _lists(classifier, points, mined_lists, settings, top) if has_lists else None
         if lists is None or settings.kind == "shortlist":
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
@@ -68,17 +70,17 @@ def train_epochs(views: Views, start: str) -> Iterator[tuple[int, Classifier, fl
 
 
 def _lists(
-    classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: DenseConfig
+    classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: DenseConfig, top: int
 ) -> sp.csr_matrix | None:
     """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
     if settings.negatives == "mined":
         return mined
-    top_labels = classifier.label_weights().top(points.numpy(), min(settings.top, classifier.n_labels))[0]
+    top_labels = classifier.label_weights().top(points.numpy(), min(top, classifier.n_labels))[0]
     starts = np.arange(0, top_labels.size + 1, top_labels.shape[1])
-    top = sp.csr_matrix(
+    best = sp.csr_matrix(
         (np.ones(top_labels.size, np.float32), top_labels.ravel(), starts), shape=(len(points), classifier.n_labels)
     )
-    return top if mined is None else (mined + top).tocsr()
+    return best if mined is None else (mined + best).tocsr()
 
 
 def train_on_views(views: Views, params: DenseParams) -> LabelWeights:

@@ -20,6 +20,8 @@ from ramen.mapped import map_tensors
 from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import parallel_for
 
+UNIFORM = 50  # points drawn as negatives of each label
+MIN_WEIGHT = 0.02  # smaller ones are dropped
 _Arrays = tuple[np.ndarray, ...]
 _BLOCK = 8192  # labels fitted between two reports of progress
 _LABEL = 300_000.0  # operations that fitting a label takes, at least
@@ -74,8 +76,8 @@ class FitSettings:
 
     C: float = 1.0
     passes: int = 10
-    uniform: int = 50
-    min_weight: float = 0.02
+    uniform: int = UNIFORM
+    min_weight: float = MIN_WEIGHT
     max_weights: int = 1000
     seed: int = 0
 

@@ -13,11 +13,12 @@ import scipy.sparse as sp
 from ramen.config import SparseConfig
 from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
-from ramen.encoders.word_features import SETS, WordFeatures, word_columns
+from ramen.encoders.word_features import MIN_COUNT, SETS, WordFeatures, word_columns
+from ramen.scorers.sparse.classifier import UNIFORM
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
 _DESCRIBING = 50  # words of a label, where the data set has none for it
-_BAG_NEGATIVES = 5_000_000  # random negatives of all labels together, where sparse.uniform makes fewer
+_BAG_NEGATIVES = 5_000_000  # random negatives of all labels together, where UNIFORM makes fewer
 
 
 @dataclass
@@ -62,7 +63,7 @@ class FeatureSource(Protocol):
         """Features of one set, fitted on these rows with these targets and on all labels."""
         ...
 
-    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+    def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """Random negatives of each label."""
         ...
 
@@ -91,7 +92,7 @@ class TextFeatures:
         """See :class:`FeatureSource`."""
         anchors = self.anchors.values() if self.with_anchors else ()
         texts = chain((self.points[row] for row in rows.tolist()), self.labels, *anchors)
-        fitted = WordFeatures.fit(texts, features, self.settings.min_count, self.settings.max_share)
+        fitted = WordFeatures.fit(texts, features, MIN_COUNT, self.settings.max_share)
         of_anchors: dict[str, sp.csr_matrix] = {}
 
         def rows_of_anchors(graph: str) -> sp.csr_matrix:
@@ -102,9 +103,9 @@ class TextFeatures:
         labels = fitted.transform(self.labels)
         return FeatureRows(fitted, fitted.transform(self.points), labels, labels, rows_of_anchors)
 
-    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+    def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
-        return config.uniform
+        return UNIFORM
 
 
 @dataclass
@@ -135,9 +136,9 @@ class BagsOfWords:
             describing = _heaviest(sp.csr_matrix((targets > 0).astype(np.float32).T @ points[rows]), _DESCRIBING)
         return FeatureRows(fitted, points, labels, describing, _no_anchors)
 
-    def random_negatives(self, config: SparseConfig, n_rows: int, n_labels: int) -> int:
+    def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
-        return max(config.uniform, min(n_rows, _BAG_NEGATIVES // n_labels))
+        return max(UNIFORM, min(n_rows, _BAG_NEGATIVES // n_labels))
 
 
 def _no_anchors(graph: str) -> sp.csr_matrix:

@@ -24,7 +24,7 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
         for graph, weight in params.anchors.items()
         if weight and graph in views.links
     ]
-    prior = word_prior(words.labels, graphs, params.prior, settings.max_degree) if params.prior else None
+    prior = word_prior(words.labels, graphs, params.prior) if params.prior else None
     n_points, n_labels = views.targets.shape
     shard = distributed.shard(n_labels)
     with tqdm(
@@ -37,8 +37,8 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
         part = fit_sparse(
             words.points[views.rows], views.targets.T.tocsr(), views.negatives, views.filtered.T.tocsr(), prior,
             FitSettings(
-                params.C, settings.passes, views.source.random_negatives(settings, n_points, n_labels),
-                settings.min_weight, settings.max_weights, views.config.seed,
+                C=params.C, passes=settings.passes, uniform=views.source.random_negatives(n_points, n_labels),
+                max_weights=settings.max_weights, seed=views.config.seed,
             ),
             bar.update, shard,
         )  # fmt: skip

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
+MAX_DEGREE = 200  # labels of an anchor: those with more are left out
+
 
 def word_prior(
-    texts: sp.csr_matrix, graphs: Sequence[tuple[sp.csr_matrix, sp.csr_matrix, float]], strength: float, max_degree: int
+    texts: sp.csr_matrix,
+    graphs: Sequence[tuple[sp.csr_matrix, sp.csr_matrix, float]],
+    strength: float,
+    max_degree: int = MAX_DEGREE,
 ) -> sp.csr_matrix:
     """λ m_l with m_l = t_l + Σ_g weight_g · mean of the anchors' rows of l in graph g, float32 CSR (L, F).
 

@@ -46,11 +46,11 @@ def weights(rows, labels):
 
 def check_classifier(kind, precision, loss, labels):
     """What every rank does: classifiers of all labels, and some shared with the other rank, take the same steps."""
-    settings = DenseConfig(kind=kind, precision=precision, loss=loss, chunk=5, temperature=0.1)
+    settings = DenseConfig(kind=kind, precision=precision, loss=loss)
     rng = np.random.default_rng(0)
     start = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(labels, 8)), dtype=torch.float32), dim=1)
     near = dict(atol=1e-4 if precision == "fp32" else 0.05)  # bfloat16 is rounded by other chance
-    one, many = _make(start, settings, 0), make_classifier(start, settings)
+    one, many = _make(start, settings, 0, 0.1, 5), make_classifier(start, settings, 0, 0.1, 5)
     for step in range(8):
         given = batch(rng, step, labels)
         np.testing.assert_allclose(one.fit_step(*given), many.fit_step(*given), **near)
