@@ -34,7 +34,7 @@ from hlm_bridge.ladder import calibration, cut, every_text
 from hlm_bridge.losses import contrastive
 from hlm_bridge.pairs import Pairs
 from hlm_bridge.refine import refine_on
-from hlm_bridge.retrieval import Figures, kept, percent, retrieve
+from hlm_bridge.retrieval import Figures, percent, retrieve, shares_kept
 from hlm_bridge.run import run
 from hlm_bridge.vectors import Vectors, teacher_vectors
 from ramen.encoders.transformer import TransformerEncoder
@@ -181,9 +181,9 @@ def controls(options: argparse.Namespace) -> None:
         start = time.perf_counter()
         before, after = measure()
         facts = {"row": row, "seconds": time.perf_counter() - start, "commit": _commit()}
-        facts |= {"before": percent(before), "before_kept": kept(before, reference)}
+        facts |= {"before": percent(before), "before_kept": shares_kept(before, reference)}
         if after is not None:
-            facts |= {"after": percent(after), "after_kept": kept(after, reference)}
+            facts |= {"after": percent(after), "after_kept": shares_kept(after, reference)}
         path.write_text(json.dumps(facts))
         _write(options)
 

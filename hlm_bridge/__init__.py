@@ -1,1 +1,1 @@
-"""A large teacher retriever, distilled into the small backbone that RAMEN trains on."""
+"""Distils a large teacher retriever into the small backbone that RAMEN trains on."""

@@ -1,4 +1,4 @@
-"""Phase 2: a student's vectors onto the teacher's, on text without labels."""
+"""Phase 2: align a student's vectors with the teacher's, on text without labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     """Run the phase, unless it is done: ``out/align`` holds the student as a sentence-transformers folder.
 
     Returns:
-        What the phase notes, its gate among it.
+        The notes of the phase, with its gate.
 
     Raises:
         InputError: the student's backbone does not load, or there is nothing to align on.
@@ -44,10 +44,10 @@ def align(chain: Chain, vectors: Vectors) -> dict[str, Any]:
 
 
 def new_student(chain: Chain, dim: int) -> Encoder:
-    """The student before alignment, with vectors of the teacher's dimension.
+    """Return the student before alignment, with vectors of the teacher's dimension.
 
-    A static one starts from the token vectors of its backbone; a transformer is the backbone, whose vectors a linear
-    map leads to the teacher's dimension where it is another.
+    A static student starts from the token vectors of its backbone. A transformer student is the backbone itself; a
+    linear map projects its vectors if their dimension differs from the teacher's.
     """
     settings = chain.config.align
     backbone = settings.backbone or str(chain.needs("teacher"))
@@ -64,24 +64,24 @@ def new_student(chain: Chain, dim: int) -> Encoder:
     else:
         pooling = settings.pooling if settings.backbone else chain.config.teacher.pooling
         student = TransformerEncoder(backbone, pooling, settings.max_tokens, dim=dim)
-    load_label_map(student, chain.needs("teacher"))  # for RAMEN's training; no phase here trains it
+    load_label_map(student, chain.needs("teacher"))  # for RAMEN's encoder training; no phase here trains it
     return student.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def align_on(chain: Chain, student: Encoder, vectors: Vectors, steps: int, name: str) -> None:
-    """Train a student on all sources, each batch mixed by their weights.
+    """Train a student on all sources; each batch samples them by weight.
 
     Args:
         chain: settings.
         student: trained in place.
         vectors: of the teacher.
-        steps: how many.
-        name: of the phase or of the step of a ladder.
+        steps: number of updates.
+        name: of the phase, or of the step of a ladder.
     """
     settings, store = chain.config.align, vectors.store
     sources = [source for source in vectors.sources if len(source.texts)]
     if not sources:
-        raise InputError("align: no text to align on, expected align.own above 0 or files in align.texts")
+        raise InputError("align: found no text to align on, expected align.own above 0 or files in align.texts")
     tokens = [student.tokenize(source.texts) for source in sources]
     weights = np.array([source.weight for source in sources])
     nested = numbers("align.nested", settings.nested)
@@ -96,32 +96,32 @@ def align_on(chain: Chain, student: Encoder, vectors: Vectors, steps: int, name:
                 rows = np.sort(rng.integers(0, len(source.texts), count))
                 vectors_of_student.append(student(of_source, rows))
                 vectors_of_teacher.append(torch.from_numpy(store[source.rows[rows]]))
-        theirs = torch.cat(vectors_of_teacher).to(student.device)
-        return alignment(torch.cat(vectors_of_student), theirs, settings.loss, settings.temperature, nested), {}
+        targets = torch.cat(vectors_of_teacher).to(student.device)
+        return alignment(torch.cat(vectors_of_student), targets, settings.loss, settings.temperature, nested), {}
 
     groups = trained_groups(student, settings.lr or _LR[isinstance(student, StaticEncoder)])
     chain.train(student, groups, steps, step, name, chain.config.seed, lr_setting="align.lr")
 
 
 def trained_groups(student: Encoder, lr: float) -> list[dict[str, Any]]:
-    """The student's optimiser groups; its label map is frozen, as label vectors are the teacher's."""
+    """Return the student's optimiser groups; its label map is frozen, because the label vectors are the teacher's."""
     student.label_map.requires_grad_(False)
     return student.parameter_groups(lr)
 
 
 def student_figures(chain: Chain, student: Encoder, vectors: Vectors) -> Figures:
-    """What the student's queries of the held-out points retrieve from the teacher's index."""
+    """Evaluate the student's queries for the held-out points on the teacher's index."""
     split = chain.split
     held_out = student.encode(student.tokenize([chain.points[row] for row in split.held_out])).numpy()
     return retrieve(held_out, vectors.labels, split.truth, chain.filtered[0])
 
 
 def teacher_figures(chain: Chain, vectors: Vectors) -> Figures:
-    """What the teacher's own queries of the held-out points retrieve."""
+    """Evaluate the teacher's queries for the held-out points on its index."""
     split = chain.split
     return retrieve(vectors.store[vectors.points[split.held_out]], vectors.labels, split.truth, chain.filtered[0])
 
 
 def gate_student(chain: Chain, student: Encoder, vectors: Vectors, phase: str, least: float) -> dict[str, Any]:
-    """The gate of a phase that changes the student."""
+    """Run the gate of a phase that changes the student."""
     return gate(phase, student_figures(chain, student, vectors), teacher_figures(chain, vectors), least, "the teacher")

@@ -1,4 +1,4 @@
-"""Gradient caching: a contrastive batch larger than the activations that memory holds."""
+"""Gradient caching: contrastive batches whose activations do not fit into memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ def backward(
     loss: Callable[..., torch.Tensor],
     chunk: int,
 ) -> torch.Tensor:
-    """Add the gradients of a loss of several sets of vectors, keeping the activations of one chunk at a time.
+    """Backpropagate a loss over several sets of vectors, with the activations of one chunk in memory at a time.
 
-    Vectors are computed without gradients, the loss is differentiated by the vectors, then each chunk is computed
-    again, with the same dropout, and that gradient is led through it. Source: Gao et al. 2021 (arXiv 2101.06983).
+    Computes all vectors without gradients and differentiates the loss with respect to them. Then encodes each chunk
+    again, with the same dropout, and backpropagates its part of that gradient. Source: Gao et al. 2021
+    (arXiv 2101.06983).
 
     Args:
-        encoders: for each set, what computes a slice of its vectors, and how many there are.
-        loss: of one float (n, d) tensor per set.
-        chunk: vectors computed at once; 0 for all of a set, in one pass without caching.
+        encoders: for each set, a function from a slice to its vectors, and the number of vectors.
+        loss: function of one float (n, d) tensor per set.
+        chunk: vectors encoded at once; 0 encodes each set in one pass, without caching.
 
     Returns:
-        The loss, without gradient.
+        The detached loss.
     """
     if not chunk:
         value = loss(*(encode(slice(0, count)) for encode, count in encoders))
@@ -37,11 +38,11 @@ def backward(
     with torch.no_grad():
         for (encode, _), slices in zip(encoders, parts, strict=True):
             states.append([])
-            found = []
+            chunks = []
             for part in slices:
                 states[-1].append(_random_state())
-                found.append(encode(part))
-            vectors.append(torch.cat(found).requires_grad_())
+                chunks.append(encode(part))
+            vectors.append(torch.cat(chunks).requires_grad_())
     value = loss(*vectors)
     value.backward()
     after = _random_state()
@@ -62,7 +63,7 @@ def _random_state() -> torch.Tensor:
 
 
 def _set_random_state(state: torch.Tensor) -> None:
-    own = len(torch.get_rng_state())
-    torch.set_rng_state(state[:own])
-    if len(state) > own:
-        torch.cuda.set_rng_state(state[own:])
+    cpu_size = len(torch.get_rng_state())
+    torch.set_rng_state(state[:cpu_size])
+    if len(state) > cpu_size:
+        torch.cuda.set_rng_state(state[cpu_size:])

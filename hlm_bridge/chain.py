@@ -1,4 +1,4 @@
-"""What the phases share: the task, what teacher and student read of it, and the folder where each leaves its result."""
+"""State shared by the phases: the data set, the texts that teacher and student read, and the output folder."""
 
 from __future__ import annotations
 
@@ -54,29 +54,29 @@ class Chain:
         config: settings; ``config.out`` is made.
 
     Attributes:
-        dataset: titles or whole texts, and the pairs of a share of the points, as the settings say.
-        log: lines for the terminal and ``log.jsonl``.
+        dataset: titles or full texts, with the pairs of a fraction of the points, as the settings say.
+        log: writes lines to the terminal and ``log.jsonl``.
 
     Raises:
-        InputError: no data set, or an ``out`` that is a file.
+        InputError: there is no data set, or ``out`` is a file.
     """
 
     def __init__(self, config: HlmConfig) -> None:
         self.config, self.out = config, Path(config.out)
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: expected a folder, found a file")
-        read = ramen.load_dataset(config.data.path)
-        self.dataset: Dataset = with_pairs(with_texts(read, config.data.text), config.data.pairs, config.seed)
+        dataset = ramen.load_dataset(config.data.path)
+        self.dataset: Dataset = with_pairs(with_texts(dataset, config.data.text), config.data.pairs, config.seed)
         if not self.dataset.train_targets.nnz:
             raise InputError(f"{self.dataset.path}: no training point has a label")
         (self.out / "phases").mkdir(parents=True, exist_ok=True)
         self.log = Log(self.out / "log.jsonl")
 
     def check(self) -> None:
-        """Find what later phases read, so that a misspelt name is told before hours of work.
+        """Check the inputs of all phases first, so that a misspelt name fails before hours of work.
 
         Raises:
-            InputError: a backbone or a file of ``align.texts`` is not there, or one of these has no text.
+            InputError: a backbone or a file of ``align.texts`` is missing, or such a file has no text.
         """
         names = {"teacher.backbone": self.config.teacher.backbone, "align.backbone": self.config.align.backbone}
         for key, name in names.items():
@@ -88,20 +88,20 @@ class Chain:
         self.unlabelled  # noqa: B018
 
     def save(self, student: Encoder, folder: Path) -> None:
-        """A student's folder, with the names of the points that no phase has seen the pairs of."""
+        """Save a student, and the uids of the points whose pairs no phase has seen."""
         save_folder(student, folder)
         write_held_out(folder, [self.dataset.train.uids[row] for row in self.split.held_out])
 
-    # What is read.
+    # Inputs.
 
     @cached_property
     def points(self) -> list[str]:
-        """Texts of the training points, as a student reads them."""
+        """Texts of the training points as the student reads them."""
         return self.dataset.train.joined()
 
     @cached_property
     def labels(self) -> list[str]:
-        """Texts of the labels, as a student reads them."""
+        """Texts of the labels as the student reads them."""
         return self.dataset.labels.joined()
 
     @cached_property
@@ -111,18 +111,18 @@ class Chain:
 
     @cached_property
     def unlabelled(self) -> list[tuple[list[str], float]]:
-        """Texts of each file of ``align.texts`` and the file's weight, at most ``align.max_texts`` together."""
+        """Texts and weight of each file of ``align.texts``, with at most ``align.max_texts`` texts in total."""
         files = [(self._lines(path), weight) for path, weight in sources(self.config.align.texts)]
         total = sum(weight for _, weight in files)
-        kept = []
+        sampled = []
         for number, (lines, weight) in enumerate(files):
             most = round(self.config.align.max_texts * weight / total)
             rows = np.random.default_rng([self.config.seed, number]).permutation(len(lines))[:most]
-            kept.append(([lines[row] for row in np.sort(rows)], weight))
-        return kept
+            sampled.append(([lines[row] for row in np.sort(rows)], weight))
+        return sampled
 
     def _read(self, line: str) -> str:
-        """A text as those of the data set are read: its title alone, or title and content."""
+        """Parse a line into a text like those of the data set: its title, or its title and content."""
         title, _, content = line.strip().partition("\t")
         return f"{title}\n{content}" if content and self.config.data.text == "full" else title
 
@@ -136,36 +136,36 @@ class Chain:
         except FileNotFoundError:
             raise InputError(f"align.texts: {path}: no such file") from None
         except (OSError, EOFError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a text file, or a cut one: {error}") from error
-        asked = set(self.test)
-        lines = [line for line in dict.fromkeys(lines) if line and line not in asked]
+            raise InputError(f"{path}: not a text file, or truncated: {error}") from error
+        test = set(self.test)
+        lines = [line for line in dict.fromkeys(lines) if line and line not in test]
         if not lines:
-            raise InputError(f"{path}: expected a text on each line, found none that is no test point")
+            raise InputError(f"{path}: expected one text per line, found none besides test points")
         return lines
 
     @cached_property
-    def queries_read(self) -> list[str]:
-        """What the teacher reads of the training points; held-out ones are plain, as test points are."""
+    def teacher_queries(self) -> list[str]:
+        """Texts of the training points as the teacher reads them; held-out points are plain, like test points."""
         settings = self.config.teacher
         texts = self.points
         if settings.reads == "text+anchors":
-            sides = {kind: self.dataset.graphs[kind].points for kind in self._graphs}
-            read = with_anchors(texts, sides, self._anchors, settings.anchors)
+            links = {kind: self.dataset.graphs[kind].points for kind in self._graphs}
+            extended = with_anchors(texts, links, self._anchors, settings.anchors)
             held_out = set(self.split.held_out.tolist())
-            texts = [text if row in held_out else read[row] for row, text in enumerate(texts)]
-        return self.asked(texts)
+            texts = [text if row in held_out else extended[row] for row, text in enumerate(texts)]
+        return self.with_prompt(texts)
 
     @cached_property
-    def labels_read(self) -> list[str]:
-        """What the teacher reads of the labels."""
+    def teacher_labels(self) -> list[str]:
+        """Texts of the labels as the teacher reads them."""
         settings = self.config.teacher
         if settings.reads == "text":
             return self.labels
-        sides = {kind: self.dataset.graphs[kind].labels for kind in self._graphs}
-        return with_anchors(self.labels, sides, self._anchors, settings.anchors)
+        links = {kind: self.dataset.graphs[kind].labels for kind in self._graphs}
+        return with_anchors(self.labels, links, self._anchors, settings.anchors)
 
-    def asked(self, texts: list[str]) -> list[str]:
-        """Plain texts as the teacher reads queries."""
+    def with_prompt(self, texts: list[str]) -> list[str]:
+        """Prepend the teacher's query prompt to plain texts."""
         prompt = self.config.teacher.prompt
         return [prompt + text for text in texts] if prompt else texts
 
@@ -173,7 +173,7 @@ class Chain:
     def _graphs(self) -> list[str]:
         kinds = chosen_graphs(self.config.teacher.graphs, self.dataset)
         if not kinds:
-            raise InputError(f"teacher.reads=text+anchors: {self.dataset.path} has no graphs whose texts it could read")
+            raise InputError(f"teacher.reads=text+anchors: {self.dataset.path}: expected a graph, found none")
         return kinds
 
     @property
@@ -182,32 +182,33 @@ class Chain:
 
     @cached_property
     def split(self) -> Split:
-        """Points held out from every phase, for the gates; kept on disk, so that all phases agree."""
+        """Points held out from every phase, for the gates; stored on disk, so that all phases use the same."""
         path = self.out / "split.npz"
         settings = self.config.gate
         if not path.exists():
             corpus = EncoderConfig(backbone=self.config.teacher.backbone)
             encoder = build_static_encoder(self.points + self.labels, corpus)
             vectors = encoder.encode(encoder.tokenize(self.points)).numpy()
-            found = cut(self.dataset, vectors, settings.share, settings.max_points, self.config.seed)
-            targets, truth = found.targets.tocoo(), found.truth.tocoo()
+            split = cut(self.dataset, vectors, settings.share, settings.max_points, self.config.seed)
+            targets, held_out_targets = split.targets.tocoo(), split.truth.tocoo()
             with replacing(path) as part, part.open("wb") as file:
                 np.savez_compressed(
-                    file, rows=found.rows, texts=found.texts, held_out=found.held_out,
-                    targets=np.stack([targets.row, targets.col]), truth=np.stack([truth.row, truth.col]),
+                    file, rows=split.rows, texts=split.texts, held_out=split.held_out,
+                    targets=np.stack([targets.row, targets.col]),
+                    truth=np.stack([held_out_targets.row, held_out_targets.col]),
                 )  # fmt: skip
-        with np.load(path) as kept:
+        with np.load(path) as stored:
             shape = self.dataset.train_targets.shape
-            held_out = len(kept["held_out"]), shape[1]
+            held_out = len(stored["held_out"]), shape[1]
             return Split(
-                kept["rows"], kept["texts"], kept["held_out"],
-                pair_matrix(kept["targets"].T, shape), pair_matrix(kept["truth"].T, held_out),
+                stored["rows"], stored["texts"], stored["held_out"],
+                pair_matrix(stored["targets"].T, shape), pair_matrix(stored["truth"].T, held_out),
                 *(sp.csr_matrix(held_out, dtype=np.float32) for _ in range(2)),
             )  # fmt: skip
 
     @cached_property
     def not_negative(self) -> sp.csr_matrix:
-        """Training pairs that are no negatives, CSR (N, L): targets and filtered pairs."""
+        """Training pairs that are not negatives, CSR (N, L): targets and filtered pairs."""
         targets = self.split.targets
         return sp.csr_matrix(targets + pair_matrix(self.dataset.train_filter, targets.shape))
 
@@ -218,43 +219,43 @@ class Chain:
         training = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
         return training[self.split.held_out], pair_matrix(dataset.test_filter, dataset.test_targets.shape)
 
-    # Where results are.
+    # Outputs.
 
     def record(self, phase: str) -> dict[str, Any] | None:
-        """What a finished phase noted, or None.
+        """Return the notes of a finished phase, or None.
 
         Raises:
-            InputError: it was made with other settings.
+            InputError: the phase ran with other settings.
         """
         path = self.out / "phases" / f"{phase}.json"
         if not path.exists() or not (self.out / phase).is_dir():
             return None
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            made_with = dict(flat(kept["settings"]))
+            notes = json.loads(path.read_text(encoding="utf-8"))
+            made_with = dict(flat(notes["settings"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: not what a phase noted: {error}; remove it to run the phase anew") from error
+            raise InputError(f"{path}: not the notes of a phase: {error}; remove it to run the phase again") from error
         now = dict(flat(self._settings(phase)))
         changed = [f"{k}={v!r} (was {made_with.get(k)!r})" for k, v in now.items() if made_with.get(k) != v]
         if changed:
             raise InputError(
-                f"{self.out / phase}: made with other settings: {', '.join(changed)}; name another out, or remove "
-                f"{path} to run the phase anew"
+                f"{self.out / phase}: made with other settings: {', '.join(changed)}; choose another out, or remove "
+                f"{path} to run the phase again"
             )
-        return kept
+        return notes
 
     def needs(self, phase: str) -> Path:
-        """The folder of an earlier phase.
+        """Return the folder of an earlier phase.
 
         Raises:
-            InputError: it was not run yet.
+            InputError: the phase has not run yet.
         """
         if self.record(phase) is None:
-            raise InputError(f"{self.out / phase}: not there yet; run it first: hlm {phase} CONFIG")
+            raise InputError(f"{self.out / phase}: does not exist yet; first run: hlm {phase} CONFIG")
         return self.out / phase
 
     def _settings(self, phase: str) -> dict[str, Any]:
-        """What a phase, or a step of it as in ``prune-2``, depends on: its own settings and those of earlier ones."""
+        """Return the settings that a phase (or its step, such as ``prune-2``) and the phases before it depend on."""
         phase, tree = phase.partition("-")[0], asdict(self.config)
         before = PHASES[: PHASES.index(phase) + 1]
         if phase == "refine" and not self.config.prune.ladder:
@@ -264,7 +265,7 @@ class Chain:
 
     @contextmanager
     def writes(self, phase: str, notes: dict[str, Any]) -> Iterator[Path]:
-        """An empty folder to write the phase's result into; whole or not there."""
+        """Yield an empty folder for the phase's output; it replaces the old one only when complete."""
         part = self.out / f"{phase}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -275,13 +276,13 @@ class Chain:
         self.checkpoint(phase).remove()
 
     def note(self, phase: str, notes: dict[str, Any]) -> None:
-        """Keep what a phase has to say, with its settings."""
+        """Write the notes of a phase, with its settings."""
         path = self.out / "phases" / f"{phase}.json"
         with replacing(path) as part:
             part.write_text(json.dumps({"settings": self._settings(phase), **notes}, indent=1), encoding="utf-8")
 
     def checkpoint(self, phase: str) -> Checkpoint:
-        """What a stopped phase goes on from."""
+        """Return the checkpoint from which an interrupted phase resumes."""
         return Checkpoint(self.out / "phases" / f"{phase}.safetensors")
 
     def train(
@@ -295,9 +296,9 @@ class Chain:
         state: Stateful | None = None,
         lr_setting: str | None = None,
     ) -> None:
-        """Train a model in place, going on from the checkpoint of the phase; ten lines of figures go to the log.
+        """Train a model in place, from the phase's checkpoint if there is one; logs ten lines.
 
-        The arguments are those of :func:`ramen.training.loop.run_steps`.
+        See :func:`ramen.training.loop.run_steps` for the arguments.
         """
         schedule = Schedule(steps, steps, warmup=max(1.0, min(_MOST_WARMUP, _WARMUP * steps)), clip=_CLIP)
         stage = Stage(name, seed, self.log, max(1, steps // _LINES), lr_setting or "")

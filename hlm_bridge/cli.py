@@ -1,4 +1,4 @@
-"""``hlm``: one verb for each phase, and one for the whole chain."""
+"""The ``hlm`` command: one subcommand per phase, and one for the whole chain."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def teacher(config: Settings, words: Words = None) -> None:
 
 @app.command("align", epilog=_PHASES.format(verb="align"))
 def align(config: Settings, words: Words = None) -> None:
-    """Phase 2: store the teacher's vectors, and align a small query encoder to them on text without labels."""
+    """Phase 2: store the teacher's vectors, and align a small query encoder with them on text without labels."""
     _phase("align", config, words or [], "refine")
 
 
 @app.command("prune", epilog=_PHASES.format(verb="prune"))
 def prune(config: Settings, words: Words = None) -> None:
-    """Phase 2b: cut a transformer student step by step, and align it again after each cut."""
+    """Phase 2b: prune a transformer student step by step, and align it again after each cut."""
     _phase("prune", config, words or [], "refine")
 
 
@@ -80,7 +80,7 @@ def refine(config: Settings, words: Words = None) -> None:
 
 @app.command("run", epilog=EXAMPLES)
 def run(config: Settings, words: Words = None) -> None:
-    """All phases that are not done yet, a gate after each, and a table of size, retrieval and speed."""
+    """Run all unfinished phases with a gate after each, then report size, retrieval and speed."""
     _phase("run", config, words or [], None)
 
 
@@ -95,7 +95,7 @@ def _phase(name: str, path: Path, words: list[str], after: str | None) -> None:
         with insistent_interrupt():
             out = run_phase(config, name)
     except KeyboardInterrupt:
-        raise Stopped(f"stopped; to go on: {shlex.join(['hlm', *sys.argv[1:]])}") from None
+        raise Stopped(f"stopped; to resume: {shlex.join(['hlm', *sys.argv[1:]])}") from None
     if after is None:
         report = out / "report.md"
         if report.exists():

@@ -1,4 +1,4 @@
-"""Settings of a chain, from one YAML file and ``key=value`` words."""
+"""Settings of a chain, from a YAML file and ``key=value`` arguments."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class RefineConfig:
 
 @dataclass
 class GateConfig:
-    """What a phase must keep, measured on points held out from every phase."""
+    """Quality gates after each phase, measured on points held out from every phase."""
 
     share: float = setting(0.1, "Fraction of the training points to hold out.", above=0, below=1)
     max_points: int = setting(1000, "Hold out at most this many.", at_least=1)
@@ -137,7 +137,7 @@ class GateConfig:
 
 @dataclass
 class HlmConfig:
-    """All settings of a chain; docs/hlm.md says what each does."""
+    """All settings of a chain; see docs/hlm.md."""
 
     out: str = setting("", "Folder of the chain.")
     seed: int = setting(0, "Seed of the chain.")
@@ -151,15 +151,15 @@ class HlmConfig:
 
 
 def load_hlm_config(path: Path, words: Iterable[str] = ()) -> HlmConfig:
-    """Defaults, then the file's settings, then ``key=value`` words; checked as far as no data is needed.
+    """Load settings: defaults, overridden by the file, overridden by ``key=value`` arguments; checks all without data.
 
     Args:
         path: a YAML file; see ``examples/hlm.yaml``.
         words: such as ``"align.steps=300"``.
 
     Raises:
-        InputError: no such file, no YAML tree of settings, an unknown key (with the nearest known one), a value of the
-            wrong type or range, or no ``data.path`` or ``out``.
+        InputError: the file is missing or not YAML settings, a key is unknown (the message suggests the nearest), a
+            value has the wrong type or range, or ``data.path`` or ``out`` is missing.
 
     Example:
         ``load_hlm_config(Path("examples/hlm.yaml"), ["out=runs/hlm"])``
@@ -191,26 +191,26 @@ def load_hlm_config(path: Path, words: Iterable[str] = ()) -> HlmConfig:
 
 
 def numbers(key: str, text: str) -> list[int]:
-    """Whole numbers above 0 as in ``64,128``.
+    """Parse a list of positive integers such as ``64,128``.
 
     Example:
         >>> numbers("align.nested", "64,128")
         [64, 128]
     """
     try:
-        found = [int(part) for part in text.split(",") if part.strip()]
+        values = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        found = [0]
-    if any(number < 1 for number in found):
+        values = [0]
+    if any(value < 1 for value in values):
         raise InputError(f"{key}={text!r}: expected whole numbers above 0, as in 64,128")
-    return found
+    return values
 
 
 def cuts(ladder: str) -> list[dict[str, int]]:
-    """Steps of a ladder; ``vocabulary`` has the number 0.
+    """Parse the steps of a ladder; ``vocabulary`` has the number 0.
 
     Raises:
-        InputError: anything but layers:N, units:N and vocabulary.
+        InputError: a part is not layers:N, units:N or vocabulary.
 
     Example:
         >>> cuts("layers:4, layers:3+units:768, vocabulary")
@@ -221,8 +221,8 @@ def cuts(ladder: str) -> list[dict[str, int]]:
         parts: dict[str, int] = {}
         for part in step.split("+"):
             kind, colon, number = part.strip().partition(":")
-            known = kind == "vocabulary" and not colon or kind in ("layers", "units") and number.isdigit()
-            if not known or kind in parts or (colon and int(number) < 1):
+            is_valid = kind == "vocabulary" and not colon or kind in ("layers", "units") and number.isdigit()
+            if not is_valid or kind in parts or (colon and int(number) < 1):
                 raise InputError(
                     f"prune.ladder: {step!r}, expected layers:N, units:N or vocabulary, joined by + within a step"
                 )
@@ -232,19 +232,19 @@ def cuts(ladder: str) -> list[dict[str, int]]:
 
 
 def sources(texts: str) -> list[tuple[str, float]]:
-    """Files of unlabelled texts and their weights.
+    """Parse the files of unlabelled texts and their weights.
 
     Example:
         >>> sources("packages.txt.gz:2, queries.txt")
         [('packages.txt.gz', 2.0), ('queries.txt', 1.0)]
     """
-    found = []
+    files = []
     for part in filter(None, map(str.strip, texts.split(","))):
         path, colon, weight = part.rpartition(":")
         try:
-            found.append((path, float(weight)) if colon else (part, 1.0))
+            files.append((path, float(weight)) if colon else (part, 1.0))
         except ValueError:
             raise InputError(f"align.texts: {part!r}, expected PATH or PATH:WEIGHT") from None
-        if not 0 < found[-1][1] < float("inf"):
+        if not 0 < files[-1][1] < float("inf"):
             raise InputError(f"align.texts: {part!r}, expected a weight above 0")
-    return found
+    return files

@@ -1,4 +1,4 @@
-"""Drop the entries of a transformer's vocabulary that no text uses: most of a small model is its embedding table."""
+"""Drop unused entries of a transformer's vocabulary: most of a small model is its embedding table."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _BATCH = 8192
 
 
 def cut_vocabulary(model: Any, tokenizer: Any, texts: list[str]) -> tuple[Any, Any]:
-    """Keep the entries that the texts use, and what it takes to cut any other text into pieces.
+    """Keep the entries that the texts use, and those needed to tokenize any other text.
 
-    WordPiece keeps its single characters, byte-level BPE its bytes and the pieces that a kept one is merged of.
+    WordPiece keeps its single characters. Byte-level BPE keeps its bytes and the parts of every remaining token.
 
     Args:
-        model: cut in place.
+        model: modified in place.
         tokenizer: a fast one.
-        texts: they get the same pieces as before, and the model gives the same for them.
+        texts: their tokens and the model's outputs for them do not change.
 
     Returns:
         The model and its new tokenizer.
 
     Raises:
-        InputError: a tokenizer of another kind.
+        InputError: the tokenizer is neither WordPiece nor BPE.
     """
     tree = json.loads(tokenizer.backend_tokenizer.to_str())
     kind, vocabulary = tree["model"]["type"], tree["model"].get("vocab")
@@ -37,8 +37,8 @@ def cut_vocabulary(model: Any, tokenizer: Any, texts: list[str]) -> tuple[Any, A
             f"prune.ladder: vocabulary: cannot cut a tokenizer of the kind {kind}, expected WordPiece or BPE"
         )
     used = set()
-    for start in range(0, len(texts), _BATCH):
-        for ids in tokenizer(texts[start : start + _BATCH])["input_ids"]:
+    for first in range(0, len(texts), _BATCH):
+        for ids in tokenizer(texts[first : first + _BATCH])["input_ids"]:
             used.update(ids)
     name_of = {number: name for name, number in vocabulary.items()}
     special = {entry["content"] for entry in tree["added_tokens"]}
@@ -61,10 +61,10 @@ def cut_vocabulary(model: Any, tokenizer: Any, texts: list[str]) -> tuple[Any, A
 
 
 def _closed(merges: list[Any], keep: set[str]) -> list[Any]:
-    """The merges that build a kept piece; the pieces that these are built of are kept, too."""
+    """Return the merges that build the tokens in ``keep``, and add the parts of these tokens to ``keep``."""
     pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
     needed = [False] * len(merges)
-    # The last merges build the longest pieces: backwards, a piece is known to be needed before its parts are asked for.
+    # Later merges build longer tokens, so going backwards visits a token before its parts.
     for number in range(len(merges) - 1, -1, -1):
         left, right = pairs[number]
         if left + right in keep:
@@ -74,7 +74,7 @@ def _closed(merges: list[Any], keep: set[str]) -> list[Any]:
 
 
 def _renumber(part: Any, new_of: dict[int, int]) -> None:
-    """Ids in a post-processor, which has them as ``ids`` of special tokens or as (token, id)."""
+    """Renumber the ids in a post-processor: ``ids`` of special tokens, or (token, id) pairs."""
     if isinstance(part, list):
         for item in part:
             _renumber(item, new_of)
@@ -105,7 +105,7 @@ def _cut_rows(model: Any, old: list[int], new_of: dict[int, int]) -> None:
 
 
 def _rebuilt(tokenizer: Any, tree: dict[str, Any]) -> Any:
-    """A tokenizer of the same class and special tokens around another backend."""
+    """Return a tokenizer with the same special tokens around another backend."""
     from transformers import PreTrainedTokenizerFast
 
     backend = Tokenizer.from_str(json.dumps(tree))

@@ -1,4 +1,4 @@
-"""Cut layers and feed-forward units of a transformer by what they do to calibration text."""
+"""Prune layers and feed-forward units of a transformer by their effect on calibration text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ramen.errors import InputError
 
 @dataclass
 class Scores:
-    """How much each part matters, the more the higher.
+    """Importance scores of a model's parts; higher is more important.
 
     Attributes:
         layers: float64 (layers,), 1 - mean cosine of a token's state before and after the layer.
@@ -29,12 +29,12 @@ class Scores:
 
 @dataclass
 class _Family:
-    """Where a kind of model keeps its parts."""
+    """Accessors for the parts of one kind of model."""
 
     layers: Callable[[Any], nn.ModuleList]
     set_layers: Callable[[Any, nn.ModuleList], None]
-    down: Callable[[Any], nn.Linear]  # of a layer; its input are the activated units
-    up: Callable[[Any], list[nn.Linear]]  # of a layer; their outputs make the units
+    down: Callable[[Any], nn.Linear]  # of a layer; takes the activated units
+    up: Callable[[Any], list[nn.Linear]]  # of a layer; compute the units
 
 
 def _set_bert(model: Any, layers: nn.ModuleList) -> None:
@@ -58,24 +58,24 @@ _FAMILIES = {
 
 
 def score(model: Any, tokenizer: Any, texts: list[str], max_tokens: int, batch_size: int = 64) -> Scores:
-    """Scores of all layers and units over the tokens of calibration texts; padding does not count.
+    """Score all layers and units on the tokens of calibration texts, without padding.
 
     Source: HARNESS-LM (arXiv 2605.23572) scores layers by the change of the representation and units by the magnitude
     of their activation; Ministral 3 (arXiv 2601.08584) likewise.
 
     Args:
-        model: a BertModel or Qwen3Model, left as it was.
-        tokenizer: its own.
-        texts: calibration.
-        max_tokens: a text is cut there.
-        batch_size: texts at once.
+        model: a BertModel or Qwen3Model; not changed.
+        tokenizer: of the model.
+        texts: for calibration.
+        max_tokens: longer texts are truncated.
+        batch_size: texts in a batch.
 
     Raises:
-        InputError: a model of another family, or no text.
+        InputError: the model is of another family, or there is no text.
     """
     family, layers = _family(model)
     if not any(text.strip() for text in texts):
-        raise InputError("prune: no calibration text, expected some")
+        raise InputError("prune: found no calibration text, expected one or more")
     real = torch.empty(0, dtype=torch.bool)
     change, count = np.zeros(len(layers)), 0
     units = [np.zeros(family.down(layer).in_features) for layer in layers]
@@ -103,9 +103,9 @@ def score(model: Any, tokenizer: Any, texts: list[str], max_tokens: int, batch_s
     model.eval()
     try:
         with torch.no_grad():
-            for start in range(0, len(texts), batch_size):
+            for first in range(0, len(texts), batch_size):
                 batch = tokenizer(
-                    texts[start : start + batch_size], truncation=True, max_length=max_tokens, padding=True,
+                    texts[first : first + batch_size], truncation=True, max_length=max_tokens, padding=True,
                     return_tensors="pt",
                 ).to(model.device)  # fmt: skip
                 real = batch["attention_mask"].bool()
@@ -115,24 +115,24 @@ def score(model: Any, tokenizer: Any, texts: list[str], max_tokens: int, batch_s
         for hook in hooks:
             hook.remove()
         model.train(was_training)
-    return Scores(change / max(1, count), [found / max(1, count) for found in units])
+    return Scores(change / max(1, count), [activations / max(1, count) for activations in units])
 
 
 def cut_layers(model: Any, scores: Scores, layers: int) -> Scores:
-    """Keep the layers that change the representation most, in their order; returns the scores of those.
+    """Keep the layers that change the representation most, in their order; returns their scores.
 
     Args:
-        model: cut in place.
-        scores: of its layers and units as they are.
-        layers: how many to keep.
+        model: modified in place.
+        scores: of its current layers and units.
+        layers: number to keep.
 
     Raises:
-        InputError: more than there are.
+        InputError: the model has fewer layers.
     """
-    family, found = _family(model)
-    _check("layers", layers, len(found))
+    family, all_layers = _family(model)
+    _check("layers", layers, len(all_layers))
     keep = np.sort(np.argsort(-scores.layers, kind="stable")[:layers])
-    family.set_layers(model, nn.ModuleList([found[number] for number in keep]))
+    family.set_layers(model, nn.ModuleList([all_layers[number] for number in keep]))
     config = model.config
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
@@ -141,26 +141,26 @@ def cut_layers(model: Any, scores: Scores, layers: int) -> Scores:
     for number, layer in enumerate(family.layers(model)):
         for part in layer.modules():
             if hasattr(part, "layer_idx"):
-                part.layer_idx = number  # where a cache would keep its keys
+                part.layer_idx = number  # the layer's slot in a key-value cache
     return Scores(scores.layers[keep], [scores.units[number] for number in keep])
 
 
 def cut_units(model: Any, scores: Scores, units: int) -> Scores:
-    """Keep in every layer the feed-forward units of the highest activation; returns the scores of those.
+    """Keep the feed-forward units of each layer with the highest activation; returns their scores.
 
     Args:
-        model: cut in place.
-        scores: of its layers and units as they are.
-        units: how many to keep in each layer.
+        model: modified in place.
+        scores: of its current layers and units.
+        units: number to keep in each layer.
 
     Raises:
-        InputError: more than there are.
+        InputError: the layers have fewer units.
     """
-    family, found = _family(model)
+    family, layers = _family(model)
     _check("units", units, model.config.intermediate_size)
-    kept = []
+    remaining = []
     part: Any
-    for layer, of_layer in zip(found, scores.units, strict=True):
+    for layer, of_layer in zip(layers, scores.units, strict=True):
         keep = np.sort(np.argsort(-of_layer, kind="stable")[:units])
         rows = torch.from_numpy(keep).to(model.device)
         for linear in family.up(layer):
@@ -174,9 +174,9 @@ def cut_units(model: Any, scores: Scores, units: int) -> Scores:
         for part in layer.modules():
             if hasattr(part, "intermediate_size"):
                 part.intermediate_size = units
-        kept.append(of_layer[keep])
+        remaining.append(of_layer[keep])
     model.config.intermediate_size = units
-    return Scores(scores.layers, kept)
+    return Scores(scores.layers, remaining)
 
 
 def _family(model: Any) -> tuple[_Family, nn.ModuleList]:
@@ -186,6 +186,6 @@ def _family(model: Any) -> tuple[_Family, nn.ModuleList]:
     return _FAMILIES[name], _FAMILIES[name].layers(model)
 
 
-def _check(what: str, wanted: int, there: int) -> None:
-    if not 1 <= wanted <= there:
-        raise InputError(f"prune.ladder: {what}:{wanted}, expected 1 to {there} (as many as are left)")
+def _check(part: str, wanted: int, available: int) -> None:
+    if not 1 <= wanted <= available:
+        raise InputError(f"prune.ladder: {part}:{wanted}, expected 1 to {available} (as many as are left)")

@@ -1,4 +1,4 @@
-"""Phase 2b: cut a transformer student, align it again, cut it further."""
+"""Phase 2b: prune a transformer student step by step, and align it again after each step."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ramen.errors import InputError
 def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     """Run the phase, unless it is done: ``out/prune`` holds the student after the last cut.
 
-    Every step is kept in a folder of its own (``out/prune-1`` …), from which a stopped ladder goes on.
+    Each step is saved in a separate folder (``out/prune-1`` …), from which an interrupted ladder resumes.
 
     Returns:
-        What the phase notes: the figures of each step, and the gate of the first that failed or of the last.
+        The notes of the phase: the figures of each step, and the gate of the first step that failed or of the last.
 
     Raises:
-        InputError: no ladder, a static student, or a cut that the student does not allow.
+        InputError: there is no ladder, the student is static, or it cannot be cut that far.
     """
     done = chain.record("prune")
     if done:
@@ -45,11 +45,11 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
             student = load_folder(folder, chain.config.align.max_tokens)
             cut(student, parts, calibration(chain), every_text(chain))
             align_on(chain, student, vectors, settings.steps, name)
-            found = gate_student(chain, student, vectors, f"prune ({written(parts)})", chain.config.gate.prune)
-            step = {"cut": written(parts), "gate": found}
+            gate = gate_student(chain, student, vectors, f"prune ({written(parts)})", chain.config.gate.prune)
+            step = {"cut": written(parts), "gate": gate}
             with chain.writes(name, step) as part:
                 chain.save(student, part)
-            chain.log(stage="prune", cut=step["cut"], **found["figures"])
+            chain.log(stage="prune", cut=step["cut"], **gate["figures"])
         folder = chain.out / name
         notes["steps"].append(step)
         notes["gate"] = step["gate"]
@@ -62,7 +62,7 @@ def prune(chain: Chain, vectors: Vectors) -> dict[str, Any]:
 
 
 def written(parts: dict[str, int]) -> str:
-    """A step of a ladder as in the settings.
+    """Format a step of a ladder as in the settings.
 
     Example:
         >>> written({"layers": 3, "vocabulary": 0})
@@ -72,33 +72,33 @@ def written(parts: dict[str, int]) -> str:
 
 
 def calibration(chain: Chain) -> list[str]:
-    """Texts by which layers and units are scored: of the points and labels, held-out ones left out."""
-    texts = own_texts(chain)
+    """Sample the texts that score layers and units, from points and labels without held-out points."""
+    texts = dataset_texts(chain)
     rows = np.random.default_rng([chain.config.seed, 8]).permutation(len(texts))[: chain.config.prune.calibration]
     return [texts[row] for row in rows]
 
 
-def own_texts(chain: Chain) -> list[str]:
-    """Texts of points and labels, held-out points left out."""
+def dataset_texts(chain: Chain) -> list[str]:
+    """Return the texts of points and labels, without held-out points."""
     return [chain.points[row] for row in chain.split.texts] + chain.labels
 
 
 def every_text(chain: Chain) -> list[str]:
-    """All that a student may learn from: the vocabulary keeps what is used in it."""
-    return own_texts(chain) + [text for texts, _ in chain.unlabelled for text in texts]
+    """Return all texts that a student may train on; pruning keeps their vocabulary."""
+    return dataset_texts(chain) + [text for texts, _ in chain.unlabelled for text in texts]
 
 
 def cut(student: Encoder, parts: dict[str, int], texts: list[str], corpus: list[str]) -> None:
-    """Cut a student in place.
+    """Prune a student in place.
 
     Args:
         student: a transformer.
-        parts: as :func:`hlm_bridge.config.cuts` gives them.
-        texts: calibration.
-        corpus: the vocabulary keeps what is used in it.
+        parts: one step of :func:`hlm_bridge.config.cuts`.
+        texts: for calibration.
+        corpus: the vocabulary keeps the tokens of these texts.
 
     Raises:
-        InputError: a static student, or a cut that it does not allow.
+        InputError: the student is static, or it cannot be cut that far.
     """
     if not isinstance(student, TransformerEncoder):
         raise InputError("prune: a static student has no layers to cut, expected align.student=transformer")

@@ -1,4 +1,4 @@
-"""Losses of the three phases: contrastive with false negatives masked, and four ways to align a student."""
+"""Losses of the three phases: a contrastive loss with masked false negatives, and four alignment losses."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def contrastive(
     hard_negatives: torch.Tensor | None = None,
     not_negative_hard: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Qwen3-Embedding's contrastive loss over pairs (query i, document i), or plain InfoNCE.
+    """Return Qwen3-Embedding's contrastive loss over pairs (query i, document i), or plain InfoNCE.
 
     L = -mean_i log( e^{s(q_i,d_i)/τ} / Z_i ), Z_i = e^{s(q_i,d_i)/τ} + Σ m e^{s/τ}, the sum over s(q_i,d_j), s(q_i,q_j)
-    and s(d_i,d_j) for j ≠ i, and s(q_i,h) for hard negatives h; m = 0 for a pair that is no negative and where
-    s > s(q_i,d_i) + margin: :func:`ramen.losses.masked_softmax` of all these scores.
+    and s(d_i,d_j) for j ≠ i, and s(q_i,h) for hard negatives h. m = 0 for a pair that is not a negative and where
+    s > s(q_i,d_i) + margin. Computed by :func:`ramen.losses.masked_softmax`.
     Source: Qwen3 Embedding (arXiv 2506.05176), eq. 1. InfoNCE leaves out s(q_i,q_j), s(d_i,d_j) and the margin.
 
     Args:
         queries: float (B, d), unit vectors.
         documents: float (B, d), of each query's positive.
-        not_negative: bool (B, B), where document j is right for query i, the diagonal included.
+        not_negative: bool (B, B), True where document j is relevant to query i, the diagonal included.
         temperature: τ.
-        margin: for the mask; None for InfoNCE.
+        margin: of the mask; None for InfoNCE.
         hard_negatives: float (H, d), documents that compete with every query's positive.
-        not_negative_hard: bool (B, H), where such a document is right for query i.
+        not_negative_hard: bool (B, H), True where such a document is relevant to query i.
 
     Returns:
         Scalar.
@@ -65,11 +65,11 @@ def alignment(
     temperature: float = 0.05,
     nested: Sequence[int] = (),
 ) -> torch.Tensor:
-    """How far a student's unit vectors are from the teacher's of the same texts.
+    """Return the distance of a student's unit vectors from the teacher's for the same texts.
 
     - ``l2``: mean ‖s - t‖², in [0, 4]; for unit vectors 2 - 2 cos, so ``cosine`` (1 - cos) is half of it.
     - ``kl``: Σ_j p_j log(p_j / q_j), p and q the softmax of t·t_j / τ and s·t_j / τ over the other texts of the batch.
-    - ``kernel``: mean (s_i·s_j - t_i·t_j)² over i ≠ j: relative geometry alone.
+    - ``kernel``: mean (s_i·s_j - t_i·t_j)² over i ≠ j, which compares relative geometry only.
 
     Source: HARNESS-LM (arXiv 2605.23572) names L2, KL and kernel alignment; the forms are ours.
 
@@ -78,7 +78,7 @@ def alignment(
         teacher: float (B, d).
         kind: l2, cosine, kl or kernel.
         temperature: τ of ``kl``.
-        nested: leading dimensions that are to be aligned by themselves, too (Matryoshka); the mean over all is taken.
+        nested: numbers of leading dimensions to align as well (Matryoshka); the loss is the mean over all.
 
     Example:
         >>> alignment(torch.eye(2), torch.eye(2).flip(0), "l2").item()
@@ -98,10 +98,10 @@ def _aligned(student: torch.Tensor, teacher: torch.Tensor, kind: str, temperatur
     if kind == "cosine":
         return 1 - (student * teacher).sum(1).mean()
     diagonal = torch.eye(len(student), dtype=torch.bool, device=student.device)
-    theirs = teacher @ teacher.T
+    similarities = teacher @ teacher.T
     if kind == "kernel":
         pairs = max(1, len(student) * (len(student) - 1))
-        return (student @ student.T - theirs).square().masked_fill(diagonal, 0).sum() / pairs
-    log_p = torch.log_softmax((theirs / temperature).masked_fill(diagonal, MASKED), 1)
+        return (student @ student.T - similarities).square().masked_fill(diagonal, 0).sum() / pairs
+    log_p = torch.log_softmax((similarities / temperature).masked_fill(diagonal, MASKED), 1)
     log_q = torch.log_softmax((student @ teacher.T / temperature).masked_fill(diagonal, MASKED), 1)
     return F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")

@@ -1,4 +1,4 @@
-"""Batches of (query, label) pairs with hard negatives, for the two contrastive phases."""
+"""Sampling of batches of (query, label) pairs with hard negatives, for the two contrastive phases."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ramen.graph.side import block, sample_column
 from ramen.training.loop import step_rng
 from ramen.training.negatives import MinedNegatives
 
-_ORDER, _BATCH = range(2)  # uses of chance
+_ORDER, _BATCH = range(2)  # streams of the RNG
 
 
 @dataclass
 class Batch:
-    """Pairs and what competes with them.
+    """A batch of pairs and their negatives.
 
     Attributes:
         points: int64 (B,), rows of the queries.
-        labels: int64 (B,), a target of each.
-        hard_negatives: int64 (H,), labels that are hard negatives of some of them, without repeats.
-        not_negative: bool (B, B), which of ``labels`` are no negatives of which point; the diagonal is among them.
-        not_negative_hard: bool (B, H), likewise of ``hard_negatives``.
+        labels: int64 (B,), one target of each point.
+        hard_negatives: int64 (H,), hard negatives of any of the points, distinct.
+        not_negative: bool (B, B), True where a label of ``labels`` is not a negative of the point, as on the diagonal.
+        not_negative_hard: bool (B, H), likewise for ``hard_negatives``.
     """
 
     points: np.ndarray
@@ -35,16 +35,16 @@ class Batch:
 
 
 class Pairs(MinedNegatives):
-    """Draws batches; each number gives the same batch whatever was drawn before.
+    """Samples batches; a step always gets the same batch, whatever was sampled before.
 
     Args:
         targets: CSR (N, L).
         not_negative: CSR (N, L), targets and filtered pairs.
-        rows: int64, points to draw from: those with a target.
-        batch_size: pairs.
-        per_point: hard negatives of each pair, once :meth:`mine` has found some by the vectors of ``rows``.
-        seed: of the draws.
-        most: pairs of an epoch, at most.
+        rows: int64, points to sample from; those without a target are skipped.
+        batch_size: pairs in a batch.
+        per_point: hard negatives per pair, after :meth:`mine` was called with the vectors of ``rows``.
+        seed: of the sampling.
+        most: maximum number of pairs in an epoch.
     """
 
     def __init__(
@@ -64,14 +64,15 @@ class Pairs(MinedNegatives):
         self.per_epoch = max(1, min(most or len(self.rows), len(self.rows)) // self.size)
 
     def batch(self, number: int) -> Batch:
-        """The batch of a step."""
+        """Return the batch of a step."""
         epoch, at = divmod(number, self.per_epoch)
         order = step_rng(self.seed, _ORDER, epoch).permutation(len(self.rows))
         drawn = order[at * self.size : (at + 1) * self.size]
         rng = step_rng(self.seed, _BATCH, epoch, at)
         labels = sample_column(self.targets, drawn, rng)[1]
-        hard = np.setdiff1d(self.draw(drawn, self.per_point, rng), labels)
-        unique, back = np.unique(labels, return_inverse=True)
-        not_negative = block(self.not_negative, drawn, unique)[:, torch.from_numpy(back)]
-        not_negative |= torch.from_numpy(labels[:, None] == labels)  # a mirrored pair may be missing from them
-        return Batch(self.rows[drawn], labels, hard, not_negative, block(self.not_negative, drawn, hard))
+        hard_negatives = np.setdiff1d(self.draw(drawn, self.per_point, rng), labels)
+        unique, inverse = np.unique(labels, return_inverse=True)
+        not_negative = block(self.not_negative, drawn, unique)[:, torch.from_numpy(inverse)]
+        not_negative |= torch.from_numpy(labels[:, None] == labels)  # a mirrored pair may be missing there
+        not_negative_hard = block(self.not_negative, drawn, hard_negatives)
+        return Batch(self.rows[drawn], labels, hard_negatives, not_negative, not_negative_hard)

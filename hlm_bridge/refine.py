@@ -1,4 +1,4 @@
-"""Phase 3: the student's queries, trained on the task's pairs against the teacher's frozen label vectors."""
+"""Phase 3: train the student's queries on the task's pairs against the teacher's frozen label vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     """Run the phase, unless it is done: ``out/refine`` holds the student.
 
     Returns:
-        What the phase notes, its gate among it.
+        The notes of the phase, with its gate.
     """
     done = chain.record("refine")
     if done:
@@ -40,7 +40,7 @@ def refine(chain: Chain, vectors: Vectors) -> dict[str, Any]:
 
 
 def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
-    """Train a student in place; the label vectors never move, so an index of them stays as it is."""
+    """Train a student in place; the label vectors do not change, so an index of them stays valid."""
     settings, split = chain.config.refine, chain.split
     index = torch.from_numpy(vectors.labels)
     tokens = student.tokenize(chain.points)
@@ -55,12 +55,14 @@ def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
         batch = pairs.batch(number)
         queries = student(tokens, batch.points)
         device = queries.device
-        documents, hard = (index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard_negatives))
+        documents, negatives = (
+            index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard_negatives)
+        )
         masks = batch.not_negative.to(device), batch.not_negative_hard.to(device)
-        loss = contrastive(queries, documents, masks[0], settings.temperature, margin, hard, masks[1])
+        loss = contrastive(queries, documents, masks[0], settings.temperature, margin, negatives, masks[1])
         if settings.anchor:
-            theirs = torch.from_numpy(vectors.store[vectors.points[batch.points]]).to(device)
-            loss = loss + settings.anchor * (queries - theirs).square().sum(1).mean()
+            of_teacher = torch.from_numpy(vectors.store[vectors.points[batch.points]]).to(device)
+            loss = loss + settings.anchor * (queries - of_teacher).square().sum(1).mean()
         return loss, {}
 
     groups = trained_groups(student, settings.lr or _LR[isinstance(student, StaticEncoder)])

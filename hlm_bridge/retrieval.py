@@ -1,4 +1,4 @@
-"""What a query encoder retrieves from a frozen index of label vectors, and whether that is enough to go on."""
+"""Evaluation of query encoders on a frozen index of label vectors, and the gates between phases."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Figures = PerPoint  # of METRICS
 
 
 def retrieve(queries: np.ndarray, labels: np.ndarray, targets: sp.csr_matrix, filtered: sp.csr_matrix) -> Figures:
-    """P@1, P@5 and R@10 of every query.
+    """Compute P@1, P@5 and R@10 of every query.
 
     Args:
         queries: float32 (n, d), unit vectors.
         labels: float32 (L, d), unit vectors.
-        targets: CSR (n, L); a query has at least one.
-        filtered: CSR (n, L), labels that are left out of a query's ranking.
+        targets: CSR (n, L), at least one per query.
+        filtered: CSR (n, L), labels to exclude from a query's ranking.
 
     Example:
         >>> eye = np.eye(3, dtype=np.float32)
@@ -42,12 +42,12 @@ def retrieve(queries: np.ndarray, labels: np.ndarray, targets: sp.csr_matrix, fi
 
 
 def percent(figures: Figures) -> dict[str, float]:
-    """The means, in percent."""
+    """Return the mean of each metric, in percent."""
     return {name: float(value) for name, value in zip(figures.names, figures.values(), strict=True)}
 
 
-def kept(figures: Figures, reference: Figures) -> dict[str, dict[str, float]]:
-    """``share`` of the reference's figure for each metric, ``low`` and ``high`` of its 95 % interval.
+def shares_kept(figures: Figures, reference: Figures) -> dict[str, dict[str, float]]:
+    """Return, for each metric, the ``share`` of the reference's value, and ``low`` and ``high`` of its 95 % interval.
 
     See :func:`ramen.metrics.trust.ratios`.
     """
@@ -56,39 +56,39 @@ def kept(figures: Figures, reference: Figures) -> dict[str, dict[str, float]]:
 
 
 def gate(phase: str, figures: Figures, reference: Figures, least: float, against: str) -> dict[str, Any]:
-    """Compare a phase with what it must keep.
+    """Check that a phase keeps the required share of a reference's metrics.
 
-    A metric fails where its interval lies below the stated share as a whole: chance alone stops no chain.
+    A metric fails if its whole interval lies below that share, so random variation does not stop a chain.
 
     Args:
         phase: its name.
         figures: of the phase.
-        reference: what it is held against.
-        least: share to keep; 0 for no gate.
-        against: what the reference is, in words.
+        reference: figures to compare with.
+        least: required share; 0 for no gate.
+        against: description of the reference.
 
     Returns:
-        What the phase notes: figures, shares, and under ``lost`` a sentence where it failed.
+        Notes for the phase: figures, shares, and a sentence under ``lost`` if the gate failed.
     """
-    shares, found, wanted = kept(figures, reference), percent(figures), percent(reference)
+    shares, means, required = shares_kept(figures, reference), percent(figures), percent(reference)
     lost = [
-        f"{name} {found[name]:.1f} of {wanted[name]:.1f} "
+        f"{name} {means[name]:.1f} of {required[name]:.1f} "
         f"({100 * share['share']:.1f} %, interval {100 * share['low']:.1f} to {100 * share['high']:.1f})"
         for name, share in shares.items()
         if share["high"] < least
     ]
-    notes: dict[str, Any] = {"figures": found, "reference": wanted, "against": against}
-    notes |= {"least": least, "kept": shares, "queries": len(figures.above)}
+    notes: dict[str, Any] = {"figures": means, "reference": required, "against": against}
+    notes |= {"least": least, "shares": shares, "queries": len(figures.above)}
     if lost:
         notes["lost"] = f"{phase} keeps less than {least:.0%} of {against}: {'; '.join(lost)}"
     return notes
 
 
-def stop_if_lost(notes: Mapping[str, Any], where: object) -> None:
-    """Raise where a gate failed.
+def stop_if_lost(notes: Mapping[str, Any], out: object) -> None:
+    """Raise an error if a gate failed.
 
     Raises:
-        WorkError: says which phase lost what, and that all phases so far are kept.
+        WorkError: says which metrics the phase lost; all finished phases stay in ``out``.
     """
     if notes.get("gate", {}).get("lost"):
-        raise WorkError(f"gate: {notes['gate']['lost']}; all phases so far are kept in {where}")
+        raise WorkError(f"gate: {notes['gate']['lost']}; all phases so far are kept in {out}")

@@ -1,4 +1,4 @@
-"""The whole chain: teacher → vectors → align → prune → refine, a gate after each, a table at the end."""
+"""Run the chain: teacher → vectors → align → prune → refine, with a gate after each phase and a report at the end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ramen.encoders.distilled import write_teacher_labels
 
 
 def run(config: HlmConfig) -> Path:
-    """Run the phases that are not done yet, then measure; returns ``out``.
+    """Run all unfinished phases, then evaluate; returns ``out``.
 
     Raises:
-        InputError: of the settings, the data or an earlier phase's files.
+        InputError: the settings, the data or the files of an earlier phase are invalid.
         WorkError: a gate failed; all phases so far are kept.
 
     Example:
@@ -35,9 +35,9 @@ def run(config: HlmConfig) -> Path:
     notes: dict[str, Any] = {"teacher": train_teacher(chain)}
     stop_if_lost(notes["teacher"], chain.out)
     vectors = teacher_vectors(chain)
-    own = compare_with_student_alone(chain, vectors)
-    if own:
-        notes["teacher"]["own"] = own
+    comparison = compare_with_student_alone(chain, vectors)
+    if comparison:
+        notes["teacher"]["student_alone"] = comparison
     notes["align"] = align(chain, vectors)
     stop_if_lost(notes["align"], chain.out)
     if config.prune.ladder:
@@ -54,11 +54,11 @@ def run(config: HlmConfig) -> Path:
 
 
 def run_phase(config: HlmConfig, phase: str) -> Path:
-    """One phase, or with ``run`` all; returns ``out``.
+    """Run one phase, or all with ``run``; returns ``out``.
 
     Raises:
-        InputError: the phase before it was not run yet.
-        WorkError: its gate failed; it is kept all the same.
+        InputError: the phase before it has not run yet.
+        WorkError: its gate failed; its output is kept.
     """
     if phase == "run":
         return run(config)
@@ -78,7 +78,7 @@ def run_phase(config: HlmConfig, phase: str) -> Path:
 
 
 def write_student(chain: Chain, vectors: Vectors, last: Path) -> None:
-    """``out/student`` for ``ramen train encoder=hlm:out``: the last phase's encoder and the teacher's label vectors."""
+    """Write ``out/student`` for ``ramen train encoder=hlm:out``: the last encoder and the teacher's label vectors."""
     part = chain.out / f"{STUDENT}.part"
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(last, part)

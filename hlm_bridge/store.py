@@ -1,4 +1,4 @@
-"""A large teacher's vectors by text: fp16 shards on disk, so that later phases never run the teacher again."""
+"""On-disk store of a teacher's vectors by text, in float16 shards: later phases need not run the teacher."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SAMPLE = 60  # characters of a text in a message
 
 
 class VectorStore:
-    """Vectors of texts, memory-mapped, checksummed, keyed by model and text.
+    """Memory-mapped, checksummed vectors of texts, keyed by model and text.
 
-    Memory holds eight bytes a text, whatever the dimension: ten million texts take 80 MB and an index of as much.
+    Memory use is 24 bytes per text, whatever the dimension: 240 MB for ten million texts.
 
     Example:
         ``store = VectorStore.open(Path("vectors"), teacher.key, 384); store.fill(texts, teacher.encode)``
@@ -39,16 +39,16 @@ class VectorStore:
 
     @classmethod
     def open(cls, folder: Path, model: str, dim: int, shard: int = 16_384) -> VectorStore:
-        """Open a store or make an empty one; every shard is read once to check it.
+        """Open a store, or create an empty one; reads every shard once to verify its checksum.
 
         Args:
             folder: of the store.
-            model: a hash that names the teacher.
-            dim: of its vectors.
-            shard: texts of a new shard.
+            model: hash of the teacher.
+            dim: of the vectors.
+            shard: number of texts in a new shard.
 
         Raises:
-            InputError: a store of another model, dimension or format, or a shard that is missing, cut short or altered.
+            InputError: the store is of another model, dimension or format, or a shard is missing, truncated or altered.
         """
         store = cls(folder, model, dim, shard)
         path = folder / _INDEX
@@ -57,16 +57,16 @@ class VectorStore:
             return store
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            found = {name: stored[name] for name in ("format", "model", "dim")}
+            header = {name: stored[name] for name in ("format", "model", "dim")}
             shards = [{name: shard[name] for name in ("count", "keys", "vectors")} for shard in stored["shards"]]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: not the index of a store: {error!r}; remove {folder} to compute it anew"
+                f"{path}: not the index of a store: {error!r}; remove {folder} to compute it again"
             ) from error
         for name, wanted in (("format", FORMAT), ("model", model), ("dim", dim)):
-            if found[name] != wanted:
+            if header[name] != wanted:
                 raise InputError(
-                    f"{path}: a store of {name} {found[name]}, expected {wanted}; remove {folder} to compute it anew"
+                    f"{path}: a store of {name} {header[name]}, expected {wanted}; remove {folder} to compute it again"
                 )
         for entry in shards:
             store._add(entry)
@@ -77,32 +77,32 @@ class VectorStore:
         return sum(entry["count"] for entry in self._shards)
 
     def fill(self, texts: Sequence[str], encode: Callable[[list[str]], np.ndarray]) -> int:
-        """Compute the vectors that are missing, a shard at a time; what is whole is kept whatever happens next.
+        """Compute the missing vectors, one shard at a time; completed shards survive an interruption.
 
         Args:
-            texts: repeats are computed once.
-            encode: unit vectors, float32 (n, dim), of n texts.
+            texts: duplicates are encoded once.
+            encode: returns unit vectors, float32 (n, dim), of n texts.
 
         Returns:
-            How many were computed.
+            The number of vectors computed.
 
         Raises:
-            WorkError: vectors of another shape or not finite, or another process fills the store.
+            WorkError: vectors have another shape or are not finite, or another process is filling the store.
         """
         keys = _keys(texts)
         fresh = np.unique(keys, return_index=True)[1]
         missing = np.sort(fresh[self._find(keys[fresh]) < 0])
         if not len(missing):
             return 0
-        with self._alone(), tqdm(total=len(missing), desc="vectors", unit="text", disable=None, leave=False) as bar:
-            for start in range(0, len(missing), self.shard):
-                rows = missing[start : start + self.shard]
+        with self._locked(), tqdm(total=len(missing), desc="vectors", unit="text", disable=None, leave=False) as bar:
+            for first in range(0, len(missing), self.shard):
+                rows = missing[first : first + self.shard]
                 vectors = np.asarray(encode([texts[row] for row in rows]))
-                whole = bool(np.isfinite(vectors).all())
-                if vectors.shape != (len(rows), self.dim) or not whole:
+                is_finite = bool(np.isfinite(vectors).all())
+                if vectors.shape != (len(rows), self.dim) or not is_finite:
                     raise WorkError(
                         f"{self.folder}: the teacher gave {vectors.shape} for {len(rows)} texts"
-                        f"{'' if whole else ', some not finite'}, expected finite vectors of {self.dim}"
+                        f"{'' if is_finite else ', some not finite'}, expected finite vectors of {self.dim}"
                     )
                 self._write(keys[rows], vectors)
                 bar.update(len(rows))
@@ -110,30 +110,30 @@ class VectorStore:
         return len(missing)
 
     def rows(self, texts: Sequence[str]) -> np.ndarray:
-        """Where the vector of each text is, int64 (n,).
+        """Return the row of each text's vector, int64 (n,).
 
         Raises:
-            InputError: a text without a vector.
+            InputError: a text has no vector.
         """
-        found = self._find(_keys(texts))
-        if (found < 0).any():
-            text = texts[int(np.argmax(found < 0))]
+        rows = self._find(_keys(texts))
+        if (rows < 0).any():
+            text = texts[int(np.argmax(rows < 0))]
             shown = text if len(text) <= _SAMPLE else text[:_SAMPLE] + "..."
-            raise InputError(f"{self.folder}: no vector of {shown!r} and {int((found < 0).sum()) - 1:,} other texts")
-        return found
+            raise InputError(f"{self.folder}: no vector of {shown!r} and {int((rows < 0).sum()) - 1:,} other texts")
+        return rows
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Vectors of rows, in their order, float32 (n, dim), of unit length."""
+        """Return the unit vectors of rows, in their order, float32 (n, dim)."""
         out = np.empty((len(rows), self.dim), dtype=np.float32)
         of_shard = np.searchsorted(self._ends, rows, side="right")
         for shard in np.unique(of_shard):
             here = of_shard == shard
-            start = self._ends[shard] - self._shards[shard]["count"]
-            out[here] = self._vectors[shard][rows[here] - start]
+            first = self._ends[shard] - self._shards[shard]["count"]
+            out[here] = self._vectors[shard][rows[here] - first]
         return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
 
     def _find(self, keys: np.ndarray) -> np.ndarray:
-        """Row of each key, -1 where there is none."""
+        """Return the row of each key, -1 if missing."""
         if not len(self._sorted):
             return np.full(len(keys), -1, dtype=np.int64)
         at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
@@ -149,23 +149,23 @@ class VectorStore:
         return {name: self.folder / f"{number:05d}.{name}.npy" for name in ("keys", "vectors")}
 
     def _add(self, entry: dict[str, Any]) -> None:
-        """Map a shard that the index lists, after a look at every byte."""
+        """Verify and map a shard that the index lists."""
         arrays = {}
-        mend = f"remove {self.folder} to compute it anew"
+        hint = f"remove {self.folder} to compute it again"
         for name, path in self._paths(len(self._shards)).items():
             if not path.is_file():
-                raise InputError(f"{path}: missing, expected {entry['count']:,} rows; {mend}")
+                raise InputError(f"{path}: missing, expected {entry['count']:,} rows; {hint}")
             if digest(path) != entry[name]:
-                raise InputError(f"{path}: cut short or altered (its hash differs from the index's); {mend}")
+                raise InputError(f"{path}: truncated or altered (its hash differs from the index's); {hint}")
             arrays[name] = np.load(path, mmap_mode="r" if name == "vectors" else None, allow_pickle=False)
         if arrays["vectors"].shape != (entry["count"], self.dim) or arrays["keys"].shape != (entry["count"],):
-            raise InputError(f"{path}: expected {entry['count']:,} rows of {self.dim}; {mend}")
+            raise InputError(f"{path}: expected {entry['count']:,} rows of {self.dim}; {hint}")
         self._shards.append(entry)
         self._keys.append(arrays["keys"])
         self._vectors.append(arrays["vectors"])
 
     def _write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        """Write a shard, then list it: one that is not listed is written over."""
+        """Write a shard, then add it to the index; a shard missing from the index is overwritten."""
         entry: dict[str, Any] = {"count": len(keys)}
         for (name, path), array in zip(
             self._paths(len(self._shards)).items(), (keys, vectors.astype(np.float16)), strict=True
@@ -179,7 +179,7 @@ class VectorStore:
         self._add(entry)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         with (self.folder / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,6 +189,6 @@ class VectorStore:
 
 
 def _keys(texts: Sequence[str]) -> np.ndarray:
-    """A 64-bit hash of each text; two of ten million texts share one with a probability of 3 in a million."""
+    """Return a 64-bit hash of each text; ten million texts have a collision with a probability of 3 in a million."""
     digests = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)

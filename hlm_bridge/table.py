@@ -1,4 +1,4 @@
-"""What a chain came to: size, retrieval, speed of the teacher and of every student, as a table and a plot."""
+"""Report of a chain: size, retrieval and speed of the teacher and every student, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from hlm_bridge.chain import Chain
-from hlm_bridge.retrieval import METRICS, Figures, kept, percent, retrieve
+from hlm_bridge.retrieval import METRICS, Figures, percent, retrieve, shares_kept
 from hlm_bridge.vectors import Vectors
 from ramen.files import replacing
 
 _BATCHES = (1, 64)
-_REPEATS = 20  # of a batch, at least
-_SECONDS = 2.0  # of a batch size, at most
+_REPEATS = 20  # of a batch, at most
+_SECONDS = 2.0  # per batch size, at most
 _TEXTS = 1024  # for the throughput
 
 logger = logging.getLogger("ramen")
@@ -27,32 +27,32 @@ logger = logging.getLogger("ramen")
 
 @dataclass
 class Row:
-    """An encoder of queries.
+    """A query encoder's row of the table.
 
     Attributes:
         name: its phase.
-        parameters: numbers in its folder.
-        test: P@1, P@5, R@10 on the test part, percent.
-        kept: shares of the teacher's, with intervals.
-        latency_ms: of a batch of 1 and of 64 texts, medians.
-        texts_per_s: over batches of 64.
+        parameters: number of parameters.
+        test: P@1, P@5, R@10 on the test set, percent.
+        shares: of the teacher's metrics, with intervals.
+        latency_ms: median for batches of 1 and 64 texts.
+        texts_per_s: throughput over 1,024 texts.
     """
 
     name: str
     parameters: int
     test: dict[str, float]
-    kept: dict[str, dict[str, float]]
+    shares: dict[str, dict[str, float]]
     latency_ms: dict[int, float]
     texts_per_s: float
 
 
 def table(chain: Chain, vectors: Vectors, folders: dict[str, Path]) -> list[Row]:
-    """Measure the teacher and the students on the test part.
+    """Evaluate the teacher and the students on the test set.
 
     Args:
-        chain: its test points ask.
-        vectors: the teacher's index and its own queries.
-        folders: of the students, by the name of their phase.
+        chain: with the test points.
+        vectors: the teacher's index and queries.
+        folders: of the students, by phase.
     """
     targets, filtered = chain.dataset.test_targets, chain.filtered[1]
     used = np.flatnonzero(np.diff(targets.indptr))
@@ -65,16 +65,16 @@ def table(chain: Chain, vectors: Vectors, folders: dict[str, Path]) -> list[Row]
     rows = []
     for name, folder in {"teacher": chain.out / "teacher", **folders}.items():
         encode, parameters = stock_encoder(folder)
-        found = teacher if name == "teacher" else figures(encode(texts))
-        asked = chain.asked(texts) if name == "teacher" else texts
-        latency, rate = speed(encode, asked)
-        rows.append(Row(name, parameters, percent(found), kept(found, teacher), latency, rate))
+        of_encoder = teacher if name == "teacher" else figures(encode(texts))
+        queries = chain.with_prompt(texts) if name == "teacher" else texts
+        latency, rate = speed(encode, queries)
+        rows.append(Row(name, parameters, percent(of_encoder), shares_kept(of_encoder, teacher), latency, rate))
         chain.log(stage="table", name=name, **rows[-1].test, texts_per_s=rate)
     return rows
 
 
 def stock_encoder(folder: Path) -> tuple[Any, int]:
-    """A folder's encoder as users load it, as a function of texts, and its number of parameters."""
+    """Load a folder's encoder as users do; returns a function of texts, and the number of parameters."""
     from ramen.inference.static_folder import StaticFolder
 
     static = StaticFolder.open(folder)
@@ -92,49 +92,49 @@ def stock_encoder(folder: Path) -> tuple[Any, int]:
 
 
 def speed(encode: Any, texts: list[str]) -> tuple[dict[int, float], float]:
-    """Median milliseconds of batches of 1 and 64 texts, tokenising included, and texts a second over many."""
+    """Measure the median milliseconds of batches of 1 and 64 texts, with tokenization, and the texts per second."""
     latency = {}
     texts = (texts * (1 + _TEXTS // len(texts)))[:_TEXTS]
     for size in _BATCHES:
         times: list[float] = []
         while len(times) < _REPEATS and sum(times) < _SECONDS or len(times) < 3:
             at = len(times) * size % (len(texts) - size + 1)
-            start = time.perf_counter()
+            began = time.perf_counter()
             encode(texts[at : at + size])
-            times.append(time.perf_counter() - start)
+            times.append(time.perf_counter() - began)
         latency[size] = 1000 * statistics.median(times)
-    start = time.perf_counter()
+    began = time.perf_counter()
     encode(texts)
-    return latency, len(texts) / (time.perf_counter() - start)
+    return latency, len(texts) / (time.perf_counter() - began)
 
 
 def written(rows: list[Row], notes: dict[str, Any]) -> str:
-    """The table and what the gates say, as Markdown."""
+    """Format the table and the results of the gates as Markdown."""
     lines = [
-        "| encoder of queries | parameters | P@1 | P@5 | R@10 | share of the teacher's P@1 | P@5 | R@10 "
+        "| query encoder | parameters | P@1 | P@5 | R@10 | share of the teacher's P@1 | P@5 | R@10 "
         "| ms, batch 1 | ms, batch 64 | texts/s |",
         "|---" * 11 + "|",
     ]
     for row in rows:
         cells = [row.name, f"{row.parameters / 1e6:.1f}M", *(f"{row.test[name]:.1f}" for name in METRICS)]
         for name in METRICS:
-            share = row.kept[name]
+            share = row.shares[name]
             cells.append(f"{share['share']:.1%} ({share['low']:.1%} to {share['high']:.1%})")
         cells += [*(f"{row.latency_ms[size]:.2f}" for size in _BATCHES), f"{row.texts_per_s:,.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "On the test part, against the teacher's index; 95 % intervals by a paired bootstrap.", ""]
-    for phase, noted in notes.items():
-        found = noted.get("gate", {})
-        if found:
-            state = found.get("lost") or "passed"
-            lines.append(f"- gate of {phase} ({found['queries']} held-out points): {state}")
-        if noted.get("own"):
-            lines.append(f"- {noted['own']['says']}")
+    lines += ["", "On the test set, with the teacher's index; 95 % intervals from a paired bootstrap.", ""]
+    for phase, of_phase in notes.items():
+        gate = of_phase.get("gate", {})
+        if gate:
+            state = gate.get("lost") or "passed"
+            lines.append(f"- gate of {phase} ({gate['queries']} held-out points): {state}")
+        if of_phase.get("student_alone"):
+            lines.append(f"- {of_phase['student_alone']['says']}")
     return "\n".join(lines) + "\n"
 
 
 def save(rows: list[Row], notes: dict[str, Any], out: Path) -> None:
-    """``report.json``, ``report.md`` and, where matplotlib is installed, ``report.png``."""
+    """Write ``report.json``, ``report.md`` and, if matplotlib is installed, ``report.png``."""
     for name, content in {
         "report.json": json.dumps({"rows": [asdict(row) for row in rows], "phases": notes}, indent=1) + "\n",
         "report.md": written(rows, notes),
@@ -148,7 +148,7 @@ def save(rows: list[Row], notes: dict[str, Any], out: Path) -> None:
 
 
 def _plot(rows: list[Row], path: Path) -> None:
-    """Share of the teacher kept against the latency of one text."""
+    """Plot the share of the teacher's metrics against the latency for one text."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -157,15 +157,15 @@ def _plot(rows: list[Row], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for name in METRICS:
         x = [row.latency_ms[1] for row in rows]
-        y = [100 * row.kept[name]["share"] for row in rows]
+        y = [100 * row.shares[name]["share"] for row in rows]
         spread = [
-            [100 * (row.kept[name]["share"] - row.kept[name]["low"]) for row in rows],
-            [100 * (row.kept[name]["high"] - row.kept[name]["share"]) for row in rows],
+            [100 * (row.shares[name]["share"] - row.shares[name]["low"]) for row in rows],
+            [100 * (row.shares[name]["high"] - row.shares[name]["share"]) for row in rows],
         ]
         axes.errorbar(x, y, yerr=spread, fmt="o", capsize=2, label=name)
     for row in rows:
         axes.annotate(
-            row.name, (row.latency_ms[1], 100 * row.kept["P@1"]["share"]), xytext=(4, 4), textcoords="offset points"
+            row.name, (row.latency_ms[1], 100 * row.shares["P@1"]["share"]), xytext=(4, 4), textcoords="offset points"
         )
     axes.axhline(100, color="black", linewidth=0.7)
     axes.set_xscale("log")

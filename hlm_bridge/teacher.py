@@ -1,4 +1,4 @@
-"""Phase 1: a large retriever, one encoder for both sides, trained on the task's pairs."""
+"""Phase 1: train a large retriever, one encoder for queries and labels, on the task's pairs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
     """Run the phase, unless it is done: ``out/teacher`` holds a sentence-transformers folder and the label map.
 
     Returns:
-        What the phase notes, its gate among it.
+        The notes of the phase, with its gate.
 
     Raises:
-        InputError: the backbone does not load, or ``teacher.tuning=lora`` without peft.
+        InputError: the backbone does not load, or ``teacher.tuning=lora`` needs peft.
     """
     done = chain.record("teacher")
     if done:
@@ -43,17 +43,17 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
     encoder.native_eval = chain.config.vectors.precision == "auto"
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     split = chain.split
-    queries, labels = encoder.tokenize(chain.queries_read), encoder.tokenize(chain.labels_read)
+    queries, labels = encoder.tokenize(chain.teacher_queries), encoder.tokenize(chain.teacher_labels)
     held_out = queries.some(split.held_out)
 
-    def measured(index: np.ndarray) -> Figures:
+    def measure(index: np.ndarray) -> Figures:
         return retrieve(encoder.encode(held_out).numpy(), index, split.truth, chain.filtered[0])
 
     index = encoder.encode_labels(labels).numpy()
-    after = before = measured(index)
+    after = before = measure(index)
     if settings.tuning != "none":
         _tune(chain, encoder, queries, labels, index)
-        after = measured(encoder.encode_labels(labels).numpy())
+        after = measure(encoder.encode_labels(labels).numpy())
     notes = {"gate": gate("teacher", after, before, chain.config.gate.teacher, "the backbone before training")}
     with chain.writes("teacher", notes) as folder:
         save_folder(encoder, folder)
@@ -65,7 +65,7 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
 
 
 def _write_prompt(folder: Path, prompt: str) -> None:
-    """So that ``SentenceTransformer(folder).encode_query`` gives what the chain's queries are."""
+    """Save the prompt, so that ``SentenceTransformer(folder).encode_query`` encodes queries as the chain does."""
     path = folder / _PROMPT
     facts = json.loads(path.read_text())
     facts["prompts"] = {**(facts.get("prompts") or {}), "query": prompt}
@@ -73,7 +73,7 @@ def _write_prompt(folder: Path, prompt: str) -> None:
 
 
 def _tune(chain: Chain, encoder: TransformerEncoder, queries: Tokens, labels: Tokens, index: np.ndarray) -> None:
-    """Contrastive training on the pairs, by all weights or by LoRA; ``index`` are the label vectors before it."""
+    """Train on the pairs contrastively, all weights or LoRA; ``index`` holds the label vectors before training."""
     settings, split = chain.config.teacher, chain.split
     if settings.tuning == "lora":
         encoder.model = add_lora(encoder.model, settings)
@@ -88,8 +88,8 @@ def _tune(chain: Chain, encoder: TransformerEncoder, queries: Tokens, labels: To
 
     def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:
         if settings.negatives and number % settings.mine_every == 0:
-            now = encoder.encode_labels(labels).numpy() if number else index
-            pairs.mine(encoder.encode(of_rows).numpy(), now, settings.nearest)
+            current = encoder.encode_labels(labels).numpy() if number else index
+            pairs.mine(encoder.encode(of_rows).numpy(), current, settings.nearest)
         batch = pairs.batch(number)
         return contrast(encoder, queries, labels, batch, settings.temperature, margin, settings.chunk), {}
 
@@ -108,7 +108,7 @@ def contrast(
     margin: float | None,
     chunk: int,
 ) -> torch.Tensor:
-    """Add the gradients of a batch by which both sides are trained; returns the loss, without gradient."""
+    """Backpropagate the contrastive loss of a batch into the encoder of both sides; returns the detached loss."""
 
     def loss(q: torch.Tensor, d: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
         not_negative, not_negative_hard = batch.not_negative.to(q.device), batch.not_negative_hard.to(q.device)
@@ -128,7 +128,7 @@ def contrast(
 
 
 def add_lora(model: Any, settings: TeacherConfig) -> Any:
-    """The model with LoRA adapters on its linear layers, the only weights that train.
+    """Return the model with LoRA adapters on its linear layers, the only trainable weights.
 
     Raises:
         InputError: peft is not installed.
@@ -142,14 +142,15 @@ def add_lora(model: Any, settings: TeacherConfig) -> Any:
 
 
 class Teacher:
-    """A trained teacher, for its vectors.
+    """A trained teacher that encodes texts.
 
     Args:
         folder: ``out/teacher``.
-        max_tokens: of what it reads.
+        max_tokens: longer texts are truncated.
+        native: compute in bfloat16 where the hardware supports it natively.
 
     Attributes:
-        key: a hash of its files, by which a store of its vectors is known.
+        key: a hash of its files, which identifies a store of its vectors.
         dim: of its vectors.
 
     Raises:
@@ -160,30 +161,30 @@ class Teacher:
         self.folder, self.max_tokens, self.native = folder, max_tokens, native
         key = key_of_folder(str(folder))
         if key is None:
-            raise InputError(f"{folder}: expected a teacher's weights there, found none")
+            raise InputError(f"{folder}: expected a teacher's weights, found none")
         self.key = f"{key}-{max_tokens}"
         self.dim = int(json.loads((folder / "1_Pooling/config.json").read_text())["embedding_dimension"])
         self._encoder: TransformerEncoder | None = None
 
     @property
     def encoder(self) -> TransformerEncoder:
-        """Loaded when first asked for: with a full store it never is."""
+        """The encoder, loaded on first use; never loaded if the store is complete."""
         if self._encoder is None:
             encoder = load_folder(self.folder, self.max_tokens)
             if not isinstance(encoder, TransformerEncoder):
-                raise InputError(f"{self.folder}: expected a transformer")
+                raise InputError(f"{self.folder}: expected a transformer, found {type(encoder).__name__}")
             encoder.native_eval = self.native
             self._encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu")
         return self._encoder
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors of texts as they are read, float32 (n, dim)."""
+        """Encode texts, with their prompts, into unit vectors, float32 (n, dim)."""
         return self.encoder.encode(self.encoder.tokenize(texts)).numpy()
 
     def as_labels(self, vectors: np.ndarray) -> np.ndarray:
-        """Label vectors of label texts' vectors, by the label map where there is one."""
+        """Map vectors of label texts to label vectors by the label map, if there is one."""
         path = self.folder / LABEL_MAP
         if not path.exists():
             return vectors
-        moved = vectors + vectors @ load_file(path)["weight"].numpy().T
-        return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+        mapped = vectors + vectors @ load_file(path)["weight"].numpy().T
+        return mapped / np.maximum(np.linalg.norm(mapped, axis=1, keepdims=True), 1e-12)

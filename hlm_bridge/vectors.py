@@ -1,4 +1,4 @@
-"""The teacher's vectors of everything the later phases read, computed once into a store."""
+"""The teacher's vectors for all texts of the later phases, computed once and stored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hlm_bridge.teacher import Teacher
 
 @dataclass
 class Source:
-    """Texts to align on.
+    """A source of texts to align on.
 
     Attributes:
         texts: as the student reads them.
-        rows: int64, of the teacher's vectors in the store.
-        weight: of the source against the others.
+        rows: int64, rows of the teacher's vectors in the store.
+        weight: sampling weight relative to the other sources.
     """
 
     texts: list[str]
@@ -28,14 +28,14 @@ class Source:
 
 @dataclass
 class Vectors:
-    """A full store and what is where in it.
+    """A complete store and the rows of each kind of text in it.
 
     Attributes:
         store: of the teacher's vectors.
         labels: float32 (L, d), the teacher's label vectors: the frozen index.
         points: int64 (N,), rows of the training points' query vectors.
         test: int64, rows of the test points' query vectors.
-        sources: texts to align on; no held-out point and no test point is among them.
+        sources: texts to align on, without held-out points and test points.
     """
 
     store: VectorStore
@@ -46,27 +46,28 @@ class Vectors:
 
 
 def teacher_vectors(chain: Chain) -> Vectors:
-    """Fill the store ``out/vectors`` with what it lacks; the teacher is loaded only where it lacks something.
+    """Compute the vectors missing from the store ``out/vectors``; loads the teacher only if some are missing.
 
     Raises:
-        InputError: no teacher yet, a store of another teacher, or a damaged one.
+        InputError: the teacher has not been trained yet, or the store is damaged or of another teacher.
     """
     native = chain.config.vectors.precision == "auto"
     teacher = Teacher(chain.needs("teacher"), chain.config.teacher.max_tokens, native)
     store = VectorStore.open(chain.out / "vectors", teacher.key, teacher.dim, chain.config.vectors.shard)
-    files = [(texts, chain.asked(texts), weight) for texts, weight in chain.unlabelled]
-    wanted = [chain.queries_read, chain.labels_read, chain.asked(chain.test), *(read for _, read, _ in files)]
-    computed = store.fill([text for texts in wanted for text in texts], teacher.encode)
+    files = [(texts, chain.with_prompt(texts), weight) for texts, weight in chain.unlabelled]
+    test = chain.with_prompt(chain.test)
+    needed = [chain.teacher_queries, chain.teacher_labels, test, *(queries for _, queries, _ in files)]
+    computed = store.fill([text for texts in needed for text in texts], teacher.encode)
     if computed:
         chain.log(stage="vectors", computed=computed, stored=len(store))
-    points, labels = store.rows(chain.queries_read), store.rows(chain.labels_read)
+    points, labels = store.rows(chain.teacher_queries), store.rows(chain.teacher_labels)
     seen = chain.split.texts
-    own = Source(
+    of_dataset = Source(
         [chain.points[row] for row in seen] + chain.labels,
         np.concatenate([points[seen], labels]),
         chain.config.align.own,
     )
-    sources = [own] if own.weight else []
-    sources += [Source(texts, store.rows(read), weight) for texts, read, weight in files]
+    sources = [of_dataset] if of_dataset.weight else []
+    sources += [Source(texts, store.rows(queries), weight) for texts, queries, weight in files]
     index = teacher.as_labels(store[labels])
-    return Vectors(store, index, points, store.rows(chain.asked(chain.test)), sources)
+    return Vectors(store, index, points, store.rows(test), sources)

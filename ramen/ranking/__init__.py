@@ -1,1 +1,1 @@
-"""The joint ranking: candidates of every scorer, what is known of each, and a weighted sum or learned trees over it."""
+"""The joint ranking: candidates of all scorers, ranked by a weighted sum of scores or by learned trees."""

@@ -1,4 +1,4 @@
-"""From scores of the joint ranking to probabilities: chances that a label is right, as validation counted them."""
+"""Calibration: maps scores of the joint ranking to probabilities that a label is right, fitted on held-out points."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from ramen.errors import InputError
 
 @dataclass(frozen=True)
 class Calibration:
-    """Piecewise linear, rising.
+    """A non-decreasing, piecewise linear function from scores to probabilities.
 
     Attributes:
         scores: ascending knots.
-        probabilities: at the knots, 0 to 1, not falling; before and after the ends they stay as they are.
-        thresholds: probabilities, ascending, for which :attr:`precisions` were counted.
-        precisions: share of right ones among validation's pairs of at least that probability, less one standard error,
-            0 to 1.
+        probabilities: at the knots, 0 to 1, non-decreasing; constant beyond the first and last knot.
+        thresholds: ascending probabilities at which :attr:`precisions` were measured.
+        precisions: precision of the held-out pairs with at least that probability, less one standard error, 0 to 1.
 
     Example:
-        >>> known = Calibration([0.0, 1.0], [0.1, 0.9], [0.2, 0.8], [0.5, 0.85])
-        >>> known.of(np.array([-3.0, 0.5, 1.0])).tolist()
+        >>> calibration = Calibration([0.0, 1.0], [0.1, 0.9], [0.2, 0.8], [0.5, 0.85])
+        >>> calibration.of(np.array([-3.0, 0.5, 1.0])).tolist()
         [0.1, 0.5, 0.9]
-        >>> known.threshold(0.8)
+        >>> calibration.threshold(0.8)
         0.8
     """
 
@@ -36,15 +35,15 @@ class Calibration:
     precisions: list[float]
 
     def of(self, scores: np.ndarray) -> np.ndarray:
-        """Probabilities of scores, float64 of the same shape; 0 where a score is -inf."""
-        found = np.interp(scores, self.scores, self.probabilities)
-        return np.where(np.isneginf(scores), 0.0, found)
+        """Return the probabilities of scores, float64 of the same shape; 0 for a score of -inf."""
+        probabilities = np.interp(scores, self.scores, self.probabilities)
+        return np.where(np.isneginf(scores), 0.0, probabilities)
 
     def threshold(self, precision: float) -> float:
-        """The lowest probability above which so large a share of validation's answers was right.
+        """Return the lowest probability threshold that reached a precision on the held-out points.
 
         Raises:
-            InputError: not above 0 or above 1; validation never came so high.
+            InputError: the precision is not above 0 and at most 1, or no threshold reached it.
         """
         if not 0 < precision <= 1:
             raise InputError(f"precision {precision}: expected above 0, at most 1")
@@ -52,40 +51,41 @@ class Calibration:
             if reached >= precision:
                 return threshold
         best = max(self.precisions, default=0.0)
-        raise InputError(f"precision {precision}: validation came to {best:.3f} at most")
+        raise InputError(f"precision {precision}: validation reached {best:.3f} at most")
 
     def facts(self) -> dict[str, Any]:
-        """What a run folder keeps."""
+        """Return the fields as JSON, for the run folder."""
         return asdict(self)
 
     @classmethod
     def read(cls, facts: Mapping[str, Any] | None) -> Calibration | None:
-        """What :meth:`facts` gave; None for None.
+        """Restore from :meth:`facts`; None for None.
 
         Raises:
-            ValueError: lists of different lengths.
+            ValueError: the lists differ in length.
         """
         if facts is None:
             return None
-        known = cls(**facts)
-        if len(known.scores) != len(known.probabilities) or len(known.thresholds) != len(known.precisions):
+        calibration = cls(**facts)
+        knots, levels = len(calibration.scores), len(calibration.thresholds)
+        if knots != len(calibration.probabilities) or levels != len(calibration.precisions):
             raise ValueError("calibration: lists of different lengths")
-        return known
+        return calibration
 
 
 def reliability(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
-    """How far probabilities are from what came true.
+    """Compute the expected calibration error and the bins of a reliability diagram.
 
-    Expected calibration error: Σ_b n_b / n · |share right - mean probability| over bins of equal width. Source: Naeini,
-    Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 5.
+    ECE = Σ_b n_b / n · |share right - mean probability| over bins of equal width. Source: Naeini, Cooper and
+    Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 5.
 
     Args:
         probabilities: float (n,), 0 to 1.
         right: bool (n,).
-        bins: of equal width.
+        bins: number of bins.
 
     Returns:
-        The error, 0 to 1 (0 for no pairs), and of each bin that holds pairs its ``pairs``, mean ``probability`` and
+        The error, 0 to 1 (0 for no pairs), and for each non-empty bin its number of ``pairs``, mean ``probability`` and
         share ``right``.
 
     Example:
@@ -99,8 +99,8 @@ def reliability(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) ->
         np.bincount(place, values, minlength=bins) / np.maximum(counts, 1) for values in (probabilities, right)
     )
     error = float((counts * np.abs(means - shares)).sum() / max(1, len(place)))
-    told = [
+    records = [
         {"pairs": int(counts[at]), "probability": float(means[at]), "right": float(shares[at])}
         for at in np.flatnonzero(counts)
     ]
-    return error, told
+    return error, records

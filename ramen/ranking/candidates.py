@@ -1,4 +1,4 @@
-"""Candidates of queries: the union of every scorer's proposals, and each scorer's exact scores of these."""
+"""Candidates of queries: the union of all scorers' proposals, and the exact score of each scorer for each of them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ CANDIDATES = 100  # labels that each scorer proposes per query
 
 @dataclass
 class Gathered:
-    """Candidates of a batch of queries, and what each scorer says of them.
+    """Candidates of a batch of queries, and their scores by each scorer.
 
     Attributes:
-        labels: int64 (B, C), distinct in each row, ascending, -1 where a row has fewer.
-        scores: by scorer float32 (B, C).
-        proposed: by scorer bool (B, C), the candidates that it proposed itself.
+        labels: int64 (B, C), distinct and ascending in each row, padded with -1.
+        scores: by scorer, float32 (B, C).
+        proposed: by scorer, bool (B, C), True for the candidates that this scorer proposed.
     """
 
     labels: np.ndarray
     scores: dict[str, np.ndarray]
     proposed: dict[str, np.ndarray]
 
-    def joined(self, weights: Mapping[str, float], k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (int64) and weighted sums (float32) of each query's k best, (B, k) each; -1 and -inf for none.
+    def top_k(self, weights: Mapping[str, float], k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best labels (int64) and weighted sums (float32), (B, k) each; padded with -1 and -inf.
 
-        A scorer of weight 0 has no say, nor have labels that only such scorers proposed, unless ``fill`` lets them in.
+        Labels that only scorers of weight 0 proposed are excluded, unless ``fill``.
         """
         names = [name for name, weight in weights.items() if weight or fill]
         return best(self.labels, self.total(weights), self.offered(names), k)
 
     def total(self, weights: Mapping[str, float]) -> np.ndarray:
-        """The weighted sum of the scores, float32 (B, C)."""
+        """Return the weighted sum of the scores, float32 (B, C)."""
         total = np.zeros(self.labels.shape, dtype=np.float32)
         for name, weight in weights.items():
             if weight:
@@ -47,41 +47,41 @@ class Gathered:
         return total
 
     def offered(self, names: Iterable[str]) -> np.ndarray:
-        """Which candidates one of these scorers proposed, bool (B, C)."""
+        """Return a mask of the candidates that any of these scorers proposed, bool (B, C)."""
         offered = np.zeros(self.labels.shape, dtype=np.bool_)
         for name in names:
             offered |= self.proposed[name]
         return offered
 
     def alone(self, name: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same by one scorer: its own proposals in its own order."""
+        """Return the k best labels and scores of one scorer among its proposals; see :meth:`top_k`."""
         return best(self.labels, self.scores[name], self.proposed[name], k)
 
 
 def gather(
     scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None = None
 ) -> Gathered:
-    """Ask every scorer for its proposals, then for its scores of all of them.
+    """Collect the proposals of every scorer, then score all of them by every scorer.
 
     Args:
         scorers: by name, at least one.
-        queries: B of them.
-        candidates: labels that each proposes.
-        filtered: CSR (B, L) of labels that are never candidates, or None.
+        queries: B queries.
+        candidates: labels that each scorer proposes per query.
+        filtered: CSR (B, L), labels to exclude, or None.
     """
     n_labels = next(iter(scorers.values())).n_labels
     filtered = sp.csr_matrix((len(queries), n_labels)) if filtered is None else filtered
     wanted = min(candidates + int(np.diff(filtered.indptr).max(initial=0)), n_labels)
-    own = {name: scorer.propose(queries, wanted)[0] for name, scorer in scorers.items()}
-    labels = _united(np.concatenate(list(own.values()), axis=1), filtered)
-    # One layout, whatever the width: kernels are compiled for each.
+    proposals = {name: scorer.propose(queries, wanted)[0] for name, scorer in scorers.items()}
+    labels = _union(np.concatenate(list(proposals.values()), axis=1), filtered)
+    # Contiguous whatever the width: kernels are compiled for each memory layout.
     labels = np.ascontiguousarray(labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))])
     scores = {name: scorer.score(queries, labels) for name, scorer in scorers.items()}
-    return Gathered(labels, scores, {name: _among(found, labels) for name, found in own.items()})
+    return Gathered(labels, scores, {name: _contains(of_scorer, labels) for name, of_scorer in proposals.items()})
 
 
-def _united(proposed: np.ndarray, filtered: sp.csr_matrix) -> np.ndarray:
-    """The distinct labels of each row that are not filtered, ascending, padded with -1."""
+def _union(proposed: np.ndarray, filtered: sp.csr_matrix) -> np.ndarray:
+    """Return the distinct unfiltered labels of each row, ascending, padded with -1."""
     out = np.full(proposed.shape, -1, dtype=np.int64)
     skipped = filtered.indptr.astype(np.int64, copy=False), filtered.indices.astype(np.int64, copy=False)
     parallel_for(len(proposed), _unite, np.sort(proposed, axis=1), *skipped, out, work=1.0 + 5 * proposed.shape[1])
@@ -105,10 +105,10 @@ def _unite(
                 count += 1
 
 
-def _among(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which labels, ascending and padded with -1 in each row, are among those found in the same row: bool (B, C)."""
+def _contains(proposed: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return which labels, ascending and padded with -1, the same row of ``proposed`` contains, bool (B, C)."""
     out = np.zeros(labels.shape, dtype=np.bool_)
-    parallel_for(len(labels), _look_up, np.sort(found, axis=1), labels, out, work=1.0 + 5 * labels.shape[1])
+    parallel_for(len(labels), _look_up, np.sort(proposed, axis=1), labels, out, work=1.0 + 5 * labels.shape[1])
     return out
 
 

@@ -1,4 +1,4 @@
-"""How many runs of letters the titles of a text and of a label share: words in other forms have them in common."""
+"""Overlap of character 4-grams between the titles of a text and a label, which matches inflected words."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ramen.threads import parallel_for
 
 NAMES = [f"letters of the titles: {name}" for name in ("cosine", "share of the label's", "share of the text's")]
 _LETTERS = 4
-_BUCKETS = 2**18  # of hashes; a million titles fill it, and then the rare ones still tell
+_BUCKETS = 2**18  # of hashes; a million titles fill it, but rare ones remain informative
 
 
 @dataclass
 class TitleGrams:
-    """Runs of four letters of the labels' titles, hashed.
+    """Hashed character 4-grams of the labels' titles.
 
     Attributes:
         idf: float32 (buckets,).
-        starts: int64 (L + 1,), where each label's begin in ``grams``.
-        grams: int32 (n,), ascending and distinct in each label.
+        starts: int64 (L + 1,), offsets of each label's hashes in ``grams``.
+        grams: int32 (n,), hashes, ascending and distinct in each label.
     """
 
     idf: np.ndarray
@@ -32,38 +32,39 @@ class TitleGrams:
 
     @classmethod
     def of(cls, titles: Iterable[str]) -> TitleGrams:
-        """Of the labels' titles, with idf = 1 + ln((1 + L) / (1 + labels with it))."""
+        """Build from the labels' titles, with idf = 1 + ln((1 + L) / (1 + labels with the gram))."""
         starts, grams = grams_of(titles)
         n = len(starts) - 1
         frequency = np.bincount(grams, minlength=_BUCKETS)
         return cls((1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32), starts, grams)
 
     def with_more(self, titles: Iterable[str]) -> TitleGrams:
-        """And of labels that came later."""
+        """Append labels added after training."""
         starts, grams = grams_of(titles)
         return TitleGrams(self.idf, np.append(self.starts, self.starts[-1] + starts[1:]), np.append(self.grams, grams))
 
     def fill(self, titles: Iterable[str], labels: np.ndarray, out: np.ndarray) -> None:
-        """Fill ``out``, float32 (B, C, 3), for the titles of texts and labels int64 (B, C); a -1 stays as it is.
+        """Fill ``out``, float32 (B, C, 3), for titles of texts and labels int64 (B, C); skips labels of -1.
 
-        The cosine of both, and the shares, by squared idf, of either that the other has, too.
+        The three values are the cosine, and the shares, by squared idf, of the label's and of the text's grams that
+        the other has as well.
         """
 
-        def room() -> tuple[np.ndarray]:
+        def scratch() -> tuple[np.ndarray]:
             return (np.zeros(len(self.idf), dtype=np.uint8),)
 
         work = 1.0 + 30 * labels.shape[1]
-        asked = grams_of(titles)
+        of_texts = grams_of(titles)
         parallel_for(
-            len(labels), _overlap, *asked, self.starts, self.grams, self.idf, labels, out, work=work, scratch=room
+            len(labels), _overlap, *of_texts, self.starts, self.grams, self.idf, labels, out, work=work, scratch=scratch
         )
 
 
 def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of each title's runs of four letters, with a blank before and behind it, in lower case.
+    """Hash the character 4-grams of each title, lower-cased and with a space before and after.
 
     Returns:
-        int64 starts and int32 hashes, ascending and distinct in each title.
+        int64 offsets and int32 hashes, ascending and distinct in each title.
 
     Example:
         >>> starts, grams = grams_of(["Apple", "a", ""])
@@ -83,12 +84,12 @@ def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
 @kernel
 def _overlap(
     first: int, last: int, t_starts: np.ndarray, t_grams: np.ndarray, l_starts: np.ndarray, l_grams: np.ndarray,
-    idf: np.ndarray, labels: np.ndarray, out: np.ndarray, is_there: np.ndarray,
+    idf: np.ndarray, labels: np.ndarray, out: np.ndarray, is_present: np.ndarray,
 ) -> None:  # fmt: skip
     for row in range(first, last):
         of_text = 1e-12
         for at in range(t_starts[row], t_starts[row + 1]):
-            is_there[t_grams[at]] = 1
+            is_present[t_grams[at]] = 1
             of_text += idf[t_grams[at]] ** 2
         for column in range(labels.shape[1]):
             label = labels[row, column]
@@ -98,9 +99,9 @@ def _overlap(
             for at in range(l_starts[label], l_starts[label + 1]):
                 square = idf[l_grams[at]] ** 2
                 of_label += square
-                both += is_there[l_grams[at]] * square
+                both += is_present[l_grams[at]] * square
             out[row, column, 0] = both / np.sqrt(of_label * of_text)
             out[row, column, 1] = both / of_label
             out[row, column, 2] = both / of_text
         for at in range(t_starts[row], t_starts[row + 1]):
-            is_there[t_grams[at]] = 0
+            is_present[t_grams[at]] = 0

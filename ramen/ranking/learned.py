@@ -1,4 +1,4 @@
-"""The learned ranking: boosted trees over the features of each candidate, as a run folder keeps them."""
+"""The learned ranking: gradient-boosted trees over features of each candidate, and its files in a run folder."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
 _LEAST_SLOPE, _TILT = 1e-3, 0.01
-MEAN = "mean"  # of the trees over all pairs that they learned from: where contributions start
+MEAN = "mean"  # of the trees' scores over their training pairs: the base value of contributions
 TREES, _LABELS = "trees.safetensors", "labels.safetensors"
 
 
 @dataclass
 class LearnedRanking:
-    """Scores of candidates: the weighted sum, scaled, and what trees add to it.
+    """Scores candidates by a scaled weighted sum plus the output of trees.
 
-    A label that came after training looks like none that the trees have seen, so it gets the score that trained labels
-    of the same weighted sum have on average. Where these do not rise with the sum, or have no such sum, it still does.
+    Labels added after training are unlike any that the trees have seen. Each gets the mean score of trained labels
+    with the same weighted sum; a small slope keeps the score strictly increasing in the sum.
 
     Attributes:
         trees: over ``features``.
         scale: of the weighted sum.
-        features: of the pairs.
+        features: of pairs of query and candidate.
         by_sum: ascending weighted sums and the mean score of trained labels there, float64 (2, knots).
-        trained: labels below this one are trained.
+        trained: number of trained labels; labels from this one on were added later.
     """
 
     trees: Trees
@@ -47,11 +47,11 @@ class LearnedRanking:
 
     @property
     def scorers(self) -> list[str]:
-        """Names of those that it reads."""
+        """Names of the scorers whose scores are features."""
         return list(self.features.weights)
 
     def scores(self, queries: Queries, gathered: Gathered) -> np.ndarray:
-        """Of the candidates, float32 (B, C)."""
+        """Score the candidates, float32 (B, C)."""
         rows = self.features.matrix(queries, gathered)
         sums = rows[:, :, self.features.sum_column]
         scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2]) + self.scale * sums
@@ -61,12 +61,12 @@ class LearnedRanking:
         return scores.astype(np.float32)
 
     def contributions(self, queries: Queries, gathered: Gathered, places: np.ndarray) -> dict[str, np.ndarray]:
-        """What moves the scores of one query's candidates, float64 (K,) by group of features; they sum to the scores.
+        """Return the contribution of each group of features to candidates' scores, float64 (K,) each.
 
-        A scorer's part is its term of the sum and what the trees make of it.
+        The contributions sum to the scores. That of a scorer includes its term of the weighted sum.
 
         Args:
-            queries: one.
+            queries: a single query.
             gathered: its candidates.
             places: int (K,), columns of ``gathered``.
         """
@@ -82,19 +82,19 @@ class LearnedRanking:
         return dict(zip([*names, MEAN], parts.T, strict=True))
 
     def _of_later(self, sums: np.ndarray) -> np.ndarray:
-        """Scores, float64, of labels that came later, by their weighted sums: a larger sum is always a higher score."""
+        """Score labels added after training by their weighted sums, float64; strictly increasing in the sum."""
         slope = max(self.scale, _LEAST_SLOPE)
         beyond = sums - np.clip(sums, self.by_sum[0, 0], self.by_sum[0, -1])
         return np.interp(sums, *self.by_sum) + slope * (beyond + _TILT * sums)
 
     def with_more(self, texts: sp.csr_matrix, titles: Sequence[str]) -> LearnedRanking:
-        """For labels that came later, too, by the rows of features of their texts, and their titles."""
-        own = self.features
-        counts = np.append(own.counts, np.zeros(texts.shape[0], dtype=np.float32))
-        return replace(self, features=replace(own, counts=counts, words=own.words.with_more(texts, titles)))
+        """Append labels added after training, from their text features (rows of ``texts``) and titles."""
+        features = self.features
+        counts = np.append(features.counts, np.zeros(texts.shape[0], dtype=np.float32))
+        return replace(self, features=replace(features, counts=counts, words=features.words.with_more(texts, titles)))
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder, which exists."""
+        """Write the arrays into an existing folder."""
         save_tensors(folder / TREES, self.trees.arrays())
         words = self.features.words
         rows = {f"texts.{part}": array for part, array in zip(_PARTS, words.texts.arrays(), strict=True)}
@@ -104,32 +104,31 @@ class LearnedRanking:
         save_tensors(folder / _LABELS, arrays)
 
     def facts(self) -> dict[str, Any]:
-        """What is kept beside the arrays, as JSON."""
+        """Return the metadata that belongs to the arrays, as JSON."""
         return {"scorers": self.scorers, "scale": self.scale, "features": [list(name) for name in self.features.names]}
 
     @classmethod
     def load(
         cls, folder: Path, facts: Mapping[str, Any], scorers: Mapping[str, Scorer], weights: Mapping[str, float]
     ) -> LearnedRanking:
-        """What :meth:`save` wrote.
+        """Load what :meth:`save` wrote.
 
         Args:
             folder: of the run's ranking.
-            facts: as :meth:`facts` gave them.
+            facts: from :meth:`facts`.
             scorers: of the run.
             weights: of its weighted sum.
 
         Raises:
-            InputError: a scorer that the run does not have, features of another version, or trees that are damaged.
+            InputError: the run lacks a scorer, the features are of another version, or the files are damaged.
         """
         path = folder / "ranking.json"
         try:
             for name in facts["scorers"]:
                 if name not in scorers:
-                    known = ", ".join(sorted(scorers))
-                    raise InputError(f"{path}: ranks by the scorer {name!r}, expected one of {known}")
+                    raise InputError(f"{path}: found the scorer {name!r}, expected one of {', '.join(sorted(scorers))}")
             if len(set(facts["scorers"])) < len(facts["scorers"]):
-                raise ValueError("a scorer that is named twice")
+                raise ValueError("found a scorer twice")
             scale = float(facts["scale"])
             if not np.isfinite(scale):
                 raise ValueError(f"scale {scale}, expected a number")
@@ -148,7 +147,7 @@ class LearnedRanking:
             features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words)
             path = folder / "ranking.json"
             if [list(name) for name in features.names] != list(facts["features"]):
-                raise InputError(f"{path}: ranks by other features than this version has; train the run anew")
+                raise InputError(f"{path}: found features of another version; train the run again")
             path = folder / TREES
             trees = Trees(**map_tensors(path))
             trees.check(len(features.names))
@@ -169,15 +168,15 @@ def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
     rows = sp.csr_matrix((n, width), dtype=np.float32)
     rows.data, rows.indices, rows.indptr = weights, words, starts
     if len(starts) != n + 1 or starts[-1] != len(words) or not len(words) == len(weights) == len(in_title):
-        raise ValueError("words of the labels of other lengths than their starts say")
+        raise ValueError("texts: the lengths of the arrays differ from texts.starts")
     columns = stored["columns"]
-    if starts[0] != 0 or (np.diff(starts) < 0).any():  # kernels follow them unchecked
+    if starts[0] != 0 or (np.diff(starts) < 0).any():  # kernels do not check bounds
         raise ValueError("texts.starts: expected to ascend from 0")
     for name, numbers, lowest in (("texts.words", words, 0), ("columns", columns, -1)):
         if numbers.size and (numbers.min() < lowest or numbers.max() >= width):
             raise ValueError(f"{name}: expected {lowest} to {width - 1}")
     if (starts.dtype, words.dtype, weights.dtype, in_title.dtype) != _TYPES:
-        raise ValueError("texts: arrays of other types than expected")
+        raise ValueError(f"texts: expected arrays of {', '.join(map(str, _TYPES))}")
     return FieldWords(rows, in_title)
 
 
@@ -190,5 +189,5 @@ def _titles(stored: Mapping[str, np.ndarray], n: int) -> TitleGrams | None:
     if grams.size and (grams.min() < 0 or grams.max() >= len(idf)):
         raise ValueError(f"titles.grams: expected 0 to {len(idf) - 1}")
     if (idf.dtype, starts.dtype, grams.dtype) != tuple(np.dtype(name) for name in ("f4", "i8", "i4")):
-        raise ValueError("titles: arrays of other types than expected")
+        raise ValueError("titles: expected arrays of float32, int64, int32")
     return TitleGrams(idf, starts, grams)

@@ -1,4 +1,4 @@
-"""How many words, and letters of the title, a text shares with the text of a label."""
+"""Overlap of words, and of character n-grams of the title, between a text and the text of a label."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NAMES = [f"label's {label}, text's {text}: {name}" for label in _FIELDS for text
 
 @dataclass
 class FieldWords:
-    """Words of texts, and which of them stand in the title.
+    """Words of texts, marked if they occur in the title.
 
     Attributes:
         rows: CSR float32 (n, F) over single words, rows of unit length.
-        in_title: uint8 (nnz,), 1 for a word of the title; a text without a content is all title.
+        in_title: uint8 (nnz,), 1 for a word of the title; a text without content is all title.
     """
 
     rows: sp.csr_matrix
@@ -33,7 +33,7 @@ class FieldWords:
 
     @classmethod
     def of(cls, features: sp.csr_matrix, columns: np.ndarray) -> FieldWords:
-        """From rows of features, columns ascending, and their :func:`ramen.encoders.word_features.word_columns`."""
+        """Build from rows of features, columns ascending, and :func:`ramen.encoders.word_features.word_columns`."""
         n, width = features.shape
         word = columns[features.indices].astype(np.int64)
         is_word = word == features.indices
@@ -50,7 +50,7 @@ class FieldWords:
         return cls(rows, (in_title | ~has_title[row[is_word]]).astype(np.uint8))
 
     def followed_by(self, other: FieldWords) -> FieldWords:
-        """The texts of both, one behind the other."""
+        """Concatenate the texts of both."""
         rows, more = self.rows, other.rows
         both = sp.csr_matrix((rows.shape[0] + more.shape[0], rows.shape[1]), dtype=np.float32)
         both.data, both.indices = np.append(rows.data, more.data), np.append(rows.indices, more.indices)
@@ -58,18 +58,18 @@ class FieldWords:
         return FieldWords(both, np.append(self.in_title, other.in_title))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Starts int64, columns int32, weights float32 and marks of the title, as kernels read them."""
+        """Return the kernels' arguments: offsets int64, columns int32, weights float32, title marks uint8."""
         return self.rows.indptr, self.rows.indices, self.rows.data, self.in_title
 
 
 @dataclass
 class LabelWords:
-    """What the labels' texts are made of.
+    """Words and title n-grams of the labels' texts.
 
     Attributes:
         columns: int32 (F,), see :func:`ramen.encoders.word_features.word_columns`.
         texts: of the labels, L rows.
-        titles: their letters; None for bags of words.
+        titles: n-grams of their titles; None for bags of words.
     """
 
     columns: np.ndarray
@@ -78,12 +78,12 @@ class LabelWords:
 
     @classmethod
     def of(cls, columns: np.ndarray, labels: sp.csr_matrix, titles: Iterable[str] | None = None) -> LabelWords:
-        """From rows of features of the labels (L, F), and their titles."""
+        """Build from the labels' features (L, F) and titles."""
         return cls(columns, FieldWords.of(labels, columns), None if titles is None else TitleGrams.of(titles))
 
     @property
     def names(self) -> list[str]:
-        """Of the features that :meth:`fill` makes."""
+        """Names of the features that :meth:`fill` computes."""
         return NAMES + (grams.NAMES if self.titles else [])
 
     def fill(self, queries: Queries, labels: np.ndarray, out: np.ndarray) -> None:
@@ -94,31 +94,31 @@ class LabelWords:
             self.titles.fill(queries.titles, labels, out[:, :, len(NAMES) :])
 
     def with_more(self, features: sp.csr_matrix, titles: Iterable[str]) -> LabelWords:
-        """And of labels that came later, by the rows of features of their texts, and their titles."""
+        """Append labels added after training, from their features and titles."""
         texts = self.texts.followed_by(FieldWords.of(features, self.columns))
         return LabelWords(self.columns, texts, self.titles and self.titles.with_more(titles))
 
 
 def overlaps(texts: FieldWords, labels: FieldWords, pairs: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out``, float32 (B, C, 12), for some labels of each text.
+    """Fill ``out``, float32 (B, C, 12), with the word overlap of texts and labels.
 
-    For each field of the label and each of the text: the cosine of their words, and the share, by squared weight, of
-    the label's words and of the text's that the other has, too.
+    For each field of the label and each field of the text: the cosine of their words, and the shares, by squared
+    weight, of the label's and of the text's words that the other has as well.
 
     Args:
-        texts: B of them.
-        labels: L of them.
-        pairs: int64 (B, C), labels of each text; where one is -1, ``out`` stays as it is.
+        texts: B rows.
+        labels: L rows.
+        pairs: int64 (B, C), labels of each text; ``out`` is unchanged where a label is -1.
         out: in the order of ``NAMES``.
     """
     width = texts.rows.shape[1]
 
-    def room() -> tuple[np.ndarray, ...]:
+    def scratch() -> tuple[np.ndarray, ...]:
         sums = np.zeros((2, 2, 3), dtype=np.float64)
         return np.zeros(width, dtype=np.float32), np.zeros(width, dtype=np.uint8), sums, np.zeros((2, 2))
 
     work = 1.0 + 60 * pairs.shape[1]
-    parallel_for(len(pairs), _overlap, *texts.arrays(), *labels.arrays(), pairs, out, work=work, scratch=room)
+    parallel_for(len(pairs), _overlap, *texts.arrays(), *labels.arrays(), pairs, out, work=work, scratch=scratch)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""What the learned ranking sees of a query and a candidate label: scores, shared words, frequency."""
+"""Features of pairs of query and candidate label for the learned ranking: scores, shared words, frequency."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TOGETHER, WORDS, FREQUENCY = "together", "words", "frequency"  # groups of featu
 
 @dataclass
 class PairFeatures:
-    """Makes the features of pairs of query and candidate.
+    """Computes the features of pairs of query and candidate.
 
     Attributes:
-        weights: by scorer; their weighted sum has the features of a scorer, too.
+        weights: by scorer; the weighted sum has the same features as a scorer.
         counts: float32 (L,), training points of each label.
         words: of the labels.
     """
@@ -36,7 +36,7 @@ class PairFeatures:
     def of(
         cls, scorers: Iterable[str], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords
     ) -> PairFeatures:
-        """For scorers of these names, which are sorted."""
+        """Build for these scorers, in sorted order."""
         return cls({name: weights.get(name, 0.0) for name in sorted(scorers)}, counts.astype(np.float32), words)
 
     @property
@@ -49,11 +49,11 @@ class PairFeatures:
 
     @property
     def sum_column(self) -> int:
-        """Where the weighted sum itself is."""
+        """Column of the weighted sum."""
         return len(self.weights) * len(OF_SCORE)
 
     def matrix(self, queries: Queries, gathered: Gathered) -> np.ndarray:
-        """Features of the candidates of B queries, float32 (B, C, F); 0 where there is no candidate."""
+        """Compute the features of the candidates of B queries, float32 (B, C, F); 0 for padding."""
         labels, step = gathered.labels, len(OF_SCORE)
         out = np.zeros((*labels.shape, len(self.names)), dtype=np.float32)
         total, at = np.zeros(labels.shape, dtype=np.float32), 0
@@ -75,21 +75,21 @@ class PairFeatures:
 
 
 def score_features(labels: np.ndarray, scores: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out``, float32 (B, C, 5), with what one scorer says of each row's candidates.
+    """Fill ``out``, float32 (B, C, 5), with features of one scorer for each row's candidates.
 
-    The score; the score less the row's best; 1 / (1 + its rank from 0), of equal ones the smaller label first; the
-    row's best; the row's best less its second.
+    The features are: the score; the score minus the row's best; 1 / (1 + rank), with ranks from 0 and ties broken by
+    the smaller label; the row's best; the row's best minus its second best.
 
     Args:
-        labels: int64 (B, C), -1 for none.
+        labels: int64 (B, C), padded with -1.
         scores: float32 (B, C).
-        out: stays as it is where a label is -1.
+        out: unchanged where a label is -1.
     """
 
-    def room() -> tuple[np.ndarray, ...]:
+    def scratch() -> tuple[np.ndarray, ...]:
         return np.empty(labels.shape[1], dtype=np.float32), np.empty(labels.shape[1], dtype=np.int64)
 
-    parallel_for(len(labels), _rank, labels, scores, out, work=1.0 + 20 * labels.shape[1], scratch=room)
+    parallel_for(len(labels), _rank, labels, scores, out, work=1.0 + 20 * labels.shape[1], scratch=scratch)
 
 
 @kernel

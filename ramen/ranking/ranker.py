@@ -1,4 +1,4 @@
-"""One ranking of any number of scorers: their candidates, scored by a weighted sum or by learned trees, top k."""
+"""The ranker: top-k labels from the candidates of several scorers, by a weighted sum or by learned trees."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BATCH = 1024  # queries at once: bounds the memory
 
 
 class Ranker:
-    """Top labels of queries, by scorers that training weighed, or by trees that it learned over them.
+    """Ranks labels of queries by a weighted sum of scorers, or by trees over their scores.
 
     Args:
         scorers: by name, at least one.
         weights: by name, one for each scorer.
-        learned: ranks instead of the weighted sum; None where the sum does.
+        learned: replaces the weighted sum; None for the weighted sum.
     """
 
     def __init__(
@@ -32,71 +32,70 @@ class Ranker:
 
     @property
     def used(self) -> list[str]:
-        """Names of the scorers that have a say."""
+        """Names of the scorers that affect the ranking."""
         return self.learned.scorers if self.learned else [name for name in self.scorers if self.weights[name]]
 
     def rank(self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (int64) and scores (float32) of each query, best first, (B, min(k, L)) each.
+        """Return labels (int64) and scores (float32) of each query, best first, (B, min(k, L)) each.
+
+        A larger k never changes the first labels. If k exceeds the number of candidates, or the used scorers propose
+        fewer than k labels, all scorers propose more, which follow the others.
 
         Args:
-            queries: B of them.
-            k: labels a query.
-            filtered: CSR (B, L) of labels to leave out.
-
-        More labels never change what comes first. Where k is more than the candidates, and where the scorers with a say
-        know fewer labels than k, all scorers are asked for more, which come behind the others.
+            queries: B queries.
+            k: labels per query.
+            filtered: CSR (B, L), labels to exclude.
 
         Returns:
-            -1 and -inf where all of them together have fewer labels to offer.
+            Padded with -1 and -inf where all scorers together propose fewer labels.
         """
         used = {name: self.scorers[name] for name in self.used}
         k = min(k, self.n_labels)
         indices, values = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32)
-        for part, asked, gathered in self._gather(used, queries, CANDIDATES, filtered):
-            indices[part], values[part] = self._joined(asked, gathered, k)
+        for part, batch, gathered in self._gather(used, queries, CANDIDATES, filtered):
+            indices[part], values[part] = self._top_k(batch, gathered, k)
         short = np.flatnonzero((indices < 0).any(axis=1))
         if len(short) and (k > CANDIDATES or len(used) < len(self.scorers)):
-            left = None if filtered is None else filtered[short]
-            for part, asked, gathered in self._gather(self.scorers, queries[short], max(k, CANDIDATES), left):
-                more = self._joined(asked, gathered, gathered.labels.shape[1], fill=True)
+            excluded = None if filtered is None else filtered[short]
+            for part, batch, gathered in self._gather(self.scorers, queries[short], max(k, CANDIDATES), excluded):
+                more = self._top_k(batch, gathered, gathered.labels.shape[1], fill=True)
                 rows = short[part]
-                indices[rows], values[rows] = _followed_by(indices[rows], values[rows], *more)
+                indices[rows], values[rows] = _append(indices[rows], values[rows], *more)
         return indices, values
 
     def rank_each(
         self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Labels of the joint ranking under ``""`` and of each scorer alone under its name, int64 (B, min(k, L)).
-
-        See :meth:`rank`.
+        """Rank jointly and by each scorer alone; see :meth:`rank` for the arguments.
 
         Returns:
-            These, and the scores of the joint ranking, float32 (B, min(k, L)).
+            Labels, int64 (B, min(k, L)), of the joint ranking under ``""`` and of each scorer under its name; and the
+            scores of the joint ranking, float32 (B, min(k, L)).
         """
         k = min(k, self.n_labels)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        found = {name: np.full((len(queries), k), -1, np.int64) for name in ("", *self.scorers)}
-        for part, asked, gathered in self._gather(self.scorers, queries, max(k, CANDIDATES), filtered):
-            found[""][part], scores[part] = self._joined(asked, gathered, k)
+        labels = {name: np.full((len(queries), k), -1, np.int64) for name in ("", *self.scorers)}
+        for part, batch, gathered in self._gather(self.scorers, queries, max(k, CANDIDATES), filtered):
+            labels[""][part], scores[part] = self._top_k(batch, gathered, k)
             for name in self.scorers:
-                found[name][part] = gathered.alone(name, k)[0]
-        if k > CANDIDATES:  # what comes first must not hang on k
-            found[""], scores = self.rank(queries, k, filtered)
-        return found, scores
+                labels[name][part] = gathered.alone(name, k)[0]
+        if k > CANDIDATES:  # the first labels must not depend on k
+            labels[""], scores = self.rank(queries, k, filtered)
+        return labels, scores
 
     def parts(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """What the scores of one query's labels are the sum of, float64 (K,) by name.
+        """Return the terms that sum to the scores of one query's labels, float64 (K,) by name.
 
-        Those of the scorers; of trees also what they see beside, and the mean that they start from.
+        There is a term per scorer; the learned ranking adds terms for other features, and its mean score.
 
         Args:
-            queries: one.
-            labels: int64 (K,), that :meth:`rank` gave. The score of one behind the candidates may be lower than its
-                parts say, as it never passes one of these.
+            queries: a single query.
+            labels: int64 (K,), returned by :meth:`rank`. The score of a label that follows the candidates may be lower
+                than the sum of its terms, because it never exceeds the score of a candidate.
         """
         if self.learned is None:
-            asked = labels[None]
-            return {name: self.weights[name] * self.scorers[name].score(queries, asked)[0] for name in self.used}
+            row = labels[None]
+            return {name: self.weights[name] * self.scorers[name].score(queries, row)[0] for name in self.used}
         used = {name: self.scorers[name] for name in self.used}
         gathered = gather(used, queries, CANDIDATES)
         if not np.isin(labels, gathered.labels[0]).all():
@@ -104,38 +103,36 @@ class Ranker:
         places = np.searchsorted(gathered.labels[0][gathered.labels[0] >= 0], labels)
         return self.learned.contributions(queries, gathered, places)
 
-    def _joined(
-        self, queries: Queries, gathered: Gathered, k: int, fill: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The k best candidates of each query and their scores; arguments as of :meth:`Gathered.joined`."""
+    def _top_k(self, queries: Queries, gathered: Gathered, k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best candidates of each query and their scores; see :meth:`Gathered.top_k`."""
         if self.learned is None:
             weights = {name: self.weights[name] for name in gathered.scores}
-            return gathered.joined(weights, k, fill)
+            return gathered.top_k(weights, k, fill)
         scores = self.learned.scores(queries, gathered)
         return best(gathered.labels, scores, gathered.offered(gathered.proposed if fill else self.learned.scorers), k)
 
     def _gather(
         self, scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None
     ) -> Iterator[tuple[slice, Queries, Gathered]]:
-        for start in range(0, len(queries), _BATCH):
-            part = slice(start, start + _BATCH)
-            asked, left = queries[part], None if filtered is None else filtered[part]
-            yield part, asked, gather(scorers, asked, candidates, left)
+        for first in range(0, len(queries), _BATCH):
+            part = slice(first, first + _BATCH)
+            batch, excluded = queries[part], None if filtered is None else filtered[part]
+            yield part, batch, gather(scorers, batch, candidates, excluded)
 
 
-def _followed_by(
+def _append(
     labels: np.ndarray, scores: np.ndarray, more: np.ndarray, of_more: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ranked labels with more behind them where they end in -1; what comes later never scores higher."""
+    """Replace the padding of ranked labels with more labels, whose scores are capped by the last one's."""
     for row in range(len(labels)):
-        start = int((labels[row] >= 0).sum())
-        new = np.flatnonzero((more[row] >= 0) & ~np.isin(more[row], labels[row, :start]))[: labels.shape[1] - start]
-        part = slice(start, start + len(new))
+        size = int((labels[row] >= 0).sum())
+        new = np.flatnonzero((more[row] >= 0) & ~np.isin(more[row], labels[row, :size]))[: labels.shape[1] - size]
+        part = slice(size, size + len(new))
         labels[row, part] = more[row, new]
-        scores[row, part] = np.minimum(of_more[row, new], scores[row, start - 1] if start else np.inf)
+        scores[row, part] = np.minimum(of_more[row, new], scores[row, size - 1] if size else np.inf)
     return labels, scores
 
 
 def load_kernels() -> None:
-    """Load what every ranking needs of numba and its kernels, a quarter of a second that the first would wait for."""
+    """Load numba and the ranking kernels, which otherwise delays the first ranking by a quarter of a second."""
     best(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), np.ones((1, 1), np.bool_), 1)

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees as arrays: scores of rows of features by a kernel, and what each group of features adds."""
+"""Gradient-boosted trees as arrays: fast scoring of rows of features, and Shapley values of groups of features."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DTYPES = {
     "roots": "i4", "features": "i4", "thresholds": "f8", "children": "i4", "node_counts": "f4", "leaf_counts": "f4",
     "values": "f8",
 }  # fmt: skip
-_MOST_GROUPS = 12  # of contributions: the time grows as 2 to the power of them
+_MOST_GROUPS = 12  # in contributions, whose time is exponential in the number of groups
 _MOST_LEAVES = 32  # of a tree: each has a bit
 _BLOCK = 64  # rows at once, whose features stay in the cache
 _ALL, _ONE = np.uint32(2**32 - 1), np.uint32(1)
-# Turns a number of one bit into the place of the bit: each bit's product has other top five bits.
+# A de Bruijn multiplier: maps a number with one bit set to the bit's position, by the top five bits of the product.
 _MULTIPLIER = np.uint32(0x077CB531)
 _PLACES = np.empty(32, dtype=np.int64)
 _PLACES[[(0x077CB531 << bit & 0xFFFFFFFF) >> 27 for bit in range(32)]] = np.arange(32)
@@ -31,15 +31,15 @@ _PLACES[[(0x077CB531 << bit & 0xFFFFFFFF) >> 27 for bit in range(32)]] = np.aran
 class Trees:
     """A sum of binary trees over float32 features.
 
-    A node sends a row left where ``row[features[node]] <= thresholds[node]``. A child is a node where it is at least
-    0, else the leaf ``-1 - child``. Numbers of nodes and leaves count through all trees.
+    A row goes left at a node if ``row[features[node]] <= thresholds[node]``. A child >= 0 is a node; a negative one is
+    the leaf ``-1 - child``. Nodes and leaves are numbered across all trees.
 
     Attributes:
-        roots: int32 (T,), the first node of each tree, or its leaf as a child is given.
+        roots: int32 (T,), the root of each tree, encoded like a child.
         features: int32 (nodes,).
         thresholds: float64 (nodes,).
         children: int32 (nodes, 2), left and right.
-        node_counts: float32 (nodes,), training rows that came by.
+        node_counts: float32 (nodes,), training rows that reached the node.
         leaf_counts: float32 (leaves,).
         values: float64 (leaves,).
 
@@ -61,7 +61,7 @@ class Trees:
 
     @classmethod
     def of(cls, structures: list[dict], scale: float = 1.0) -> Trees:
-        """From the nested ``tree_structure`` of LightGBM's ``dump_model``; leaves are multiplied by ``scale``."""
+        """Build from the nested ``tree_structure`` of LightGBM's ``dump_model``; multiplies leaves by ``scale``."""
         nodes: list[tuple[int, float, float]] = []
         children: list[list[int]] = []
         leaves: list[tuple[float, float]] = []
@@ -90,29 +90,29 @@ class Trees:
         )
 
     @classmethod
-    def mean(cls, several: Sequence[Trees]) -> Trees:
-        """Trees that score the mean of what several score."""
+    def mean(cls, ensembles: Sequence[Trees]) -> Trees:
+        """Return trees whose score is the mean score of several ensembles."""
         parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(cls)}
         nodes = leaves = 0
-        for one in several:
-            for name, array in one.arrays().items():
+        for trees in ensembles:
+            for name, array in trees.arrays().items():
                 if name in ("roots", "children"):
                     array = np.where(array >= 0, array + nodes, array - leaves).astype(np.int32)
-                parts[name].append(array / len(several) if name == "values" else array)
-            nodes, leaves = nodes + len(one.features), leaves + len(one.values)
+                parts[name].append(array / len(ensembles) if name == "values" else array)
+            nodes, leaves = nodes + len(trees.features), leaves + len(trees.values)
         return cls(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By attribute."""
+        """Return the arrays by attribute."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def facts(self) -> dict[str, list]:
-        """The same as lists, exactly."""
+        """Return the arrays as lists, without loss."""
         return {name: array.tolist() for name, array in self.arrays().items()}
 
     @classmethod
     def read(cls, facts: Mapping[str, list]) -> Trees:
-        """What :meth:`facts` gave."""
+        """Restore from :meth:`facts`."""
         return cls(
             **{
                 name: np.array(values, dtype=_DTYPES[name]).reshape((-1, 2) if name == "children" else -1)
@@ -121,31 +121,32 @@ class Trees:
         )
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Sums of the trees' leaves, float64 (n,), of float32 (n, F) rows.
+        """Sum the trees' leaves for each row, float64 (n,), of float32 (n, F) rows.
 
-        A row's leaf is the first that no test rules out: one that fails rules out the leaves to its left. Each test is
-        made of many rows at once, and no branch hangs on a row. Source: Lucchese et al., "QuickScorer", SIGIR 2015.
+        A failed test excludes the leaves of its left subtree; a row's leaf is the first that is not excluded. Each test
+        is applied to many rows at once, without branches that depend on a row. Source: Lucchese et al., "QuickScorer",
+        SIGIR 2015.
         """
         out = np.zeros(len(rows), dtype=np.float64)
 
-        def room() -> tuple[np.ndarray, ...]:
+        def scratch() -> tuple[np.ndarray, ...]:
             return np.empty((rows.shape[1], _BLOCK), dtype=np.float32), np.empty(_BLOCK, dtype=np.uint32)
 
         work = 1.0 + 2 * len(self.features)
-        parallel_for(len(rows), _add_leaves, rows, *self._tests, _PLACES, out, work=work, scratch=room)
+        parallel_for(len(rows), _add_leaves, rows, *self._tests, _PLACES, out, work=work, scratch=scratch)
         return out
 
     @cached_property
     def _tests(self) -> tuple[np.ndarray, ...]:
-        """The trees as :func:`_add_leaves` reads them.
+        """The trees as arguments of :func:`_add_leaves`.
 
         Returns:
-            Where each tree's tests start, int64 (T + 1,); of each test the feature, int32, the threshold, float32, and
-            a bit for each leaf that a row that fails it may still come to, uint32; where each tree's leaves start,
-            int64 (T + 1,), and their values from left to right, float64.
+            Offsets of each tree's tests, int64 (T + 1,); for each test the feature, int32, the threshold, float32, and
+            a bit mask of the leaves that remain if it fails, uint32; offsets of each tree's leaves, int64 (T + 1,);
+            values of the leaves from left to right, float64.
 
         Raises:
-            InputError: a tree of more than 32 leaves.
+            InputError: a tree has more than 32 leaves.
         """
         starts, tests, leaf_starts, leaves = [0], list[tuple[int, float, int]](), [0], list[int]()
         features, thresholds, children = self.features.tolist(), self.thresholds.tolist(), self.children.tolist()
@@ -172,48 +173,48 @@ class Trees:
         )  # fmt: skip
 
     def contributions(self, rows: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-        """What each group of features moves a row's score from the mean: Shapley values, groups as the players.
+        """Compute Shapley values of groups of features: how far each group moves a row's score from the mean.
 
-        A tree's value for a set of groups follows the row where a node asks for a feature of the set, and elsewhere
-        both children by the training rows that came by. Source: Lundberg, Erion and Lee, "Consistent Individualized
-        Feature Attribution for Tree Ensembles", 2018, algorithm 1, with groups in the place of features.
+        A tree's value for a set of groups follows the row at nodes that test a feature of the set. At other nodes it
+        averages both children, weighted by training rows. Source: Lundberg, Erion and Lee, "Consistent Individualized
+        Feature Attribution for Tree Ensembles", 2018, algorithm 1, with groups instead of features.
 
         Args:
             rows: float32 (n, F).
             group_of: int (F,), 0 to G - 1, G at most 12.
 
         Returns:
-            float64 (n, G + 1): the groups', then the mean; a row's sum is its score.
+            float64 (n, G + 1): the groups' values, then the mean; each row sums to its score.
         """
         n_groups = int(group_of.max(initial=-1)) + 1
         if n_groups > _MOST_GROUPS:
             raise InputError(f"contributions of {n_groups} groups of features, expected at most {_MOST_GROUPS}")
-        _ = self._tests  # refuses trees of more leaves than there is room for
-        worth = np.zeros((len(rows), 1 << n_groups), dtype=np.float64)
-        is_known = np.array([[held >> group & 1 for held in range(1 << n_groups)] for group in range(n_groups)], "f8")
+        _ = self._tests  # rejects trees with too many leaves
+        set_values = np.zeros((len(rows), 1 << n_groups), dtype=np.float64)
+        is_in_set = np.array([[held >> group & 1 for held in range(1 << n_groups)] for group in range(n_groups)], "f8")
         arrays = self.roots, self.features, self.thresholds, self.children, self.values
         counts = self.node_counts.astype(np.float64), self.leaf_counts.astype(np.float64)
 
-        def room() -> tuple[np.ndarray, ...]:
+        def scratch() -> tuple[np.ndarray, ...]:
             return np.empty(_MOST_LEAVES, dtype=np.int64), np.empty((_MOST_LEAVES, 1 << n_groups))
 
-        own = group_of.astype(np.int64), is_known.reshape(n_groups, 1 << n_groups)
-        parallel_for(len(rows), _add_worths, rows, *own, *arrays, *counts, worth, work=1e6, scratch=room)
-        found = np.zeros((len(rows), n_groups + 1), dtype=np.float64)
-        found[:, -1] = worth[:, 0]
+        sets = group_of.astype(np.int64), is_in_set.reshape(n_groups, 1 << n_groups)
+        parallel_for(len(rows), _add_set_values, rows, *sets, *arrays, *counts, set_values, work=1e6, scratch=scratch)
+        contributions = np.zeros((len(rows), n_groups + 1), dtype=np.float64)
+        contributions[:, -1] = set_values[:, 0]
         for group in range(n_groups):
             for held in range(1 << n_groups):
                 if not held >> group & 1:
                     size = held.bit_count()
                     share = factorial(size) * factorial(n_groups - size - 1) / factorial(n_groups)
-                    found[:, group] += share * (worth[:, held | 1 << group] - worth[:, held])
-        return found
+                    contributions[:, group] += share * (set_values[:, held | 1 << group] - set_values[:, held])
+        return contributions
 
     def check(self, n_features: int) -> None:
-        """Refuse arrays that do not make trees over so many features.
+        """Check that the arrays are valid trees over ``n_features`` features.
 
         Raises:
-            InputError: sizes or types that differ, a feature or a child that is not there, a value that is no number.
+            InputError: sizes or types differ, a feature or a child does not exist, or a value is not finite.
         """
         n, leaves = len(self.features), len(self.values)
         for name, array in self.arrays().items():
@@ -239,7 +240,7 @@ class Trees:
 
 
 def _down(values: np.ndarray) -> np.ndarray:
-    """The largest float32 that are not above these: no float32 lies between."""
+    """Round down to float32, so that comparisons with float32 values do not change."""
     near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
 
@@ -250,30 +251,30 @@ def _add_leaves(
     masks: np.ndarray, leaf_starts: np.ndarray, values: np.ndarray, places: np.ndarray, out: np.ndarray,
     block: np.ndarray, alive: np.ndarray,
 ) -> None:  # fmt: skip
-    for start in range(first, last, _BLOCK):
-        size = min(_BLOCK, last - start)
-        for row in range(_BLOCK):  # the last of the rows fills up a block that is not full
+    for offset in range(first, last, _BLOCK):
+        size = min(_BLOCK, last - offset)
+        for row in range(_BLOCK):  # the last row pads an incomplete block
             for feature in range(rows.shape[1]):
-                block[feature, row] = rows[start + min(row, size - 1), feature]
+                block[feature, row] = rows[offset + min(row, size - 1), feature]
         for tree in range(len(starts) - 1):
             alive[:] = _ALL
             for test in range(starts[tree], starts[tree + 1]):
-                asked, threshold, mask = block[features[test]], thresholds[test], masks[test]
+                column, threshold, mask = block[features[test]], thresholds[test], masks[test]
                 for row in range(_BLOCK):
-                    alive[row] &= _ALL if asked[row] <= threshold else mask
+                    alive[row] &= _ALL if column[row] <= threshold else mask
             for row in range(size):
                 lowest = np.uint32(alive[row] & np.uint32(~alive[row] + _ONE))
                 place = places[np.uint32(lowest * _MULTIPLIER) >> np.uint32(27)]
-                out[start + row] += values[leaf_starts[tree] + place]
+                out[offset + row] += values[leaf_starts[tree] + place]
 
 
 @kernel
-def _add_worths(
-    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, is_known: np.ndarray, roots: np.ndarray,
+def _add_set_values(
+    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, is_in_set: np.ndarray, roots: np.ndarray,
     features: np.ndarray, thresholds: np.ndarray, children: np.ndarray, values: np.ndarray, node_counts: np.ndarray,
     leaf_counts: np.ndarray, out: np.ndarray, places: np.ndarray, shares: np.ndarray,
 ) -> None:  # fmt: skip
-    """Add the expected score of each row for every set of known groups: the share of each that comes to each leaf."""
+    """Add the expected score of each row given every set of groups: leaf values, weighted by the share reaching each."""
     for row in range(first, last):
         for root in roots:
             places[0], shares[0] = root, 1.0
@@ -288,9 +289,9 @@ def _add_worths(
                 left, right = children[at]
                 of_rows = (node_counts[left] if left >= 0 else leaf_counts[-1 - left]) / node_counts[at]
                 of_row = 1.0 if rows[row, features[at]] <= thresholds[at] else 0.0
-                known, other = is_known[group_of[features[at]]], shares[size]
+                in_set, other = is_in_set[group_of[features[at]]], shares[size]
                 for held in range(len(share)):
-                    of_left = of_rows + known[held] * (of_row - of_rows)
+                    of_left = of_rows + in_set[held] * (of_row - of_rows)
                     other[held] = share[held] * (1.0 - of_left)
                     share[held] *= of_left
                 places[size - 1], places[size] = left, right

@@ -65,7 +65,7 @@ class HeldOut:
 
     def judge_weights(self, gathered: Gathered, weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """:meth:`judge` of a weighted sum."""
-        return self.judge(gathered.joined(weights, 10)[0])
+        return self.judge(gathered.top_k(weights, 10)[0])
 
     def by_point(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """By metric what each point adds, float64 (V,), so that the mean over the points is the metric.
@@ -106,7 +106,7 @@ class HeldOut:
 
     def ndcg(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
         """nDCG@100 of every held-out point, float64 (V,): fine enough to compare paired runs by."""
-        hits = self.weights_of(gathered.joined(weights, _DEPTH)[0])
+        hits = self.weights_of(gathered.top_k(weights, _DEPTH)[0])
         discount = 1 / np.log2(np.arange(2, _DEPTH + 2))
         ideal = np.cumsum(discount)[np.clip(np.diff(self.targets.indptr), 1, _DEPTH) - 1]
         return hits @ discount / ideal

@@ -65,7 +65,7 @@ def test_a_chain_from_the_command_line(hlm, chain_config, tmp_path):
         (["run", "none.yaml"], "none.yaml: no such file"),
         (["run", "hlm.yaml", "align.step=1"], "unknown key 'align.step'"),
         (["run", "hlm.yaml", "stray"], "argument 'stray': expected key=value"),
-        (["refine", "hlm.yaml"], "align: not there yet; run it first: hlm align CONFIG"),
+        (["refine", "hlm.yaml"], "align: does not exist yet; first run: hlm align CONFIG"),
         (["algin", "hlm.yaml"], "No such command 'algin'"),
         (["run", "hlm.yaml", "data.path=nowhere"], "nowhere"),
     ],

@@ -18,10 +18,10 @@ from ramen.errors import InputError, WorkError
 def test_a_phase_needs_the_one_before(chain_config):
     for phase in ("align", "refine", "prune"):
         config = chain_config("align.student=transformer", "prune.ladder=layers:1")
-        with pytest.raises(InputError, match=r"not there yet; run it first: hlm (teacher|align|prune) CONFIG"):
+        with pytest.raises(InputError, match=r"does not exist yet; first run: hlm (teacher|align|prune) CONFIG"):
             run_phase(config, phase)
     run_phase(chain_config(), "teacher")
-    with pytest.raises(InputError, match="align: not there yet"):
+    with pytest.raises(InputError, match="align: does not exist yet"):
         run_phase(chain_config(), "refine")
 
 
@@ -71,7 +71,7 @@ def test_a_line_is_read_as_the_data_set_is(chain_config, tmp_path, text, read):
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"", "expected a text on each line, found none"), (b"\n \n", "found none"), (b"\xff\xfe", "not a text file")],
+    [(b"", "expected one text per line, found none"), (b"\n \n", "found none"), (b"\xff\xfe", "not a text file")],
 )
 def test_an_empty_or_broken_text_file_is_one_error(chain_config, tmp_path, content, match):
     (tmp_path / "a.txt").write_bytes(content)
@@ -81,7 +81,7 @@ def test_an_empty_or_broken_text_file_is_one_error(chain_config, tmp_path, conte
     with pytest.raises(InputError, match="b.txt: no such file"):
         Chain(chain_config(f"align.texts={tmp_path}/b.txt")).unlabelled  # noqa: B018
     (tmp_path / "c.gz").write_bytes(gzip.compress(b"text\n" * 99)[:-9])
-    with pytest.raises(InputError, match="c.gz: not a text file, or a cut one"):
+    with pytest.raises(InputError, match="c.gz: not a text file, or truncated"):
         Chain(chain_config(f"align.texts={tmp_path}/c.gz")).unlabelled  # noqa: B018
 
 

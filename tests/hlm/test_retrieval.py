@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from hlm_bridge.oracle import with_anchors
-from hlm_bridge.retrieval import METRICS, gate, kept, percent, retrieve, stop_if_lost
+from hlm_bridge.retrieval import METRICS, gate, percent, retrieve, shares_kept, stop_if_lost
 from ramen.errors import WorkError
 from ramen.metrics import report
 from ramen.metrics.trust import PerPoint
@@ -45,11 +45,11 @@ def figures(value, n=400, seed=0):
 
 
 def test_shares_have_intervals_around_them():
-    shares = kept(figures(0.3, seed=1), figures(0.5, seed=2))["P@1"]
+    shares = shares_kept(figures(0.3, seed=1), figures(0.5, seed=2))["P@1"]
     assert shares["low"] < shares["share"] < shares["high"] and 0.4 < shares["share"] < 0.8
-    same = kept(figures(0.5), figures(0.5))["R@10"]
+    same = shares_kept(figures(0.5), figures(0.5))["R@10"]
     assert same == {"share": 1.0, "low": 1.0, "high": 1.0}
-    assert kept(figures(0.0), figures(0.0))["P@1"]["share"] == 1.0
+    assert shares_kept(figures(0.0), figures(0.0))["P@1"]["share"] == 1.0
 
 
 def test_a_gate_stops_where_the_loss_is_no_chance():

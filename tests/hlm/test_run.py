@@ -23,7 +23,7 @@ def test_a_static_student_becomes_ramens_backbone(chain_config, planted, tmp_pat
     assert [row["name"] for row in report["rows"]] == ["teacher", "align", "refine"]
     teacher, *students = report["rows"]
     assert all(row["texts_per_s"] > teacher["texts_per_s"] for row in students)
-    assert report["rows"][0]["kept"]["P@1"] == {"share": 1.0, "low": 1.0, "high": 1.0}
+    assert report["rows"][0]["shares"]["P@1"] == {"share": 1.0, "low": 1.0, "high": 1.0}
     assert "the student trained alone" in (out / "report.md").read_text()
     steps = ["training.epochs=1", "training.min_steps=1", "graph.min_steps=1", "dense.epochs=1", "sparse.choose=False"]
     words = [f"encoder=hlm:{out}", "data.text=title", "graph.lambda=fixed", *steps]

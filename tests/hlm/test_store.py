@@ -87,7 +87,7 @@ def test_a_store_of_another_teacher_or_a_damaged_one_is_one_error(tmp_path):
     whole = vectors.read_bytes()
     for damaged in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
         vectors.write_bytes(damaged)
-        with pytest.raises(InputError, match="00001.vectors.npy: cut short or altered"):
+        with pytest.raises(InputError, match="00001.vectors.npy: truncated or altered"):
             opened(tmp_path)
     vectors.unlink()
     with pytest.raises(InputError, match="00001.vectors.npy: missing, expected 2 rows"):

@@ -88,8 +88,8 @@ def test_a_teacher_learns_its_pairs(chain_config, loss):
 
 def _recall_of_trained(chain, encoder):
     rows = chain.split.rows
-    queries = encoder.encode(encoder.tokenize([chain.queries_read[row] for row in rows])).numpy()
-    index = encoder.encode_labels(encoder.tokenize(chain.labels_read)).numpy()
+    queries = encoder.encode(encoder.tokenize([chain.teacher_queries[row] for row in rows])).numpy()
+    index = encoder.encode_labels(encoder.tokenize(chain.teacher_labels)).numpy()
     targets = chain.split.targets[rows]
     return percent(retrieve(queries, index, targets, sp.csr_matrix(targets.shape)))["R@10"]
 
@@ -135,14 +135,14 @@ def test_a_stopped_phase_goes_on_to_the_same_result(chain_config, tmp_path, monk
 def test_held_out_points_are_read_plain(chain_config):
     chain = Chain(chain_config("teacher.reads=text+anchors", "teacher.prompt=q: "))
     held_out = chain.split.held_out
-    assert all(chain.queries_read[row] == "q: " + chain.points[row] for row in held_out)
-    longer = [read != "q: " + text for read, text in zip(chain.queries_read, chain.points, strict=True)]
+    assert all(chain.teacher_queries[row] == "q: " + chain.points[row] for row in held_out)
+    longer = [read != "q: " + text for read, text in zip(chain.teacher_queries, chain.points, strict=True)]
     assert np.mean(longer) > 0.5
-    assert any(read.startswith(text + "; ") for read, text in zip(chain.labels_read, chain.labels, strict=True))
+    assert any(read.startswith(text + "; ") for read, text in zip(chain.teacher_labels, chain.labels, strict=True))
 
 
 def test_bad_input_is_one_error(chain_config, planted, tmp_path):
     with pytest.raises(InputError, match="expected a folder with config.json"):
         train_teacher(Chain(chain_config("teacher.backbone=no such")))
     with pytest.raises(InputError, match="unknown graph kind 'linsk'"):
-        Chain(chain_config("teacher.reads=text+anchors", "teacher.graphs=linsk")).labels_read  # noqa: B018
+        Chain(chain_config("teacher.reads=text+anchors", "teacher.graphs=linsk")).teacher_labels  # noqa: B018

@@ -269,7 +269,7 @@ def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
     path = run / "ranking/trees.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    with pytest.raises(InputError, match=r"trees.safetensors: differs from what training wrote"):
+    with pytest.raises(InputError, match=r"trees.safetensors: altered since training"):
         ramen.Tagger.load(run)
     known = json.loads((run / "manifest.json").read_text())
     known["blake2b"]["ranking/trees.safetensors"] = digest(path)
@@ -283,10 +283,10 @@ def test_trees_that_were_cut_or_ask_for_what_is_not_there(run):
     [
         (
             lambda facts: facts["learned"]["scorers"].append("oracle"),
-            "ranks by the scorer 'oracle', expected one of enc",
+            "found the scorer 'oracle', expected one of enc",
         ),
-        (lambda facts: facts["learned"]["features"].pop(), "ranks by other features than this version has"),
-        (lambda facts: facts["learned"]["scorers"].append("encoder"), "a scorer that is named twice"),
+        (lambda facts: facts["learned"]["features"].pop(), "found features of another version"),
+        (lambda facts: facts["learned"]["scorers"].append("encoder"), "found a scorer twice"),
         (lambda facts: facts["learned"].pop("scale"), "not what training wrote: 'scale'"),
         (lambda facts: facts["learned"].update(scale=float("nan")), "scale nan, expected a number"),
         (lambda facts: facts["learned"].pop("scorers"), "not what training wrote: 'scorers'"),
