@@ -54,14 +54,14 @@ class MaskedScorer(Scorer):
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`; asks for more until k are left or there are no more."""
-        asked = k
+        wanted = k
         while True:
-            labels, scores = self.scorer.propose(queries, min(asked, self.n_labels))
-            kept = (labels >= 0) & ~self.removed[np.maximum(labels, 0)]
-            is_short = (kept.sum(axis=1) < k) & (labels[:, -1] >= 0)
-            if asked >= self.n_labels or not is_short.any():
-                return best(labels, scores, kept, k)
-            asked *= 2
+            labels, scores = self.scorer.propose(queries, min(wanted, self.n_labels))
+            present = (labels >= 0) & ~self.removed[np.maximum(labels, 0)]
+            is_short = (present.sum(axis=1) < k) & (labels[:, -1] >= 0)
+            if wanted >= self.n_labels or not is_short.any():
+                return best(labels, scores, present, k)
+            wanted *= 2
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""

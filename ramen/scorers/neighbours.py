@@ -106,22 +106,22 @@ class NeighbourScorer(TrainedScorer):
     def near(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest points of each query, int64 (B, k), and their cosines, best first."""
         if self.index is None:
-            found = nearest(vectors, self.vectors, self.k)
+            near, similar = nearest(vectors, self.vectors, self.k)
         else:
-            found = self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
+            near, similar = self.index.top(vectors, self.k, lambda queries, rows: products(queries, self.vectors, rows))
         if self._added is None:
-            return found
+            return near, similar
         rows, cosines = nearest(vectors, self._added, self.k)
-        rows = np.concatenate([found[0], np.where(rows >= 0, rows + len(self.vectors), -1)], axis=1)
-        return best(rows, np.concatenate([found[1], cosines], axis=1), rows >= 0, self.k)
+        rows = np.concatenate([near, np.where(rows >= 0, rows + len(self.vectors), -1)], axis=1)
+        return best(rows, np.concatenate([similar, cosines], axis=1), rows >= 0, self.k)
 
     def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
         """See :class:`TrainedScorer`; the text itself becomes a point, so that a label without examples gets votes."""
         vectors, _, names = labels.examples
-        own, table = np.arange(len(labels.vectors)), StringTable.of([*labels.names, *names])
+        texts, table = np.arange(len(labels.vectors)), StringTable.of([*labels.names, *names])
         return {
             "vectors": np.concatenate([labels.vectors, vectors]),
-            "labels": np.concatenate([own, labels.links.tocsc().indices]).astype(np.int32),
+            "labels": np.concatenate([texts, labels.links.tocsc().indices]).astype(np.int32),
             "text": table.text,
             "ends": table.ends,
         }
@@ -142,10 +142,10 @@ class NeighbourScorer(TrainedScorer):
             n_labels: labels more.
             names: of the points.
         """
-        own = self.targets
-        indptr = np.concatenate([own.indptr, own.indptr[-1] + np.arange(1, len(labels) + 1)])
-        indices = np.concatenate([own.indices, labels + self.n_labels])
-        shape = (own.shape[0] + len(labels), self.n_labels + n_labels)
+        targets = self.targets
+        indptr = np.concatenate([targets.indptr, targets.indptr[-1] + np.arange(1, len(labels) + 1)])
+        indices = np.concatenate([targets.indices, labels + self.n_labels])
+        shape = (targets.shape[0] + len(labels), self.n_labels + n_labels)
         targets = sp.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)
         more = Continued(self.names if self.names is not None else [""] * len(self.vectors), names, {})
         scorer = NeighbourScorer(self.vectors, targets, self.k, self.temperature, more)

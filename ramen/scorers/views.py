@@ -85,11 +85,11 @@ class Views:
         return distributed.broadcast(self._mined)
 
     def _mined(self) -> sp.csr_matrix:
-        words, own = self.words(self.source.mined).points[self.rows], np.arange(len(self.rows))
-        k = min(self.config.sparse.near, max(1, len(own) - 1))
-        by_words = InvertedIndex(words, max_share=self.source.common).top(words, k, own)[0]
-        if len(own) <= _EXACT:
-            by_vectors = nearest(self.vectors, self.vectors, k, own)[0]
+        words, itself = self.words(self.source.mined).points[self.rows], np.arange(len(self.rows))
+        k = min(self.config.sparse.near, max(1, len(itself) - 1))
+        by_words = InvertedIndex(words, max_share=self.source.common).top(words, k, itself)[0]
+        if len(itself) <= _EXACT:
+            by_vectors = nearest(self.vectors, self.vectors, k, itself)[0]
         else:
             by_vectors = nearest_of_each(self.vectors, k, self.config.seed)[0]
         return mined_negatives([by_words, by_vectors], self.targets)

@@ -31,14 +31,14 @@ class Rows:
         sums: float32 (V, C), weighted sums that the trees add to.
         right: bool (V, C).
         weights: float32 (V, C).
-        kept: bool (V, C), the pairs to learn from.
+        sampled: bool (V, C), the pairs to learn from.
     """
 
     features: np.ndarray
     sums: np.ndarray
     right: np.ndarray
     weights: np.ndarray
-    kept: np.ndarray
+    sampled: np.ndarray
 
     @classmethod
     def of(
@@ -57,9 +57,9 @@ class Rows:
         """
         ranks = np.argsort(np.argsort(-np.where(is_label, sums, -np.inf), axis=1, kind="stable"), axis=1)
         low = (ranks >= _HEAD) & ~right
-        kept = is_label & (~low | (np.random.default_rng([seed, 2]).random(low.shape) < _KEPT))
+        sampled = is_label & (~low | (np.random.default_rng([seed, 2]).random(low.shape) < _KEPT))
         weights = np.where(right, weights, np.where(low, 1 / _KEPT, 1.0)).astype(np.float32)
-        return cls(features, sums, right, weights, kept)
+        return cls(features, sums, right, weights, sampled)
 
 
 @dataclass
@@ -110,9 +110,9 @@ def boost(
     from sklearn.linear_model import LogisticRegression
 
     lightgbm = load()
-    is_point = np.zeros(len(rows.kept), dtype=np.bool_)
+    is_point = np.zeros(len(rows.sampled), dtype=np.bool_)
     is_point[points] = True
-    pairs = np.nonzero(rows.kept & is_point[:, None])
+    pairs = np.nonzero(rows.sampled & is_point[:, None])
     right, weights, sums = rows.right[pairs], rows.weights[pairs].astype(np.float64), rows.sums[pairs]
     if factors is not None:
         weights[right] *= factors[pairs][right]
@@ -128,8 +128,8 @@ def boost(
         init_score=scale * sums + (intercept if objective == "binary" else 0.0),
     )
     settings = {**_SETTINGS, "objective": objective, "seed": seed}
-    found = lightgbm.train(settings, data, max(lengths)).dump_model()["tree_info"]
-    structures = [tree["tree_structure"] for tree in found]
+    tree_info = lightgbm.train(settings, data, max(lengths)).dump_model()["tree_info"]
+    structures = [tree["tree_structure"] for tree in tree_info]
     return {length: Boosted(scale, Trees.of(structures[:length])) for length in lengths}
 
 

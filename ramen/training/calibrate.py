@@ -14,7 +14,7 @@ _KEPT = 20  # pairs below which a precision is chance
 _STEPS = 200  # thresholds that are looked at
 
 
-def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> Calibration | None:
+def calibrate(labels: np.ndarray, scores: np.ndarray, targets: sp.csr_matrix) -> Calibration | None:
     """Count how often labels of a score are right, in bins of like scores, and let it rise with the score.
 
     Source: histogram binning (Zadrozny and Elkan, ICML 2001), made monotone by isotonic regression (the same, KDD
@@ -23,7 +23,7 @@ def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> C
     Args:
         labels: int64 (V, C), ranked, -1 for none.
         scores: float32 (V, C).
-        truth: CSR (V, L).
+        targets: CSR (V, L).
 
     Returns:
         None where fewer than twice ten labels are right.
@@ -33,7 +33,7 @@ def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> C
     is_label = labels >= 0
     right = np.zeros(labels.shape, dtype=bool)
     rows = np.nonzero(is_label)[0]
-    right[is_label] = np.asarray(truth[rows, labels[is_label]]).ravel() > 0
+    right[is_label] = np.asarray(targets[rows, labels[is_label]]).ravel() > 0
     n_bins = min(_BINS, int(right.sum()) // _RIGHT)
     if n_bins < 2:
         return None
@@ -51,9 +51,9 @@ def calibrate(labels: np.ndarray, scores: np.ndarray, truth: sp.csr_matrix) -> C
     share = np.bincount(bins, hits)[ascending] / counts[ascending]
     rising = isotonic_regression(share, sample_weight=counts[ascending])
     lowest, highest = 1.0 / (len(hits) + 2), 1.0 - 1.0 / (hits.sum() + 2)  # never 0 or 1
-    known = Calibration(mean[ascending].tolist(), np.clip(rising, lowest, highest).tolist(), [], [])
-    thresholds, precisions = _precisions(known.of(scores[:, :_DEPTH]), right[:, :_DEPTH])
-    return Calibration(known.scores, known.probabilities, thresholds, precisions)
+    calibration = Calibration(mean[ascending].tolist(), np.clip(rising, lowest, highest).tolist(), [], [])
+    thresholds, precisions = _precisions(calibration.of(scores[:, :_DEPTH]), right[:, :_DEPTH])
+    return Calibration(calibration.scores, calibration.probabilities, thresholds, precisions)
 
 
 def _precisions(probabilities: np.ndarray, right: np.ndarray) -> tuple[list[float], list[float]]:
@@ -63,10 +63,10 @@ def _precisions(probabilities: np.ndarray, right: np.ndarray) -> tuple[list[floa
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
     """
     order = np.argsort(-probabilities, axis=None, kind="stable")
-    kept, hits = probabilities.ravel()[order], np.cumsum(right.ravel()[order])
-    at = np.unique(np.geomspace(_KEPT, max(len(kept), _KEPT), _STEPS).astype(int))
-    at = at[at <= len(kept)][::-1] - 1
+    descending, hits = probabilities.ravel()[order], np.cumsum(right.ravel()[order])
+    at = np.unique(np.geomspace(_KEPT, max(len(descending), _KEPT), _STEPS).astype(int))
+    at = at[at <= len(descending)][::-1] - 1
     n = at + 1.0
     share = hits[at] / n
     lower = (share + 0.5 / n - np.sqrt(share * (1.0 - share) / n + 0.25 / n**2)) / (1.0 + 1.0 / n)
-    return np.round(kept[at], 6).tolist(), np.round(np.maximum(lower, 0.0), 6).tolist()
+    return np.round(descending[at], 6).tolist(), np.round(np.maximum(lower, 0.0), 6).tolist()

@@ -103,8 +103,8 @@ class TrainingData:
             return {"own": encoder.encode_labels(self.tokens["labels"]).numpy()}
         if not self.config.training.epochs:  # the encoder still lives in its teacher's space
             return {"teacher": self.teacher_labels.numpy()}
-        own = encoder.encode_labels(self.tokens["labels"])
-        return {"teacher": procrustes(self.teacher_labels, own).numpy(), "own": own.numpy()}
+        labels = encoder.encode_labels(self.tokens["labels"])
+        return {"teacher": procrustes(self.teacher_labels, labels).numpy(), "own": labels.numpy()}
 
     def _extension_map(self, encoder: AnyEncoder, labels: np.ndarray) -> np.ndarray | None:
         """From the vector of a label's text to the label's vector, float32 (d, d)."""

@@ -17,7 +17,7 @@ from ramen.graph.regulariser import Loss, both_ways
 from ramen.graph.side import block, sample_column
 from ramen.losses import masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
-from ramen.training.data import TrainingData
+from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.loop import Stage, run_steps, step_rng
 from ramen.training.negatives import HardNegatives
 from ramen.training.optimiser import Schedule
@@ -38,7 +38,7 @@ def make_loss(config: Config) -> Loss:
 
 
 def train_encoder(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     data: TrainingData,
     split: Split,
     lambdas: Lambdas,
@@ -62,6 +62,8 @@ def train_encoder(
             of ``training.batch_size``.
     """
     settings = data.config.training
+    if not isinstance(encoder, Encoder):  # bags of words have no weights to train
+        return
     if not settings.epochs:
         encoder.eval()
         return

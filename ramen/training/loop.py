@@ -94,10 +94,10 @@ def run_steps(
         InputError: the checkpoint is of another model.
     """
     optimiser = Optimiser(groups, schedule)
-    first, kept = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
-    if state and kept:
-        state.restore(kept)
-    sums = _Sums(kept)
+    first, stored = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
+    if state and stored:
+        state.restore(stored)
+    sums = _Sums(stored)
     model.train()
     name, disable, numbers = stage.name, distributed.progress_disabled(), range(first, schedule.steps)
     for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):

@@ -104,14 +104,14 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     encoder = 4.0 * parameters["encoder"] * (3 + copies)
     stages = {"prepare": base + 8.0 * parameters["encoder"], "encoder": base + encoder + 2 * vectors}
     fitted = base + vectors + 4.0 * parameters["encoder"]
-    kept = 0.0
+    retained = 0.0
     sizes_kept: dict[str, float] = {}
     for name, kind in SCORERS.items():
         if kind.is_enabled(config):
             peak, sizes_kept[name] = kind.memory(sizes, config)
-            stages[name] = fitted + kept + peak
-            kept += sizes_kept[name]
-    others = fitted + kept - sizes_kept.get(DenseScorer.name, 0.0)
+            stages[name] = fitted + retained + peak
+            retained += sizes_kept[name]
+    others = fitted + retained - sizes_kept.get(DenseScorer.name, 0.0)
     classifiers = {}
     for kind_name, precision in _KINDS:
         settings = replace(config.dense, kind=kind_name, precision=precision)
@@ -123,9 +123,9 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
         parameters["dense"] = n_labels * dim
     if config.ranking.learn and config.validation.share:
         rows = 4.0 * min(MAX_POINTS, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES
-        stages["rank"] = fitted + kept + 2 * rows
-    stages["evaluate"] = base + kept + sizes_kept.get(SparseScorer.name, 0.0)  # with its inverted index
-    disk = 4.0 * table * dim + kept + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
+        stages["rank"] = fitted + retained + 2 * rows
+    stages["evaluate"] = base + retained + sizes_kept.get(SparseScorer.name, 0.0)  # with its inverted index
+    disk = 4.0 * table * dim + retained + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
     available = available_memory() / distributed.local_world_size()
     return Plan(n, n_labels, pairs, parameters, stages, disk, available, classifiers)
 

@@ -128,8 +128,8 @@ def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> 
             data = data_without
     learn = config.ranking.learn
     params = RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
-    kept = {name: 0.0 for name, scorer in scorers.items() if scorer.always_kept}
-    return replace(params, weights={**kept, **params.weights})
+    always = {name: 0.0 for name, scorer in scorers.items() if scorer.always_kept}
+    return replace(params, weights={**always, **params.weights})
 
 
 def _is_better(data: RankerData, without: RankerData, seed: int, log: Log, name: str) -> bool:
@@ -243,11 +243,11 @@ class _Tried:
         """For people."""
         if not self.models:
             return SUM
-        told = [
+        descriptions = [
             f"{length} trees, {objective}" + (", right pairs weighed by propensity" if power else "")
             for objective, power, length in self.models
         ]
-        return told[0] if len(told) == 1 else f"mean of {'; '.join(told)}"
+        return descriptions[0] if len(descriptions) == 1 else f"mean of {'; '.join(descriptions)}"
 
 
 def _tried(held_out: HeldOut, labels: np.ndarray, scores: np.ndarray, *models: _Model) -> _Tried:
@@ -272,8 +272,8 @@ def _too_few(right: np.ndarray, is_label: np.ndarray, folds: np.ndarray) -> str:
         return f"{len(right)} held-out points, expected {FEW_POINTS} to learn from"
     for kind, pairs in (("right", right & is_label), ("wrong", ~right & is_label)):
         if pairs.sum() < FEW_PAIRS:
-            found = f"{pairs.sum()} {kind} labels among the candidates of held-out points"
-            return f"{found}, expected {FEW_PAIRS} to learn from"
+            number = f"{pairs.sum()} {kind} labels among the candidates of held-out points"
+            return f"{number}, expected {FEW_PAIRS} to learn from"
         by_fold = np.bincount(folds, pairs.sum(1), minlength=_FOLDS)
         if (by_fold.sum() == by_fold).any():
             return f"all {kind} labels among the candidates are of points that are alike"
@@ -325,18 +325,18 @@ def _out_of_fold(
     labels: np.ndarray, rows: Rows, folds: np.ndarray, objective: str, factors: np.ndarray | None, seed: int
 ) -> list[tuple[int, np.ndarray]]:
     """By number of trees the scores (V, C) that each point gets from trees that have not seen its fold."""
-    found = {length: np.full(labels.shape, -np.inf) for length in _LENGTHS}
+    by_length = {length: np.full(labels.shape, -np.inf) for length in _LENGTHS}
 
     def fit(fold: int) -> None:
         boosted = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, _LENGTHS)
         held = np.flatnonzero(folds == fold)
         for length in _LENGTHS:
             scores = boosted[length].scores(rows.features[held], rows.sums[held])
-            found[length][held] = np.where(labels[held] >= 0, scores, -np.inf)
+            by_length[length][held] = np.where(labels[held] >= 0, scores, -np.inf)
 
     with ThreadPoolExecutor(thread_count()) as pool:
         list(pool.map(fit, range(_FOLDS)))
-    return list(found.items())
+    return list(by_length.items())
 
 
 def _ahead(held_out: HeldOut, joint: np.ndarray, alone: Mapping[str, np.ndarray]) -> list[tuple[str, str, float]]:

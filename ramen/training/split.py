@@ -208,10 +208,10 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     targets = dataset.train_targets
     truth = sp.csr_matrix(targets[held_out], dtype=np.float32, copy=True)
     uids = [dataset.train.uids[row] for row in np.repeat(held_out, np.diff(truth.indptr)).tolist()]
-    mirrors, own, is_mirrored = _mirrors(dataset, uids, truth.indices)
+    mirror_rows, mirror_labels, is_mirrored = _mirrors(dataset, uids, truth.indices)
     filtered_at_test = sp.csr_matrix(truth.shape, dtype=np.float32)
     if is_mirrored.any():
-        targets = _without(targets, mirrors[is_mirrored], own[is_mirrored])
+        targets = _without(targets, mirror_rows[is_mirrored], mirror_labels[is_mirrored])
         if _filters_mirrors(dataset):
             filtered_at_test = _where(truth, is_mirrored)
     truth.data = pair_weights(targets[rows].getnnz(0)[truth.indices], unseen)
@@ -223,9 +223,10 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
 
 def _where(matrix: sp.csr_matrix, chosen: np.ndarray) -> sp.csr_matrix:
     """1 for the chosen ones of the stored entries, CSR."""
-    found = sp.csr_matrix((chosen.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape, copy=True)
-    found.eliminate_zeros()
-    return found
+    parts = chosen.astype(np.float32), matrix.indices, matrix.indptr
+    entries = sp.csr_matrix(parts, shape=matrix.shape, copy=True)
+    entries.eliminate_zeros()
+    return entries
 
 
 def pair_weights(left: np.ndarray, unseen: float) -> np.ndarray:
@@ -258,9 +259,9 @@ def _labelled(targets: sp.csr_matrix) -> np.ndarray:
 
 def _without(targets: sp.csr_matrix, rows: np.ndarray, labels: np.ndarray) -> sp.csr_matrix:
     dropped = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, labels)), shape=targets.shape)
-    kept = sp.csr_matrix(targets - targets.multiply(dropped > 0), dtype=np.float32)
-    kept.eliminate_zeros()
-    return kept
+    remaining = sp.csr_matrix(targets - targets.multiply(dropped > 0), dtype=np.float32)
+    remaining.eliminate_zeros()
+    return remaining
 
 
 def _mirrors(dataset: Dataset, uids: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -272,10 +273,10 @@ def _mirrors(dataset: Dataset, uids: list[str], labels: np.ndarray) -> tuple[np.
     label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
     rows = np.array([row_of.get(dataset.labels.uids[label], -1) for label in labels.tolist()], dtype=np.int64)
     mirrors = np.array([label_of.get(uid, -1) for uid in uids], dtype=np.int64)
-    found = (rows >= 0) & (mirrors >= 0)
-    if found.any():
-        found[found] = np.asarray(dataset.train_targets[rows[found], mirrors[found]]).ravel() > 0
-    return rows, mirrors, found
+    is_pair = (rows >= 0) & (mirrors >= 0)
+    if is_pair.any():
+        is_pair[is_pair] = np.asarray(dataset.train_targets[rows[is_pair], mirrors[is_pair]]).ravel() > 0
+    return rows, mirrors, is_pair
 
 
 def _filters_mirrors(dataset: Dataset) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from ramen import distributed
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
-from ramen.encoders.base import Encoder
 from ramen.scorers.base import TrainedScorer
 from ramen.scorers.registry import SCORERS
 from ramen.scorers.views import Views
@@ -114,6 +113,5 @@ def trained_views(
 ) -> Views:
     """Train the encoder in place, regularised by the graphs, and encode the data with it."""
     split = data.with_graphs(split, graphs.walks, run.log)
-    if isinstance(encoder, Encoder):
-        train_encoder(encoder, data, split, graphs.lambdas, run.checkpoint(name), run.log)
+    train_encoder(encoder, data, split, graphs.lambdas, run.checkpoint(name), run.log)
     return data.views(split, encoder)

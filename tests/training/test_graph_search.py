@@ -12,7 +12,7 @@ from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
 from ramen.training.data import prepare
-from ramen.training.encoder_loop import planned_epochs, train_encoder
+from ramen.training.encoder_loop import plan_steps, train_encoder
 from ramen.training.graph_search import SEARCH, GraphWeights, search_graph_weights, standard_errors
 from ramen.training.split import MAX_POINTS, cut
 from ramen.training.train import search
@@ -120,8 +120,8 @@ def test_a_short_training_that_is_as_long_as_the_splits_own_is_not_done_again(
     scales = [line["lambda_scale"] for line in run.log if "lambda_scale" in line]
     chosen = weights.lambdas["links"][1] / data.config.graph.lambda_z
     kept = copy.deepcopy(encoder)
-    epochs, _ = run.checkpoint(SEARCH).restore(kept, torch.optim.SGD(kept.parameters()))
-    assert epochs == planned_epochs(data.config, split, weights.lambdas)
+    done, _ = run.checkpoint(SEARCH).restore(kept, torch.optim.SGD(kept.parameters()))
+    assert done == plan_steps(data.config, data.with_graphs(split), weights.lambdas).steps
     expected = trained[scales.index(chosen)].state_dict()
     assert all((expected[name] == value).all() for name, value in kept.state_dict().items())
     monkeypatch.setattr("ramen.training.train.search_graph_weights", lambda *asked: weights)

@@ -95,13 +95,13 @@ class DenseClassifier(Classifier):
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
         queries = queries.to(self.weights.device)
-        known = targets if filtered is None else (targets + filtered).tocsr()
+        not_negative = targets if filtered is None else (targets + filtered).tocsr()
         tensors = self._tensors()
         if shortlist is None:
-            return self._step(tensors, queries, targets, known, lr)
+            return self._step(tensors, queries, targets, not_negative, lr)
         rows = torch.from_numpy(shortlist).to(self.weights.device)
         part = tuple(tensor[rows] for tensor in tensors)
-        loss = self._step(part, queries, targets[:, shortlist], known[:, shortlist], lr)
+        loss = self._step(part, queries, targets[:, shortlist], not_negative[:, shortlist], lr)
         for tensor, moved in zip(tensors, part, strict=True):
             tensor[rows] = moved
         return loss
@@ -130,7 +130,7 @@ class DenseClassifier(Classifier):
         self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
 
     def _step(
-        self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, known: sp.csr_matrix, lr: float
+        self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, not_negative: sp.csr_matrix, lr: float
     ) -> float:
         """Move weights, step counts and state of some labels in place."""
         weights, steps, *_ = tensors
@@ -139,17 +139,17 @@ class DenseClassifier(Classifier):
         true_scores = (scaled[rows] * weights[columns].float()).sum(1)
         if self.loss == "bce":
             margins, pull = -true_scores, torch.sigmoid(-true_scores)
-            push, logsum, kept = torch.ones(len(queries), device=weights.device), None, None
+            push, logsum, shares = torch.ones(len(queries), device=weights.device), None, None
         else:
-            logsum, kept = self._logsum(tensors, scaled, known)
+            logsum, shares = self._logsum(tensors, scaled, not_negative)
             margins = logsum[rows] - true_scores
             pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
             push = self.reduction.total(torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull))
         steps += 1
         for start in range(0, len(weights), self.chunk):
-            gradient = kept
+            gradient = shares
             if gradient is None:
-                gradient = self._masked_scores(tensors, scaled, known, start)
+                gradient = self._masked_scores(tensors, scaled, not_negative, start)
                 gradient = gradient.sigmoid_() if logsum is None else gradient.sub_(logsum[:, None]).exp_()
             gradient.mul_(push[:, None])
             inside = (columns >= start) & (columns < start + self.chunk)
@@ -159,34 +159,38 @@ class DenseClassifier(Classifier):
         return float(self.reduction.total(F.softplus(margins).sum())) / self.reduction.pairs(targets)
 
     def _logsum(
-        self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix
+        self, tensors: State, scaled: torch.Tensor, not_negative: sp.csr_matrix
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log of the sum over the wrong labels; and where one chunk holds all, their shares of it."""
-        own, kept = torch.full((len(scaled),), -torch.inf, device=scaled.device), None
+        local_logsum, shares = torch.full((len(scaled),), -torch.inf, device=scaled.device), None
         for start in range(0, len(tensors[0]), self.chunk):
-            kept = self._masked_scores(tensors, scaled, known, start)
-            highest = kept.amax(1)
-            total = kept.sub_(highest[:, None]).exp_().sum(1)
-            own = torch.logaddexp(own, highest + total.log())
-        logsum = self.reduction.logsum(own)
-        if kept is None or len(tensors[0]) > self.chunk:
+            shares = self._masked_scores(tensors, scaled, not_negative, start)
+            highest = shares.amax(1)
+            total = shares.sub_(highest[:, None]).exp_().sum(1)
+            local_logsum = torch.logaddexp(local_logsum, highest + total.log())
+        logsum = self.reduction.logsum(local_logsum)
+        if shares is None or len(tensors[0]) > self.chunk:
             return logsum, None
-        if logsum is not own:
-            total = total * torch.exp(logsum - own)
-        return logsum, kept.div_(total[:, None])
+        if logsum is not local_logsum:
+            total = total * torch.exp(logsum - local_logsum)
+        return logsum, shares.div_(total[:, None])
 
-    def _masked_scores(self, tensors: State, scaled: torch.Tensor, known: sp.csr_matrix, start: int) -> torch.Tensor:
+    def _masked_scores(
+        self, tensors: State, scaled: torch.Tensor, not_negative: sp.csr_matrix, start: int
+    ) -> torch.Tensor:
         scores = self._scores(tensors, scaled, start, start + self.chunk)
-        inside = known if scores.shape[1] == known.shape[1] else known[:, start : start + self.chunk]
+        inside = (
+            not_negative if scores.shape[1] == not_negative.shape[1] else not_negative[:, start : start + self.chunk]
+        )
         scores[_places(inside, scores.device)] = -1e9
         return scores
 
     def _buffer(self, name: str, rows: int, columns: int) -> torch.Tensor:
-        """Memory kept from step to step: to be given hundreds of new megabytes costs as much as to fill them."""
-        kept = self._buffers.get(name)
-        if kept is None or kept.numel() < rows * columns:
-            kept = self._buffers[name] = torch.empty(rows * columns, device=self.weights.device)
-        return kept[: rows * columns].view(rows, columns)
+        """Memory reused from step to step: allocating hundreds of megabytes costs as much as filling them."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.numel() < rows * columns:
+            buffer = self._buffers[name] = torch.empty(rows * columns, device=self.weights.device)
+        return buffer[: rows * columns].view(rows, columns)
 
 
 def _native_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -114,9 +114,9 @@ class BFloat16Weights(LabelWeights):
         """See :class:`LabelWeights`; a block of labels is widened at a time."""
         labels, scores = no_rows(len(queries), k)
         for start in range(0, self.n_labels, _BLOCK):
-            found, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
-            named = np.concatenate([labels, np.where(found >= 0, found + start, -1)], axis=1)
-            labels, scores = best(named, np.concatenate([scores, values], axis=1), named >= 0, k)
+            nearest_labels, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
+            all_labels = np.concatenate([labels, np.where(nearest_labels >= 0, nearest_labels + start, -1)], axis=1)
+            labels, scores = best(all_labels, np.concatenate([scores, values], axis=1), all_labels >= 0, k)
         return labels, scores
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:

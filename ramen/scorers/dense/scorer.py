@@ -85,5 +85,5 @@ class DenseScorer(VectorScorer):
         """See :class:`TrainedScorer`."""
         from ramen.scorers.dense.build import classifier_memory
 
-        kept = 4.0 * sizes.dim * sizes.labels
-        return classifier_memory(sizes.labels_here, sizes.dim, config.dense), kept
+        retained = 4.0 * sizes.dim * sizes.labels
+        return classifier_memory(sizes.labels_here, sizes.dim, config.dense), retained

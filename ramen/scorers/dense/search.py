@@ -31,11 +31,11 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
         if not epoch:
             continue
         trial = DenseScorer(copy.deepcopy(classifier.label_weights()), params=DenseParams(epoch, start))
-        found = judge.weigh({**in_sum, DenseScorer.name: trial})
-        log_sum(judge, found, scorer=DenseScorer.name, epoch=epoch, loss=loss, seconds=time.perf_counter() - began)
+        summed = judge.weigh({**in_sum, DenseScorer.name: trial})
+        log_sum(judge, summed, scorer=DenseScorer.name, epoch=epoch, loss=loss, seconds=time.perf_counter() - began)
         began = time.perf_counter()
-        if found.weights[DenseScorer.name] and found.value > best.value:
-            best, chosen, helps = found, trial, True
+        if summed.weights[DenseScorer.name] and summed.value > best.value:
+            best, chosen, helps = summed, trial, True
         elif not helps:
             chosen = trial
         if (epoch - chosen.params.epochs if helps else epoch) >= _PATIENCE:

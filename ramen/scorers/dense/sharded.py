@@ -32,8 +32,8 @@ class ShardedClassifier(Classifier):
         self, start: torch.Tensor, make: Callable[[torch.Tensor], DenseClassifier | ShortlistClassifier]
     ) -> None:
         self.n_labels, self.dim = start.shape
-        self.own = distributed.shard(self.n_labels)
-        self.part = make(start[self.own])
+        self.shard = distributed.shard(self.n_labels)
+        self.part = make(start[self.shard])
         self.part.reduction = self._reduction = DistributedReduction()
 
     def fit_step(
@@ -47,12 +47,12 @@ class ShardedClassifier(Classifier):
         """See :class:`Classifier`."""
         self._reduction.n_pairs = int(targets.nnz)
         if isinstance(shortlist, sp.csr_matrix):
-            shortlist = shortlist[:, self.own]
+            shortlist = shortlist[:, self.shard]
         elif shortlist is not None:
-            inside = (shortlist >= self.own.start) & (shortlist < self.own.stop)
-            shortlist = shortlist[inside] - self.own.start
-        filtered = None if filtered is None else filtered[:, self.own]
-        return self.part.fit_step(queries, targets[:, self.own], filtered, lr, shortlist)
+            inside = (shortlist >= self.shard.start) & (shortlist < self.shard.stop)
+            shortlist = shortlist[inside] - self.shard.start
+        filtered = None if filtered is None else filtered[:, self.shard]
+        return self.part.fit_step(queries, targets[:, self.shard], filtered, lr, shortlist)
 
     def label_weights(self) -> ShardedWeights:
         """See :class:`Classifier`."""
@@ -69,12 +69,12 @@ class ShardedWeights(LabelWeights):
 
     def __init__(self, part: LabelWeights, n_labels: int) -> None:
         self.part, self.n_labels, self.dim = part, n_labels, part.dim
-        self.own = distributed.shard(n_labels)
+        self.shard = distributed.shard(n_labels)
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LabelWeights`: the best of every rank's best."""
         labels, scores = self.part.top(queries, k)
-        labels = np.where(labels >= 0, labels + self.own.start, -1)
+        labels = np.where(labels >= 0, labels + self.shard.start, -1)
         every_label, every_score = (
             np.hstack(list(distributed.all_gather(torch.from_numpy(a)).numpy())) for a in (labels, scores)
         )
@@ -82,9 +82,9 @@ class ShardedWeights(LabelWeights):
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelWeights`."""
-        inside = (labels >= self.own.start) & (labels < self.own.stop)
-        found = self.part.products(queries, np.where(inside, labels - self.own.start, -1))
-        return distributed.all_reduce(torch.from_numpy(found)).numpy()
+        inside = (labels >= self.shard.start) & (labels < self.shard.stop)
+        products = self.part.products(queries, np.where(inside, labels - self.shard.start, -1))
+        return distributed.all_reduce(torch.from_numpy(products)).numpy()
 
     def block(self, first: int, last: int) -> np.ndarray:
         """See :class:`LabelWeights`; of all labels."""

@@ -150,9 +150,9 @@ def listed(
     else:
         competing = _keys(shortlist)
     true = np.unique(_keys(targets))
-    known = true if filtered is None else np.union1d(true, _keys(filtered))
+    not_negative = true if filtered is None else np.union1d(true, _keys(filtered))
     competing = np.unique(competing)
-    competing = competing[~_among(competing, known)]
+    competing = competing[~_among(competing, not_negative)]
     keys = np.concatenate([true, competing])
     order = np.argsort(keys, kind="stable")
     return keys[order] // n_labels, keys[order] % n_labels, order < len(true)

@@ -75,10 +75,10 @@ def _lists(
     """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
     if settings.negatives == "mined":
         return mined
-    found = classifier.label_weights().top(points.numpy(), min(top, classifier.n_labels))[0]
-    starts = np.arange(0, found.size + 1, found.shape[1])
+    top_labels = classifier.label_weights().top(points.numpy(), min(top, classifier.n_labels))[0]
+    starts = np.arange(0, top_labels.size + 1, top_labels.shape[1])
     best = sp.csr_matrix(
-        (np.ones(found.size, np.float32), found.ravel(), starts), shape=(len(points), classifier.n_labels)
+        (np.ones(top_labels.size, np.float32), top_labels.ravel(), starts), shape=(len(points), classifier.n_labels)
     )
     return best if mined is None else (mined + best).tocsr()
 

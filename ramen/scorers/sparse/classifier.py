@@ -61,18 +61,34 @@ class SparseClassifier:
         return cls(sp.csc_matrix(parts, shape=tuple(stored["shape"])), stored["bias"])
 
 
+@dataclass(frozen=True)
+class FitSettings:
+    """How classifiers are fitted.
+
+    Attributes:
+        C: cost of the errors against the pull, above 0.
+        passes: over a label's examples, at most.
+        uniform: points drawn as negatives of each label besides; those known to it are left out.
+        min_weight: smaller weights are dropped.
+        max_weights: at most so many are kept per label, the largest.
+        seed: of the draws and the order of examples.
+    """
+
+    C: float = 1.0
+    passes: int = 10
+    uniform: int = UNIFORM
+    min_weight: float = MIN_WEIGHT
+    max_weights: int = 1000
+    seed: int = 0
+
+
 def fit_sparse(
     features: sp.csr_matrix,
     positives: sp.csr_matrix,
     negatives: sp.csr_matrix,
     skipped: sp.csr_matrix,
     prior: sp.csr_matrix | None = None,
-    C: float = 1.0,
-    passes: int = 10,
-    uniform: int = UNIFORM,
-    min_weight: float = MIN_WEIGHT,
-    max_weights: int = 1000,
-    seed: int = 0,
+    settings: FitSettings | None = None,
     progress: Callable[[int], object] = lambda labels: None,
     labels: slice = slice(None),
 ) -> SparseClassifier:
@@ -88,15 +104,11 @@ def fit_sparse(
         negatives: CSR (L, N), mined negatives; those among positives or skipped are left out.
         skipped: CSR (L, N), points that are neither right nor wrong for a label.
         prior: float32 CSR (L, F), m_l; None for zero.
-        C: cost of the errors against the pull, above 0.
-        passes: over a label's examples, at most.
-        uniform: points drawn as negatives of each label besides; those known to it are left out.
-        min_weight: smaller weights are dropped.
-        max_weights: at most so many are kept per label, the largest.
-        seed: of the draws and the order of examples.
+        settings: of the solver; None for the defaults.
         progress: called with the number of labels of each finished block.
         labels: fit only these, as they would be fitted among all; the head has a row for each of them.
     """
+    settings = settings or FitSettings()
     start, stop, _ = labels.indices(positives.shape[0])
     n_labels, n_features = positives.shape[0], features.shape[1]
 
@@ -105,20 +117,20 @@ def fit_sparse(
 
     prior = sp.csr_matrix((n_labels, n_features), dtype=np.float32) if prior is None else prior
     parts = _csr(features), _csr(positives), _csr(negatives), _csr(skipped), _csr(prior)
-    width = min(max_weights, n_features)
+    width = min(settings.max_weights, n_features)
     bias = np.zeros(n_labels, dtype=np.float32)
     counts, indices, data = [], [], []
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
-        kept = np.zeros(last - first, dtype=np.int64)
+        counts_kept = np.zeros(last - first, dtype=np.int64)
         block_indices = np.empty((last - first, width), dtype=np.int32)
         block_data = np.empty((last - first, width), dtype=np.float32)
         parallel_for(
-            last - first, _fit_block, first, parts, C, passes, uniform, min_weight, seed, kept, block_indices,
-            block_data, bias, work=_LABEL, scratch=scratch,
+            last - first, _fit_block, first, parts, settings.C, settings.passes, settings.uniform, settings.min_weight,
+            settings.seed, counts_kept, block_indices, block_data, bias, work=_LABEL, scratch=scratch,
         )  # fmt: skip
-        is_kept = np.arange(width) < kept[:, None]
-        counts.append(kept)
+        is_kept = np.arange(width) < counts_kept[:, None]
+        counts.append(counts_kept)
         indices.append(block_indices[is_kept])
         data.append(block_data[is_kept])
         progress(last - first)
@@ -236,7 +248,7 @@ def _keep(w: np.ndarray, names: np.ndarray, min_weight: float, indices: np.ndarr
 @kernel
 def _fit_block(
     begin: int, end: int, first: int, parts: tuple[_Arrays, ...], C: float, passes: int, uniform: int,
-    min_weight: float, seed: int, kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
+    min_weight: float, seed: int, counts_kept: np.ndarray, indices: np.ndarray, data: np.ndarray, bias: np.ndarray,
     stamps: np.ndarray, slot: np.ndarray,
 ) -> None:  # fmt: skip
     """Fit the labels ``first + begin`` to ``first + end``; ``stamps`` and ``slot`` are a thread's own."""
@@ -277,6 +289,8 @@ def _fit_block(
                 at += 1
             starts[place + 1] = at
         bias[label] = _descend(starts, columns, values, len(positives), w[:used], C, passes, state)
-        kept[label - first] = _keep(w[:used], names[:used], min_weight, indices[label - first], data[label - first])
+        counts_kept[label - first] = _keep(
+            w[:used], names[:used], min_weight, indices[label - first], data[label - first]
+        )
         for place in range(used):
             slot[names[place]] = -1

@@ -149,8 +149,10 @@ def _heaviest(rows: sp.csr_matrix, count: int) -> sp.csr_matrix:
     """The largest weights of each row, of equal ones those of smaller columns."""
     row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     order = np.lexsort((rows.indices, -rows.data, row))
-    kept = np.sort(order[np.arange(len(order)) - rows.indptr[row[order]] < count])
-    counts = np.bincount(row[kept], minlength=rows.shape[0])
-    heaviest = sp.csr_matrix((rows.data[kept], rows.indices[kept], np.append(0, np.cumsum(counts))), shape=rows.shape)
+    chosen = np.sort(order[np.arange(len(order)) - rows.indptr[row[order]] < count])
+    counts = np.bincount(row[chosen], minlength=rows.shape[0])
+    heaviest = sp.csr_matrix(
+        (rows.data[chosen], rows.indices[chosen], np.append(0, np.cumsum(counts))), shape=rows.shape
+    )
     heaviest.sort_indices()
     return heaviest

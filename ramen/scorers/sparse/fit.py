@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from ramen import distributed
-from ramen.scorers.sparse.classifier import SparseClassifier, fit_sparse
+from ramen.scorers.sparse.classifier import FitSettings, SparseClassifier, fit_sparse
 from ramen.scorers.sparse.prior import word_prior
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
     ) as bar:
         part = fit_sparse(
             words.points[views.rows], views.targets.T.tocsr(), views.negatives, views.filtered.T.tocsr(), prior,
-            C=params.C, passes=settings.passes, uniform=views.source.random_negatives(n_points, n_labels),
-            max_weights=settings.max_weights, seed=views.config.seed,
-            progress=bar.update, labels=shard,
+            FitSettings(
+                params.C, settings.passes, views.source.random_negatives(n_points, n_labels),
+                max_weights=settings.max_weights, seed=views.config.seed,
+            ),
+            bar.update, shard,
         )  # fmt: skip
     bias = distributed.all_gather_rows(torch.from_numpy(part.bias), n_labels).numpy()
     return SparseClassifier(distributed.all_gather_csr(part.weights, n_labels), bias)

@@ -36,10 +36,10 @@ def word_prior(
     total = texts
     for links, anchors, weight in graphs:
         degrees = np.bincount(links.indices, minlength=links.shape[1])
-        kept = sp.csr_matrix(links @ sp.diags((degrees <= max_degree).astype(np.float32)))
-        kept.eliminate_zeros()
-        counts = np.diff(kept.indptr)
-        total = total + sp.diags((weight / np.maximum(counts, 1)).astype(np.float32)) @ (kept @ anchors)
+        specific = sp.csr_matrix(links @ sp.diags((degrees <= max_degree).astype(np.float32)))
+        specific.eliminate_zeros()
+        counts = np.diff(specific.indptr)
+        total = total + sp.diags((weight / np.maximum(counts, 1)).astype(np.float32)) @ (specific @ anchors)
     prior = sp.csr_matrix(total * np.float32(strength), dtype=np.float32)
     prior.sort_indices()
     return prior

@@ -160,11 +160,11 @@ class SparseScorer(TrainedScorer):
     def memory(cls, sizes: Sizes, config: Config) -> tuple[float, float]:
         """See :class:`TrainedScorer`."""
         settings = config.sparse
-        kept = 8.0 * sizes.labels * min(settings.max_weights, _WEIGHTS)
+        retained = 8.0 * sizes.labels * min(settings.max_weights, _WEIGHTS)
         pairs = sizes.points * 2.0 * settings.near * max(1.0, sizes.pairs / max(sizes.points, 1))
         mined = 24.0 * min(pairs, float(sizes.points) * sizes.labels)
         features = _A_TOKEN * sizes.tokens
-        return features + max(mined, mined / 2 + 3 * kept), kept
+        return features + max(mined, mined / 2 + 3 * retained), retained
 
 
 def readable(feature: str) -> str:

@@ -5,10 +5,19 @@ import pytest
 import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
-from ramen.scorers.sparse.classifier import SparseClassifier, fit_sparse
+from ramen.scorers.sparse import classifier
+from ramen.scorers.sparse.classifier import FitSettings, SparseClassifier
 
 POINTS, FEATURES, LABELS = 120, 40, 9
 EXACT = {"passes": 3000, "min_weight": 0.0, "uniform": 0}
+
+
+def fit_sparse(
+    features, positives, negatives, skipped, prior=None, progress=lambda labels: None, labels=slice(None), **settings
+):
+    return classifier.fit_sparse(
+        features, positives, negatives, skipped, prior, FitSettings(**settings), progress, labels
+    )
 
 
 def none(rows, columns):
