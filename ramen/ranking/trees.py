@@ -274,7 +274,7 @@ def _add_set_values(
     features: np.ndarray, thresholds: np.ndarray, children: np.ndarray, values: np.ndarray, node_counts: np.ndarray,
     leaf_counts: np.ndarray, out: np.ndarray, places: np.ndarray, shares: np.ndarray,
 ) -> None:  # fmt: skip
-    """Add the expected score of each row given every set of groups: leaf values, weighted by the share reaching each."""
+    """Add the expected score of each row given every set of groups: leaf values times the shares that reach them."""
     for row in range(first, last):
         for root in roots:
             places[0], shares[0] = root, 1.0
