@@ -38,65 +38,47 @@ def evaluate(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="data.text=title or full; default: the run's.")
     ] = None,
 ) -> None:
-    """Measure a run on the test split.
+    """Evaluate a run on the test split.
 
-    Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. Those of the joint ranking, and of each scorer alone, also go
-    into the run's metrics.json; with --scorer or another data.text nothing is written there. --json has 95 % intervals
-    of all figures, too, and what rare and frequent labels add to P@5.
+    Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. The figures of the joint ranking and of each scorer alone are
+    also written to the run's metrics.json, unless --scorer or another data.text is given. --json adds 95 % intervals of
+    all figures, and the contributions of rare and frequent labels to P@5.
 
-    Of a published data set, told by its sizes, its card's published figures are shown, too, and a warning where A and B
-    are others than the card's.
+    For a published data set, recognised by its sizes, also prints the published figures of its card, and a warning if A
+    and B differ from the card's.
 
     Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
-    numpy, -1 for none).
+    numpy, padded with -1).
     """
     for option, path in (("--json", json), ("--html", html)):
         if path is not None:
             check_file(path, option)
-    options = assignments(overrides or [])
-    for key in options.keys() - {"data.text"}:
-        raise InputError(f"argument {key}={options[key]!r}: expected data.text=title or data.text=full")
-    text = options.get("data.text")
-    if text not in (None, "title", "full"):
-        raise InputError(f"data.text={text!r}: expected one of title, full")
+    text = _text_option(overrides or [])
     import ramen
     from ramen.inference.comparison import compare_rankings, ranked_by
-    from ramen.inference.evaluation import keep, measured, rankings
+    from ramen.inference.evaluation import measure, rankings, save_metrics
     from ramen.pages.plots import check_plots
 
     source = predictions if run is None else run
     if source is None or (run is not None and predictions is not None):
         raise InputError("expected a run or --predictions FILE, one of the two")
     if predictions is not None or against is not None:
-        for name, given in (("--scorer", scorer), ("data.text", text)):
-            if given is not None:
+        for name, value in (("--scorer", scorer), ("data.text", text)):
+            if value is not None:
                 raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
     if html is not None:
         check_plots()
     dataset = ramen.load_dataset(data)
     ranked = {"": ranked_by(source, dataset)} if run is None else rankings(run, dataset, scorer, text)
-    figures = measured(ranked, dataset, scorer)
+    figures = measure(ranked, dataset, scorer)
     if run is not None:
-        keep(run, figures, scorer, text)
-    for line in table(figures["test"], figures["propensity"]):
-        show(line)
-    show(
-        "95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in _watched(figures["intervals"]))
-    )
-    if "calibration" in figures:
-        show(_probabilities(figures["calibration"]))
-    if "warning" in figures:
-        say(f"warning: {figures['warning']}")
-    for one in figures.get("published", []):
-        show(f"published: {_published(one)}")
+        save_metrics(run, figures, scorer, text)
+    _show_figures(figures)
     if against is not None:
         ranked[str(against)] = ranked_by(against, dataset)
-        told_by_metric = compare_rankings(ranked[str(against)], ranked[""], dataset)
-        figures["against"] = {"system": str(against), **told_by_metric}
-        show(f"against {against}:")
-        for name, told in _watched(figures["against"]):
-            moved = f"{told['difference']:+.2f} ({told['low']:+.2f} to {told['high']:+.2f})"
-            show(f"{name:<7}{told['first']:6.2f} -> {told['second']:5.2f}   {moved}   p {told['p']:.3f}")
+        differences = compare_rankings(ranked[str(against)], ranked[""], dataset)
+        figures["against"] = {"system": str(against), **differences}
+        _show_differences(against, differences)
     if json is not None:
         write_json(json, figures)
     if html is not None:
@@ -108,19 +90,49 @@ def evaluate(
         say_next("ramen", "tag", run, "a text to tag")
 
 
-def _probabilities(found: Mapping[str, Any]) -> str:
-    line = f"probabilities: calibration error {found['ECE']:.1f} points over {found['pairs']:,} pairs"
-    told = [
-        f"{one['reached']:.1f} % right where {one['wanted']:.0f} % was asked for"
-        for one in found["thresholds"]
-        if one["reached"] is not None
+def _text_option(overrides: list[str]) -> str | None:
+    options = assignments(overrides)
+    for key in options.keys() - {"data.text"}:
+        raise InputError(f"argument {key}={options[key]!r}: expected data.text=title or data.text=full")
+    text = options.get("data.text")
+    if text not in (None, "title", "full"):
+        raise InputError(f"data.text={text!r}: expected one of title, full")
+    return text
+
+
+def _show_figures(figures: Mapping[str, Any]) -> None:
+    for line in table(figures["test"], figures["propensity"]):
+        show(line)
+    intervals = _watched(figures["intervals"])
+    show("95 %: " + ", ".join(f"{name} {low:.1f} to {high:.1f}" for name, (low, high) in intervals))
+    if "calibration" in figures:
+        show(_calibration_line(figures["calibration"]))
+    if "warning" in figures:
+        say(f"warning: {figures['warning']}")
+    for method in figures.get("published", []):
+        show(f"published: {_published_line(method)}")
+
+
+def _show_differences(against: Path, differences: Mapping[str, Mapping[str, float]]) -> None:
+    show(f"against {against}:")
+    for name, metric in _watched(differences):
+        interval = f"{metric['difference']:+.2f} ({metric['low']:+.2f} to {metric['high']:+.2f})"
+        show(f"{name:<7}{metric['first']:6.2f} -> {metric['second']:5.2f}   {interval}   p {metric['p']:.3f}")
+
+
+def _calibration_line(calibration: Mapping[str, Any]) -> str:
+    line = f"probabilities: calibration error {calibration['ECE']:.1f} points over {calibration['pairs']:,} pairs"
+    reached = [
+        f"precision {threshold['reached']:.1f} % for a wanted {threshold['wanted']:.0f} %"
+        for threshold in calibration["thresholds"]
+        if threshold["reached"] is not None
     ]
-    return "; ".join([line, *told[-2:]])
+    return "; ".join([line, *reached[-2:]])
 
 
-def _published(one: Mapping[str, Any]) -> str:
-    figures = ", ".join(f"{name} {one[name]:.1f}" for name in ("P@1", "PSP@1") if name in one)
-    return f"{one['method']} {figures} ({one['source']})"
+def _published_line(method: Mapping[str, Any]) -> str:
+    figures = ", ".join(f"{name} {method[name]:.1f}" for name in ("P@1", "PSP@1") if name in method)
+    return f"{method['method']} {figures} ({method['source']})"
 
 
 def _watched(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -128,10 +140,10 @@ def _watched(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]:
-    """Figures in percent, a metric per line; the PSP line says which constants it was made with.
+    """Format figures in percent, one metric per line; the PSP line shows the propensity constants.
 
     Args:
-        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric; ``"R@100"`` may come on top.
+        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric; ``"R@100"`` is optional.
         propensity: ``{"A": ..., "B": ..., "source": ...}``.
 
     Example:

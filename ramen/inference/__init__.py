@@ -1,6 +1,6 @@
-"""Text in, labels out. No graph here, ever; importing it imports no training code.
+"""Inference: text in, labels out. It uses no graph and imports no training code.
 
-Names load on first use: tagging need not wait for what evaluation imports.
+Names load on first use, so that tagging does not wait for the imports of evaluation.
 """
 
 from __future__ import annotations

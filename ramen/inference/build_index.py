@@ -1,4 +1,4 @@
-"""Make the index of a run: which scorers it pays for, and how many candidates a query needs, is measured."""
+"""Build the index of a run; measures which scorers benefit and how many candidates a query needs."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ramen.inference.tagger import Tagger
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import SearchSpace, save_tensors
 
-MIN_ROWS = 50_000  # below, looking at every row takes no longer
+MIN_ROWS = 50_000  # below, exact search is as fast
 RECALL = 0.995  # of the ten best, on the sample
 _SAMPLE, _K = 200, 10
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """What the index does for one scorer.
+class IndexedScorer:
+    """Measurements of the index of one scorer.
 
     Attributes:
         name: of the scorer.
-        rows: that it searches.
-        candidates: of a query, for exact scores; 0 where it looks at every row.
-        recall: of its ten best, of neighbours all that vote, on a sample of queries.
-        milliseconds, exact_milliseconds: median of a query by the index, and without.
+        rows: number of rows that it searches.
+        candidates: rows scored exactly per query; 0 for exact search.
+        recall: of the ten best rows (for neighbours, of all that vote) on a sample of queries.
+        milliseconds, exact_milliseconds: median per query with the index, and without.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Indexed:
 
 def build_index(
     run: str | Path, min_rows: int = MIN_ROWS, recall: float = RECALL, report: Callable[[str], object] = lambda _: None
-) -> list[Indexed]:
-    """Write ``index/`` into a run folder; an older one is replaced when the new one is whole.
+) -> list[IndexedScorer]:
+    """Write ``index/`` into a run folder; it replaces an older one only when complete.
 
     Args:
         run: finished run folder.
-        min_rows: a scorer of fewer rows looks at all of them.
-        recall: of the ten best, 0 to 1, that is reached on a sample of label texts and training points.
+        min_rows: scorers with fewer rows search exactly.
+        recall: of the ten best, 0 to 1, to reach on a sample of label texts and training points.
         report: called with a line about each step.
 
     Raises:
-        InputError: no finished run, a run over given bags of words, or a recall that is none.
-        WorkError: the disk is full; the older index is still there.
+        InputError: the run is not finished or is over bags of words, or the recall is out of range.
+        WorkError: the disk is full; the older index remains.
 
     Example:
         ``build_index("runs/a")[0].recall``
@@ -72,19 +72,19 @@ def build_index(
     part = run / f"{FOLDER}.part-{os.getpid()}"
     tagger = Tagger.load(run, index=False, labels=False)
     if isinstance(tagger.encoder, BagOfWordsEncoder):
-        raise InputError(f"{run}: a run over bags of words, which needs no index: its vectors are short and few")
+        raise InputError(f"{run}: found a run over bags of words, expected one over texts: others need no index")
     queries = _sample(tagger)
     try:
         with clear_errors(run):
             part.mkdir()
-            found = []
+            measurements = []
             for name, scorer in tagger.trained.items():
                 space = scorer.search_space()
                 if space is None:
                     continue
                 report(f"{name}: {space.rows:,} rows")
                 index, measured = _index(name, space, queries, min_rows, recall)
-                found.append(measured)
+                measurements.append(measured)
                 if index is not None:
                     save_tensors(part / f"{name}.safetensors", index.arrays())
             save_strings(part / "uids.safetensors", tagger.run.uids)
@@ -94,8 +94,8 @@ def build_index(
             facts = {
                 "format": FORMAT,
                 "of": digest(run / MANIFEST),
-                "scorers": {one.name: _told(one) for one in found if one.candidates},
-                "files": _known_files(run, part),
+                "scorers": {scorer.name: _to_json(scorer) for scorer in measurements if scorer.candidates},
+                "files": _file_stamps(run, part),
             }
             (part / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
             old = run / f"{FOLDER}.old-{os.getpid()}"
@@ -105,11 +105,11 @@ def build_index(
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return found
+    return measurements
 
 
 def _sample(tagger: Tagger) -> np.ndarray:
-    """Vectors like those of queries to come: of label texts, and of training points where the run keeps them."""
+    """Return vectors that resemble queries: of label texts, and of training points if the run stores them."""
     texts = [text for text in _spread(tagger.run.texts, _SAMPLE // 2) if text.strip()]
     parts = [tagger.encode(texts)] if texts else []
     for scorer in tagger.trained.values():
@@ -126,38 +126,37 @@ def _spread(items: Any, n: int) -> Any:  # noqa: ANN401 - a list or an array
 
 def _index(
     name: str, space: SearchSpace, queries: np.ndarray, min_rows: int, recall: float
-) -> tuple[SignIndex | None, Indexed]:
+) -> tuple[SignIndex | None, IndexedScorer]:
     n = space.rows
     if n < min_rows or not n:
-        return None, Indexed(name, n)
+        return None, IndexedScorer(name, n)
     exact, _ = space.top(queries, min(space.recall_k, n))
     index = SignIndex.build(n, space.dim, space.block)
     reached = index.tune(queries, exact, space.products, recall)
-    ours = _median(lambda rows: index.top(rows, space.k, space.products), queries)
-    theirs = _median(lambda rows: space.top(rows, space.k), queries)
-    measured = Indexed(name, n, index.candidates, reached, ours, theirs)
-    if min_rows == 0 or ours < theirs:
-        return index, measured
-    return None, Indexed(name, n, 0, 1.0, ours, theirs)
+    indexed_ms = _median(lambda rows: index.top(rows, space.k, space.products), queries)
+    exact_ms = _median(lambda rows: space.top(rows, space.k), queries)
+    if min_rows == 0 or indexed_ms < exact_ms:
+        return index, IndexedScorer(name, n, index.candidates, reached, indexed_ms, exact_ms)
+    return None, IndexedScorer(name, n, 0, 1.0, indexed_ms, exact_ms)
 
 
 def _median(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
-    """Milliseconds of one query."""
+    """Return the median milliseconds of one query."""
     seconds = []
     for row in range(min(7, len(queries))):
-        start = time.perf_counter()
+        began = time.perf_counter()
         search(queries[row : row + 1])
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - began)
     return 1000 * float(np.median(seconds))
 
 
-def _told(one: Indexed) -> dict[str, Any]:
-    return {"candidates": one.candidates, "recall": round(one.recall, 5), "rows": one.rows}
+def _to_json(scorer: IndexedScorer) -> dict[str, Any]:
+    return {"candidates": scorer.candidates, "recall": round(scorer.recall, 5), "rows": scorer.rows}
 
 
-def _known_files(run: Path, part: Path) -> dict[str, list[Any]]:
-    """Size, time of change and digest of the run's files and the index's own."""
-    known = {name: [*stamp(run / name), wanted] for name, wanted in files_of(run).items()}
+def _file_stamps(run: Path, part: Path) -> dict[str, list[Any]]:
+    """Return size, modification time and digest of the files of the run and the index."""
+    stamps = {name: [*stamp(run / name), wanted] for name, wanted in files_of(run).items()}
     for path in sorted(part.iterdir()):
-        known[f"{FOLDER}/{path.name}"] = [*stamp(path), digest(path)]
-    return known
+        stamps[f"{FOLDER}/{path.name}"] = [*stamp(path), digest(path)]
+    return stamps

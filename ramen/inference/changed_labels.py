@@ -1,4 +1,4 @@
-"""A run with the changes of its journal: more labels, some gone, some with other texts."""
+"""Apply the journal of a run: labels added, removed and renamed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ramen.scorers.combined import MaskedScorer
 def with_changes(
     path: Path, trained: Mapping[str, TrainedScorer], uids: Sequence[str], texts: Sequence[str], changes: Changes
 ) -> tuple[dict[str, Scorer], Sequence[str], Sequence[str], np.ndarray]:
-    """Scorers, uids and texts with the changes, and which labels are gone, bool (labels,).
+    """Return scorers, uids and texts after the changes, and which labels are removed, bool (labels,).
 
     Raises:
-        InputError: a segment that is missing or altered, or that lacks a scorer of the run.
+        InputError: a segment is missing or altered, or lacks a scorer of the run.
     """
     added = [label for line in changes.added for label in line["labels"]]
     names = {label["uid"] for label in added} | set(changes.removed) | set(changes.renamed)
@@ -51,14 +51,14 @@ def _segment(folder: Path, line: dict) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: missing")
     if digest(path) != line["blake2b"]:
-        raise InputError(f"{path}: differs from what adding the labels wrote (hash)")
+        raise InputError(f"{path}: altered since the labels were added (its hash differs from the journal's)")
     return map_tensors(path)
 
 
 def _extended(
     path: Path, name: str, scorer: TrainedScorer, segments: list[dict[str, np.ndarray]], sizes: list[int]
 ) -> Scorer:
-    """The scorer with the labels of all segments."""
+    """Return the scorer with the labels of all segments."""
     prefix = f"{name}."
     parts = [
         {key.removeprefix(prefix): array for key, array in segment.items() if key.startswith(prefix)}
@@ -67,4 +67,4 @@ def _extended(
     try:
         return scorer.extended(parts, sizes)
     except KeyError as error:
-        raise InputError(f"{path / FOLDER}: a label was added without {error}, which the run's {name} needs") from error
+        raise InputError(f"{path / FOLDER}: an added label lacks {error}, which the scorer {name} needs") from error

@@ -1,4 +1,4 @@
-"""Another system's predictions, measured as a run is; two systems on the same test points."""
+"""Evaluate another system's predictions like a run, and compare two systems on the same test points."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ramen.data import Dataset
 from ramen.data.files import strict
 from ramen.data.matrices import read_matrix
 from ramen.errors import InputError
-from ramen.inference.evaluation import CUT_OFFS, DEEP, measured, padded, propensities, rankings
+from ramen.inference.evaluation import CUT_OFFS, DEEP, measure, padded, propensities, rankings
 
 
 def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
-    """Labels of every test point, best first, int64 (N, 100), filter applied.
+    """Return the labels of every test point, best first, int64 (N, 100), without filtered pairs.
 
     Args:
-        source: a run folder; or predictions in a file: sparse scores, points x labels, as ``scipy.sparse.save_npz``
-            writes them (``.npz``) or as text (``.txt``, ``.txt.gz``), or ranked labels, an int (N, K) array of
-            ``numpy.save`` (``.npy``), -1 for none.
-        dataset: its test part is what the predictions are of.
+        source: a run folder, or a file of predictions: sparse scores, points x labels, from ``scipy.sparse.save_npz``
+            (``.npz``) or as text (``.txt``, ``.txt.gz``); or ranked labels, an int (N, K) array from ``numpy.save``
+            (``.npy``), padded with -1.
+        dataset: with the test points of the predictions.
 
     Raises:
-        InputError: a file of another kind, a shape that does not fit, or what :func:`rankings` raises.
+        InputError: the file is of another kind or shape, or :func:`rankings` raises it.
     """
     if source.is_dir():
         return rankings(source, dataset)[""]
     if not source.is_file():
         raise InputError(f"{source}: expected a run folder or a file of predictions, found nothing there")
     if not len(dataset.test):
-        raise InputError(f"{dataset.path}: has no test split to measure on")
+        raise InputError(f"{dataset.path}: has no test split to evaluate on")
     if source.suffix == ".npy":
         labels = _ranked(source)
     elif source.suffix == ".npz" or source.name.endswith((".txt", ".txt.gz")):
@@ -45,16 +45,16 @@ def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
 
 
 def evaluate_predictions(source: str | Path, dataset: Dataset) -> dict[str, Any]:
-    """The figures of predictions in a file, as :func:`ramen.evaluate` gives them of a run.
+    """Evaluate predictions in a file; returns the same figures as :func:`ramen.evaluate`.
 
     Example:
         ``evaluate_predictions("scores.npz", ramen.load_dataset("data/x"))["test"]["P@1"]``
     """
-    return measured({"": ranked_by(Path(source), dataset)}, dataset)
+    return measure({"": ranked_by(Path(source), dataset)}, dataset)
 
 
 def compare_systems(first: str | Path, second: str | Path, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """The second against the first on the same test points; each a run folder or a file of predictions.
+    """Compare the second system with the first on the same test points; each is a run or a file of predictions.
 
     Returns:
         For each metric ``{"first", "second", "difference", "low", "high", "p"}``; see
@@ -64,17 +64,17 @@ def compare_systems(first: str | Path, second: str | Path, dataset: Dataset) -> 
 
 
 def compare_rankings(first: np.ndarray, second: np.ndarray, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """:func:`compare_systems` of labels of every test point, best first, int (N, K)."""
+    """Compare two rankings of labels, int (N, K), best first; see :func:`compare_systems`."""
     from ramen.metrics import compare, per_point
 
     weights = propensities(dataset)
     parts = [per_point(labels, dataset.test_targets, weights, ks=CUT_OFFS) for labels in (first, second)]
     return {
         name: {
-            "first": told.first, "second": told.second, "difference": told.difference, "low": told.low,
-            "high": told.high, "p": told.p,
+            "first": metric.first, "second": metric.second, "difference": metric.difference, "low": metric.low,
+            "high": metric.high, "p": metric.p,
         }
-        for name, told in compare(parts[0], parts[1]).items()
+        for name, metric in compare(parts[0], parts[1]).items()
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Measure a run on a test split."""
+"""Evaluate a run on a test split."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ramen.threads import one_blas_thread
 
 CUT_OFFS = (1, 3, 5, 10)
 _WANTED = (0.5, 0.7, 0.8, 0.9, 0.95)  # precisions
-_CALIBRATED = 10  # labels a text whose probabilities are measured
-_ASKED, _FIRST = 50, 5  # test points whose first labels are looked into
-DEEP = 100  # where recall alone is measured, too: what a first stage would hand on
+_CALIBRATED = 10  # labels per text whose probabilities are evaluated
+_EXPLAINED, _FIRST = 50, 5  # test points and labels per point whose contributions are averaged
+DEEP = 100  # a cut-off for recall only, as for the first stage of a cascade
 
 
 def evaluate(
@@ -37,98 +37,102 @@ def evaluate(
     scorer: str | None = None,
     text: str | None = None,
 ) -> dict[str, Any]:
-    """P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R at 100, on the test split, filter applied.
+    """Compute P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R@100 on the test split, without filtered pairs.
+
+    Propensities come from the whole training set, even if the run was trained on a fraction of its pairs.
 
     Args:
         run: run folder.
-        data: the data set it was trained on, or its folder.
-        save: also write the figures into the run's ``metrics.json``; not with ``scorer`` or another ``text``.
-        scorer: measure this one alone instead of the joint ranking, such as ``"encoder"``.
-        text: ``title`` or ``full`` texts of the test points; None for what the run was trained on. Propensities are
-            those of the whole training part, also where a run was trained on a share of its pairs.
+        data: the data set of the run, or its folder.
+        save: also write the figures to the run's ``metrics.json``; ignored with ``scorer`` or another ``text``.
+        scorer: evaluate this scorer alone instead of the joint ranking, such as ``"encoder"``.
+        text: ``title`` or ``full`` texts of the test points; None for those of training.
 
     Returns:
         ``{"test": {"P@1": percent, ...}, "scorers": {"encoder": {"P@1": ...}, ...}, "propensity": {"A", "B", "source"},
-        "intervals": {"P@1": [low, high], ...}, "frequency": groups of labels from rare to frequent and what they add to
-        P@5, "points": number of test points}``; ``"ranking"``, by part of the joint score (a scorer, what they say
-        together, shared words, frequency) by how much it moves a label on average; of a run with probabilities
-        ``"calibration"``, of a published set its ``"published"`` figures, and a ``"warning"`` where its card has other
-        A and B. The joint ranking is under ``"test"``, each scorer alone under its name; with ``scorer`` its figures
-        are under ``"test"`` and its name under ``"scorer"``.
+        "intervals": {"P@1": [low, high], ...}, "frequency": contributions to P@5 of groups of labels from rare to
+        frequent, "points": number of test points}``. ``"ranking"`` has the mean absolute contribution of each term of
+        the joint score (scorers, their combination, shared words, frequency). Runs with probabilities have
+        ``"calibration"``; published data sets have ``"published"`` figures, and a ``"warning"`` if A and B of the card
+        differ. ``"test"`` is the joint ranking, ``"scorers"`` each scorer alone; with ``scorer``, its figures are under
+        ``"test"`` and its name under ``"scorer"``.
 
     Raises:
-        InputError: no finished run, no test split, labels that are not the run's, or a scorer that the run lacks.
+        InputError: the run is not finished, there is no test split, the labels differ from the run's, or the run lacks
+            the scorer.
     """
     dataset = data if isinstance(data, Dataset) else load_dataset(data)
-    figures = measured(rankings(run, dataset, scorer, text), dataset, scorer)
+    figures = measure(rankings(run, dataset, scorer, text), dataset, scorer)
     if save:
-        keep(run, figures, scorer, text)
+        save_metrics(run, figures, scorer, text)
     return figures
 
 
-def keep(run: str | Path, figures: dict[str, Any], scorer: str | None = None, text: str | None = None) -> None:
-    """Write figures into a run's ``metrics.json``, unless they are of one scorer or of other texts than the run's."""
+def save_metrics(run: str | Path, figures: dict[str, Any], scorer: str | None = None, text: str | None = None) -> None:
+    """Write figures to a run's ``metrics.json``, unless they are of a single scorer or of other texts."""
     if scorer is None and text in (None, trained_on(run)):
         write_metrics(Path(run), figures)
 
 
 class Rankings(dict[str, np.ndarray]):
-    """Labels by system, as :func:`rankings` gives them.
+    """Labels by system, from :func:`rankings`.
 
     Attributes:
-        probabilities: float64 (N, 10), of the joint ranking's first ten; None of a run without.
-        moves: by part of the joint score (:meth:`Ranker.parts`) by how much it moves a label, in size on average.
-        thresholds: by wanted precision the probability that validation found for it.
+        probabilities: float64 (N, 10), of the joint ranking's first ten labels; None for a run without.
+        contributions: mean absolute value of each term of the joint score, see :meth:`Ranker.parts`.
+        thresholds: probability threshold for each wanted precision, chosen on held-out points.
     """
 
     probabilities: np.ndarray | None = None
-    moves: dict[str, float] = {}  # noqa: RUF012 - exchanged, never changed
-    thresholds: dict[float, float] = {}  # noqa: RUF012 - exchanged, never changed
+    contributions: dict[str, float] = {}  # noqa: RUF012 - replaced, never modified
+    thresholds: dict[float, float] = {}  # noqa: RUF012 - replaced, never modified
 
 
-def measured(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
-    """The figures of :func:`evaluate` from what :func:`rankings` gives."""
+def measure(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | None = None) -> dict[str, Any]:
+    """Compute the figures of :func:`evaluate` from :func:`rankings`."""
     alone = {name: figures_of(labels, dataset) for name, labels in ranked.items() if name}
     return {
         "test": figures_of(ranked[""], dataset),
         **({"scorers": alone} if scorer is None and alone else {} if scorer is None else {"scorer": scorer}),
-        **({"ranking": dict(ranked.moves)} if isinstance(ranked, Rankings) and ranked.moves else {}),
+        **({"ranking": dict(ranked.contributions)} if isinstance(ranked, Rankings) and ranked.contributions else {}),
         **facts_of(ranked[""], dataset),
         **calibration_of(ranked, dataset),
     }
 
 
-def moves_of(ranker: Ranker, queries: Queries) -> dict[str, float]:
-    """By part of the joint score its mean size for the first labels of some queries, evenly spaced, largest first."""
-    rows = np.unique(np.linspace(0, len(queries) - 1, min(_ASKED, len(queries))).astype(np.int64))
+def mean_contributions(ranker: Ranker, queries: Queries) -> dict[str, float]:
+    """Return the mean absolute value of each term of the joint score on a sample of queries, largest first."""
+    rows = np.unique(np.linspace(0, len(queries) - 1, min(_EXPLAINED, len(queries))).astype(np.int64))
     sums: dict[str, float] = {}
     count = 0
     for row in rows.tolist():
-        asked = queries[row : row + 1]
-        labels = ranker.rank(asked, _FIRST)[0][0]
+        query = queries[row : row + 1]
+        labels = ranker.rank(query, _FIRST)[0][0]
         labels = labels[labels >= 0]
         count += len(labels)
-        for name, values in ranker.parts(asked, labels).items() if len(labels) else ():
+        for name, values in ranker.parts(query, labels).items() if len(labels) else ():
             sums[name] = sums.get(name, 0.0) + float(np.abs(values).sum())
     sums.pop(MEAN, None)
     return {name: sums[name] / count for name in sorted(sums, key=lambda name: -sums[name])}
 
 
-def _thresholds(known: Calibration) -> dict[float, float]:
-    found = {}
+def _thresholds(calibration: Calibration) -> dict[float, float]:
+    thresholds = {}
     for precision in _WANTED:
         try:
-            found[precision] = known.threshold(precision)
-        except InputError:  # validation never came so high
+            thresholds[precision] = calibration.threshold(precision)
+        except InputError:  # validation did not reach it
             break
-    return found
+    return thresholds
 
 
 def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, Any]:
-    """``{"calibration": {"ECE": percent, "pairs": number, "bins": [...], "thresholds": [...]}}`` of ten labels a text.
+    """Evaluate the probabilities of ten labels per text.
 
-    A threshold's line tells the precision that it was chosen for, what it came to here, labels a text and the share of
-    texts with a label (percent). {} of a system without probabilities.
+    Returns:
+        ``{"calibration": {"ECE": percent, "pairs": number, "bins": [...], "thresholds": [...]}}``. Each threshold has
+        the wanted precision, the precision reached on the test set, the labels per text and the share of texts with a
+        label (percent). {} for a system without probabilities.
     """
     if not isinstance(ranked, Rankings) or ranked.probabilities is None:
         return {}
@@ -139,14 +143,14 @@ def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[s
     error, bins = reliability(probabilities[rows, places], right)
     lines = []
     for wanted, threshold in ranked.thresholds.items():
-        kept = probabilities[rows, places] >= threshold
+        is_above = probabilities[rows, places] >= threshold
         lines.append(
             {
                 "wanted": 100.0 * wanted,
                 "threshold": threshold,
-                "reached": 100.0 * float(right[kept].mean()) if kept.any() else None,
-                "labels_a_text": float(kept.sum()) / len(labels),
-                "texts": 100.0 * len(np.unique(rows[kept])) / len(labels),
+                "reached": 100.0 * float(right[is_above].mean()) if is_above.any() else None,
+                "labels_a_text": float(is_above.sum()) / len(labels),
+                "texts": 100.0 * len(np.unique(rows[is_above])) / len(labels),
             }
         )
     return {"calibration": {"ECE": 100.0 * error, "pairs": len(rows), "bins": bins, "thresholds": lines}}
@@ -154,12 +158,12 @@ def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[s
 
 @one_blas_thread()
 def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text: str | None = None) -> Rankings:
-    """Labels of every test point, best first, int64 (N, 100), -1 for none: joint under ``""``, and by each scorer.
+    """Rank the labels of every test point, int64 (N, 100), padded with -1: jointly under ``""``, and by each scorer.
 
-    Arguments and errors as of :func:`evaluate`.
+    See :func:`evaluate` for arguments and errors.
     """
     if not len(dataset.test):
-        raise InputError(f"{dataset.path}: has no test split to measure on")
+        raise InputError(f"{dataset.path}: has no test split to evaluate on")
     tagger = Tagger.load(run, labels=False)
     dataset = with_texts(dataset, text or trained_on(run))
     ranker = tagger.run.ranker
@@ -172,34 +176,34 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
             raise InputError(f"{run}: has no scorer {scorer!r}: {nearest(scorer, ranker.scorers)}")
         ranker = Ranker({scorer: ranker.scorers[scorer]}, {scorer: 1.0})
     filtered = pair_matrix(dataset.test_filter, dataset.test_targets.shape)
-    asked = dataset.test.joined() if not isinstance(tagger.encoder, BagOfWordsEncoder) else bags_of_words(dataset).test
-    queries = tagger.queries(asked)
-    ranked, scores = ranker.rank_each(queries, DEEP, filtered)
-    found = Rankings({name: padded(labels) for name, labels in ranked.items()})
+    is_text = not isinstance(tagger.encoder, BagOfWordsEncoder)
+    queries = tagger.queries(dataset.test.joined() if is_text else bags_of_words(dataset).test)
+    labels_by_scorer, scores = ranker.rank_each(queries, DEEP, filtered)
+    ranked = Rankings({name: padded(labels) for name, labels in labels_by_scorer.items()})
     if scorer is None:
-        found.moves = moves_of(ranker, queries)
+        ranked.contributions = mean_contributions(ranker, queries)
     if scorer is None and tagger.run.calibration is not None:
-        found.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
-        found.thresholds = _thresholds(tagger.run.calibration)
-    return found
+        ranked.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
+        ranked.thresholds = _thresholds(tagger.run.calibration)
+    return ranked
 
 
 def padded(labels: np.ndarray) -> np.ndarray:
-    """With -1 to 100 columns, as few labels make fewer."""
+    """Pad the rows with -1 to 100 columns, if there are fewer labels."""
     return np.pad(labels, ((0, 0), (0, max(0, DEEP - labels.shape[1]))), constant_values=-1)
 
 
 def figures_of(labels: np.ndarray, dataset: Dataset) -> dict[str, float]:
-    """P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R at 100, percent."""
+    """Compute P, nDCG, R, PSP, PSnDCG and PSR at 1, 3, 5 and 10, and R@100, in percent."""
     from ramen.metrics import recall, report
 
-    found = report(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
-    found[f"R@{DEEP}"] = 100.0 * float(recall(labels, dataset.test_targets, k=DEEP)[-1])
-    return found
+    figures = report(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
+    figures[f"R@{DEEP}"] = 100.0 * float(recall(labels, dataset.test_targets, k=DEEP)[-1])
+    return figures
 
 
 def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """What stands beside the figures: 95 % intervals, whose labels the hits are, constants, published figures."""
+    """Return what accompanies the figures: 95 % intervals, hits by label frequency, constants, published figures."""
     from ramen.data.published import constants_warning, known_facts
     from ramen.metrics import by_frequency, intervals, per_point
 
@@ -207,25 +211,25 @@ def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
     groups = by_frequency(labels, dataset.test_targets, counts)
     facts = known_facts(dataset)
-    told = {"warning": constants_warning(card, facts), "published": facts.get("published")}
+    of_card = {"warning": constants_warning(card, facts), "published": facts.get("published")}
     return {
-        "intervals": {name: list(found) for name, found in intervals(parts).items()},
+        "intervals": {name: list(interval) for name, interval in intervals(parts).items()},
         "frequency": [asdict(group) for group in groups],
         "propensity": {"A": card.A, "B": card.B, "source": card.source},
         "points": len(dataset.test),
-        **{key: value for key, value in told.items() if value},
+        **{key: value for key, value in of_card.items() if value},
     }
 
 
 def propensities(dataset: Dataset) -> np.ndarray:
-    """1 / propensity of every label, from the whole training part and the card's constants."""
+    """Return the inverse propensity of every label, from the whole training set and the constants of the card."""
     from ramen.metrics import inverse_propensity
 
     return inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
 
 
 def trained_on(run: str | Path) -> str:
-    """Which texts a run was trained on."""
+    """Return which texts a run was trained on: ``title`` or ``full``."""
     check_run(Path(run))
     settings = yaml.safe_load((Path(run) / "config.yaml").read_text(encoding="utf-8"))
     return settings.get("data", {}).get("text", "full")

@@ -1,4 +1,4 @@
-"""Why a text gets a label: what each scorer adds, which words speak for it, which training points vote."""
+"""Explain why a text gets a label: contributions of scorers, words and neighbouring training points."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ramen.inference.tagger import Tagger
 
 
 def explain(tagger: Tagger, text: str, labels: list[int]) -> list[dict[str, Any]]:
-    """Reasons for each label, in their order.
+    """Return the reasons for each label, in order.
 
     Args:
         tagger: of a run.
-        text: one that can be tagged.
-        labels: places in the run's ``uids``.
+        text: a valid text.
+        labels: indices into the run's ``uids``.
 
     Returns:
-        For each label ``{"scorers": {name: part}, "words": [{"word", "weight"}], "neighbours": [{"text", "share"}]}``:
-        the parts of the score; words and pairs of words of the text with the largest weights; the nearest training
-        points that have the label, and their share of the votes.
+        For each label ``{"scorers": {name: term}, "words": [{"word", "weight"}], "neighbours": [{"text", "share"}]}``:
+        the terms of the score, the words and word pairs of the text with the largest weights, and the nearest training
+        points with the label and their share of the votes.
     """
     queries, ranker = tagger.queries([text]), tagger.run.ranker
     parts = ranker.parts(queries, np.array(labels, dtype=np.int64)) if labels else {}

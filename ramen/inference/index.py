@@ -1,4 +1,4 @@
-"""What ``ramen index`` keeps beside a run: how scorers propose without a look at every row; names, mapped."""
+"""The index of a run, made by ``ramen index``: approximate search for scorers, and memory-mapped strings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ramen.scorers.base import Scorer, save_tensors
 
 FOLDER, FACTS = "index", "index.json"
 FORMAT = 1
-AGAIN = "make it anew: ramen index RUN"
+AGAIN = "build it again: ramen index RUN"
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Index:
     """The index of a run.
 
     Attributes:
-        folder: where it is.
-        facts: ``of``, the digest of the run's manifest; ``scorers``, by name what was measured; ``files``, by their
-            path in the run ``[size, time of change in ns, digest]``.
+        folder: of the index.
+        facts: ``of``, the digest of the run's manifest; ``scorers``, measurements by name; ``files``, by path in the
+            run, ``[size, modification time in ns, digest]``.
     """
 
     folder: Path
@@ -33,14 +33,14 @@ class Index:
 
     @classmethod
     def open(cls, run: Path, manifest: str) -> Index | None:
-        """A run's index; None where it has none.
+        """Open the index of a run; returns None if it has none.
 
         Args:
             run: its folder.
             manifest: digest of its manifest.
 
         Raises:
-            InputError: an index of another run, or a damaged one.
+            InputError: the index is damaged or of another run.
         """
         folder = run / FOLDER
         if not folder.is_dir():
@@ -52,25 +52,26 @@ class Index:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: not an index of this version; {AGAIN}") from error
         if facts["of"] != manifest:
-            raise InputError(f"{folder}: the index of another run than {run / 'manifest.json'} tells of; {AGAIN}")
+            raise InputError(f"{folder}: an index of another run than that of {run / 'manifest.json'}; {AGAIN}")
         return cls(folder, facts)
 
     def is_unchanged(self, run: Path, name: str, digest: str) -> bool:
-        """Whether a file still has the size and the time of change that it had when its digest was this."""
-        known = self.facts["files"].get(name)
-        return known == [*stamp(run / name), digest]
+        """Whether a file has the same size, modification time and digest as when the index was built."""
+        return self.facts["files"].get(name) == [*stamp(run / name), digest]
 
-    def own_files(self) -> dict[str, str]:
-        """Digests of the index's own files, by their path in the run."""
-        return {name: known[2] for name, known in self.facts["files"].items() if name.startswith(FOLDER + "/")}
+    def digests(self) -> dict[str, str]:
+        """Return the digests of the index's files, by path in the run."""
+        files = self.facts["files"].items()
+        return {name: recorded for name, (_, _, recorded) in files if name.startswith(FOLDER + "/")}
 
     def attach(self, scorers: Mapping[str, Scorer]) -> None:
-        """Let the scorers that have a part of the index propose by it."""
-        for name, told in self.facts["scorers"].items():
-            scorers[name].index = SignIndex(map_tensors(self.folder / f"{name}.safetensors"), told["candidates"])
+        """Let the indexed scorers propose candidates by the index."""
+        for name, measurement in self.facts["scorers"].items():
+            arrays = map_tensors(self.folder / f"{name}.safetensors")
+            scorers[name].index = SignIndex(arrays, measurement["candidates"])
 
     def strings(self, name: str) -> StringTable:
-        """A table of strings that :func:`save_strings` wrote."""
+        """Map a table of strings from :func:`save_strings`."""
         stored = map_tensors(self.folder / f"{name}.safetensors")
         return StringTable(stored["text"], stored["ends"])
 
@@ -82,6 +83,6 @@ def save_strings(path: Path, strings: Iterable[str]) -> None:
 
 
 def stamp(path: Path) -> list[int]:
-    """What changes when a file is written: size, and time of change in ns."""
-    told = path.stat()
-    return [told.st_size, told.st_mtime_ns]
+    """Return the size and the modification time in ns of a file."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -1,7 +1,7 @@
-"""The journal of a run's labels: what was added, removed and renamed since training, one line a change.
+"""The journal of a run's labels: one line per change (add, remove, rename) since training.
 
-A line counts once its end is on the disk, so a killed command leaves the old state or the new one. Arrays of added
-labels lie beside it, each in a file that is written before its line.
+A change takes effect when its line is complete on disk, so a killed command leaves the old state or the new one. The
+arrays of added labels are in files next to the journal, written before the line.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ramen.files import clear_errors
 
 FOLDER, JOURNAL, LOCK = "labels", "journal.jsonl", "lock"
 FORMAT = 1
-_WAIT = 10.0  # seconds for another writer
+_WAIT = 10.0  # seconds to wait for another writer
 
 
 @dataclass
 class Changes:
-    """What a journal says.
+    """The changes in a journal.
 
     Attributes:
-        added: lines of labels that were added, in order, each with ``segment``, ``blake2b`` and ``labels``, a list of
+        added: lines of added labels, in order, each with ``segment``, ``blake2b`` and ``labels``, a list of
             ``{"uid", "text"}``.
-        removed: by uid how many labels of that name, from the first on, are gone.
+        removed: by uid, how many labels with that uid are removed, oldest first.
         renamed: texts by uid.
     """
 
@@ -44,19 +44,19 @@ class Changes:
 
 
 def read_changes(run: Path, manifest: str) -> Changes:
-    """The changes of a run's labels; none where it has no journal.
+    """Read the changes of a run's labels; empty if it has no journal.
 
     Args:
         run: its folder.
         manifest: digest of its manifest.
 
     Raises:
-        InputError: a journal of another run, of another format, or a damaged one.
+        InputError: the journal is damaged, or of another run or format.
     """
     path = run / FOLDER / JOURNAL
     if not path.exists():
         return Changes()
-    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last end of line is what a killed command left
+    lines = path.read_bytes().split(b"\n")[:-1]  # drops an incomplete last line
     changes = Changes()
     for number, line in enumerate(lines, 1):
         try:
@@ -86,58 +86,57 @@ def read_changes(run: Path, manifest: str) -> Changes:
 
 def _check_head(path: Path, head: dict[str, Any], manifest: str) -> None:
     if head["format"] != FORMAT:
-        raise InputError(f"{path}: format {head['format']}, this version reads {FORMAT}")
+        raise InputError(f"{path}: found format {head['format']}, expected {FORMAT}")
     if head["of"] != manifest:
-        raise InputError(f"{path}: changes of another run's labels than this one; remove the folder to go without")
+        raise InputError(f"{path}: a journal of another run; remove the folder to discard its changes")
 
 
 @contextmanager
 def writing(run: Path) -> Iterator[Path]:
-    """The folder of a run's journal, made where there is none, and nobody else writes into it.
+    """Lock the folder of a run's journal for writing and yield it; creates it if it is missing.
 
     Raises:
-        InputError: another command has been writing for ten seconds, or no permission.
+        InputError: another command holds the lock for ten seconds, or there is no permission.
         WorkError: the disk is full.
     """
     folder = run / FOLDER
     with clear_errors(folder):
         folder.mkdir(exist_ok=True)
         with (folder / LOCK).open("w") as lock:
-            until = time.monotonic() + _WAIT
+            deadline = time.monotonic() + _WAIT
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if time.monotonic() > until:
+                    if time.monotonic() > deadline:
                         raise InputError(f"{folder}: another command is changing the labels; try again later") from None
                     time.sleep(0.05)
             yield folder
 
 
 def append(folder: Path, manifest: str, change: dict[str, Any]) -> None:
-    """Write one change, whole or not at all; call inside :func:`writing`.
+    """Append one change atomically; call inside :func:`writing`.
 
     Raises:
-        OSError: as it comes; the journal is as it was.
+        OSError: writing failed; the journal is unchanged.
     """
     path = folder / JOURNAL
     with path.open("ab+") as file:
-        whole = _whole_length(path)
-        file.truncate(whole)
+        complete = _complete_length(path)
+        file.truncate(complete)
         line = json.dumps(change, ensure_ascii=False) + "\n"
-        if not whole:
+        if not complete:
             line = json.dumps({"format": FORMAT, "of": manifest}) + "\n" + line
         try:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
         except OSError:
-            os.truncate(path, whole)
+            os.truncate(path, complete)
             raise
 
 
-def _whole_length(path: Path) -> int:
-    """Bytes up to the last end of line."""
-    written = path.read_bytes()
-    return written.rfind(b"\n") + 1
+def _complete_length(path: Path) -> int:
+    """Return the number of bytes up to the last end of line."""
+    return path.read_bytes().rfind(b"\n") + 1

@@ -1,4 +1,4 @@
-"""Labels that come and go without training: added from their texts, removed, renamed."""
+"""Add labels from their texts, remove and rename labels, all without training."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from ramen.scorers.base import NewLabels, save_tensors, unit_rows
 
 _FIELDS = ("uid", "text", "examples")
 _NAME = 120  # characters of an example's name
-_HINTED = 20_000  # labels up to which a wrong uid gets a hint
+_HINTED = 20_000  # labels up to which the error for an unknown uid suggests a similar one
 
 
 def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
-    """Add labels to a run; it finds them from the next load on, without training.
+    """Add labels to a run without training; the next load of the run predicts them.
 
-    A label gets the vector of its text through the encoder's label map, moved to the middle between it and its
-    examples' mean; and from every scorer the part that its ``extend`` describes.
+    The vector of a label is the vector of its text, mapped by the encoder's label map and averaged with the mean of its
+    examples. Each scorer derives its parameters as its ``extend`` describes.
 
     Args:
-        run: finished run folder, of a run with an encoder.
-        labels: ``{"uid": str, "text": str}``, perhaps with ``"examples"``, a list of texts that it fits.
+        run: finished run folder, with an encoder of texts.
+        labels: ``{"uid": str, "text": str}``, optionally with ``"examples"``, a list of texts that have the label.
 
     Returns:
-        How many were added: all, or none when one is wrong.
+        The number of labels added: all of them, or none if one is invalid.
 
     Raises:
-        InputError: a field that is missing, unknown or of another type, a uid that is there already or twice, a blank
-            text; a run that keeps no maps.
+        InputError: a field is missing, unknown or of another type; a uid exists already or occurs twice; a text is
+            blank; the run is over bags of words.
         WorkError: the disk is full; no label was added.
 
     Example:
@@ -50,63 +50,63 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
     with writing(run) as folder:
         tagger = Tagger.load(run)
         if _extension_map(tagger) is None:
-            raise InputError(f"{run}: a run over bags of words, expected one with an encoder of texts to add labels to")
-        known, seen = set(live_uids(tagger.run)), set[str]()
+            raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
+        present, seen = set(live_uids(tagger.run)), set[str]()
         for number, entry in enumerate(entries, 1):
-            if entry["uid"] in known or entry["uid"] in seen:
-                raise InputError(f"label {number}: uid {entry['uid']!r} is there already; rename or remove it first")
+            if entry["uid"] in present or entry["uid"] in seen:
+                raise InputError(f"label {number}: uid {entry['uid']!r} exists already; rename or remove it first")
             seen.add(entry["uid"])
         manifest = digest(run / MANIFEST)
         name = f"added-{len(read_changes(run, manifest).added) + 1:06}.safetensors"
         with clear_errors(folder / name):
             save_tensors(folder / name, _segment(tagger, entries))
-            told = [{"uid": entry["uid"], "text": entry["text"]} for entry in entries]
-            change = {"op": "add", "segment": name, "blake2b": digest(folder / name), "labels": told}
+            records = [{"uid": entry["uid"], "text": entry["text"]} for entry in entries]
+            change = {"op": "add", "segment": name, "blake2b": digest(folder / name), "labels": records}
             append(folder, manifest, change)
     return len(entries)
 
 
 def remove_labels(run: str | Path, uids: Sequence[str]) -> int:
-    """Remove labels: no text gets them from the next load on.
+    """Remove labels; the next load of the run no longer predicts them.
 
     Raises:
-        InputError: a uid that the run does not have, or that is named twice; then none is removed.
+        InputError: a uid is unknown or occurs twice; no label was removed.
     """
     run = Path(run)
     with writing(run) as folder:
-        _check_known(Tagger.load(run).run, uids)
+        _check_uids(Tagger.load(run).run, uids)
         if uids:
             append(folder, digest(run / MANIFEST), {"op": "remove", "uids": list(uids)})
     return len(uids)
 
 
 def rename_label(run: str | Path, uid: str, text: str) -> None:
-    """Show another text for a label; what finds it stays as it is.
+    """Change the displayed text of a label; its predictions do not change.
 
     Raises:
-        InputError: a uid that the run does not have, or a blank text.
+        InputError: the uid is unknown, or the text is blank.
     """
     run = Path(run)
     problem = text_problem(text)
     if problem:
         raise InputError(f"text of {uid!r}: {problem}")
     with writing(run) as folder:
-        _check_known(Tagger.load(run).run, [uid])
+        _check_uids(Tagger.load(run).run, [uid])
         append(folder, digest(run / MANIFEST), {"op": "rename", "uid": uid, "text": text})
 
 
 def live_uids(run: Run) -> Iterator[str]:
-    """Uids of the labels that a text can get."""
+    """Yield the uids of the labels that are not removed."""
     for label, uid in enumerate(run.uids):
         if run.removed is None or not run.removed[label]:
             yield uid
 
 
 def read_labels(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Labels of a file of JSON lines.
+    """Yield the labels of a file of JSON lines.
 
     Raises:
-        InputError: a line that is no JSON object.
+        InputError: a line is not a JSON object.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -130,31 +130,32 @@ def _checked(label: dict[str, Any], number: int) -> dict[str, Any]:
             raise InputError(f"{where}: {key}: expected a string, found {type(label.get(key)).__name__}")
     uid = label["uid"]
     if not uid.strip() or not uid.isprintable():
-        raise InputError(f"{where}: uid {uid!r}: expected printable characters, not only blanks")
+        raise InputError(f"{where}: uid {uid!r}: expected printable characters, not only spaces")
     examples = label.get("examples", [])
     if not isinstance(examples, list):
         raise InputError(f"{where}: examples: expected a list of texts, found {type(examples).__name__}")
-    for named, text in (("text", label["text"]), *((f"example {at}", one) for at, one in enumerate(examples, 1))):
+    numbered = ((f"example {at}", example) for at, example in enumerate(examples, 1))
+    for key, text in (("text", label["text"]), *numbered):
         problem = text_problem(text)
         if problem:
-            raise InputError(f"{where}: {named}: {problem}")
+            raise InputError(f"{where}: {key}: {problem}")
     return {"uid": uid, "text": label["text"], "examples": examples}
 
 
-def _check_known(run: Run, uids: Sequence[str]) -> None:
-    known, seen = set(live_uids(run)), set[str]()
+def _check_uids(run: Run, uids: Sequence[str]) -> None:
+    present, seen = set(live_uids(run)), set[str]()
     for uid in uids:
-        if uid not in known:
-            close = get_close_matches(uid, known, n=1) if len(known) <= _HINTED else []
-            hint = f"did you mean {close[0]!r}?" if close else "ramen labels list RUN shows them"
+        if uid not in present:
+            close = get_close_matches(uid, present, n=1) if len(present) <= _HINTED else []
+            hint = f"did you mean {close[0]!r}?" if close else "list them with ramen labels list RUN"
             raise InputError(f"{run.path}: has no label {uid!r}: {hint}")
         if uid in seen:
-            raise InputError(f"label {uid!r}: named twice")
+            raise InputError(f"label {uid!r}: found twice, expected once")
         seen.add(uid)
 
 
 def _segment(tagger: Tagger, entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The arrays of added labels, prefixed by the scorer's name; :mod:`ramen.inference.changed_labels` reads them."""
+    """Return the arrays of added labels, prefixed by the scorer's name, for :mod:`ramen.inference.changed_labels`."""
     labels = _new_labels(tagger, entries)
     return {
         f"{name}.{key}": array
@@ -171,16 +172,16 @@ def _new_labels(tagger: Tagger, entries: list[dict[str, Any]]) -> NewLabels:
     pairs = (np.ones(len(label), np.float32), (label, np.arange(len(label))))
     links = sp.csr_matrix(pairs, shape=(len(entries), len(examples)))
     vectors = tagger.encode(texts)
-    shown = tagger.encode(examples) if examples else vectors[:0]
-    # Points have the vectors that their labels should have: examples together say as much as the text.
-    means = (links @ shown) / np.maximum(np.array(counts), 1)[:, None]
+    of_points = tagger.encode(examples) if examples else vectors[:0]
+    # Points and labels share a space: the mean of the examples weighs as much as the text.
+    means = (links @ of_points) / np.maximum(np.array(counts), 1)[:, None]
     label_vectors = unit_rows(unit_rows(vectors @ _extension_map(tagger)) + means)
     words = tagger.run.words
-    of_texts, of_examples = (words.transform(some) if words else None for some in (texts, examples))
-    names, shown_names = ([text.partition("\n")[0][:_NAME] for text in some] for some in (texts, examples))
-    return NewLabels(vectors, of_texts, names, (shown, of_examples, shown_names), links, label_vectors)
+    of_texts, of_examples = (words.transform(part) if words else None for part in (texts, examples))
+    names, point_names = ([text.partition("\n")[0][:_NAME] for text in part] for part in (texts, examples))
+    return NewLabels(vectors, of_texts, names, (of_points, of_examples, point_names), links, label_vectors)
 
 
 def _extension_map(tagger: Tagger) -> np.ndarray | None:
-    """From the vector of a new label's text to the label's vector; None for a run over bags of words."""
+    """Return the map from a new label's text vector to its label vector; None for a run over bags of words."""
     return tagger.trained["encoder"].extension_map

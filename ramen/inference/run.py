@@ -1,4 +1,4 @@
-"""The run folder: what training writes and tagging reads; safetensors and json, checked against a manifest."""
+"""The run folder, which training writes and tagging reads: safetensors and JSON, checked against a manifest."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = 4
-_PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files the manifest vouches for
+_PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
 _RANKING, _LABELS = "ranking/ranking.json", "labels.jsonl.gz"
 
 
 @dataclass
 class Ranking:
-    """How a run ranks.
+    """The ranking of a run.
 
     Attributes:
         weights: of the scorers in the weighted sum.
-        learned: ranks instead of the sum, or None.
-        calibration: of the joint scores, as :meth:`Calibration.facts` gives it.
+        learned: replaces the weighted sum, or None.
+        calibration: of the joint scores, from :meth:`Calibration.facts`.
     """
 
     weights: dict[str, float]
@@ -52,7 +52,7 @@ class Ranking:
     calibration: dict[str, list[float]] | None = None
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder, which is made."""
+        """Write the ranking into a new folder."""
         folder.mkdir()
         facts = {"weights": self.weights, "calibration": self.calibration}
         if self.learned is not None:
@@ -71,14 +71,14 @@ def save_run(
     labels: Texts,
     metrics: dict[str, Any],
 ) -> None:
-    """Write a run into its folder; the manifest goes last and makes it a whole run.
+    """Write a run into its folder; the manifest comes last and completes the run.
 
     Args:
         out: the run folder.
-        encoder: exported as a sentence-transformers folder, or where it reads bags of words as a file of its own.
-        words: features that a scorer reads, or None where none does.
-        scorers: by the name of their kind.
-        ranking: of them all together.
+        encoder: exported as a sentence-transformers folder, or as one file if it reads bags of words.
+        words: features that scorers read, or None.
+        scorers: by name.
+        ranking: of all scorers.
         labels: uids and titles.
         metrics: for ``metrics.json``.
     """
@@ -115,23 +115,23 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         merged = {**stored, **metrics}
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not the figures of a run: {error}; remove it to write it anew") from error
+        raise InputError(f"{path}: not the figures of a run: {error}; remove it to write it again") from error
     with replacing(path) as part:
         part.write_text(json.dumps(merged, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass
 class Run:
-    """What a run folder holds for inference.
+    """A loaded run, for inference.
 
     Attributes:
         path: the folder.
-        words: word features, or None where no scorer reads them.
+        words: word features, or None if no scorer reads them.
         ranker: the scorers and their weights.
         uids, texts: of the labels.
-        calibration: probabilities of the joint scores; None where validation had too few points for any.
-        removed: bool, of labels that are gone, or None; they keep their places in ``uids``.
-        trained: the scorers as training left them, without labels that came later.
+        calibration: of the joint scores; None if validation had too few points.
+        removed: bool (L,), True for removed labels, which stay in ``uids``; or None.
+        trained: the scorers without labels added after training.
     """
 
     path: Path
@@ -145,24 +145,24 @@ class Run:
 
 
 def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
-    """Read a run folder and check it against its manifest.
+    """Load a run folder and check it against its manifest.
 
-    Large arrays are mapped, not read: processes with the same run share them. Where ``ramen index`` has been here, a
-    file whose size and time of change it knows is not hashed again.
+    Large arrays are memory-mapped, so processes share them. With an index, only files whose size or modification time
+    changed are hashed again.
 
     Args:
         path: the folder.
-        index: use the run's index, where it has one.
-        labels: with the labels that were added, removed and renamed since; else those that it was trained on.
+        index: use the run's index, if it has one.
+        labels: apply the labels added, removed and renamed after training.
 
     Raises:
-        InputError: no run there, an unfinished one, one of another format, a missing file, one with another hash, a
-            scorer that this version does not know, or one of another number of labels; an index of another run.
+        InputError: there is no finished run of this format; a file is missing or altered; a scorer is unknown or has
+            another number of labels; or the index is of another run.
     """
     path = Path(path)
     with ThreadPoolExecutor(1) as pool:
         checked = pool.submit(check_run, path, index)
-        load_kernels()  # meanwhile: hashing leaves the interpreter free
+        load_kernels()  # in parallel: hashing releases the GIL
         names = checked.result()
     manifest = digest(path / MANIFEST)
     index_files = Index.open(path, manifest) if index else None
@@ -179,7 +179,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
     for name, scorer in trained.items():
         if scorer.n_labels != len(uids):
             raise InputError(
-                f"{path / 'scorers' / name}: of {scorer.n_labels} labels, expected {len(uids)} as in {_LABELS}"
+                f"{path / 'scorers' / name}: found {scorer.n_labels} labels, expected {len(uids)} as in {_LABELS}"
             )
     changes = read_changes(path, manifest) if labels else Changes()
     learned = None
@@ -205,7 +205,7 @@ def _read_words(folder: Path, index_files: Index | None) -> WordFeatures | BagFe
 
 
 def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
-    """What ``ranking.json`` holds, and its probabilities; an InputError names what is missing or of another kind."""
+    """Read ``ranking.json`` and its calibration; an InputError names the invalid entry."""
     file = path / _RANKING
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
@@ -230,7 +230,7 @@ def _read_labels(path: Path) -> tuple[list[str], list[str]]:
 
 
 def files_of(run: Path) -> dict[str, str]:
-    """Digests of a run's files, by their path in it, as its manifest has them."""
+    """Return the digests in a run's manifest, by path in the run."""
     return dict(json.loads((run / MANIFEST).read_text())["blake2b"])
 
 
@@ -248,10 +248,10 @@ def check_run(path: Path, index: bool = True) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest of a run") from error
     if version < FORMAT:
-        again = "train it anew: ramen train DATA --out NEW"
-        raise InputError(f"{path}: run of format {version}, this version reads {FORMAT}; {again}")
+        again = "train it again: ramen train DATA --out NEW"
+        raise InputError(f"{path}: found a run of format {version}, expected {FORMAT}; {again}")
     if version > FORMAT:
-        raise InputError(f"{path}: run of format {version}, this version reads {FORMAT}: update ramen")
+        raise InputError(f"{path}: found a run of format {version}, expected {FORMAT}: update ramen")
     for name in names:
         if name not in SCORERS:
             raise InputError(f"{path / MANIFEST}: unknown scorer {name!r}: {nearest(name, SCORERS)}")
@@ -262,11 +262,11 @@ def check_run(path: Path, index: bool = True) -> list[str]:
     if not names:
         raise InputError(f"{path / MANIFEST}: lists no scorer, expected one or more of {', '.join(SCORERS)}")
     index_files = Index.open(path, digest(path / MANIFEST)) if index else None
-    for name, wanted in (hashes | index_files.own_files() if index_files else hashes).items():
+    for name, wanted in (hashes | index_files.digests() if index_files else hashes).items():
         if index_files and (path / name).is_file() and index_files.is_unchanged(path, name, wanted):
             continue
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing")
         if digest(path / name) != wanted:
-            raise InputError(f"{path / name}: differs from what training wrote (hash)")
+            raise InputError(f"{path / name}: altered since training (its hash differs from the manifest's)")
     return names

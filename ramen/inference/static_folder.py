@@ -1,4 +1,4 @@
-"""Encode with a saved static encoder in numpy: torch and sentence-transformers take seconds to import."""
+"""Encode with a saved static encoder in numpy, because torch and sentence-transformers take seconds to import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = 1024
 
 
 class StaticFolder:
-    """A folder of ``StaticEmbedding`` and ``Normalize``: gives the vectors that ``SentenceTransformer(folder)`` gives.
+    """An encoder of ``StaticEmbedding`` and ``Normalize``; its vectors equal those of ``SentenceTransformer(folder)``.
 
     Args:
         tokenizer: of the folder.
@@ -27,7 +27,7 @@ class StaticFolder:
 
     @classmethod
     def open(cls, folder: Path) -> StaticFolder | None:
-        """The folder's encoder, or None where the folder is of other modules."""
+        """Load the folder's encoder; returns None if it has other modules."""
         modules = json.loads((folder / "modules.json").read_text())
         kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
         if kinds != ["StaticEmbedding", "Normalize"]:
@@ -39,16 +39,16 @@ class StaticFolder:
         )
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors, float32 (n, d); the zero vector for a text without a known token."""
+        """Encode texts into unit vectors, float32 (n, d); zero for a text without tokens of the vocabulary."""
         out = np.empty((len(texts), self.table.shape[1]), dtype=np.float32)
-        for start in range(0, len(texts), _BATCH):
-            batch = texts[start : start + _BATCH]
+        for first in range(0, len(texts), _BATCH):
+            batch = texts[first : first + _BATCH]
             lists = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
             indptr = np.cumsum([0, *map(len, lists)])
             ids = np.fromiter((i for row in lists for i in row), dtype=np.int64, count=int(indptr[-1]))
             bags = sp.csr_matrix((np.ones(len(ids), np.float32), ids, indptr), shape=(len(batch), len(self.table)))
             vectors = bags @ self.table
-            out[start : start + len(batch)] = vectors / np.maximum(
+            out[first : first + len(batch)] = vectors / np.maximum(
                 np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
             )
         return out

@@ -1,4 +1,4 @@
-"""Tag texts with a run: the library's and the command line's way in."""
+"""Tag texts with a run: the entry point of the library and the command line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_encoder(run: str | Path) -> SentenceTransformer:
-    """The run's encoder, a SentenceTransformer; text in, unit vector out.
+    """Load the run's encoder as a SentenceTransformer, which maps texts to unit vectors.
 
     Raises:
-        InputError: no finished run there, or one of its files is missing or altered.
+        InputError: there is no finished run, or one of its files is missing or altered.
     """
     check_run(Path(run))
     if BagOfWordsEncoder.open(Path(run) / "encoder"):
-        raise InputError(f"{run}: a run over bags of words, expected one with an encoder of texts")
+        raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
     return _sentence_transformer(Path(run))
 
 
@@ -46,7 +46,7 @@ def _sentence_transformer(run: Path) -> SentenceTransformer:
 
 
 def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
-    """Why a text cannot be tagged, or "": no string, blank, too long, or no Unicode.
+    """Return why a text cannot be tagged (not a string, blank, too long or not Unicode), or "".
 
     Example:
         >>> text_problem("  "), text_problem("a battery")
@@ -64,7 +64,7 @@ def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
 
 
 class Tagger:
-    """Texts to labels with scores.
+    """Assigns labels with scores to texts.
 
     Example:
         ``Tagger.load("runs/a").tag(["lead acid battery charger"], k=5)[0][0]["uid"]``
@@ -75,15 +75,15 @@ class Tagger:
 
     @classmethod
     def load(cls, run: str | Path, index: bool = True, labels: bool = True) -> Tagger:
-        """Read a run folder.
+        """Load a run folder.
 
         Args:
             run: the folder.
-            index: propose by its index, where ``ramen index`` has made one.
-            labels: with the changes of ``ramen labels``; else as training left them.
+            index: use the index from ``ramen index``, if there is one.
+            labels: apply the changes of ``ramen labels``.
 
         Raises:
-            InputError: no finished run there, or one of its files is missing or altered.
+            InputError: there is no finished run, or one of its files is missing or altered.
         """
         loaded = load_run(run, index, labels)
         folder = loaded.path / "encoder"
@@ -92,19 +92,19 @@ class Tagger:
 
     @property
     def trained(self) -> dict[str, TrainedScorer]:
-        """The scorers as training left them."""
+        """The scorers without labels added after training."""
         return self.run.trained
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors, float32 (n, d): what ``SentenceTransformer(run/encoder).encode`` gives."""
+        """Encode texts into unit vectors, float32 (n, d), as ``SentenceTransformer(run/encoder).encode`` does."""
         if isinstance(self.encoder, BagOfWordsEncoder):
-            raise InputError(f"{self.run.path}: a run over bags of words, expected one with an encoder of texts")
+            raise InputError(f"{self.run.path}: found a run over bags of words, expected one with an encoder of texts")
         if isinstance(self.encoder, StaticFolder):
             return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
 
     def queries(self, texts: list[str] | sp.csr_matrix) -> Queries:
-        """What the run's scorers read of texts, or of bags of words where the run was trained on those."""
+        """Compute the scorers' inputs from texts, or from bags of words if the run was trained on those."""
         words = self.run.words
         if isinstance(self.encoder, BagOfWordsEncoder):
             bags = (
@@ -119,31 +119,29 @@ class Tagger:
     def tag(
         self, texts: list[str], k: int = 5, threshold: float | None = None, precision: float | None = None
     ) -> list[list[dict[str, Any]]]:
-        r"""The best labels of each text, best first.
+        r"""Return the k best labels of each text, best first.
 
         Args:
-            texts: one string each; a title and a longer text go as ``title\ncontent``. For a run over bags of words
-                 ``feature:value feature:value``.
-            k: labels a text; fewer come back when the run has fewer to offer.
-            threshold: labels of a lower probability are left out, so that a text may come back with none; 0 to 1.
-            precision: the threshold from which so large a share of validation's answers was right, above 0 to 1.
+            texts: one string each; ``title\ncontent`` for a title and a longer text, ``feature:value feature:value``
+                for a run over bags of words.
+            k: labels per text; fewer if the run proposes fewer.
+            threshold: drop labels with a lower probability, 0 to 1; a text may then have no label.
+            precision: use the threshold that reached this precision on the held-out points, above 0, at most 1.
 
         Returns:
             For each text a list of ``{"uid": str, "text": str, "score": float, "probability": float}``. Scores order
-            the labels of one text; probabilities are chances of being right, as validation counted them, and missing
-            where it had too few points.
+            the labels of one text. Probabilities are calibrated on held-out points; absent if there were too few.
 
         Raises:
-            InputError: k below 1 or no whole number, a text that is empty, no Unicode, or of more than a million
-                characters; a threshold or a precision of a run without probabilities, both at once, or one out of
-                range.
+            InputError: k is not a positive integer; a text is empty, not Unicode or longer than a million characters;
+                or a threshold or precision is out of range, combined with the other, or the run has no probabilities.
         """
         lowest = self.threshold(threshold, precision)
         return self.to_records(*self.rank(texts, k), lowest)
 
     @one_blas_thread()
     def rank(self, texts: list[str], k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (int64) and joint scores (float32) of each text, (B, min(k, L)); errors as of :meth:`tag`."""
+        """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)); see :meth:`tag` for errors."""
         if isinstance(texts, str):
             raise InputError("texts: expected a list of texts, found one string")
         if not isinstance(k, int | np.integer) or k < 1:
@@ -157,7 +155,7 @@ class Tagger:
         return self.run.ranker.rank(self.queries(texts), k)
 
     def to_records(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
-        """Labels and scores of :meth:`rank` as :meth:`tag` returns them, without probabilities below the lowest."""
+        """Convert the output of :meth:`rank` to that of :meth:`tag`; drops probabilities below ``lowest``."""
         calibration = self.run.calibration
         probabilities = np.ones(scores.shape) if calibration is None else calibration.of(scores)
         return [
@@ -175,11 +173,11 @@ class Tagger:
         ]
 
     def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
-        """The lowest probability of a label that is returned, 0 for all; arguments and errors as of :meth:`tag`."""
+        """Return the probability below which labels are dropped, 0 for none; see :meth:`tag`."""
         if threshold is None and precision is None:
             return 0.0
         if threshold is not None and precision is not None:
-            raise InputError("threshold and precision: expected one of the two")
+            raise InputError("threshold and precision: found both, expected one of the two")
         if self.run.calibration is None:
             raise InputError(
                 f"{self.run.path}: has no probabilities: validation had too few points, or an older version trained it"

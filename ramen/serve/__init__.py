@@ -1,1 +1,1 @@
-"""A run as an HTTP service: ``ramen serve``."""
+"""The HTTP service of ``ramen serve``."""

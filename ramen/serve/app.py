@@ -32,12 +32,12 @@ _LOOPBACK = {"127.0.0.1", "::1", "testclient"}
 
 
 def make_app(holder: ModelHolder, limits: Limits | None = None, key: str = "") -> App:
-    """The service over a run.
+    """Create the service for a run.
 
     Args:
         holder: of the run.
         limits: of requests; None for the defaults.
-        key: that requests must show; "" for none.
+        key: API key that requests must send; "" for none.
 
     Returns:
         An ASGI application.
@@ -52,10 +52,10 @@ def make_app(holder: ModelHolder, limits: Limits | None = None, key: str = "") -
 
 
 class Service:
-    """What the routes share: the run, the batcher and the metrics.
+    """State shared by the routes: the run, the batcher and the metrics.
 
     Attributes:
-        batcher: works while the application runs.
+        batcher: active while the application runs.
     """
 
     batcher: Batcher
@@ -85,13 +85,13 @@ class Service:
         await self.batcher.stop()
 
     def respond(self, batch: list[BatchRequest]) -> list[BatchResponse]:
-        """Labels of all texts of a batch."""
+        """Tag all texts of a batch."""
         responses = self.holder.respond(batch)
         self.metrics.batch.observe(sum(len(request.texts) for request in batch))
         return responses
 
     def load(self, run: Path | None) -> None:
-        """Answer by another run, or by the same folder as it is now; on an error the old one stays."""
+        """Load another run, or reload the folder; on an error the current run stays active."""
         try:
             self.holder.load(run)
         except Exception:
@@ -100,20 +100,20 @@ class Service:
         self.metrics.loads.labels("done").inc()
 
     async def reload_and_log(self) -> None:
-        """Load the folder anew; errors go to the log."""
+        """Reload the folder; logs errors."""
         try:
             await asyncio.get_running_loop().run_in_executor(None, self.load, None)
             _log.warning("loaded %s", self.holder.run)
         except Exception as error:
-            _log.warning("kept the run that was loaded before: %s", error)
+            _log.warning("reload failed, the current run stays active: %s", error)
 
     def health(self) -> dict[str, Any]:
-        """The run that answers."""
+        """Return the status and the current run."""
         holder = self.holder
         return {"status": "ok", "run": holder.run.name, "labels": holder.n_labels, "loaded": holder.loaded}
 
     async def tag(self, request: TagRequest) -> JSONResponse:
-        """Labels of the texts of a request."""
+        """Tag the texts of a request."""
         problem = _problem(request, self.limits)
         if problem:
             raise HTTPException(422, problem)
@@ -124,7 +124,7 @@ class Service:
         except InputError as error:
             raise HTTPException(422, str(error)) from error
         except Busy as error:
-            raise HTTPException(503, "too many texts wait; try again", {"Retry-After": "1"}) from error
+            raise HTTPException(503, "too many texts are waiting; try again", {"Retry-After": "1"}) from error
         except TimeoutError as error:
             raise HTTPException(503, f"no answer within {self.limits.timeout:g} s", {"Retry-After": "1"}) from error
         self.metrics.texts.inc(len(response))
@@ -137,14 +137,14 @@ def _routes(service: Service) -> APIRouter:
 
     @router.post("/tag", response_model_exclude_none=True)
     async def tag(request: TagRequest) -> TagResponse:
-        """Labels of texts, best first."""
+        """Tag texts; labels come best first."""
         return await service.tag(request)  # type: ignore[return-value]
 
     @router.get("/labels")
     async def labels(
         offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> dict[str, Any]:
-        """Labels that a text can get, by place; ``next`` is the offset to go on with."""
+        """List the labels; ``next`` is the offset of the next page."""
         run = holder.tagger.run
         last = min(offset + limit, len(run.uids))
         page = [
@@ -156,26 +156,26 @@ def _routes(service: Service) -> APIRouter:
 
     @router.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        """Whether it answers, and by which run."""
+        """Report the status and the current run."""
         return service.health()
 
     @router.get("/metrics")
     async def metrics() -> PlainTextResponse:
-        """For Prometheus."""
+        """Export metrics for Prometheus."""
         service.metrics.waiting.set(service.batcher.waiting)
         service.metrics.labels.set(holder.n_labels)
         return PlainTextResponse(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @router.post("/reload")
     async def reload(request: Request, body: Annotated[ReloadRequest | None, Body()] = None) -> dict[str, Any]:
-        """Answer by a new run, or by the same folder as it is now; from this machine only."""
+        """Load another run, or reload the folder; accepted from localhost only."""
         if request.client is None or request.client.host not in _LOOPBACK:
-            raise HTTPException(403, "a reload is taken from this machine only")
+            raise HTTPException(403, "reload: accepted from localhost only")
         run = Path(body.run) if body is not None and body.run is not None else None
         try:
             await asyncio.get_running_loop().run_in_executor(None, service.load, run)
         except (InputError, OSError) as error:
-            raise HTTPException(409, f"kept the run that was loaded before: {error}") from error
+            raise HTTPException(409, f"reload failed, the current run stays active: {error}") from error
         return service.health()
 
     @router.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -200,7 +200,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
-    return _error(500, "the server made a mistake; its log says more")
+    return _error(500, "internal error; see the server's log")
 
 
 def _problem(request: TagRequest, limits: Limits) -> str:

@@ -1,6 +1,6 @@
-"""Concurrent requests tagged together: while one batch is worked on, the next one gathers.
+"""Dynamic batching of concurrent requests: while one batch is processed, the next one collects.
 
-No request waits for others to come. One batch is worked on at a time: it has all threads that the server may use.
+No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ BatchResponse = list[list[dict[str, Any]]]
 
 
 class Busy(Exception):
-    """Too much waits already."""
+    """Too many texts are waiting."""
 
 
 @dataclass(eq=False)
 class BatchRequest:
-    """One request's texts.
+    """The texts of one request.
 
     Attributes:
-        texts: valid ones.
-        k: labels each.
-        lowest: probability below which labels are left out.
-        why: whether reasons are wanted.
+        texts: valid texts.
+        k: labels per text.
+        lowest: probability below which labels are dropped.
+        why: whether to explain the labels.
         response: set by the batcher.
     """
 
@@ -41,7 +41,12 @@ class BatchRequest:
 
 
 class Batcher:
-    """Args: ``work``, which responses requests in a thread, and the limits."""
+    """Collects requests into batches and processes them in a thread.
+
+    Args:
+        work: returns the responses to a batch of requests.
+        limits: of the batch, the queue and the time.
+    """
 
     def __init__(self, work: Callable[[list[BatchRequest]], list[BatchResponse]], limits: Limits) -> None:
         self.work, self.limits = work, limits
@@ -52,11 +57,11 @@ class Batcher:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to work; inside a running loop."""
+        """Start processing; call inside a running event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Answer what waits, then end."""
+        """Process the waiting requests, then stop."""
         while self._queue:
             await asyncio.sleep(0.01)
         if self._task is not None:
@@ -65,11 +70,11 @@ class Batcher:
         self.thread.shutdown()
 
     async def submit(self, request: BatchRequest) -> BatchResponse:
-        """Responses to a request's texts.
+        """Queue a request and return its response.
 
         Raises:
-            Busy: too many texts wait.
-            TimeoutError: no answer in time; the request is forgotten.
+            Busy: too many texts are waiting.
+            TimeoutError: there was no response in time; the request is dropped.
         """
         if self.waiting + len(request.texts) > self.limits.waiting:
             raise Busy
@@ -99,7 +104,7 @@ class Batcher:
                     request.response.set_result(response)
 
     def _next(self) -> list[BatchRequest]:
-        """The requests of the next batch, in order; those given up are dropped."""
+        """Take the requests of the next batch from the queue, without those that timed out."""
         batch: list[BatchRequest] = []
         count = 0
         while self._queue and (not batch or count + len(self._queue[0].texts) <= self.limits.batch):

@@ -1,4 +1,4 @@
-"""What a server accepts."""
+"""Limits of a server."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of requests and of the work that may wait.
+    """Limits of requests and of the queue.
 
     Attributes:
-        body: bytes of a request.
-        texts: of a request.
-        characters: of a text.
-        k: labels a text.
-        waiting: texts that wait for their turn; more are refused with 503.
+        body: bytes per request.
+        texts: per request.
+        characters: per text.
+        k: labels per text.
+        waiting: texts in the queue; beyond that, requests are rejected with 503.
         batch: texts tagged at once.
-        timeout: seconds until a request is given up with 503, and for its body to arrive (408).
+        timeout: seconds until a request fails with 503, and for its body to arrive (408).
     """
 
     body: int = 4_000_000

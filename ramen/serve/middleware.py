@@ -1,4 +1,4 @@
-"""Middleware: bounded bodies, the API key, and counting of requests."""
+"""ASGI middleware: limits request bodies, checks the API key and counts requests."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/", "/healthz", "/metrics", "/openapi.json", "/docs"})  # need no key
-_PATIENCE = 16  # times the limit that are read of a body that is refused
+_PATIENCE = 16  # rejected bodies are read up to this multiple of the limit
 _COUNTED = OPEN | {"/tag", "/labels", "/reload"}
 
 
 class Middleware:
-    """An ASGI application around another.
+    """Wraps an ASGI application.
 
     Args:
-        app: the other.
+        app: the application.
         metrics: counts requests.
-        body: bytes, at most.
+        body: maximum number of bytes.
         timeout: seconds for a body to arrive.
-        key: that a request must show as ``Authorization: Bearer KEY``; "" for none.
+        key: API key that a request must send as ``Authorization: Bearer KEY``; "" for none.
     """
 
     def __init__(self, app: App, metrics: ServerMetrics, body: int, timeout: float, key: str) -> None:
         self.app, self.metrics, self.body, self.timeout, self.key = app, metrics, body, timeout, key
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Handle a connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, path = time.perf_counter(), scope["path"] if scope["path"] in _COUNTED else "other"
+        began, path = time.perf_counter(), scope["path"] if scope["path"] in _COUNTED else "other"
         status = 500
 
         async def counted(message: Message) -> None:
@@ -58,27 +58,27 @@ class Middleware:
                 async with asyncio.timeout(self.timeout):
                     body = await self._read(headers, receive)
             except TimeoutError:
-                await _refuse(counted, 408, f"body: not whole within {self.timeout:g} s")
+                await _refuse(counted, 408, f"body: incomplete after {self.timeout:g} s")
                 return
             if body is None:
                 await _refuse(counted, 413, f"body: expected at most {self.body:,} bytes")
                 return
-            # Other pages in somebody's browser can send text, but not JSON, to a server on that machine.
+            # Cross-site pages in a browser can send text, but not JSON, to a server on the same machine.
             if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
                 await _refuse(counted, 415, "expected the header Content-Type: application/json")
                 return
             await self.app(scope, _replay(body, receive), counted)
         finally:
             self.metrics.requests.labels(path, status).inc()
-            self.metrics.seconds.labels(path).observe(time.perf_counter() - start)
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - began)
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self.key.encode())
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The whole body, or None for one that is too long.
+        """Read the body; returns None if it is too long.
 
-        What exceeds the limit is read and dropped, up to a point: a client that is still sending sees no response.
+        Reads and drops some of the excess, because a client that is still sending does not see the response.
         """
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > _PATIENCE * self.body:
@@ -97,7 +97,7 @@ class Middleware:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body that was read."""
+    """Return a ``receive`` that replays the body."""
     is_read = False
 
     async def again() -> Message:

@@ -1,4 +1,4 @@
-"""The run that a server answers by; another can replace it between two batches."""
+"""The current run of a server, which can be replaced between two batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ramen.serve.batcher import BatchRequest, BatchResponse
 
 
 class ModelHolder:
-    """A loaded run.
+    """Holds a loaded run.
 
     Args:
-        run: its folder; a link is followed anew at each load.
+        run: its folder; a symbolic link is resolved at each load.
 
     Raises:
-        InputError: no finished run there.
+        InputError: there is no finished run.
     """
 
     def __init__(self, run: Path) -> None:
@@ -27,17 +27,17 @@ class ModelHolder:
         self.tagger = Tagger.load(run)
 
     def warm_up(self) -> None:
-        """Compile the kernels, for one text and for several, where this machine has not kept them."""
+        """Compile the kernels for one and for several texts, unless they are cached on this machine."""
         for texts in (["a first text"], ["a first text", "another", "and a third one"]):
             labels, scores = self.tagger.rank(texts, 5)
             for text, records in zip(texts, self.tagger.to_records(labels[:, :2], scores[:, :2]), strict=True):
                 explain(self.tagger, text, labels[0, : len(records)].tolist())
 
     def load(self, run: Path | None = None) -> None:
-        """Load a run, the same folder's or another, then answer by it; on an error the old one stays.
+        """Load another run, or reload the folder, and switch to it; on an error the current run stays active.
 
         Raises:
-            InputError: no finished run there.
+            InputError: there is no finished run.
         """
         with self._loading:
             run = run or self.run
@@ -46,19 +46,19 @@ class ModelHolder:
 
     @property
     def n_labels(self) -> int:
-        """Labels that a text can get."""
+        """Number of labels, without removed ones."""
         run = self.tagger.run
         return len(run.uids) - (0 if run.removed is None else int(run.removed.sum()))
 
     def respond(self, batch: list[BatchRequest]) -> list[BatchResponse]:
-        """Labels of the texts of all requests, ranked at once."""
+        """Tag the texts of all requests at once."""
         tagger = self.tagger  # the same for the whole batch
         texts = [text for request in batch for text in request.texts]
         labels, scores = tagger.rank(texts, max(request.k for request in batch))
-        responses, start = [], 0
+        responses, first = [], 0
         for request in batch:
-            part = slice(start, start + len(request.texts)), slice(0, request.k)
-            start += len(request.texts)
+            part = slice(first, first + len(request.texts)), slice(0, request.k)
+            first += len(request.texts)
             records = tagger.to_records(labels[part], scores[part], request.lowest)
             if request.why:
                 for text, row, of_text in zip(request.texts, labels[part], records, strict=True):

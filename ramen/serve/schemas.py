@@ -1,4 +1,4 @@
-"""Requests and responses of the service, as OpenAPI shows them."""
+"""Schemas of the service's requests and responses, as OpenAPI shows them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class _Strict(BaseModel):
 class TagRequest(_Strict):
     """Texts to tag."""
 
-    texts: list[str] = Field(description="One string each; a title and a longer text go as title, newline, text.")
-    k: int = Field(5, ge=1, description="Labels a text, at most.")
-    threshold: float | None = Field(None, description="Leave out labels of a lower probability, 0 to 1.")
+    texts: list[str] = Field(description="One string each; for a title and a longer text: title, newline, text.")
+    k: int = Field(5, ge=1, description="Maximum number of labels per text.")
+    threshold: float | None = Field(None, description="Drop labels with a lower probability, 0 to 1.")
     precision: float | None = Field(
-        None, description="Leave out labels so that this share of validation's answers was right."
+        None, description="Use the threshold that reached this precision on held-out points."
     )
-    why: bool = Field(False, description="Tell what each scorer adds, which words and which neighbours.")
+    why: bool = Field(False, description="Explain each label: terms of the scorers, words and neighbours.")
 
 
 class ReloadRequest(_Strict):
-    """A run to answer by."""
+    """A run to load."""
 
-    run: str | None = Field(None, description="Its folder; none for the same again.")
+    run: str | None = Field(None, description="Its folder; omit it to reload the current one.")
 
 
 class Reason(BaseModel):
-    """Why a label."""
+    """Explanation of a label."""
 
     scorers: dict[str, float]
     words: list[dict[str, Any]]
@@ -48,12 +48,12 @@ class Label(BaseModel):
 
 
 class Tagged(BaseModel):
-    """Labels of one text, best first; none where none is sure enough."""
+    """Labels of one text, best first; empty if none reaches the threshold."""
 
     labels: list[Label]
 
 
 class TagResponse(BaseModel):
-    """Of each text, in order."""
+    """Labels of each text, in order."""
 
     results: list[Tagged]

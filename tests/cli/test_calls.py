@@ -138,8 +138,8 @@ def test_eval_prints_a_table_and_writes_json(ramen, monkeypatch, tmp_path):
     test["R@100"] = 56.75
     intervals = dict.fromkeys(test, (10.0, 20.0))
     figures = {"test": test, "intervals": intervals, "propensity": {"A": 0.55, "B": 1.5, "source": "card of x"}}
-    for name, found in {"rankings": {"": None}, "measured": figures, "keep": None}.items():
-        monkeypatch.setattr(evaluation, name, lambda *asked, found=found: found)
+    for name, value in {"rankings": {"": None}, "measure": figures, "save_metrics": None}.items():
+        monkeypatch.setattr(evaluation, name, lambda *args, value=value: value)
     monkeypatch.setattr(library, "load_dataset", str)
     (tmp_path / "f.json").write_text("older")
     done = ramen("eval", "r", "--data", "d", "--json", "f.json")

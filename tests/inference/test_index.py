@@ -57,7 +57,7 @@ def test_a_changed_file_is_found_by_its_hash(run):
         path = run / name
         whole, times = path.read_bytes(), path.stat()
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        with pytest.raises(InputError, match=f"{name}: differs"):
+        with pytest.raises(InputError, match=f"{name}: altered since"):
             ramen.Tagger.load(run)
         path.write_bytes(whole)
         ramen.Tagger.load(run)  # other time of change, same content
@@ -70,7 +70,7 @@ def test_a_changed_file_is_found_by_its_hash(run):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"of": "0" * 32}, "the index of another run than .*; make it anew: ramen index RUN"),
+        ({"of": "0" * 32}, "an index of another run than .*; build it again: ramen index RUN"),
         ({"format": 99}, "not an index of this version"),
         ({"files": []}, "not an index of this version"),
     ],

@@ -108,7 +108,7 @@ def test_evaluation_and_pruning_are_of_what_was_trained(run, planted):
         ({"uid": "a", "text": "x" * 1_000_001}, "label 1: text: expected at most 1,000,000 characters"),
         ({"uid": "a", "text": "x", "examples": "y"}, "examples: expected a list of texts, found str"),
         ({"uid": "a", "text": "x", "examples": ["y", ""]}, "label 1: example 2: expected words, found an empty text"),
-        ({"uid": "label-0000003", "text": "x"}, "label 1: uid 'label-0000003' is there already"),
+        ({"uid": "label-0000003", "text": "x"}, "label 1: uid 'label-0000003' exists already"),
     ],
 )
 def test_wrong_labels_are_named_and_nothing_is_added(run, entry, message):
@@ -119,13 +119,13 @@ def test_wrong_labels_are_named_and_nothing_is_added(run, entry, message):
 
 
 def test_a_uid_that_comes_twice_or_is_not_there(run):
-    with pytest.raises(InputError, match="label 2: uid 'a' is there already"):
+    with pytest.raises(InputError, match="label 2: uid 'a' exists already"):
         add_labels(run, [{"uid": "a", "text": "x"}] * 2)
     with pytest.raises(InputError, match="has no label 'label-000003': did you mean 'label-0000"):
         remove_labels(run, ["label-000003"])
-    with pytest.raises(InputError, match="named twice"):
+    with pytest.raises(InputError, match="found twice, expected once"):
         remove_labels(run, ["label-0000003"] * 2)
-    with pytest.raises(InputError, match="has no label 'nobody': ramen labels list RUN shows them"):
+    with pytest.raises(InputError, match="has no label 'nobody': list them with ramen labels list RUN"):
         rename_label(run, "nobody", "x")
     assert add_labels(run, []) == 0 and remove_labels(run, []) == 0
 
@@ -183,9 +183,15 @@ def test_two_writers_one_waits_or_is_refused(run, texts, monkeypatch):
     ("damage", "message"),
     [
         (lambda folder: (folder / "added-000001.safetensors").unlink(), "added-000001.safetensors: missing"),
-        (lambda folder: (folder / "added-000001.safetensors").write_bytes(b"x" * 99), "differs from what adding"),
-        (lambda folder: (folder / "journal.jsonl").write_text('{"format": 9, "of": ""}\n'), "format 9, this version"),
-        (lambda folder: (folder / "journal.jsonl").write_text('{"format": 1, "of": ""}\n'), "another run's labels"),
+        (
+            lambda folder: (folder / "added-000001.safetensors").write_bytes(b"x" * 99),
+            "altered since the labels were added",
+        ),
+        (
+            lambda folder: (folder / "journal.jsonl").write_text('{"format": 9, "of": ""}\n'),
+            "found format 9",
+        ),
+        (lambda folder: (folder / "journal.jsonl").write_text('{"format": 1, "of": ""}\n'), "a journal of another run"),
         (lambda folder: (folder / "journal.jsonl").write_text("[]\n"), "line 1: not a change of labels"),
     ],
 )

@@ -63,8 +63,8 @@ def test_a_threshold_leaves_out_and_a_precision_is_one(tagger, planted):
         ({"threshold": 1.5}, "threshold 1.5: expected 0 to 1"),
         ({"threshold": float("nan")}, "threshold nan: expected 0 to 1"),
         ({"precision": 0}, "precision 0: expected above 0, at most 1"),
-        ({"precision": 1.0}, "precision 1.0: validation came to 0."),
-        ({"precision": 0.5, "threshold": 0.5}, "threshold and precision: expected one of the two"),
+        ({"precision": 1.0}, "precision 1.0: validation reached 0."),
+        ({"precision": 0.5, "threshold": 0.5}, "threshold and precision: found both, expected one of the two"),
     ],
 )
 def test_wrong_thresholds(tagger, asked, message):
@@ -169,7 +169,7 @@ def test_evaluate_refuses_other_labels_and_a_missing_test_split(finished_run, sm
         ramen.evaluate(finished_run, small_set)
     for name in ("tst.json", "tst_X_Y.txt", "filter_labels_test.txt"):
         (small_set / name).unlink()
-    with pytest.raises(InputError, match="has no test split to measure on"):
+    with pytest.raises(InputError, match="has no test split to evaluate on"):
         ramen.evaluate(finished_run, small_set)
 
 
@@ -191,7 +191,7 @@ def test_every_missing_or_altered_file_is_named(run, load):
         with pytest.raises(InputError, match=f"{name}: missing"):
             load(run)
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        with pytest.raises(InputError, match=f"{name}: differs from what training wrote"):
+        with pytest.raises(InputError, match=f"{name}: altered since training"):
             load(run)
         path.write_bytes(whole)
     load(run)
@@ -200,8 +200,8 @@ def test_every_missing_or_altered_file_is_named(run, load):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ('{"format": 5, "blake2b": {}}', "run of format 5, this version reads 4: update ramen"),
-        ('{"format": 1, "blake2b": {}}', "reads 4; train it anew: ramen train DATA --out NEW"),
+        ('{"format": 5, "blake2b": {}}', "found a run of format 5, expected 4: update ramen"),
+        ('{"format": 1, "blake2b": {}}', "expected 4; train it again: ramen train DATA --out NEW"),
         (
             '{"format": 4, "scorers": ["sparze"], "blake2b": {}}',
             "manifest.json: unknown scorer 'sparze': did you mean 'sparse'?",
@@ -261,5 +261,5 @@ def test_a_scorer_of_another_number_of_labels_is_named(planted, quick, tmp_path)
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["blake2b"]["scorers/dense/vectors.safetensors"] = digest(path)
     (run / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="scorers/dense: of 119 labels, expected 120 as in labels.jsonl.gz"):
+    with pytest.raises(InputError, match="scorers/dense: found 119 labels, expected 120 as in labels.jsonl.gz"):
         ramen.Tagger.load(run)

@@ -1,4 +1,4 @@
-"""The pages: whole, without a network, saying what was measured; whatever the texts hold."""
+"""The pages: whole, without a network, saying what was measure; whatever the texts hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import ramen
 from ramen.data import check
-from ramen.inference.evaluation import measured, rankings
+from ramen.inference.evaluation import measure, rankings
 from ramen.pages import write_data_page, write_report_page
 from ramen.pages.page import Answer, Page, Part, write_page
 
@@ -96,7 +96,7 @@ def test_points_without_text_are_shown_by_their_names(small_set, tmp_path):
         (tmp_path / f"{name}.txt").write_text(text)
     data = ramen.load_dataset(tmp_path)
     ranked = {"": np.array([[1, 0, 2, *[-1] * 97], [2, 1, 0, *[-1] * 97]])}
-    write_report_page(tmp_path / "p.html", "ours", ranked, measured(ranked, data), data)
+    write_report_page(tmp_path / "p.html", "ours", ranked, measure(ranked, data), data)
     write_data_page(tmp_path / "d.html", check(tmp_path))
     assert "tst:1" in parsed(tmp_path / "p.html").text and parsed(tmp_path / "d.html").text
 

@@ -70,8 +70,12 @@ def test_reasons_sum_to_the_score(server):
         ({"texts": ["x"], "k": 1000}, 422, "k: expected at most 100, found 1000"),
         ({"texts": ["x"], "k": "3"}, 422, "k: input should be a valid integer"),
         ({"texts": ["x"], "threshold": 2}, 422, "threshold 2.0: expected 0 to 1"),
-        ({"texts": ["x"], "precision": 1}, 422, "precision 1.0: validation came to"),
-        ({"texts": ["x"], "precision": 0.5, "threshold": 0.5}, 422, "threshold and precision: expected one of the two"),
+        ({"texts": ["x"], "precision": 1}, 422, "precision 1.0: validation reached"),
+        (
+            {"texts": ["x"], "precision": 0.5, "threshold": 0.5},
+            422,
+            "threshold and precision: found both, expected one",
+        ),
         ({"texts": ["x"], "treshold": 0.5}, 422, "treshold: extra inputs are not permitted"),
         ([1], 422, "body: input should be"),
     ],
@@ -197,7 +201,7 @@ def test_added_labels_and_another_run_come_by_reload(serve_here, run, tmp_path):
 
 def test_a_reload_is_taken_from_this_machine_only(serve_here, finished_run):
     with serve_here(finished_run, client="192.0.2.1") as server:
-        assert server.ask("/reload", {}) == (403, {"error": "a reload is taken from this machine only"})
+        assert server.ask("/reload", {}) == (403, {"error": "reload: accepted from localhost only"})
         assert server.ask("/tag", {"texts": ["x"]})[0] == 200
 
 
@@ -207,7 +211,7 @@ def test_a_broken_run_is_refused_and_the_old_one_stays(serve_here, run, tmp_path
         run.rename(tmp_path / "away")  # the folder is gone under the server
         assert server.ask("/tag", {"texts": TEXTS}) == before
         status, answer = server.ask("/reload", {})
-        assert status == 409 and "kept the run that was loaded before" in answer["error"]
+        assert status == 409 and "reload failed, the current run stays active" in answer["error"]
         shutil.copytree(tmp_path / "away", run)
         (run / "ranking" / "ranking.json").write_text("{")
         assert server.ask("/reload", {})[0] == 409
@@ -236,7 +240,7 @@ def test_requests_are_answered_while_a_run_is_loaded(serve_here, run):
 
 def test_too_many_texts_at_once_are_refused(serve_here, finished_run):
     with serve_here(finished_run, waiting=2) as server:
-        assert server.ask("/tag", {"texts": ["x"] * 3}) == (503, {"error": "too many texts wait; try again"})
+        assert server.ask("/tag", {"texts": ["x"] * 3}) == (503, {"error": "too many texts are waiting; try again"})
         assert server.ask("/tag", {"texts": ["x"] * 2})[0] == 200
 
 
@@ -245,7 +249,7 @@ def test_a_mistake_of_the_server_is_one_line_and_the_next_is_answered(serve_here
         with monkeypatch.context() as patch:
             patch.setattr("ramen.serve.model_holder.explain", lambda *arguments: 1 / 0)
             status, answer = server.ask("/tag", {"texts": ["x"], "why": True})
-        assert status == 500 and answer == {"error": "the server made a mistake; its log says more"}
+        assert status == 500 and answer == {"error": "internal error; see the server's log"}
         assert server.ask("/tag", {"texts": ["x"], "why": True})[0] == 200
 
 
@@ -261,7 +265,10 @@ def test_the_command_serves_with_its_options(until_asked, run, monkeypatch, capl
         assert len(server.ask("/tag", {"texts": ["x"]}, **key)[1]["results"]) == 1
         add_labels(run, [{"uid": "new", "text": TEXTS[0]}])
         assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL  # which would end the tests
-        for change, labels, line in ((None, 121, "loaded "), ("away", 121, "kept the run that was loaded before: ")):
+        for change, labels, line in (
+            (None, 121, "loaded "),
+            ("away", 121, "reload failed, the current run stays"),
+        ):
             if change:
                 run.rename(run.with_name(change))
             os.kill(os.getpid(), signal.SIGHUP)
@@ -327,7 +334,7 @@ def test_a_body_that_does_not_come_is_given_up(serve_here, finished_run):
     with serve_here(finished_run, timeout=0.2) as server:
         told = {"Content-Type": "application/json", "Content-Length": 100}
         status, answer = server.send_parts("/tag", "POST", [b"{"], told, whole=False)
-        assert status == 408 and json.loads(answer) == {"error": "body: not whole within 0.2 s"}
+        assert status == 408 and json.loads(answer) == {"error": "body: incomplete after 0.2 s"}
 
 
 @pytest.mark.slow
