@@ -200,13 +200,13 @@ def figures_of(labels: np.ndarray, dataset: Dataset) -> dict[str, float]:
 
 def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """What stands beside the figures: 95 % intervals, whose labels the hits are, constants, published figures."""
-    from ramen.data.published import constants_warning, known_facts
+    from ramen.data.published import constants_warning, published_facts
     from ramen.metrics import by_frequency, intervals, per_point
 
     card, counts = dataset.card, np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
     groups = by_frequency(labels, dataset.test_targets, counts)
-    facts = known_facts(dataset)
+    facts = published_facts(dataset)
     told = {"warning": constants_warning(card, facts), "published": facts.get("published")}
     return {
         "intervals": {name: list(found) for name, found in intervals(parts).items()},
