@@ -1,4 +1,4 @@
-"""Data set cards: the facts no data file states, above all the propensity constants A and B."""
+"""Data set cards: facts that no data file contains, such as the propensity constants A and B."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ KEYS = (*_TEXT, *_NUMBERS, *_COUNTS, *_LISTS, "published")
 
 
 def load_card(path: str | Path) -> Card:
-    """The card of the data set in a folder: its ``card.yaml``, else the shipped card of its name, else the default.
+    """Return the card of a data set folder: its ``card.yaml``, else the shipped card of that name, else a default.
 
-    The default is A 0.55 and B 1.5, with a ``source`` that says so.
+    The default has A 0.55 and B 1.5 and says so in ``source``.
 
     Raises:
-        InputError: a broken card, an unknown key, A without B.
+        InputError: the card is broken, has an unknown key, or has only one of A and B.
 
     Example:
         >>> load_card("somewhere/LF-WordNet").A
@@ -41,13 +41,13 @@ def load_card(path: str | Path) -> Card:
 
 
 def read_card(folder: Path) -> Reading[tuple[Card, dict[str, Any]]]:
-    """The card, and the facts of its file (``KEYS``), for those who check them."""
+    """Return the card and the raw facts of its file (``KEYS``)."""
     name = folder.resolve().name
-    own = folder / "card.yaml"
+    card_file = folder / "card.yaml"
     shipped = card_folder() / f"{name}.yaml"
-    if own.is_file():
-        facts = yield from _read_facts(own, own)
-        origin = str(own)
+    if card_file.is_file():
+        facts = yield from _read_facts(card_file, card_file)
+        origin = str(card_file)
     elif shipped.is_file():
         facts = yield from _read_facts(shipped, Path(str(shipped)))
         origin = f"shipped card {name}"
@@ -63,10 +63,10 @@ def read_card(folder: Path) -> Reading[tuple[Card, dict[str, Any]]]:
 
 
 def card_folder() -> Traversable:
-    """Where the shipped cards are: the package of an installed ramen, or ``datasets/cards`` of a clone.
+    """Return the folder of the shipped cards: inside the installed package, or ``datasets/cards`` of a clone.
 
     Raises:
-        WorkError: neither is there.
+        WorkError: neither exists.
     """
     try:
         return resources.files("ramen.data.card_files")
@@ -78,25 +78,25 @@ def card_folder() -> Traversable:
 
 
 def shipped_cards() -> list[str]:
-    """Names of the shipped cards."""
+    """Return the names of the shipped cards."""
     return sorted(file.name.removesuffix(".yaml") for file in card_folder().iterdir() if file.name.endswith(".yaml"))
 
 
 def shipped_facts() -> dict[str, dict[str, Any]]:
-    """All facts of every shipped card, by its name."""
+    """Return all facts of every shipped card, by card name."""
     folder = card_folder()
     names = shipped_cards()
     return {name: strict(_read_facts(folder / f"{name}.yaml", Path(f"{name}.yaml"))) for name in names}
 
 
 def card_yaml(card: Card) -> str:
-    """The text of a card file that reads back as ``card``."""
+    """Return the text of a card file that reads back as ``card``."""
     facts = {key: getattr(card, key) for key in ("name", "title", "licence", "A", "B", "source")}
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
 
 
 def _read_facts(file: Traversable, path: Path) -> Reading[dict[str, Any]]:
-    """The mapping of one card file; {} after a problem."""
+    """Return the mapping in one card file; {} after a problem."""
     try:
         facts = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -119,7 +119,7 @@ def _read_facts(file: Traversable, path: Path) -> Reading[dict[str, Any]]:
 
 
 def _fault(key: object, value: object) -> str:
-    """What is wrong with one key and its value, or ""."""
+    """Return what is wrong with one key and its value, or ""."""
     if key not in KEYS:
         return f"unknown key {key!r}: {nearest(str(key), KEYS)}"
     if key in _TEXT:
@@ -140,7 +140,7 @@ def _fault(key: object, value: object) -> str:
 
 
 def _is_figure(entry: object) -> bool:
-    """Whether an entry of ``published`` has what it needs."""
+    """Return whether an entry of ``published`` is complete and valid."""
     if not isinstance(entry, dict) or set(entry) - {"method", "source", *_FIGURES}:
         return False
     figures = [entry[name] for name in _FIGURES if name in entry]

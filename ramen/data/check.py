@@ -1,4 +1,4 @@
-"""Checks a data set folder: every problem at once, what is odd but allowed, and its statistics."""
+"""Checks a data set folder: lists all problems, warnings and statistics."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ramen.data.cards import read_card
 from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, collect, strict
 from ramen.data.layouts import read_folder
-from ramen.data.leaks import anchored, told_pairs
-from ramen.data.published import constants_warning, known_facts
+from ramen.data.leaks import anchored, leaked_pairs
+from ramen.data.published import constants_warning, published_facts
 from ramen.data.read_graphs import graph_places
 from ramen.data.read_words import read_features
 
-SHOWN = 20  # problems listed per file; the rest is counted
+SHOWN = 20  # problems listed per file; further ones are only counted
 TAIL = 2  # a tail label has at most this many training points
 
 
 @dataclass
 class Report:
-    """What ``check`` found.
+    """The result of ``check``.
 
     Attributes:
         path: the folder.
-        problems: one line each, with file and line; ``load_dataset`` refuses the folder when there is one.
-        warnings: odd but allowed.
+        problems: one line each, with file and line; ``load_dataset`` refuses a folder with problems.
+        warnings: unusual but allowed.
         statistics: counts and means by name, graphs by kind; empty when there are problems.
-        dataset: what was read; None when there are problems.
+        dataset: the data set; None when there are problems.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Report:
     dataset: Dataset | None = field(default=None, repr=False)
 
     def lines(self) -> list[str]:
-        """The report for a terminal."""
+        """Return the report as lines for a terminal."""
         out = [f"problem: {problem}" for problem in self.problems]
         out += [f"warning: {warning}" for warning in self.warnings]
         for name, value in self.statistics.items():
@@ -57,7 +57,7 @@ class Report:
 
 
 def check(path: str | Path) -> Report:
-    """Reads a whole folder and reports on it; never raises for what is wrong with the data.
+    """Read a whole folder and return a report; broken data never raises.
 
     Example:
         >>> check("no/such/folder").problems
@@ -77,7 +77,7 @@ def check(path: str | Path) -> Report:
 
 
 def statistics(dataset: Dataset) -> dict[str, Any]:
-    """Sizes, means and shares of a data set; shares are between 0 and 1."""
+    """Return sizes, means and shares (0 to 1) of a data set."""
     per_label = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     tail = int((per_label <= TAIL).sum())
     numbers: dict[str, Any] = {
@@ -107,7 +107,7 @@ def statistics(dataset: Dataset) -> dict[str, Any]:
 
 
 def _warnings(dataset: Dataset) -> list[str]:
-    """One line for each kind of oddity, with its count."""
+    """Return one line per kind of warning, with its count."""
     per_label = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     splits = (("training", dataset.train, dataset.train_targets), ("test", dataset.test, dataset.test_targets))
     counts = [("labels have no training point", int((per_label == 0).sum()))]
@@ -120,39 +120,39 @@ def _warnings(dataset: Dataset) -> list[str]:
             counts.append((f"{name} points have no feature", int((np.diff(rows.indptr) == 0).sum())))
     if dataset.has_texts:
         counts.append(("labels have no text", _blank(dataset.labels)))
-    counts.append(("test points have the very text of a training point", _seen(dataset)))
+    counts.append(("test points have the same text as a training point", _repeated(dataset)))
     for name, pairs in (("training", _self_pairs(dataset, 0)), ("test", _self_pairs(dataset, 1))):
         counts.append((f"{name} pairs name the point itself as its label and are in no filter file", pairs))
     mirrored = "test pairs are the reverse of a training pair and not in filter_labels_test.txt"
     counts.append((mirrored, _mirrored(dataset)))
     for kind, graph in dataset.graphs.items():
-        counts.append((f"test points are anchors of graph {kind}, by their titles", anchored(graph, dataset)))
-        told = f"test pairs are told by graph {kind}: the label is linked to an anchor with the test point's title"
-        counts.append((told, len(told_pairs(graph, dataset))))
-    found = [f"{count:,} {text}" for text, count in counts if count]
-    found += [f"{path}: not a graph file, ignored" for path in graph_places(dataset.path)[1]]
-    return found + _card_warnings(dataset)
+        counts.append((f"test points have the title of an anchor of graph {kind}", anchored(graph, dataset)))
+        warning = f"test pairs are leaked by graph {kind}: the label is linked to an anchor with the test point's title"
+        counts.append((warning, len(leaked_pairs(graph, dataset))))
+    warnings = [f"{count:,} {text}" for text, count in counts if count]
+    warnings += [f"{path}: not a graph file, ignored" for path in graph_places(dataset.path)[1]]
+    return warnings + _card_warnings(dataset)
 
 
 def _card_warnings(dataset: Dataset) -> list[str]:
-    """Where the card states other sizes than the folder has: it may be the card of another data set."""
+    """Warn where the sizes in the card differ from those of the folder: it may be the card of another data set."""
     _, facts = strict(read_card(dataset.path))
-    own = {
+    actual = {
         "train": len(dataset.train),
         "test": len(dataset.test),
         "labels": dataset.n_labels,
         "graphs": sorted(dataset.graphs),
     }
-    stated = {key: sorted(facts[key]) if key == "graphs" else facts[key] for key in own if key in facts}
+    stated = {key: sorted(facts[key]) if key == "graphs" else facts[key] for key in actual if key in facts}
     return [
-        f"card of {dataset.card.name}: {key} is {value}, found {own[key]}: is it the card of this set?"
+        f"card of {dataset.card.name}: {key} is {value}, found {actual[key]}: is it the card of this set?"
         for key, value in stated.items()
-        if value != own[key]
-    ] + [warning for warning in [constants_warning(dataset.card, known_facts(dataset))] if warning]
+        if value != actual[key]
+    ] + [warning for warning in [constants_warning(dataset.card, published_facts(dataset))] if warning]
 
 
 def _pairs(dataset: Dataset, split: int) -> np.ndarray:
-    """int64 (P, 2) target pairs (row, label) of one split, 0 training, 1 test, without those in its filter file."""
+    """Return the target pairs (row, label) of a split (0 training, 1 test) without filtered ones, int64 (P, 2)."""
     matrix = (dataset.train_targets, dataset.test_targets)[split]
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     pairs = np.stack([rows, matrix.indices.astype(np.int64)], axis=1)
@@ -167,16 +167,16 @@ def _self_pairs(dataset: Dataset, split: int) -> int:
 
 
 def _mirrored(dataset: Dataset) -> int:
-    """Test pairs (t, l) where training point l has label t: their answer was seen in training."""
+    """Count test pairs (t, l) where training point l has label t: the mirrored pair was in training."""
     names = dataset.train.uids, dataset.labels.uids
     seen = {(names[0][row], names[1][label]) for row, label in _pairs(dataset, 0).tolist()}
     return sum((names[1][label], dataset.test.uids[row]) in seen for row, label in _pairs(dataset, 1).tolist())
 
 
-def _seen(dataset: Dataset) -> int:
-    """Test points whose text is in training, too."""
-    known = {" ".join(text.lower().split()) for text in dataset.train.joined()} - {""}
-    return sum(" ".join(text.lower().split()) in known for text in dataset.test.joined())
+def _repeated(dataset: Dataset) -> int:
+    """Count test points whose text also occurs in training."""
+    train_texts = {" ".join(text.lower().split()) for text in dataset.train.joined()} - {""}
+    return sum(" ".join(text.lower().split()) in train_texts for text in dataset.test.joined())
 
 
 def _blank(texts: Texts) -> int:
@@ -188,12 +188,12 @@ def _edges(matrix: sp.csr_matrix | None) -> int:
 
 
 def _covered(matrix: sp.csr_matrix | None) -> int:
-    """Rows with an entry."""
+    """Count rows with at least one entry."""
     return 0 if matrix is None else int((np.diff(matrix.indptr) > 0).sum())
 
 
 def _listed(problems: list[Problem]) -> list[str]:
-    """The problems as lines, at most ``SHOWN`` of one file and then how many more it has."""
+    """Return the problems as lines: at most ``SHOWN`` per file, then the number of further ones."""
     seen: Counter[Path] = Counter()
     out = []
     for problem in problems:

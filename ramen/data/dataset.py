@@ -1,4 +1,4 @@
-"""What a data set is in memory: texts, targets, graphs, filters and the facts of its card."""
+"""A data set in memory: texts, targets, graphs, filters and its card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 @dataclass
 class Texts:
-    """Texts in row order: points of one split, or the labels.
+    """Texts of the points of one split, or of the labels, in row order.
 
     Attributes:
         uids: one identifier per row, unique.
@@ -27,7 +27,7 @@ class Texts:
         return len(self.uids)
 
     def joined(self) -> list[str]:
-        r"""One string per row, ``title\ncontent``: the newline tells an encoder where the title ends.
+        r"""Return one string per row, ``title\ncontent``; the newline marks the end of the title for the encoder.
 
         Example:
             >>> Texts(["a", "b"], ["A", "B"], ["long", ""]).joined()
@@ -37,7 +37,7 @@ class Texts:
 
 
 def join_fields(title: str, content: str = "") -> str:
-    r"""``title\ncontent``, or the one of the two that is not empty."""
+    r"""Return ``title\ncontent``, or the non-empty one of the two."""
     return f"{title}\n{content}" if title and content else title or content
 
 
@@ -48,8 +48,8 @@ class Graph:
     Attributes:
         kind: name, as in ``graphs/KIND_trn_X_Y.npz``.
         anchors: one text per anchor (length M).
-        points: float32 CSR, training points x anchors (N x M), or None where this side has no graph.
-        labels: float32 CSR, labels x anchors (L x M), or None.
+        points: float32 CSR, training points x anchors (N x M), or None if points have no links.
+        labels: float32 CSR, labels x anchors (L x M), or None if labels have no links.
     """
 
     kind: str
@@ -60,12 +60,12 @@ class Graph:
 
 @dataclass
 class Features:
-    """Bags of words that a data set gives itself.
+    """Bags of words that come with a data set.
 
     Attributes:
         train, test: float32 CSR, points x features.
         labels: float32 CSR, labels x features, or None.
-        names: of the features; empty without a file of them.
+        names: of the features; empty if there is no file with names.
     """
 
     train: sp.csr_matrix
@@ -76,12 +76,12 @@ class Features:
 
 @dataclass
 class Card:
-    """Facts of a data set that no file of it states.
+    """Facts about a data set that its data files do not contain.
 
     Attributes:
         name: of the card.
         A, B: propensity constants (Jain et al., KDD 2016, eq. 2).
-        source: where A and B come from; printed beside every PSP figure.
+        source: where A and B come from; printed next to every PSP score.
         title, licence: one line each, "" when unknown.
     """
 
@@ -95,7 +95,7 @@ class Card:
 
 @dataclass
 class Dataset:
-    """A data set of points and labels, with texts, given features or both.
+    """A data set of points and labels, with texts, precomputed features or both.
 
     Attributes:
         path: folder it was read from.
@@ -103,9 +103,9 @@ class Dataset:
         train_targets: float32 CSR, N x L.
         test_targets: float32 CSR, N_test x L.
         graphs: by kind; test points never have graph rows.
-        train_filter, test_filter: int64 (F, 2) of (row, label) pairs that are neither right nor wrong.
-        card: propensity constants and where they come from.
-        features: of a folder without texts; beside texts :func:`ramen.data.bags_of_words` reads them.
+        train_filter, test_filter: int64 (F, 2) of (row, label) pairs that count neither as positive nor as negative.
+        card: propensity constants and their source.
+        features: bags of words of a folder without texts; :func:`ramen.data.bags_of_words` reads those next to texts.
     """
 
     path: Path
@@ -122,10 +122,10 @@ class Dataset:
 
     @property
     def has_texts(self) -> bool:
-        """Whether any training point has one."""
+        """Return whether any training point has a text."""
         return any(self.train.titles) or any(self.train.contents)
 
     @property
     def n_labels(self) -> int:
-        """Number of labels, L."""
+        """Return the number of labels, L."""
         return len(self.labels)

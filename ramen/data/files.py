@@ -1,4 +1,4 @@
-"""Problems in a data set's files, and reading those files without trusting them."""
+"""Reads the files of a data set defensively and describes problems in them."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Problem:
         return f"{self.path}{place}: {self.text}"
 
 
-# A reader yields each problem it meets and returns what it read, so that one reader serves both those who stop at
-# the first problem (``strict``) and those who list them all (``collect``).
+# A reader yields each problem and returns what it read. One reader thus serves callers that stop at the first problem
+# (``strict``) and callers that list them all (``collect``).
 Reading: TypeAlias = Generator[Problem, None, T]
 
 
 def strict(reading: Reading[T]) -> T:
-    """What the reader returns.
+    """Return the value of a reader; raise at its first problem.
 
     Raises:
         InputError: the first problem; nothing after it is read.
@@ -67,7 +67,7 @@ def strict(reading: Reading[T]) -> T:
 
 
 def collect(reading: Reading[T]) -> tuple[T, list[Problem]]:
-    """What the reader returns, and every problem on the way; with problems, the value is not to be used."""
+    """Return the value of a reader and all its problems; do not use the value if there are any."""
     problems: list[Problem] = []
     while True:
         try:
@@ -77,30 +77,30 @@ def collect(reading: Reading[T]) -> tuple[T, list[Problem]]:
 
 
 def one_line(text: str) -> str:
-    """``text`` with each run of line breaks turned into one space."""
+    """Return ``text`` with each run of line breaks replaced by one space."""
     return _BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
 def candidates(folder: Path, stem: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """The existing files among ``stem + suffix``."""
+    """Return the existing files among ``stem + suffix``."""
     return [path for suffix in suffixes if (path := folder / (stem + suffix)).exists()]
 
 
 def find_one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Reading[Path | None]:
-    """The one existing file among ``stem + suffix``, or None; two of them are a problem, as they may differ."""
-    found = candidates(folder, stem, suffixes)
-    if len(found) > 1:
-        yield Problem(found[1], f"{found[0].name} is there too, expected one of the two")
-    return found[0] if found else None
+    """Return the existing file among ``stem + suffix``, or None; several are a problem, as they may differ."""
+    paths = candidates(folder, stem, suffixes)
+    if len(paths) > 1:
+        yield Problem(paths[1], f"{paths[0].name} also exists, expected one of the two")
+    return paths[0] if paths else None
 
 
 def open_bytes(path: Path) -> io.BufferedIOBase:
-    """``path`` for reading, unpacked when its name ends in ``.gz``."""
+    """Open ``path`` for reading; decompress it if its name ends in ``.gz``."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def stream_problem(path: Path, error: BaseException, line: int) -> Problem:
-    """The problem behind one of ``STREAM_ERRORS``, met while reading ``line``."""
+    """Return the problem for one of ``STREAM_ERRORS`` raised while reading ``line``."""
     if isinstance(error, EOFError):
         return Problem(path, "the gzip data ends early (truncated), expected a whole file", line=line)
     if isinstance(error, (zlib.error, gzip.BadGzipFile)):
@@ -110,10 +110,9 @@ def stream_problem(path: Path, error: BaseException, line: int) -> Problem:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str | Problem]]:
-    """Number (from 1) and text of each line, without its line end or a byte order mark before the first.
+    """Yield number (from 1) and text of each line, without line end and byte order mark.
 
-    A line that is not UTF-8 comes as its Problem. A stream that breaks off ends with its Problem numbered 0, as what
-    follows is unknown.
+    A line that is not UTF-8 is yielded as a Problem. A truncated stream ends with a Problem numbered 0.
     """
     number = 0
     try:

@@ -1,4 +1,4 @@
-"""Reciprocal-pair filters: pairs that count neither as right nor as wrong, as they give themselves away."""
+"""Reciprocal-pair filters: trivially predictable pairs that count neither as right nor as wrong."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NAMES = ("filter_labels_train.txt", "filter_labels_test.txt")
 
 
 def reciprocal_pairs(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs that the repository's filter files of related-item sets hold, for the training and the test part.
+    """Return the reciprocal pairs of the training and the test part, as the repository filters them.
 
-    A point that is a label itself must not be its own label. Besides, where training has the pair (a, b), the mirrored
-    pair (b, a) of a test point b was seen: it is left out whether it is true or not.
+    If a point is also a label, the pair of both is filtered. If training has the pair (a, b), the mirrored pair (b, a)
+    of a test point b is filtered too, whether it is a target or not.
 
     Args:
-        dataset: points and labels are the same thing where their uids are.
+        dataset: a point and a label with the same uid are the same item.
 
     Returns:
         int64 (F, 2) of (row, label) each, sorted.
@@ -43,25 +43,25 @@ def reciprocal_pairs(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_filters(dataset: Dataset) -> dict[str, int]:
-    """Write both files into the folder of the data set.
+    """Write both filter files into the data set folder and return their numbers of pairs.
 
     Returns:
-        How many pairs each file holds, by its name.
+        Number of pairs by file name.
 
     Raises:
-        InputError: a filter file with pairs is there already, or points and labels have no uid in common.
+        InputError: a filter file with pairs already exists, or points and labels have no uid in common.
     """
     for name in NAMES:
         path = dataset.path / name
         if path.exists() and path.stat().st_size:  # imported and prepared sets have empty ones
-            raise InputError(f"{path}: is there already, expected none to be made")
+            raise InputError(f"{path}: already exists, expected no filter file")
     pairs = reciprocal_pairs(dataset)
-    if not any(len(found) for found in pairs):
+    if not any(len(part) for part in pairs):
         raise InputError(f"{dataset.path}: no point has the uid of a label, so there are no reciprocal pairs to filter")
-    for name, found in zip(NAMES, pairs, strict=True):
+    for name, array in zip(NAMES, pairs, strict=True):
         with replacing(Path(dataset.path / name)) as part:
-            part.write_text("".join(f"{row} {label}\n" for row, label in found.tolist()))
-    return {name: len(found) for name, found in zip(NAMES, pairs, strict=True)}
+            part.write_text("".join(f"{row} {label}\n" for row, label in array.tolist()))
+    return {name: len(array) for name, array in zip(NAMES, pairs, strict=True)}
 
 
 def _sorted(pairs: list[tuple[int, int]] | set[tuple[int, int]]) -> np.ndarray:

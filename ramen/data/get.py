@@ -1,4 +1,4 @@
-"""A known data set from its archive: fetch, unpack without trusting it, check it against its card."""
+"""Downloads and unpacks the archive of a known data set, and checks it against its card."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from ramen.errors import InputError, WorkError, nearest
 from ramen.files import raise_clearly
 
 _CHUNK = 1 << 20
-_RATIO, _SPARE = 100, 1 << 30  # bytes that an archive may unpack to: so many times its own, and a gigabyte more
-_SECONDS = 60  # that a server may be silent
+_RATIO, _SPARE = 100, 1 << 30  # limit of unpacked bytes: this multiple of the archive, plus a gigabyte
+_SECONDS = 60  # timeout of the server
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
     RuntimeError, struct.error,
@@ -37,20 +37,21 @@ _SIZES = ("train", "test", "labels")
 
 
 def get(name: str, source: str, out: Path, report: Callable[[str], None]) -> None:
-    """Write a known data set's folder from its archive.
+    """Write the folder of a known data set from its archive.
 
     Args:
         name: of a shipped card.
         source: a path or an http(s) address of a ``.zip``, ``.tar``, ``.tar.gz``, ``.tar.bz2`` or
             ``.tar.xz``.
-        out: new or empty folder. The archive of an address is kept beside it until the folder is whole, and fetching
-            goes on where it stopped.
-        report: called with a line for each step.
+        out: new or empty folder. A downloaded archive stays next to it until the folder is complete, so that an
+            interrupted download resumes.
+        report: called with one line per step.
 
     Raises:
-        InputError: an unknown name, a source that is not there or no archive, members that would leave the folder,
-            links, far more bytes than such an archive holds, files that do not read, or other sizes than the card's.
-        WorkError: the disk is full, or the server breaks off.
+        InputError: the name is unknown; the source is missing or no archive; a member is a link or would be written
+            outside the folder; the archive is a decompression bomb; a file does not parse; or sizes differ from the
+            card's.
+        WorkError: the disk is full, or the connection was lost.
 
     Example:
         ``get("LF-AmazonTitles-131K", "LF-AmazonTitles-131K.zip", Path("data/LF-AmazonTitles-131K"), print)``
@@ -90,11 +91,11 @@ def get(name: str, source: str, out: Path, report: Callable[[str], None]) -> Non
 
 
 def fetch(address: str, target: Path, report: Callable[[str], None]) -> None:
-    """Download a file; what an earlier call left in ``TARGET.part`` is not fetched again, where the server allows.
+    """Download a file; resume from ``TARGET.part`` if the server allows it.
 
     Raises:
-        InputError: the address is not there.
-        WorkError: the server breaks off; the part stays for the next call.
+        InputError: the server rejects the address.
+        WorkError: the connection was lost; the part stays for the next call.
     """
     if target.exists():
         return
@@ -102,13 +103,13 @@ def fetch(address: str, target: Path, report: Callable[[str], None]) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            goes_on = answer.status == 206
-            length = answer.headers.get("Content-Length")
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
+            goes_on = response.status == 206
+            length = response.headers.get("Content-Length")
             whole = int(length) + (have if goes_on else 0) if length else None
             report(f"fetch {address}" + (f", from byte {have:,} on" if goes_on and have else ""))
             with part.open("ab" if goes_on else "wb") as file:
-                shutil.copyfileobj(answer, file, _CHUNK)
+                shutil.copyfileobj(response, file, _CHUNK)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing is left to fetch
             os.replace(part, target)
@@ -117,16 +118,16 @@ def fetch(address: str, target: Path, report: Callable[[str], None]) -> None:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise WorkError(f"{address}: {error}; call again to go on") from None
     if whole is not None and part.stat().st_size != whole:
-        found = part.stat().st_size
-        raise WorkError(f"{address}: broke off at byte {found:,} of {whole:,}; call again to go on")
+        size = part.stat().st_size
+        raise WorkError(f"{address}: broke off at byte {size:,} of {whole:,}; call again to go on")
     os.replace(part, target)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the files of an archive into a new folder; nothing in it is trusted.
+    """Write the files of an untrusted archive into a new folder.
 
     Raises:
-        InputError: no archive, a member that would leave the folder or is a link or device, or too many bytes.
+        InputError: not an archive, a member is a link, a device or outside the folder, or too many bytes.
     """
     if not archive.is_file():
         raise InputError(f"{archive}: {'is no file' if archive.exists() else 'no such file'}, expected an archive")
@@ -179,14 +180,14 @@ def _tarred(archive: Path, packed: tarfile.TarFile) -> Iterator[tuple[str, IO[by
 
 
 def _write(archive: Path, name: str, stream: IO[bytes], folder: Path, left: int) -> int:
-    """Write one member; returns how many bytes the others may have."""
+    """Write one member and return how many bytes remain for the others."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name or not path.parts:
         raise InputError(f"{archive}: {name!r:.80} would be written outside the folder")
     target = folder.joinpath(*path.parts)
     try:
         if target.exists():
-            raise InputError(f"{archive}: {name!r:.80} is there twice")
+            raise InputError(f"{archive}: {name!r:.80} occurs twice")
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("wb")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The folder layouts that ``load_dataset`` knows, and the choice among them."""
+"""The folder layouts that ``load_dataset`` supports, and the choice among them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ramen.data.read_words import read_data_file, read_matrices, read_single_fil
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay a data set out in a folder.
+    """One layout of a data set folder.
 
     Attributes:
-        name: as messages call it.
-        needs: files without which a folder is not of this layout, as patterns; each may be gzipped (``.gz``), and a
-            matrix may be ``.npz``. Of alternatives (``a|b``) one is enough.
-        read: reads a folder that has them.
+        name: as shown in messages.
+        needs: patterns of required files; each may be gzipped (``.gz``), and a matrix may be ``.npz``. Of alternatives
+            (``a|b``) one is enough.
+        read: reads a folder with these files.
     """
 
     name: str
@@ -30,18 +30,18 @@ class Layout:
     read: Callable[[Path], Reading[Dataset | None]]
 
     def lacks(self, names: list[str]) -> list[str]:
-        """The needs that none of a folder's files answers."""
-        return [need for need in self.needs if not any(_answers(name, need) for name in names)]
+        """Return the patterns that no file of a folder matches."""
+        return [need for need in self.needs if not any(_matches(name, need) for name in names)]
 
 
-def _answers(name: str, need: str) -> bool:
+def _matches(name: str, need: str) -> bool:
     plain = name.removesuffix(".gz")
     if ("_X_" in need or need.startswith("Y.tr")) and plain.endswith(".npz"):
         plain = plain.removesuffix(".npz") + ".txt"
     return any(fnmatchcase(plain, pattern) for pattern in need.split("|"))
 
 
-# Tried in this order; the first that lacks nothing reads the folder.
+# Tried in this order; the first complete layout reads the folder.
 LAYOUTS = (
     Layout("label-feature", needs=("trn.json|trn.raw.json", "lbl.json|lbl.raw.json"), read=read_label_features),
     Layout("label names in lines", needs=("trn.json|trn.raw.json", "Y.txt|Yf.txt"), read=read_named_labels),
@@ -53,16 +53,16 @@ LAYOUTS = (
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Reads a data set folder.
+    """Read a data set folder.
 
     Args:
         path: a folder in one of ``LAYOUTS``; docs/data-format.md describes its files.
 
     Returns:
-        The data set, every part of it checked against the others.
+        The data set; all parts are checked against each other.
 
     Raises:
-        InputError: the first problem, by file and line. ``ramen.data.check`` lists all of them.
+        InputError: the first problem, with file and line. ``ramen.data.check`` lists all of them.
 
     Example:
         >>> load_dataset("data/LF-WordNet").n_labels  # doctest: +SKIP
@@ -74,7 +74,7 @@ def load_dataset(path: str | Path) -> Dataset:
 
 
 def read_folder(folder: Path) -> Reading[Dataset | None]:
-    """Reads a folder in the first layout that fits; the value is not to be used after a problem."""
+    """Read a folder in the first layout that fits; do not use the value after a problem."""
     try:
         if not folder.exists():
             yield Problem(folder, "no such folder")
@@ -83,13 +83,13 @@ def read_folder(folder: Path) -> Reading[Dataset | None]:
         elif next(folder.iterdir(), None) is None:
             yield Problem(folder, "the folder is empty, expected a data set")
         else:
-            return (yield from _read_known(folder))
-    except OSError as error:  # a folder that may not be listed or entered; what its files raise is told by file
+            return (yield from _read_layout(folder))
+    except OSError as error:  # the folder cannot be listed; errors of its files are reported per file
         yield Problem(Path(error.filename or folder), f"cannot be read ({error.strerror})")
     return None
 
 
-def _read_known(folder: Path) -> Reading[Dataset | None]:
+def _read_layout(folder: Path) -> Reading[Dataset | None]:
     files = [path for path in (*folder.iterdir(), *folder.glob("raw*/*")) if path.is_file()]
     names = [path.relative_to(folder).as_posix() for path in files if not path.name.startswith("filter_labels")]
     for layout in LAYOUTS:

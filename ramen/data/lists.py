@@ -1,4 +1,4 @@
-"""A data set from Python lists: texts, their labels, and what else there is."""
+"""Builds a data set from Python lists of texts and labels."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def from_lists(
     graphs: Mapping[str, Anchors] | None = None,
     label_graphs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Dataset:
-    r"""A data set to train on.
+    r"""Return a data set built from lists of texts and labels.
 
     Args:
-        texts: one string a point; a short and a long field go as ``title\ncontent``.
-        labels: of each point, by name.
-        uids: of the points; their numbers where left out.
-        label_texts: the text of a label by its name; the name itself where there is none. Labels without a point count.
-        test: which points are for the test; or a share that is held out. It is taken in an order that follows from the
-            texts alone; equal texts stay together, and every label keeps a training point.
-        graphs: for each kind the anchors of each point, by text.
-        label_graphs: for each kind the anchors of labels, by the label's name.
+        texts: one string per point, ``title\ncontent`` if there are two fields.
+        labels: label names of each point.
+        uids: of the points; default: row numbers.
+        label_texts: label name to text; default: the name. May contain labels without points.
+        test: which points are test points, or the share to hold out. The split depends only on the texts; equal texts
+            stay together, and every label keeps a training point.
+        graphs: for each kind, the anchor texts of each point.
+        label_graphs: for each kind, label name to anchor texts.
 
     Raises:
-        InputError: lists of other lengths, a text or name that is no string, an empty set, a label of no point.
+        InputError: lists differ in length, a text or name is no string, the set is empty, or a label is unknown.
 
     Example:
         >>> ds = from_lists(["red apple", "green pear"], [["apple"], ["pear", "fruit"]], test=0.0)
@@ -48,21 +48,21 @@ def from_lists(
     """
     _check(texts, labels, uids, graphs)
     names = sorted({name for row in labels for name in row} | set(label_texts or {}))
-    told = dict(label_texts or {})
+    text_of = dict(label_texts or {})
     held_out = _held_out(texts, labels, test)
     column = {name: at for at, name in enumerate(names)}
     targets = _matrix([[column[name] for name in dict.fromkeys(row)] for row in labels], len(names))
     points = _texts([str(at) for at in range(len(texts))] if uids is None else list(uids), list(texts))
     if not targets[~held_out].nnz:
         raise InputError(f"labels: found none at the {int((~held_out).sum())} training points, expected some")
-    rows, asked = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    rows, test_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return Dataset(
         path=Path("lists"),
         train=_some(points, rows),
-        test=_some(points, asked),
-        labels=_texts(names, [told.get(name, name) for name in names]),
+        test=_some(points, test_rows),
+        labels=_texts(names, [text_of.get(name, name) for name in names]),
         train_targets=targets[rows],
-        test_targets=targets[asked],
+        test_targets=targets[test_rows],
         graphs=_graphs(graphs or {}, label_graphs or {}, rows, names),
         card=Card("lists"),
     )
@@ -78,29 +78,29 @@ def _check(
         raise InputError("texts: found none, expected some")
     sized = {"labels": labels, **({} if uids is None else {"uids": uids})}
     sized.update({f"graphs[{kind!r}]": anchors for kind, anchors in (graphs or {}).items()})
-    for name, found in sized.items():
-        if len(found) != len(texts):
-            raise InputError(f"{name}: {len(found)} rows, expected {len(texts)} as there are texts")
+    for name, entry_lists in sized.items():
+        if len(entry_lists) != len(texts):
+            raise InputError(f"{name}: {len(entry_lists)} rows, expected {len(texts)} as there are texts")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"texts, row {row}: found {type(text).__name__}, expected a string")
-    for name, found in sized.items():
+    for name, entry_lists in sized.items():
         if name == "uids":
             continue
-        for row, entries in enumerate(found):
+        for row, entries in enumerate(entry_lists):
             if isinstance(entries, str) or not all(isinstance(entry, str) and entry for entry in entries):
                 raise InputError(f"{name}, row {row}: found {entries!r:.60}, expected a list of names")
     twice = [uid for uid, count in Counter(uids or ()).items() if count > 1]
     if twice:
-        raise InputError(f"uids: {twice[0]!r} is there twice, expected once")
+        raise InputError(f"uids: {twice[0]!r} occurs twice, expected once")
 
 
 def _held_out(texts: Sequence[str], labels: Sequence[Sequence[str]], test: Sequence[bool] | float) -> np.ndarray:
-    """Which points are for the test, bool (N,)."""
+    """Return which points are test points, bool (N,)."""
     if not isinstance(test, int | float):
         if len(test) != len(texts):
             raise InputError(f"test: {len(test)} rows, expected {len(texts)} as there are texts")
-        return np.array([bool(asked) for asked in test])
+        return np.array([bool(is_test) for is_test in test])
     if not 0 <= test < 1:
         raise InputError(f"test: found {test}, expected a share of 0 or more and below 1")
     alike = defaultdict(list)
@@ -124,8 +124,8 @@ def _graphs(
     rows: np.ndarray,
     names: list[str],
 ) -> dict[str, Graph]:
-    """Links of training points and labels; test points never have any."""
-    found = {}
+    """Return the links of training points and labels; test points have none."""
+    built = {}
     for kind in sorted({*graphs, *label_graphs}):
         of_points = [graphs[kind][row] for row in rows] if kind in graphs else None
         of_names = label_graphs.get(kind)
@@ -133,15 +133,15 @@ def _graphs(
         if unknown:
             raise InputError(f"label_graphs[{kind!r}]: no label is called {unknown[0]!r}")
         of_labels = None if of_names is None else [of_names.get(name, ()) for name in names]
-        anchors = sorted({anchor for side in (of_points, of_labels) for row in side or () for anchor in row})
+        anchors = sorted({anchor for links in (of_points, of_labels) for row in links or () for anchor in row})
         column = {anchor: at for at, anchor in enumerate(anchors)}
-        sides = [
-            None if side is None else _matrix([[column[a] for a in dict.fromkeys(row)] for row in side], len(anchors))
-            for side in (of_points, of_labels)
+        matrices = [
+            None if links is None else _matrix([[column[a] for a in dict.fromkeys(row)] for row in links], len(anchors))
+            for links in (of_points, of_labels)
         ]
         if anchors:
-            found[kind] = Graph(kind, anchors, *sides)
-    return found
+            built[kind] = Graph(kind, anchors, *matrices)
+    return built
 
 
 def _matrix(rows: list[list[int]], n_columns: int) -> sp.csr_matrix:
@@ -154,7 +154,9 @@ def _matrix(rows: list[list[int]], n_columns: int) -> sp.csr_matrix:
 
 def _texts(uids: list[str], texts: list[str]) -> Texts:
     parts = [text.partition("\n") for text in texts]
-    return Texts(uids, [title.strip() for title, _, _ in parts], [" ".join(rest.split("\n")) for _, _, rest in parts])
+    return Texts(
+        uids, [title.strip() for title, _, _ in parts], [" ".join(content.split("\n")) for _, _, content in parts]
+    )
 
 
 def _some(texts: Texts, rows: np.ndarray) -> Texts:

@@ -1,4 +1,4 @@
-"""Sparse matrices of a data set's folder, and the words for what is wrong with them."""
+"""Reads sparse matrices of a data set folder and describes problems in them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MATRIX = (*TEXT, ".npz")
 
 
 def read_matrix(path: Path) -> Reading[sp.csr_matrix | None]:
-    """One sparse matrix, ``.npz`` or text."""
+    """Read one sparse matrix, ``.npz`` or text."""
     return (yield from (read_sparse_npz(path) if path.suffix == ".npz" else read_sparse_text(path)))
 
 
 def read_filter(path: Path, n_rows: int | None, n_labels: int | None) -> Reading[np.ndarray]:
-    """``row label`` pairs as int64 (F, 2), both from 0; no pairs where there is no file."""
+    """Read ``row label`` pairs, int64 (F, 2), both from 0; no pairs if there is no file."""
     pairs: list[tuple[int, int]] = []
     for number, line in lines(path) if path.exists() else ():
         if isinstance(line, Problem):
@@ -43,40 +43,40 @@ def read_filter(path: Path, n_rows: int | None, n_labels: int | None) -> Reading
 
 
 def pair_matrix(pairs: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """A one at each pair, float32 CSR of ``shape``.
+    """Return a float32 CSR of ``shape`` with a one at each pair.
 
     Args:
-        pairs: int (P, 2), (row, column) from 0; one that is given twice becomes a two.
+        pairs: int (P, 2), (row, column) from 0; a repeated pair becomes a two.
         shape: rows and columns.
     """
     return sp.csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
 
 
 def at_row(path: Path, row: int, text: str) -> Problem:
-    """A problem of row ``row`` (from 0) of a matrix: the text format has a header line before it."""
+    """Return a problem in row ``row`` (from 0) of a matrix; in text files a header line comes first."""
     return Problem(path, text, row=row + 1) if path.suffix == ".npz" else Problem(path, text, line=row + 2)
 
 
 def rows_of(matrix: sp.csr_matrix) -> np.ndarray:
-    """The row of each stored entry."""
+    """Return the row of each stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def entries(matrix: sp.csr_matrix, row: int) -> str:
-    """The stored entries of a row, for a message."""
+    """Return the stored entries of a row for a message."""
     span = slice(matrix.indptr[row], matrix.indptr[row + 1])
     pairs = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
     return short([f"{column}:{value:.6g}" for column, value in pairs])
 
 
 def allowed(limit: int | None, name: str) -> str:
-    """The range below ``limit``, or any where the number of ``name`` is unknown, for a message."""
+    """Return the valid range for a message; ``limit`` is None if the number of ``name`` is unknown."""
     if limit is None:
         return "0 or above"
     return f"0 to {limit - 1}" if limit else f"none as there are no {name}"
 
 
 def short(value: Iterable[object]) -> str:
-    """The start of a value, for a message."""
+    """Return the beginning of a value for a message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""What of a data set a run reads: titles or whole texts, all pairs or those of a share of the points."""
+"""Reduces a data set: titles only, a share of the labelled points, or without graph rows of some labels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import scipy.sparse as sp
 from ramen.data.dataset import Dataset, Graph, Texts
 from ramen.errors import InputError
 
-_PAIRS = 7  # so that the draw of the points is no other draw of the same seed
+_PAIRS = 7  # makes this random stream independent of others with the same seed
 
 
 def with_texts(dataset: Dataset, text: str) -> Dataset:
-    """The data set as it is (``"full"``), or without the contents of points and labels (``"title"``).
+    """Return the data set unchanged (``"full"``), or without the contents of points and labels (``"title"``).
 
     Example:
         ``with_texts(ramen.load_dataset("data/planted"), "title").train.joined()[0]``
@@ -33,15 +33,15 @@ def with_texts(dataset: Dataset, text: str) -> Dataset:
 
 
 def with_pairs(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """The data set with the pairs of a share of its training points; the others stay, as texts with graph rows.
+    """Return the data set with targets for only a share of its training points; the others stay without targets.
 
     Args:
         dataset: not changed.
-        share: of the training points that have a label, in (0, 1]; rounded, at least one point.
-        seed: draws the points.
+        share: of the labelled training points, in (0, 1]; rounded, at least one point.
+        seed: of the RNG that draws the points.
 
     Returns:
-        The same rows; ``train_targets`` has empty rows where pairs were left out.
+        The same points; ``train_targets`` has empty rows where targets were dropped.
     """
     if share == 1:
         return dataset
@@ -49,18 +49,18 @@ def with_pairs(dataset: Dataset, share: float, seed: int) -> Dataset:
         raise InputError(f"share of pairs is {share}, expected above 0 and at most 1")
     labelled = np.flatnonzero(np.diff(dataset.train_targets.indptr))
     rng = np.random.default_rng([seed, _PAIRS])
-    kept = rng.permutation(labelled)[: max(1, round(share * len(labelled)))]
-    is_kept = np.zeros(len(dataset.train), dtype=np.float32)
-    is_kept[kept] = 1
-    targets = sp.csr_matrix(sp.diags(is_kept) @ dataset.train_targets, dtype=np.float32)
+    chosen = rng.permutation(labelled)[: max(1, round(share * len(labelled)))]
+    mask = np.zeros(len(dataset.train), dtype=np.float32)
+    mask[chosen] = 1
+    targets = sp.csr_matrix(sp.diags(mask) @ dataset.train_targets, dtype=np.float32)
     targets.eliminate_zeros()
     return dataclasses.replace(dataset, train_targets=targets)
 
 
 def without_label_rows(dataset: Dataset, uids: set[str]) -> Dataset:
-    """The data set with the graph rows of some labels blanked.
+    """Return the data set without the graph rows of some labels.
 
-    For the strict measure of a graph: where a test point is also a label, training has seen its row of the graph.
+    For a strict evaluation of a graph: if a test point is also a label, training would see its graph row.
     """
     blank = np.array([uid not in uids for uid in dataset.labels.uids], dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""A data set from the user's own tables."""
+"""Builds a data set from tables of the user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ramen.errors import InputError
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of the tables holds what.
+    """Column names of the tables.
 
     Attributes:
         text: of a point; two as in ``title,body``.
@@ -44,18 +44,18 @@ def read_own(
     label_file: Path | None = None,
     separator: str = ";",
 ) -> Dataset:
-    """The data set of a table of points, and perhaps one of test points and one of labels.
+    """Return a data set read from a table of points and optional tables of test points and labels.
 
     Args:
         file: points.
         columns: of the tables.
-        test_file: test points; without it a share ``test`` of the points.
+        test_file: test points; default: hold out the share ``test`` of the points.
         test: see :func:`from_lists`.
-        label_file: labels; without it a label's name is its text.
+        label_file: labels; default: the name of a label is its text.
         separator: of lists in the cells of CSV and TSV.
 
     Raises:
-        InputError: a file, column, row or list that does not fit.
+        InputError: a file, column, row or list is invalid.
 
     Example:
         ``read_own(Path("articles.csv"), Columns(text="title,body", labels="tags"))``
@@ -90,4 +90,4 @@ def _unique(table: Table, names: Sequence[str]) -> None:
         if not name:
             raise InputError(f"{table.path}, row {row}: the label has no name, expected one")
         if row_of.setdefault(name, row) != row:
-            raise InputError(f"{table.path}, row {row}: label {name!r} is there twice, first in row {row_of[name]}")
+            raise InputError(f"{table.path}, row {row}: label {name!r} occurs twice, first in row {row_of[name]}")

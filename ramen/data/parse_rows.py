@@ -1,4 +1,4 @@
-"""The kernel that reads rows of ``column:value`` pairs, with a list of labels in front of each where there is one."""
+"""The kernel that parses rows of ``column:value`` pairs, optionally preceded by a list of labels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from ramen.compiled import kernel
 from ramen.threads import parallel_for
 
-_PARTS = 8  # of a block, parsed side by side
-_FAULTY, _MIXED, _ASCENDING = 0, 1, 2  # a part
-_MOST = 10**18  # a larger column is out of any range
+_PARTS = 8  # of a block, parsed in parallel
+_FAULTY, _MIXED, _ASCENDING = 0, 1, 2  # states of a part
+_MOST = 10**18  # larger column numbers are never valid
 _POWERS = np.array([10.0**power for power in range(309)])
 
 
@@ -24,7 +24,7 @@ class Rows:
         columns: int32 or int64 of the pairs.
         values: float32 of the pairs.
         label_lengths, labels: likewise of the labels in front; empty where none are read.
-        ascending: the columns of each row are, and none is there twice.
+        ascending: the columns of each row are, and none occurs twice.
     """
 
     lengths: np.ndarray
@@ -36,15 +36,15 @@ class Rows:
 
 
 def parse_rows(block: bytes, n_columns: int, n_labels: int | None = None) -> Rows | None:
-    """The rows of whole lines, or None when any of them is wrong.
+    """Parse complete lines; return None if any line is invalid.
 
     Args:
         block: lines, each with its newline.
         n_columns: columns are below it.
-        n_labels: labels are below it; None where a row has pairs alone.
+        n_labels: labels are below it; None if rows have no labels.
 
     Returns:
-        Values are those of float32 to within the last place of a double before the rounding.
+        The rows; a value is a double, exact up to its last place, rounded to float32.
     """
     text = np.frombuffer(block, dtype=np.uint8)
     bounds = [0]
@@ -72,7 +72,7 @@ def parse_rows(block: bytes, n_columns: int, n_labels: int | None = None) -> Row
     if not states.all():
         return None
     rows.ascending = bool((states == _ASCENDING).all())
-    if n_labels is not None:  # a part has room for a label in every row
+    if n_labels is not None:  # a part has one spare slot per row
         of_parts = [int(rows.label_lengths[first[p, 1] : first[p + 1, 1]].sum()) for p in range(_PARTS)]
         starts = [int(first[p, 1] + first[p, 2]) for p in range(_PARTS)]
         rows.labels = np.concatenate([rows.labels[s : s + n] for s, n in zip(starts, of_parts, strict=True)])
@@ -109,7 +109,7 @@ def _parse(
     labels: np.ndarray,
     states: np.ndarray,
 ) -> None:
-    """Fill the arrays from each part's first places on, and tell the state of a part that is not ascending."""
+    """Fill the arrays of each part from its first positions on; write the state of parts that are not ascending."""
     for part in range(first_part, last_part):
         pair, row, label = first[part, 0], first[part, 1], first[part, 1] + first[part, 2]
         place, end, good = at[part], at[part + 1], True
@@ -164,7 +164,7 @@ def _is_digit(byte: int) -> bool:
 
 @kernel
 def _whole(text: np.ndarray, place: int) -> tuple[int, int, bool]:
-    """A whole number from ``place`` on, where it ends, and whether there is one."""
+    """Return the whole number at ``place``, its end, and whether there is one."""
     start, number = place, 0
     while _is_digit(text[place]):
         if number < _MOST:
@@ -175,7 +175,7 @@ def _whole(text: np.ndarray, place: int) -> tuple[int, int, bool]:
 
 @kernel
 def _number(text: np.ndarray, place: int) -> tuple[float, int, bool]:
-    """A decimal number, as :func:`_whole`."""
+    """Return the decimal number at ``place``, its end, and whether there is one."""
     negative = text[place] == 45
     if negative or text[place] == 43:
         place += 1

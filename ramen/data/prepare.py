@@ -19,7 +19,7 @@ RECIPES: dict[str, str] = {
 
 
 class NoIndex(WorkError):
-    """This machine gives no package index; the message is one line that says why."""
+    """No package index is available; the message gives the reason in one line."""
 
 
 def prepare(
@@ -29,20 +29,20 @@ def prepare(
     report: Callable[[str], None] | None = None,
     **options: object,
 ) -> Path:
-    """Build the data set of one recipe into a new folder.
+    """Build the data set of a recipe in a new folder and return the folder.
 
     Args:
         name: a key of ``RECIPES``.
         out: folder to write; it must not exist, or be empty.
-        report: called with one line per step of the work.
-        **options: of the recipe, as its ``prepare`` function names them; values may be text, as in ``points="300"``.
+        report: called with one line per step.
+        **options: keyword arguments of the recipe's ``prepare``; values may be strings, as in ``points="300"``.
 
     Returns:
         The folder written.
 
     Raises:
-        InputError: unknown recipe or option, a value of the wrong type, or ``out`` is not empty.
-        NoIndex: the recipe needs this machine's package index and there is none.
+        InputError: the recipe or an option is unknown, a value has the wrong type, or ``out`` is not empty.
+        NoIndex: the recipe needs a package index and there is none.
 
     Example:
         >>> prepare("planted", "data/planted", points=300, labels=120)  # doctest: +SKIP
@@ -59,7 +59,7 @@ def prepare(
 
 
 def recipe_options(name: str) -> dict[str, object]:
-    """The options of a recipe and their defaults.
+    """Return the options of a recipe and their defaults.
 
     Example:
         >>> recipe_options("planted")["seed"]
@@ -74,12 +74,12 @@ def recipe_options(name: str) -> dict[str, object]:
 
 
 def _checked(name: str, recipe: Callable[..., None], options: dict[str, object]) -> dict[str, object]:
-    known = recipe_options(name)
+    defaults = recipe_options(name)
     types = typing.get_type_hints(recipe)
     checked: dict[str, object] = {}
     for key, value in options.items():
-        if key not in known:
-            raise InputError(f"recipe {name!r} has no option {key!r}: {nearest(key, known)}")
+        if key not in defaults:
+            raise InputError(f"recipe {name!r} has no option {key!r}: {nearest(key, defaults)}")
         try:
             checked[key] = types[key](str(value))
         except ValueError:

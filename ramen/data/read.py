@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.data.assemble import assemble
 from ramen.data.dataset import Dataset, Texts
 from ramen.data.files import Problem, Reading, candidates, find_one
 from ramen.data.matrices import MATRIX, TEXT, at_row, entries, read_matrix, rows_of
 from ramen.data.read_lines import read_texts
 from ramen.data.records import Records, read_records
-from ramen.data.rest import assembled
 
 JSON = (".json", ".json.gz", ".raw.json", ".raw.json.gz")
 
 
 def read_label_features(folder: Path) -> Reading[Dataset | None]:
-    """Reads a whole folder; the value is None, or not to be used, after a problem."""
+    """Read a whole folder; do not use the value after a problem."""
     label_file = yield from find_one(folder, "lbl", JSON)
     assert label_file, "the layout needs it"
     labels = yield from read_records(label_file, None, with_targets=False)
@@ -26,7 +26,7 @@ def read_label_features(folder: Path) -> Reading[Dataset | None]:
 
 
 def read_named_labels(folder: Path) -> Reading[Dataset | None]:
-    """As :func:`read_label_features`, with the labels a line each in ``Y.txt`` or ``Yf.txt``."""
+    """Read a folder like :func:`read_label_features`, with one label per line in ``Y.txt`` or ``Yf.txt``."""
     stem = "Y" if candidates(folder, "Y", TEXT) else "Yf"
     texts = yield from read_texts(folder, stem, "")
     path = folder / f"{stem}.txt"
@@ -59,13 +59,13 @@ def _with_labels(folder: Path, label_file: Path, labels: Records) -> Reading[Dat
         for path in candidates(folder, "tst_X_Y", MATRIX):
             yield Problem(path, "there are test targets but no test texts, expected tst.json or tst.json.gz")
 
-    known = (train.whole, test.whole, labels.whole)
+    complete = (train.whole, test.whole, labels.whole)
     targets = (train_targets, test_targets)
-    return (yield from assembled(folder, train.texts, test.texts, labels.texts, targets, known=known))
+    return (yield from assemble(folder, train.texts, test.texts, labels.texts, targets, complete=complete))
 
 
 def read_targets(folder: Path, split: str, records: Records, n_labels: int | None) -> Reading[sp.csr_matrix | None]:
-    """The targets of one split, from ``{trn,tst}_X_Y`` or the json or both, which must agree."""
+    """Read the targets of one split from ``{trn,tst}_X_Y``, the json, or both, which must agree."""
     path = yield from find_one(folder, f"{split}_X_Y", MATRIX)
     if path is None:
         if not records.has_targets and records.lengths:
@@ -85,7 +85,7 @@ def read_targets(folder: Path, split: str, records: Records, n_labels: int | Non
         yield at_row(path, row, "a target with a value of 0 or below, expected above 0")
     if records.has_targets and records.sound and n_labels is not None:
         stated = records.targets(n_labels)
-        # float32 text of few digits: values may differ in the fourth, patterns never
+        # text has few digits: values may differ in the fourth digit, the sparsity pattern may not
         differs = abs(matrix - stated) > 1e-4 * matrix.maximum(stated)
         for row in np.unique(differs.nonzero()[0]).tolist():
             found, expected = entries(matrix, row), entries(stated, row)
@@ -94,7 +94,7 @@ def read_targets(folder: Path, split: str, records: Records, n_labels: int | Non
 
 
 def leaked(test: Records, train: Records) -> Reading[None]:
-    """A Problem for each test point whose uid is also that of a training point."""
+    """Yield a Problem for each test point whose uid is also a training point."""
     line_of = {uid: line for line, uid in enumerate(train.texts.uids, 1) if uid}
     for line, uid in enumerate(test.texts.uids, 1):
         if uid in line_of:

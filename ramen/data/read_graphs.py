@@ -18,14 +18,16 @@ _ANCHORS = re.compile(r"(?P<kind>.+)\.raw\.txt(?:\.gz)?")
 
 
 def graph_places(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Where the files of each kind of graph of a data set are, ``graphs/`` or beside the rest, and strays.
+    """Return the folder of each kind of graph, and stray files.
+
+    Graph files are in ``graphs/`` or next to the other files.
 
     Returns:
-        The folder of each kind, and the files of ``graphs/`` that belong to none.
+        Folder by kind, and the files of ``graphs/`` that belong to no graph.
     """
     within = sorted((folder / FOLDER).iterdir()) if (folder / FOLDER).is_dir() else []
     matches = {path: _LINKS.fullmatch(path.name) or _ANCHORS.fullmatch(path.name) for path in within}
-    # Beside the rest only links make a graph: train.raw.txt holds the texts of points.
+    # Outside graphs/ only link files define a graph: train.raw.txt holds the texts of points.
     beside = [_LINKS.fullmatch(path.name) for path in sorted(folder.iterdir())]
     places = {match["kind"]: folder for match in beside if match}
     places |= {match["kind"]: folder / FOLDER for match in matches.values() if match}
@@ -33,18 +35,18 @@ def graph_places(folder: Path) -> tuple[dict[str, Path], list[Path]]:
 
 
 def read_graphs(folder: Path, n_train: int | None, n_labels: int | None) -> Reading[dict[str, Graph]]:
-    """Every graph of a data set, by kind; entries are links, so whatever their weight they are read as 1."""
+    """Read every graph of a data set, by kind; all weights become 1."""
     graphs: dict[str, Graph] = {}
     for kind, place in graph_places(folder)[0].items():
         if place != folder:
-            twice = [path for side in ("trn", "lbl") for path in candidates(folder, f"{kind}_{side}_X_Y", MATRIX)]
+            twice = [path for part in ("trn", "lbl") for path in candidates(folder, f"{kind}_{part}_X_Y", MATRIX)]
             for also in twice:
                 yield Problem(also, f"graph {kind!r} is in {FOLDER}/ too, expected in one of the two")
         anchor_file = yield from find_one(place, f"{kind}.raw", TEXT)
         if anchor_file is None and place == folder:
             anchor_file = yield from find_one(folder, f"raw_data/{kind}.raw", TEXT)
         if anchor_file is None:
-            yield Problem(place / f"{kind}.raw.txt", f"not there, expected the anchors' texts of graph {kind!r}")
+            yield Problem(place / f"{kind}.raw.txt", f"missing, expected the anchor texts of graph {kind!r}")
             continue
         anchors: list[str] = []
         whole = True
@@ -54,22 +56,22 @@ def read_graphs(folder: Path, n_train: int | None, n_labels: int | None) -> Read
                 whole = whole and number > 0
             anchors.append("" if isinstance(line, Problem) else one_line(line))
         n_anchors = len(anchors) if whole else None
-        sides: list[sp.csr_matrix | None] = []
-        found = False
-        for side, rows, name in (("trn", n_train, "training points"), ("lbl", n_labels, "labels")):
-            path = yield from find_one(place, f"{kind}_{side}_X_Y", MATRIX)
-            found = found or path is not None
-            sides.append((yield from read_links(path, rows, name, n_anchors, anchor_file)) if path else None)
-        if not found:
+        matrices: list[sp.csr_matrix | None] = []
+        has_links = False
+        for part, rows, name in (("trn", n_train, "training points"), ("lbl", n_labels, "labels")):
+            path = yield from find_one(place, f"{kind}_{part}_X_Y", MATRIX)
+            has_links = has_links or path is not None
+            matrices.append((yield from read_links(path, rows, name, n_anchors, anchor_file)) if path else None)
+        if not has_links:
             yield Problem(anchor_file, f"no links, expected {kind}_trn_X_Y or {kind}_lbl_X_Y (.npz, .txt, .txt.gz)")
-        graphs[kind] = Graph(kind, anchors, points=sides[0], labels=sides[1])
+        graphs[kind] = Graph(kind, anchors, points=matrices[0], labels=matrices[1])
     return graphs
 
 
 def read_links(
     path: Path, n_rows: int | None, rows_are: str, n_anchors: int | None, anchor_file: Path
 ) -> Reading[sp.csr_matrix | None]:
-    """One side of a graph, as 0/1."""
+    """Read the links of points or labels as a 0/1 matrix."""
     matrix = yield from read_matrix(path)
     if matrix is None:
         return None

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.data.assemble import assemble, numbered, read_names
 from ramen.data.dataset import Dataset, Features
 from ramen.data.files import Problem, Reading, candidates, find_one, lines, strict
 from ramen.data.matrices import MATRIX, TEXT, at_row, read_matrix, rows_of
-from ramen.data.rest import assembled, numbered, read_names
 from ramen.data.sparse_text import read_bag_of_words, too_many
 from ramen.errors import InputError
 
@@ -21,7 +21,7 @@ _PARTS = {"trn": "training points", "tst": "test points", "lbl": "labels"}
 
 
 def read_matrices(folder: Path) -> Reading[Dataset | None]:
-    """A folder with ``trn_X_Xf`` and ``trn_X_Y``, perhaps ``tst_X_Xf`` and ``tst_X_Y``, and ``lbl_X_Xf``."""
+    """Read a folder with ``trn_X_Xf`` and ``trn_X_Y``; ``tst_X_Xf``, ``tst_X_Y`` and ``lbl_X_Xf`` are optional."""
     train = yield from _matrices(folder, "trn")
     if train is None:
         return None
@@ -33,9 +33,9 @@ def read_matrices(folder: Path) -> Reading[Dataset | None]:
 
 
 def read_features(folder: Path, n_train: int, n_test: int, n_labels: int) -> Reading[Features | None]:
-    """The bags of words that may stand beside texts, ``{trn,tst,lbl}_X_Xf``; None where no file is.
+    """Read the optional bags of words next to texts, ``{trn,tst,lbl}_X_Xf``; None if there are none.
 
-    Each part must have as many rows as the data set has, and all of them the same columns.
+    Each matrix must match the number of rows of the data set, and all must have the same number of columns.
     """
     train = yield from _features(folder, "trn", n_train, None)
     if train is None:
@@ -44,17 +44,17 @@ def read_features(folder: Path, n_train: int, n_test: int, n_labels: int) -> Rea
     if n_test:
         test = yield from _features(folder, "tst", n_test, train.shape[1])
         if test is None and not candidates(folder, "tst_X_Xf", MATRIX):
-            yield Problem(folder / "tst_X_Xf.txt", "not there, expected beside trn_X_Xf as there are test points")
+            yield Problem(folder / "tst_X_Xf.txt", "missing, expected next to trn_X_Xf as there are test points")
     labels = yield from _features(folder, "lbl", n_labels, train.shape[1])
     names = yield from read_names(folder, _FEATURE_NAMES, train.shape[1], "features")
     return None if test is None else Features(train, test, labels, names)
 
 
 def bags_of_words(dataset: Dataset) -> Features:
-    """The bags of words of a data set; where it has texts too, they are read at the first call.
+    """Return the bags of words of a data set; read them on the first call if it also has texts.
 
     Raises:
-        InputError: it has none, or they do not fit its points and labels.
+        InputError: there are none, or they do not match the points and labels.
     """
     if dataset.features is None:
         sizes = len(dataset.train), len(dataset.test), dataset.n_labels
@@ -67,7 +67,7 @@ def bags_of_words(dataset: Dataset) -> Features:
 
 
 def read_single_files(folder: Path) -> Reading[Dataset | None]:
-    """A folder with ``train.txt`` and perhaps ``test.txt``, or with names that end so, as in ``eurlex_train.txt``."""
+    """Read a folder with ``train.txt`` or ``NAME_train.txt``, and optionally ``test.txt`` or ``NAME_test.txt``."""
     train_file = yield from _only(folder, "train")
     if train_file is None:
         return None
@@ -82,26 +82,26 @@ def read_single_files(folder: Path) -> Reading[Dataset | None]:
 
 
 def read_data_file(folder: Path) -> Reading[Dataset | None]:
-    """A folder with ``NAME_data.txt``, and ``NAME_trSplit.txt`` and ``NAME_tstSplit.txt``, points counted from 1.
+    """Read a folder with ``NAME_data.txt`` and the 1-based splits ``NAME_trSplit.txt`` and ``NAME_tstSplit.txt``.
 
-    Of several splits, a column each, the first counts. Without the two files all points train.
+    Each column is a split; the first is used. Without the two files all points are training points.
     """
     path = yield from _only(folder, "data")
     if path is None:
         return None
-    found = yield from read_bag_of_words(path)
-    if found is None:
+    bags = yield from read_bag_of_words(path)
+    if bags is None:
         return None
     name = path.name.removesuffix(".gz").removesuffix("data.txt")
     files = [folder / f"{name}{split}.txt" for split in ("trSplit", "tstSplit")]
     if not any(file.exists() for file in files):
-        return (yield from _whole(folder, found, _none_of(found), None, ""))
+        return (yield from _whole(folder, bags, _none_of(bags), None, ""))
     rows: list[np.ndarray] = []
     for file in files:
         if not file.exists():
-            yield Problem(file, "not there, expected both splits or none")
+            yield Problem(file, "missing, expected both splits or none")
             return None
-        part = yield from _rows_of_split(file, found[0].shape[0])
+        part = yield from _rows_of_split(file, bags[0].shape[0])
         if part is None:
             return None
         rows.append(part)
@@ -109,23 +109,23 @@ def read_data_file(folder: Path) -> Reading[Dataset | None]:
     if len(both):
         yield Problem(files[1], f"point {both[0] + 1} is in both splits, expected in one")
         return None
-    train, test = ((found[0][part], found[1][part]) for part in rows)
+    train, test = ((bags[0][part], bags[1][part]) for part in rows)
     return (yield from _whole(folder, train, test, None, path.name))
 
 
 def _matrices(folder: Path, split: str) -> Reading[Split | None]:
-    found: list[sp.csr_matrix] = []
+    matrices: list[sp.csr_matrix] = []
     for kind in ("Xf", "Y"):
         path = yield from find_one(folder, f"{split}_X_{kind}", MATRIX)
         if path is None:
             other = "Y" if kind == "Xf" else "Xf"
-            yield Problem(folder / f"{split}_X_{kind}.txt", f"not there, expected beside {split}_X_{other}")
+            yield Problem(folder / f"{split}_X_{kind}.txt", f"missing, expected next to {split}_X_{other}")
             return None
         matrix = yield from read_matrix(path)
         if matrix is None:
             return None
-        if found and found[0].shape[0] != matrix.shape[0]:
-            yield Problem(path, f"{matrix.shape[0]} rows, expected {found[0].shape[0]} as in {split}_X_Xf")
+        if matrices and matrices[0].shape[0] != matrix.shape[0]:
+            yield Problem(path, f"{matrix.shape[0]} rows, expected {matrices[0].shape[0]} as in {split}_X_Xf")
             return None
         of = "labels" if kind == "Y" else "features"
         if limit := too_many(matrix, of):
@@ -134,12 +134,12 @@ def _matrices(folder: Path, split: str) -> Reading[Split | None]:
         wrong = np.unique(rows_of(matrix)[matrix.data <= 0]).tolist() if kind == "Y" else []
         for row in wrong:
             yield at_row(path, row, "a target with a value of 0 or below, expected above 0")
-        found.append(matrix)
-    return found[0], found[1]
+        matrices.append(matrix)
+    return matrices[0], matrices[1]
 
 
 def _features(folder: Path, part: str, n_rows: int, n_columns: int | None) -> Reading[sp.csr_matrix | None]:
-    """``{part}_X_Xf``; None where it is not there, or after a problem."""
+    """Read ``{part}_X_Xf``; None if it is missing or after a problem."""
     path = yield from find_one(folder, f"{part}_X_Xf", MATRIX)
     if path is None:
         return None
@@ -157,13 +157,13 @@ def _features(folder: Path, part: str, n_rows: int, n_columns: int | None) -> Re
 
 
 def _only(folder: Path, name: str) -> Reading[Path | None]:
-    """The one file called ``name.txt`` or ``*_name.txt``, plain or gzipped."""
-    found = [folder / f"{name}{end}" for end in TEXT if (folder / f"{name}{end}").exists()]
+    """Return the only file called ``name.txt`` or ``*_name.txt``, plain or gzipped."""
+    paths = [folder / f"{name}{end}" for end in TEXT if (folder / f"{name}{end}").exists()]
     named = [path for end in TEXT for path in folder.glob(f"*_{name}{end}")]
-    found += sorted(path for path in named if not path.name.startswith("filter_labels"))
-    if len(found) > 1:
-        yield Problem(found[1], f"{found[0].name} is there too, expected one of the two")
-    return found[0] if found else None
+    paths += sorted(path for path in named if not path.name.startswith("filter_labels"))
+    if len(paths) > 1:
+        yield Problem(paths[1], f"{paths[0].name} also exists, expected one of the two")
+    return paths[0] if paths else None
 
 
 def _rows_of_split(file: Path, n_points: int) -> Reading[np.ndarray | None]:
@@ -187,7 +187,7 @@ def _none_of(split: Split) -> Split:
 def _whole(
     folder: Path, train: Split, test: Split | None, labels: sp.csr_matrix | None, test_name: str
 ) -> Reading[Dataset | None]:
-    """The data set of two splits that must be over the same features and labels."""
+    """Return the data set of two splits, which must have the same features and labels."""
     (features, targets), (n_features, n_labels) = train, (train[0].shape[1], train[1].shape[1])
     if not features.shape[0] or not n_labels or not targets.nnz:
         yield Problem(folder, f"{features.shape[0]} training points with {targets.nnz} labels, expected some of both")
@@ -201,7 +201,7 @@ def _whole(
     names = yield from read_names(folder, _FEATURE_NAMES, n_features, "features")
     titles = yield from read_names(folder, _LABEL_NAMES, n_labels, "labels")
     return (
-        yield from assembled(
+        yield from assemble(
             folder,
             numbered(features.shape[0], split="trn:"),
             numbered(test[0].shape[0], split="tst:"),

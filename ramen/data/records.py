@@ -20,7 +20,7 @@ _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float3
 
 @dataclass
 class Records:
-    """What one json file holds; targets are flat, ``lengths`` gives how many each row has."""
+    """Contents of one json file; targets are flat, ``lengths`` has their number per row."""
 
     path: Path
     texts: Texts = field(default_factory=lambda: Texts([], [], []))
@@ -29,10 +29,10 @@ class Records:
     values: array[float] = field(default_factory=lambda: array("d"))
     has_targets: bool = True
     sound: bool = True  # no problem in any row
-    whole: bool = True  # read to its end, so that the number of rows is known
+    whole: bool = True  # read to the end, so the number of rows is correct
 
     def targets(self, n_labels: int) -> sp.csr_matrix:
-        """float32 CSR, rows x ``n_labels``."""
+        """Return the targets as float32 CSR, rows x ``n_labels``."""
         indptr = np.concatenate([[0], np.array(self.lengths, dtype=np.int64)]).cumsum()
         columns, values = np.array(self.columns, dtype=np.int64), np.array(self.values, dtype=np.float32)
         matrix = sp.csr_matrix((values, columns, indptr), shape=(len(self.lengths), n_labels))
@@ -41,12 +41,12 @@ class Records:
 
 
 def read_records(path: Path, n_labels: int | None, *, with_targets: bool = True) -> Reading[Records]:
-    """Reads one json file, one object per line: uid, title, content, target_ind, target_rel.
+    """Read one json file, one object per line: uid, title, content, target_ind, target_rel.
 
     Args:
         path: ``{trn,tst,lbl}.json[.gz]``.
-        n_labels: targets must be below it; None where the number of labels is unknown.
-        with_targets: False for the labels themselves, whose targets are not read.
+        n_labels: targets must be below it; None if the number of labels is unknown.
+        with_targets: False for labels, which have no targets.
     """
     records = Records(path)
     line_of: dict[str, int] = {}
@@ -67,7 +67,10 @@ def read_records(path: Path, n_labels: int | None, *, with_targets: bool = True)
                 fault = _record_fault(record) or (_target_fault(record, n_labels) if with_targets else "")
             except json.JSONDecodeError as error:
                 fault = f"broken json ({error.msg} at column {error.colno}), expected one object per line"
-            except (ValueError, RecursionError) as error:  # NaN, a number of thousands of digits, too deep
+            except (
+                ValueError,
+                RecursionError,
+            ) as error:  # NaN, a number with thousands of digits, or too deep
                 fault = f"broken json ({error}), expected one object per line"
         uid = record["uid"] if not fault else ""
         if not fault and line_of.setdefault(uid, number) != number:
@@ -75,7 +78,7 @@ def read_records(path: Path, n_labels: int | None, *, with_targets: bool = True)
         if fault:
             records.sound = False
             yield fault if isinstance(fault, Problem) else Problem(path, fault, line=number)
-            record = {}  # a blank row keeps the numbers of the rows after it right
+            record = {}  # a blank row keeps later row numbers correct
         elif "target_ind" not in record:
             untargeted.append(number)
         records.texts.uids.append(uid)
@@ -95,7 +98,7 @@ def read_records(path: Path, n_labels: int | None, *, with_targets: bool = True)
 
 
 def _record_fault(record: object) -> str:
-    """What is wrong with the texts of one record, or ""."""
+    """Return what is wrong with the texts of one record, or ""."""
     if type(record) is not dict:
         return f"found a json {type(record).__name__}, expected an object"
     for key in ("uid", "title"):
@@ -113,7 +116,7 @@ def _record_fault(record: object) -> str:
 
 
 def _target_fault(record: dict[str, Any], n_labels: int | None) -> str:
-    """What is wrong with the targets of one record, or ""."""
+    """Return what is wrong with the targets of one record, or ""."""
     limit = n_labels if n_labels is not None else 2**63
     targets = record.get("target_ind", [])
     if type(targets) is not list or not set(map(type, targets)) <= {int}:

@@ -16,12 +16,12 @@ _PARTS = ("format", "shape", "data", "indices", "indptr")
 
 
 def read_sparse_npz(path: Path) -> Reading[sp.csr_matrix | None]:
-    """Reads one CSR matrix, nothing in which is trusted: no pickle, and every index is checked.
+    """Read one untrusted CSR matrix: without pickle, and with every index checked.
 
-    scipy's own reader leaves the indices unchecked, and its kernels then read memory that is not theirs.
+    scipy's reader does not check indices, so its kernels may read out of bounds.
 
     Yields:
-        A Problem for a file that is not a CSR matrix, or each row with a wrong column or a value that is not finite.
+        A Problem if the file is not a CSR matrix, and for each row with an invalid column or a non-finite value.
 
     Returns:
         float32 CSR with sorted columns, or None after a problem.
@@ -64,12 +64,12 @@ def read_sparse_npz(path: Path) -> Reading[sp.csr_matrix | None]:
     matrix.sort_indices()
     repeated = repeated_columns(matrix)
     for row, column in repeated:
-        yield Problem(path, f"column {column} is there twice, expected once", row=row + 1)
+        yield Problem(path, f"column {column} occurs twice, expected once", row=row + 1)
     return None if repeated else matrix
 
 
 def sparse_npz(matrix: sp.csr_matrix) -> bytes:
-    """The bytes ``scipy.sparse.load_npz`` reads; unlike those of ``save_npz`` they never carry the time of day."""
+    """Return bytes for ``scipy.sparse.load_npz``; unlike those of ``save_npz`` they have no timestamp."""
     index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
     arrays = {
         "indices": matrix.indices.astype(index_type),
@@ -90,7 +90,7 @@ def sparse_npz(matrix: sp.csr_matrix) -> bytes:
 
 
 def _fault(shape: np.ndarray, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> str:
-    """What makes four arrays no CSR matrix, or ""."""
+    """Return why four arrays are no CSR matrix, or ""."""
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
         return f"shape {shape.tolist()}, expected two counts"
     if data.ndim != 1 or data.dtype.kind not in "biuf":
@@ -107,6 +107,6 @@ def _fault(shape: np.ndarray, data: np.ndarray, indices: np.ndarray, indptr: np.
 
 
 def _first_of_each_row(rows: np.ndarray, wrong: np.ndarray) -> list[int]:
-    """Positions of the first wrong entry of each row that has one."""
+    """Return the position of the first invalid entry of each row that has one."""
     at = np.flatnonzero(wrong)
     return [int(i) for i in at[np.unique(rows[at], return_index=True)[1]]]

@@ -1,4 +1,4 @@
-"""Sparse matrices as text: a header of counts, then ``column:value`` pairs; the oldest format has labels in front."""
+"""Sparse matrices as text: a header of counts, then ``column:value`` pairs, in the oldest format after labels."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import scipy.sparse as sp
 
 from ramen.data.files import STREAM_ERRORS, Problem, Reading, open_bytes, stream_problem
 
-BLOCK = 1 << 22  # bytes parsed at once: what is made beside the result is some ten times this
+BLOCK = 1 << 22  # bytes parsed at once; temporary memory is about ten times this
 
 _HEADERS = {n: re.compile(rb"\s*" + rb"\s+".join([rb"(\d{1,15})"] * n) + rb"\s*") for n in (2, 3)}
-# What is made for each label or feature would fill the memory where a header lies: columns that it may name beyond a
-# hundred for each pair. Labels have texts; features are hashed into up to 2^24 by some codes.
+# Guards against false headers, as memory is allocated per label and feature: number of columns allowed in addition to a
+# hundred per pair. Labels have texts; some codebases hash features into up to 2^24 columns.
 _SPARE = {"labels": 1_000_000, "features": 1 << 24}
 _TOKEN = re.compile(rb"[^ \t\r]+")
 _PAIR = re.compile(rb"(\d+):([0-9+\-.eE]+)")
 
 
 def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
-    r"""Reads one matrix, plain or gzipped.
+    r"""Read one matrix, plain or gzipped.
 
-    Row r of the matrix is line r + 2. An empty line is an empty row. Columns count from 0, may come in any order and
-    not twice in a row. Every value is finite.
+    Row r of the matrix is line r + 2. An empty line is an empty row. Columns count from 0, in any order,
+    without duplicates. Every value is finite.
 
     Args:
         path: ``*.txt`` or ``*.txt.gz``.
 
     Yields:
-        A Problem for a broken header or stream, each broken row, and a count of rows other than the header's.
+        A Problem for a broken header or stream, each broken row, and a number of rows that differs from the header.
 
     Returns:
         float32 CSR with sorted columns, or None after a problem.
@@ -41,17 +41,17 @@ def read_sparse_text(path: Path) -> Reading[sp.csr_matrix | None]:
     Example:
         The file ``2 3\n0:1 2:0.5\n\n`` is the 2 x 3 matrix ``[[1, 0, 0.5], [0, 0, 0]]``.
     """
-    found = yield from _read(path, ("rows", "columns"))
-    return found[0] if found else None
+    matrices = yield from _read(path, ("rows", "columns"))
+    return matrices[0] if matrices else None
 
 
 def read_bag_of_words(path: Path) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix] | None]:
-    r"""Reads one file of features and labels, the repository's oldest format, plain or gzipped.
+    r"""Read one file of features and labels in the repository's oldest format, plain or gzipped.
 
     The header is ``points features labels``; a row is ``label,label feature:value feature:value``. A row without labels
     starts with a space or with its first pair; one without features ends after its labels.
 
-    Yields and raises as :func:`read_sparse_text`; counts far beyond what the rows name are a problem, too.
+    Yields and raises as :func:`read_sparse_text`; also yields a Problem if the header counts are implausibly large.
 
     Returns:
         float32 CSR points x features, and 0/1 float32 CSR points x labels; or None after a problem.
@@ -59,10 +59,10 @@ def read_bag_of_words(path: Path) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix]
     Example:
         The file ``2 3 4\n1,3 0:1 2:0.5\n 1:2\n`` has features ``[[1, 0, 0.5], [0, 2, 0]]`` and labels ``[[1, 3], []]``.
     """
-    found = yield from _read(path, ("points", "features", "labels"))
-    if found is None:
+    matrices = yield from _read(path, ("points", "features", "labels"))
+    if matrices is None:
         return None
-    features, targets = found
+    features, targets = matrices
     assert targets is not None, "asked for"
     for name, matrix in (("features", features), ("labels", targets)):
         if limit := too_many(matrix, name):
@@ -74,13 +74,13 @@ def read_bag_of_words(path: Path) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix]
 
 
 def too_many(matrix: sp.csr_matrix, of: str) -> int:
-    """How many columns, of ``"labels"`` or ``"features"``, would do for the pairs of a matrix that has more; else 0."""
+    """Return the limit on columns (``"labels"`` or ``"features"``) that a matrix exceeds for its pairs; else 0."""
     limit = _SPARE[of] + 100 * int(matrix.nnz)
     return limit if matrix.shape[1] > limit else 0
 
 
 class _Parts:
-    """Rows of blocks on their way to one matrix."""
+    """Collects rows of blocks for one matrix."""
 
     def __init__(self) -> None:
         self.lengths: list[np.ndarray] = []
@@ -93,7 +93,7 @@ class _Parts:
         self.values.append(values)
 
     def matrix(self, shape: tuple[int, int]) -> sp.csr_matrix:
-        """All of them; the parts are let go one kind at a time to bound the memory."""
+        """Return the matrix of all rows; free the parts one array at a time to bound memory."""
         indptr = np.concatenate([[0], *self.lengths]).cumsum(dtype=np.int64)
         kind = self.columns[0].dtype if self.columns else np.int32
         columns = np.concatenate([np.empty(0, dtype=kind), *self.columns])
@@ -104,8 +104,8 @@ class _Parts:
 
 
 def _read(path: Path, counts: tuple[str, ...]) -> Reading[tuple[sp.csr_matrix, sp.csr_matrix | None] | None]:
-    """The matrix of a file with a header of two counts; with three, the labels in front of each row as well."""
-    from ramen.data.parse_rows import parse_rows  # numba: half a second that json alone need not wait for
+    """Read the matrix of a file with a header of two counts; with three, also the labels before each row."""
+    from ramen.data.parse_rows import parse_rows  # imports numba, half a second that json files do not need
 
     pairs, labels = _Parts(), _Parts()
     sound, ascending, line = True, True, 1
@@ -148,26 +148,26 @@ def _read(path: Path, counts: tuple[str, ...]) -> Reading[tuple[sp.csr_matrix, s
 
 
 def _canonical(path: Path, matrix: sp.csr_matrix, ascending: bool, what: str) -> Reading[sp.csr_matrix | None]:
-    """The matrix with its columns in order, unless one is there twice in a row."""
+    """The matrix with its columns in order, unless one occurs twice in a row."""
     if ascending:
         matrix.has_canonical_format = True
         return matrix
     matrix.sort_indices()
     repeated = repeated_columns(matrix)
     for row, column in repeated:
-        yield Problem(path, f"{what} {column} is there twice, expected once", line=row + 2)
+        yield Problem(path, f"{what} {column} occurs twice, expected once", line=row + 2)
     return None if repeated else matrix
 
 
 def repeated_columns(matrix: sp.csr_matrix) -> list[tuple[int, int]]:
-    """(row, column) of entries of a CSR with sorted indices that repeat the entry before: the first thousand."""
+    """Return (row, column) of the first thousand duplicate entries of a CSR with sorted indices."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     at = np.flatnonzero((rows[1:] == rows[:-1]) & (matrix.indices[1:] == matrix.indices[:-1]))[:1000]
     return [(int(rows[i]), int(matrix.indices[i])) for i in at]
 
 
 def sparse_text(matrix: sp.csr_matrix) -> Iterator[str]:
-    """The lines of ``matrix`` as text, each with its newline; nine digits keep a float32 exactly."""
+    """Yield the lines of ``matrix`` as text, each with its newline; nine digits represent a float32 exactly."""
     yield f"{matrix.shape[0]} {matrix.shape[1]}\n"
     for start, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
         pairs = zip(matrix.indices[start:end].tolist(), matrix.data[start:end].tolist(), strict=True)
@@ -175,19 +175,19 @@ def sparse_text(matrix: sp.csr_matrix) -> Iterator[str]:
 
 
 def _blocks(stream: io.BufferedIOBase) -> Iterator[bytes]:
-    """The rest of the stream in blocks of whole lines, each ending in a newline."""
-    rest = b""
-    while chunk := stream.read1(BLOCK):  # read() would lose what comes before a truncation
-        block, newline, rest = (rest + chunk).rpartition(b"\n")
+    """Yield the remaining stream in blocks of complete lines, each ending in a newline."""
+    remainder = b""
+    while chunk := stream.read1(BLOCK):  # read() would lose the data before a truncation
+        block, newline, remainder = (remainder + chunk).rpartition(b"\n")
         if newline:
             yield block + newline
-    if rest:
-        yield rest + b"\n"
+    if remainder:
+        yield remainder + b"\n"
 
 
 def _diagnose(path: Path, block: bytes, first_line: int, n_columns: int, n_labels: int | None) -> Iterator[Problem]:
-    """A Problem for each wrong line of a block that ``parse_rows`` refused."""
-    found = False
+    """Yield a Problem for each invalid line of a block that ``parse_rows`` rejected."""
+    has_fault = False
     for line, raw in enumerate(block.split(b"\n")[:-1], first_line):
         tokens = _TOKEN.findall(raw)
         fault = ""
@@ -195,14 +195,14 @@ def _diagnose(path: Path, block: bytes, first_line: int, n_columns: int, n_label
             fault = _label_fault(tokens.pop(0), n_labels)
         fault = fault or next(filter(None, (_fault(token, n_columns) for token in tokens)), "")
         if fault:
-            found = True
+            has_fault = True
             yield Problem(path, fault, line=line)
-    if not found:  # never a broken block without a word
+    if not has_fault:  # never skip a broken block silently
         yield Problem(path, f"cannot be parsed from here on ({len(block)} bytes)", line=first_line)
 
 
 def _label_fault(token: bytes, n_labels: int) -> str:
-    """What is wrong with ``label,label,label``, or ""."""
+    """Return what is wrong with ``label,label,label``, or ""."""
     for label in token.split(b","):
         if not re.fullmatch(rb"\d+", label):
             return f"found {_show(token)}, expected 'label,label'"
@@ -212,7 +212,7 @@ def _label_fault(token: bytes, n_labels: int) -> str:
 
 
 def _fault(token: bytes, n_columns: int) -> str:
-    """What is wrong with one ``column:value``, or ""."""
+    """Return what is wrong with one ``column:value``, or ""."""
     column, colon, value = token.partition(b":")
     if colon and re.fullmatch(rb"-\d+", column):
         return f"column {_show(column)} is negative, expected 0 to {n_columns - 1}"
@@ -231,5 +231,5 @@ def _fault(token: bytes, n_columns: int) -> str:
 
 
 def _show(raw: bytes) -> str:
-    """The start of some bytes, fit for a message of one line."""
+    """Return the beginning of some bytes for a one-line message."""
     return repr(raw[:40].decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""Rows of JSON Lines, CSV, TSV and Parquet files, by the names of their columns."""
+"""Reads rows of JSON Lines, CSV, TSV and Parquet files by column name."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Table:
     """One file of rows.
 
     Args:
-        path: ``.jsonl`` (``.ndjson``, ``.json``: an object a line), ``.csv``, ``.tsv`` with names in the first line,
-            each perhaps ``.gz``, or ``.parquet``.
-        separator: between the entries of a list in one cell of a CSV or TSV file.
+        path: ``.jsonl`` (``.ndjson``, ``.json``: one object per line), ``.csv`` or ``.tsv`` with a header line, each
+            optionally ``.gz``, or ``.parquet``.
+        separator: of list entries within a cell of a CSV or TSV file.
 
     Attributes:
-        rows: one dictionary a row.
+        rows: one dictionary per row.
 
     Raises:
-        InputError: no such file, another kind, a broken line, or a Parquet file without pyarrow.
+        InputError: the file is missing, of another kind or broken, or Parquet and pyarrow is not installed.
 
     Example:
         ``Table(Path("articles.csv")).lists("tags")``
@@ -54,9 +54,9 @@ class Table:
             raise InputError(f"{path}: expected rows, found none")
 
     def texts(self, columns: str) -> list[str]:
-        r"""The text of each row; of two columns (``title,content``) both, with a newline between."""
-        names = self.known(columns)
-        found = []
+        r"""Return the text of each row; several columns (``title,content``) are joined by a newline."""
+        names = self.columns_of(columns)
+        texts = []
         for number, row in enumerate(self.rows, 1):
             parts = []
             for name in names:
@@ -64,13 +64,13 @@ class Table:
                 if value is not None and not isinstance(value, str | int | float):
                     raise InputError(f"{self.path}, row {number}: {name} is {value!r:.40}, expected a text")
                 parts.append("" if value is None else " ".join(str(value).split()))
-            found.append("\n".join(part for part in parts if part))
-        return found
+            texts.append("\n".join(part for part in parts if part))
+        return texts
 
     def lists(self, column: str) -> list[list[str]]:
-        """The entries of a cell with a list in each row."""
-        (name,) = self.known(column)
-        found = []
+        """Return the list in one cell of each row."""
+        (name,) = self.columns_of(column)
+        lists = []
         for number, row in enumerate(self.rows, 1):
             value = row.get(name)
             if self.flat or isinstance(value, str | int):
@@ -79,16 +79,16 @@ class Table:
             if not isinstance(value, list) or not all(isinstance(entry, str | int) for entry in value):
                 raise InputError(f"{self.path}, row {number}: {name} is {value!r:.40}, expected a list of names")
             entries = [" ".join(str(entry).split()) for entry in value]
-            found.append([entry for entry in entries if entry])
-        return found
+            lists.append([entry for entry in entries if entry])
+        return lists
 
-    def known(self, columns: str) -> list[str]:
-        """The names in ``a,b``, each a column that some row has."""
-        there = {name: None for row in self.rows for name in row}
+    def columns_of(self, columns: str) -> list[str]:
+        """Return the column names in ``a,b``; raise if no row has one of them."""
+        available = {name: None for row in self.rows for name in row}
         names = [name.strip() for name in columns.split(",")]
         for name in names:
-            if name not in there:
-                raise InputError(f"{self.path}: no column {name!r}: {nearest(name, there)}")
+            if name not in available:
+                raise InputError(f"{self.path}: no column {name!r}: {nearest(name, available)}")
         return names
 
 

@@ -1,4 +1,4 @@
-"""Writes a data set folder, the same bytes for the same data: label-feature, or matrices where it has bags of words."""
+"""Writes a data set folder deterministically: label-feature layout, or matrices for bags of words."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from ramen.data.sparse_npz import sparse_npz
 from ramen.data.sparse_text import sparse_text
 from ramen.errors import InputError, WorkError
 
-# What the caller can mend by naming another place; any other failure to write is a failure of the work.
+# Errors that another path would avoid (InputError); other write errors are a WorkError.
 _PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.EEXIST)
 
-_LEVEL = 6  # of gzip: 9 takes three times as long for a hundredth less
+_LEVEL = 6  # of gzip: 9 takes three times as long and saves 1 %
 
 
 def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | None = None) -> None:
-    """Writes ``ds`` so that ``load_dataset(out)`` gives it back; all of it or nothing.
+    """Write ``ds`` so that ``load_dataset(out)`` returns it; all of it or nothing.
 
-    The files are written beside ``out``, read back, and renamed. Line breaks inside a text become spaces.
+    The files are written next to ``out``, read back, and renamed. Line breaks inside a text become spaces.
 
     Args:
         ds: the data set; ``card.yaml`` is written from its card.
-        out: a folder that does not exist or is empty; its parents are made.
-        extra: further files by relative path, such as ``{"SOURCE.txt": "..."}``.
+        out: a new or empty folder; missing parents are created.
+        extra: additional files by relative path, such as ``{"SOURCE.txt": "..."}``.
 
     Raises:
-        InputError: ``out`` is not empty or cannot be written to, ``ds`` is one that would not load again, or an extra
-            file has the name of a file of the layout.
-        WorkError: the disk is full, or another failure of writing.
+        InputError: ``out`` is not empty or not writable, ``ds`` would not load again, or an extra file has the name of
+            a file of the layout.
+        WorkError: the disk is full, or writing failed otherwise.
 
     Example:
         >>> write_dataset(ds, Path("data/mine"), extra={"SOURCE.txt": "made by hand"})  # doctest: +SKIP
@@ -53,7 +53,7 @@ def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | Non
             raise InputError(f"{out}: is a file, expected a folder to write to")
         if out.is_dir() and next(out.iterdir(), None) is not None:
             raise InputError(f"{out}: is not empty, expected a new or empty folder")
-        shutil.rmtree(beside, ignore_errors=True)  # left by a killed process that had our number
+        shutil.rmtree(beside, ignore_errors=True)  # left by a killed process with our process id
         beside.mkdir(parents=True)
         for name, content in _files(ds, extra or {}):
             target = beside / name
@@ -70,13 +70,13 @@ def write_dataset(ds: Dataset, out: Path, *, extra: dict[str, bytes | str] | Non
     except OSError as error:
         if error.errno in _PLACE:
             raise InputError(f"{out}: cannot be written ({error.strerror})") from error
-        raise WorkError(f"{out}: writing failed ({error.strerror or error}); nothing was kept") from error
+        raise WorkError(f"{out}: writing failed ({error.strerror or error}); no files remain") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write(target: Path, content: bytes | Iterable[str]) -> None:
-    """Bytes as they are; lines gzipped as they come, without the time of day, so that equal data gives equal bytes."""
+    """Write bytes unchanged, or lines gzipped without a timestamp, so that equal data gives equal bytes."""
     if isinstance(content, bytes):
         target.write_bytes(content)
         return
@@ -86,7 +86,7 @@ def _write(target: Path, content: bytes | Iterable[str]) -> None:
 
 
 def _read_back(beside: Path, out: Path) -> None:
-    """Refuses a data set that ``load_dataset`` would refuse."""
+    """Raise if ``load_dataset`` would reject the data set."""
     try:
         strict(read_folder(beside))
     except InputError as error:
@@ -95,7 +95,7 @@ def _read_back(beside: Path, out: Path) -> None:
 
 
 def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, bytes | Iterable[str]]]:
-    """Name of each file, and its bytes or the lines to pack."""
+    """Yield the name of each file, and its bytes or the lines to compress."""
     if ds.features is None or ds.has_texts:
         yield from _texts(ds)
     else:
@@ -106,9 +106,9 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
     yield "filter_labels_test.txt", _pairs(ds.test_filter)
     for kind, graph in sorted(ds.graphs.items()):
         yield f"graphs/{kind}.raw.txt.gz", map(_line, graph.anchors)
-        for side, matrix in (("trn", graph.points), ("lbl", graph.labels)):
+        for part, matrix in (("trn", graph.points), ("lbl", graph.labels)):
             if matrix is not None:
-                yield f"graphs/{kind}_{side}_X_Y.npz", sparse_npz(_sorted(matrix))
+                yield f"graphs/{kind}_{part}_X_Y.npz", sparse_npz(_sorted(matrix))
     yield "card.yaml", card_yaml(ds.card).encode()
     for path, content in sorted(extra.items()):
         if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
@@ -117,7 +117,7 @@ def _files(ds: Dataset, extra: dict[str, bytes | str]) -> Iterator[tuple[str, by
 
 
 def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes | Iterable[str]]]:
-    """Matrices of features, and their names."""
+    """Yield the feature matrices and feature names."""
     yield "trn_X_Xf.npz", sparse_npz(_sorted(features.train))
     if len(ds.test):
         yield "tst_X_Xf.npz", sparse_npz(_sorted(features.test))
@@ -128,7 +128,7 @@ def _bags(ds: Dataset, features: Features) -> Iterator[tuple[str, bytes | Iterab
 
 
 def _numbers(ds: Dataset) -> Iterator[tuple[str, bytes | Iterable[str]]]:
-    """Targets and the names of labels, for points without text; uids are the numbers of the rows."""
+    """Yield targets and label names of a data set without texts; uids are row numbers."""
     for name, targets in [("trn", ds.train_targets), ("tst", ds.test_targets)][: 2 if len(ds.test) else 1]:
         yield f"{name}_X_Y.txt.gz", sparse_text(_sorted(targets))
     yield "Y.txt.gz", map(_line, ds.labels.titles)
@@ -148,7 +148,7 @@ def _texts(ds: Dataset) -> Iterator[tuple[str, bytes | Iterable[str]]]:
 
 
 def _records(texts: Texts, targets: sp.csr_matrix | None) -> Iterator[str]:
-    """The json lines of one split, or of the labels, which have no targets."""
+    """Yield the json lines of one split, or of the labels, which have no targets."""
     for row, (uid, title, content) in enumerate(zip(texts.uids, texts.titles, texts.contents, strict=True)):
         record: dict[str, object] = {"uid": uid, "title": one_line(title), "content": one_line(content)}
         if targets is not None:
@@ -163,7 +163,7 @@ def _line(text: str) -> str:
 
 
 def _sorted(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """A copy whose columns rise in each row, so that equal matrices give equal bytes."""
+    """Return a copy with sorted columns, so that equal matrices give equal bytes."""
     matrix = matrix.copy()
     matrix.sort_indices()
     return matrix

@@ -204,13 +204,13 @@ def figures_of(labels: np.ndarray, dataset: Dataset) -> dict[str, float]:
 
 def facts_of(labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """Return what accompanies the figures: 95 % intervals, hits by label frequency, constants, published figures."""
-    from ramen.data.published import constants_warning, known_facts
+    from ramen.data.published import constants_warning, published_facts
     from ramen.metrics import by_frequency, intervals, per_point
 
     card, counts = dataset.card, np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
     parts = per_point(labels, dataset.test_targets, propensities(dataset), ks=CUT_OFFS)
     groups = by_frequency(labels, dataset.test_targets, counts)
-    facts = known_facts(dataset)
+    facts = published_facts(dataset)
     of_card = {"warning": constants_warning(card, facts), "published": facts.get("published")}
     return {
         "intervals": {name: list(interval) for name, interval in intervals(parts).items()},

@@ -14,7 +14,7 @@ from ramen.mining.signs import SignIndex
 from ramen.scorers.base import Scorer, save_tensors
 
 FOLDER, FACTS = "index", "index.json"
-FORMAT = 1
+FORMAT = 2
 AGAIN = "build it again: ramen index RUN"
 
 

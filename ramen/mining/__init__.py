@@ -1,1 +1,1 @@
-"""Who is a hard negative: numba kernels."""
+"""Nearest neighbours and negative mining: numba kernels."""

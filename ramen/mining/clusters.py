@@ -1,11 +1,11 @@
-"""Balanced splitting of unit vectors into small clusters: batches made of clusters hold hard negatives.
+"""Balanced clustering of unit vectors: batches made of clusters contain hard negatives.
 
 Source: NGAME (Dahiya et al., WSDM 2023, section 3.2) batches whole clusters of current embeddings, so that the
-in-batch negatives of a row are the points and labels it is easily mistaken for.
+in-batch negatives of a row are hard to tell apart from it.
 
-Halving all the way down, as is usual, tears at each level the groups that lie across the cut. Only the first levels of
-a large matrix are halved here; within each part all clusters are made at once by k-means with a price on each centre
-(Bertsekas' auction, 1988) that rises until no cluster is asked for by more rows than it may hold.
+Recursive bisection splits groups that lie across a cut at every level. Only the first levels of a large matrix are
+bisected here; within each part all clusters are computed at once by balanced k-means, with a price for each centre
+(auction algorithm, Bertsekas 1988) that rises while more rows choose a cluster than it may hold.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ramen.mining.heaps import best_first, push
 from ramen.mining.splitmix import GOLDEN, mix
 from ramen.threads import one_blas_thread, parallel_for
 
-_ROUNDS = 4  # of 2-means a split: the direction settles in three or four
-_AT_ONCE = 1024  # clusters made together: their number times the rows is the cost
+_ROUNDS = 4  # of 2-means per split: the direction converges in three or four
+_AT_ONCE = 1024  # clusters computed together: the cost is their number times the rows
 _FREE, _PRICED = 2, 3  # rounds of k-means without and with prices
-_CANDIDATES = 16  # nearest centres of a row that it may be given to
+_CANDIDATES = 16  # nearest centres considered for a row
 _STEPS, _STEP, _FADE = 40, 0.1, 0.9  # of the prices, in units of the cosine
-_BLOCK = 2048  # rows whose scores are held by a thread
+_BLOCK = 2048  # rows scored at once by a thread
 _CHUNK = 32  # scores compared at once with the worst candidate
 
 
 @kernel
 def _hash(a: int, b: int) -> np.int64:
-    """A counter-based random number: the same for any order in which threads visit the nodes."""
+    """Return a counter-based random number, which does not depend on the order of the threads."""
     x = mix((np.uint64(a) * np.uint64(GOLDEN)) ^ (np.uint64(b) + np.uint64(0xD1B54A32D192ED03)))
     return np.int64(x >> np.uint64(2))
 
@@ -70,47 +70,47 @@ def _split_level(
 
 
 class _Part:
-    """Rows of one part of the matrix and the ``k`` clusters to be made of them."""
+    """Balanced k-means of the rows of one part of the matrix."""
 
     def __init__(self, vectors: np.ndarray, rows: np.ndarray, sizes: np.ndarray, seed: tuple[int, int]) -> None:
         self.vectors, self.rows, self.sizes, self.k = vectors, rows, sizes, len(sizes)
         self.rng = np.random.default_rng(seed)
 
     def order(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows, cluster after cluster, and the bounds of the clusters."""
+        """Return the rows sorted by cluster, and the bounds of the clusters."""
         prices = np.zeros(self.k, dtype=np.float32)
         centres = self.vectors[self.rng.choice(self.rows, self.k, replace=False)]
         for _ in range(_FREE):
-            found, _scores = self._nearest(centres, prices, 1)
-            centres = self._reseat(found[:, 0])
+            nearest, _scores = self._nearest(centres, prices, 1)
+            centres = self._reseat(nearest[:, 0])
         for _ in range(_PRICED):
-            found, scores = self._nearest(centres, prices, min(_CANDIDATES, self.k))
-            clusters = _settle(found, scores, prices, len(self.rows) / self.k)
+            nearest, scores = self._nearest(centres, prices, min(_CANDIDATES, self.k))
+            clusters = _settle(nearest, scores, prices, len(self.rows) / self.k)
             centres = self._means(clusters, centres)
-        found, scores = self._nearest(centres, prices, min(_CANDIDATES, self.k))
-        clusters = self._fill(found, scores - prices[found], centres)
+        nearest, scores = self._nearest(centres, prices, min(_CANDIDATES, self.k))
+        clusters = self._fill(nearest, scores - prices[nearest], centres)
         bounds = np.concatenate([[0], np.cumsum(np.bincount(clusters, minlength=self.k))])
         return self.rows[np.argsort(clusters, kind="stable")], bounds
 
     def _nearest(self, centres: np.ndarray, prices: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-        """The m centres with the highest cosine less price, best first, and their cosines."""
+        """Return the m centres with the highest cosine minus price, best first, and their cosines."""
         n, columns = len(self.rows), np.ascontiguousarray(centres.T)
-        found, scores = np.empty((n, m), dtype=np.int64), np.empty((n, m), dtype=np.float32)
+        nearest, scores = np.empty((n, m), dtype=np.int64), np.empty((n, m), dtype=np.float32)
 
         def search(first: int, last: int) -> None:
             for start in range(first * _BLOCK, last * _BLOCK, _BLOCK):
                 part = slice(start, start + _BLOCK)
-                _best(self.vectors[self.rows[part]] @ columns, prices, found[part], scores[part])
+                _best(self.vectors[self.rows[part]] @ columns, prices, nearest[part], scores[part])
 
         with one_blas_thread():
             parallel_for(-(-n // _BLOCK), search, work=1 + _BLOCK * columns.size / 16)
-        return found, scores
+        return nearest, scores
 
     def _reseat(self, clusters: np.ndarray) -> np.ndarray:
-        """Centres anew: as many to a group as the clusters that its rows fill, a crowded one's drawn from its rows."""
+        """Return new centres: a group of rows gets as many as it fills clusters; several are drawn from its rows."""
         held = np.bincount(clusters, minlength=self.k)
-        seats, rest = np.divmod(held * self.k, len(clusters))
-        seats[np.argsort(-rest, kind="stable")[: self.k - seats.sum()]] += 1
+        seats, remainder = np.divmod(held * self.k, len(clusters))
+        seats[np.argsort(-remainder, kind="stable")[: self.k - seats.sum()]] += 1
         means = self._means(clusters, np.zeros((self.k, self.vectors.shape[1]), dtype=np.float32))
         members = np.split(self.rows[np.argsort(clusters, kind="stable")], np.cumsum(held)[:-1])
         drawn = [self.rng.choice(members[group], seats[group], replace=False) for group in np.flatnonzero(seats > 1)]
@@ -123,13 +123,13 @@ class _Part:
         parallel_for(self.k, _unit_sums, self.vectors, order, bounds, out, work=work)
         return out
 
-    def _fill(self, found: np.ndarray, values: np.ndarray, centres: np.ndarray) -> np.ndarray:
-        """Rows that lose most by their second choice choose first; who finds no room takes the nearest open cluster."""
+    def _fill(self, nearest: np.ndarray, values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        """Assign rows in order of their loss by the second choice; to the nearest open cluster if all are full."""
         lead = values[:, 0] - values[:, min(1, values.shape[1] - 1)]
-        # The larger sizes stand anywhere: only how many there are of them counts.
+        # Sizes differ by at most one; only the number of larger clusters matters.
         room, large = np.full(self.k, self.sizes.min()), np.array([(self.sizes > self.sizes.min()).sum()])
         clusters = np.full(len(self.rows), -1, dtype=np.int64)
-        _choose(np.argsort(-lead, kind="stable"), found, room, large, clusters)
+        _choose(np.argsort(-lead, kind="stable"), nearest, room, large, clusters)
         left = np.flatnonzero(clusters < 0)
         for start in range(0, len(left), _BLOCK):
             some = left[start : start + _BLOCK]
@@ -140,9 +140,9 @@ class _Part:
 
 
 @kernel
-def _best(block: np.ndarray, prices: np.ndarray, found: np.ndarray, scores: np.ndarray) -> None:
-    """The best columns of each line by score less price, of equal ones the smaller; spoils ``block``."""
-    wide, m = block.shape[1], found.shape[1]
+def _best(block: np.ndarray, prices: np.ndarray, nearest: np.ndarray, scores: np.ndarray) -> None:
+    """Write the best columns of each line by score minus price, ties by smaller column; overwrites ``block``."""
+    wide, m = block.shape[1], nearest.shape[1]
     for line in range(len(block)):
         size, floor = 0, np.float32(-np.inf)
         for start in range(0, wide, _CHUNK):
@@ -155,26 +155,26 @@ def _best(block: np.ndarray, prices: np.ndarray, found: np.ndarray, scores: np.n
                 continue
             for column in range(start, end):
                 if size < m or block[line, column] > floor:
-                    size = push(scores[line], found[line], size, block[line, column], column)
+                    size = push(scores[line], nearest[line], size, block[line, column], column)
                     floor = scores[line, 0] if size == m else floor
-        best_first(scores[line], found[line], size)
+        best_first(scores[line], nearest[line], size)
         for at in range(size):
-            scores[line, at] += prices[found[line, at]]
+            scores[line, at] += prices[nearest[line, at]]
 
 
 @kernel
-def _settle(found: np.ndarray, scores: np.ndarray, prices: np.ndarray, size: float) -> np.ndarray:
-    """Move the prices, in place, towards clusters of ``size`` rows; returns who would then choose which."""
-    clusters, step = np.empty(len(found), dtype=np.int64), _STEP
+def _settle(nearest: np.ndarray, scores: np.ndarray, prices: np.ndarray, size: float) -> np.ndarray:
+    """Adjust the prices in place towards clusters of ``size`` rows; return the cluster each row then chooses."""
+    clusters, step = np.empty(len(nearest), dtype=np.int64), _STEP
     for _ in range(_STEPS):
         held = np.zeros(len(prices), dtype=np.int64)
-        for row in range(len(found)):
+        for row in range(len(nearest)):
             best = 0
-            for at in range(1, found.shape[1]):
-                if scores[row, at] - prices[found[row, at]] > scores[row, best] - prices[found[row, best]]:
+            for at in range(1, nearest.shape[1]):
+                if scores[row, at] - prices[nearest[row, at]] > scores[row, best] - prices[nearest[row, best]]:
                     best = at
-            clusters[row] = found[row, best]
-            held[found[row, best]] += 1
+            clusters[row] = nearest[row, best]
+            held[nearest[row, best]] += 1
         for cluster in range(len(prices)):
             prices[cluster] += step * np.log(max(held[cluster], size / 8) / size)
         step *= _FADE
@@ -185,7 +185,7 @@ def _settle(found: np.ndarray, scores: np.ndarray, prices: np.ndarray, size: flo
 def _unit_sums(
     first: int, last: int, vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, out: np.ndarray
 ) -> None:
-    """Write mean directions of runs of rows; a run that is empty or sums to zero keeps what was there before."""
+    """Write the mean direction of each run of rows; an empty or zero-sum run leaves ``out`` unchanged."""
     for run in range(first, last):
         total = np.zeros(vectors.shape[1], dtype=np.float32)
         for at in range(bounds[run], bounds[run + 1]):
@@ -201,7 +201,7 @@ def _unit_sums(
 
 @kernel(inline="always")
 def _take(cluster: int, room: np.ndarray, large: np.ndarray) -> bool:
-    """Take a place in a cluster, if there is one; the last place of a large one while fewer are large than may be."""
+    """Take a slot in a cluster and return whether one was free; the last slot only if another large one is allowed."""
     if room[cluster] < 0 or (room[cluster] == 0 and large[0] == 0):
         return False
     if room[cluster] == 0:
@@ -211,9 +211,9 @@ def _take(cluster: int, room: np.ndarray, large: np.ndarray) -> bool:
 
 
 @kernel
-def _choose(order: np.ndarray, found: np.ndarray, room: np.ndarray, large: np.ndarray, clusters: np.ndarray) -> None:
+def _choose(order: np.ndarray, nearest: np.ndarray, room: np.ndarray, large: np.ndarray, clusters: np.ndarray) -> None:
     for row in order:
-        for cluster in found[row]:
+        for cluster in nearest[row]:
             if _take(cluster, room, large):
                 clusters[row] = cluster
                 break
@@ -235,12 +235,12 @@ def _choose_any(
 
 
 def balanced_clusters(vectors: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
-    """Cut rows into clusters of nearly equal size: balanced 2-means while there are many, then balanced k-means.
+    """Return balanced clusters of rows: bisection while there are many rows, then balanced k-means.
 
     Args:
         vectors: float32 (N, d), rows of unit length (zero rows are allowed).
-        size: the largest cluster allowed, at least 1.
-        seed: of the starting directions, 0 or more; the same seed gives the same clusters on any number of threads.
+        size: maximum cluster size, at least 1.
+        seed: of the initial directions, 0 or more; the result does not depend on the number of threads.
 
     Returns:
         int64 (N,) cluster of each row, numbered from 0; sizes differ by at most one.
@@ -278,15 +278,15 @@ def balanced_clusters(vectors: np.ndarray, size: int, seed: int = 0) -> np.ndarr
 
 
 def cluster_batches(clusters: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Batches of whole clusters in random order (a cluster is cut only at a batch's end).
+    """Return batches of whole clusters in random order (only batch ends split a cluster).
 
     Args:
         clusters: int64 (N,) as from :func:`balanced_clusters`.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
         rng: shuffles the clusters.
 
     Returns:
-        List of int64 row arrays that together hold every row once.
+        List of int64 row arrays that contain every row once.
     """
     n = clusters.size
     shuffled = rng.permutation(int(clusters.max(initial=-1)) + 1)[clusters]

@@ -1,4 +1,4 @@
-"""Groups of near duplicates among unit vectors."""
+"""Finds groups of near duplicates among unit vectors."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from scipy.sparse.csgraph import connected_components
 from ramen.mining.clusters import balanced_clusters
 
 _ALIKE = 0.8  # cosine above which two rows count as near duplicates
-_MORE_ALIKE = 0.9, 0.95, 0.98, 0.995  # the same where 0.8 chains too many together
-_BUCKET = 64  # points among which near duplicates are sought
-_CLUSTERINGS = 3  # each finds some nine tenths of the pairs
+_MORE_ALIKE = 0.9, 0.95, 0.98, 0.995  # stricter thresholds if 0.8 chains too many rows
+_BUCKET = 64  # cluster size within which near duplicates are searched
+_CLUSTERINGS = 3  # each finds about 90 % of the pairs
 
 
 def small_groups(
     vectors: np.ndarray, seed: int, most: int, wanted: int, counts: np.ndarray | None = None
 ) -> np.ndarray:  # fmt: skip
-    """:func:`near_duplicates`, and of larger groups only what is more alike, where too few rows are in small ones.
+    """Return :func:`near_duplicates`; stricter thresholds split large groups until enough rows are in small ones.
 
     Args:
         vectors: float32 (N, d), unit vectors.
         seed: of the clusterings.
-        most: rows of a small group.
-        wanted: rows that shall be in small groups.
-        counts: bool (N,), which rows count; None for all.
+        most: maximum size of a small group.
+        wanted: number of rows that should be in small groups.
+        counts: bool (N,), rows that count towards ``wanted``; None for all.
     """
     groups = near_duplicates(vectors, seed)
     for alike in _MORE_ALIKE:
@@ -40,10 +40,9 @@ def small_groups(
 
 
 def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np.ndarray:
-    """Group number of each row: rows that a chain of near duplicates joins, sought within small clusters.
+    """Return the group of each row: chains of near duplicates, searched within small clusters.
 
-    Equal rows are always joined; another pair is missed only where the borders of several clusterings all cut through
-    it.
+    Equal rows are always in one group; another pair is missed only if every clustering separates it.
 
     Args:
         vectors: float32 (N, d), unit vectors.
@@ -67,7 +66,7 @@ def near_duplicates(vectors: np.ndarray, seed: int, alike: float = _ALIKE) -> np
 
 
 def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of each kind of equal rows, int64 (kinds,), and the kind of each row, int64 (N,)."""
+    """Return the first row of each set of equal rows, int64 (sets,), and the set of each row, int64 (N,)."""
     kinds: dict[bytes, int] = {}
     digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows))
     of_rows = np.array([kinds.setdefault(digest, len(kinds)) for digest in digests], dtype=np.int64)

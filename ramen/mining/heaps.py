@@ -1,4 +1,4 @@
-"""Bounded heaps for kernels: the k best of a stream of (score, row) without sorting all of it."""
+"""Bounded heaps for kernels: keep the k best of a stream of (score, row)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ramen.threads import parallel_for
 
 
 def no_rows(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Room for the k best rows of n queries and their scores, (n, k) each: int64 -1 and float32 -inf for none."""
+    """Return empty heaps: rows int64 -1 and scores float32 -inf, (n, k) each."""
     return np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
 
 
 @kernel(inline="always")
 def _worse(score: float, row: int, other_score: float, other_row: int) -> bool:
-    """Whether the first ranks behind the second: a lower score, or the same score and a larger row."""
+    """Return whether the first ranks behind the second: a lower score, or an equal score and a larger row."""
     return score < other_score or (score == other_score and row > other_row)
 
 
@@ -37,10 +37,10 @@ def _sink(scores: np.ndarray, rows: np.ndarray, size: int, at: int) -> None:
 
 @kernel
 def push(scores: np.ndarray, rows: np.ndarray, size: int, score: float, row: int) -> int:
-    """Offer (score, row) to a heap whose worst entry is first; returns the new size, at most ``len(scores)``.
+    """Push (score, row) to a heap whose worst entry is first; return the new size, at most ``len(scores)``.
 
-    Of equal scores the smaller row is better, in whatever order they come. Start with ``np.int64(0)`` and give rows as
-    int64: for a literal 0 or an int32 numba compiles it once more.
+    Ties go to the smaller row, independent of order. Start with size ``np.int64(0)`` and pass rows as int64: numba
+    compiles another version for a literal 0 or an int32.
     """
     if size < len(scores):
         at = size
@@ -68,20 +68,20 @@ def best_first(scores: np.ndarray, rows: np.ndarray, size: int) -> None:
 
 
 def best(labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k highest of the scores offered in each row; of equal ones the smaller label first."""
-    found, values = no_rows(len(labels), k)
-    parallel_for(len(labels), _best, labels, scores, offered, found, values, work=1.0 + 10 * labels.shape[1])
-    return found, values
+    """Return the labels with the k highest offered scores of each row, and the scores; ties by smaller label."""
+    best_labels, values = no_rows(len(labels), k)
+    parallel_for(len(labels), _best, labels, scores, offered, best_labels, values, work=1.0 + 10 * labels.shape[1])
+    return best_labels, values
 
 
 @kernel
 def _best(
-    first: int, last: int, labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, found: np.ndarray,
+    first: int, last: int, labels: np.ndarray, scores: np.ndarray, offered: np.ndarray, best_labels: np.ndarray,
     values: np.ndarray,
 ) -> None:  # fmt: skip
     for row in range(first, last):
         size = np.int64(0)
         for column in range(labels.shape[1]):
             if offered[row, column]:
-                size = push(values[row], found[row], size, scores[row, column], labels[row, column])
-        best_first(values[row], found[row], size)
+                size = push(values[row], best_labels[row], size, scores[row, column], labels[row, column])
+        best_first(values[row], best_labels[row], size)

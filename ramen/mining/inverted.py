@@ -1,4 +1,4 @@
-"""An inverted index: for each feature the rows that have it, so that a query meets only rows it shares one with."""
+"""An inverted index: lists the rows of each feature, so that a query only visits rows that share one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import parallel_for
 
 _Arrays = tuple[np.ndarray, ...]
-_FEW, _MANY = 100, 5000  # rows: a feature of so few is never too common, one of so many always is
+_FEW, _MANY = 100, 5000  # a feature of at most _FEW rows is never too common, of more than _MANY always
 
 
 class InvertedIndex:
@@ -20,9 +20,9 @@ class InvertedIndex:
 
     Args:
         rows: sparse (n, F), as float32; a CSC matrix is shared, not copied.
-        bias: float32 (n,), or None for none.
-        max_share: features that a larger share of the rows has are left out of the scores: words that all texts have
-            take most of the time and say least. Below 1, none that 5,000 rows have counts.
+        bias: float32 (n,), or None.
+        max_share: ignore features that a larger share of the rows has: words of most texts cost most of the time and
+            are least informative. Below 1, features of more than 5,000 rows are ignored too.
     """
 
     def __init__(self, rows: sp.spmatrix, bias: np.ndarray | None = None, max_share: float = 1.0) -> None:
@@ -32,50 +32,50 @@ class InvertedIndex:
             columns = (columns @ sp.diags(is_rare.astype(np.float32))).tocsc()
             columns.eliminate_zeros()
         self.n_rows = rows.shape[0]
-        # No copies: a million labels' weights take most of the memory there is.
+        # No copies: the weights of a million labels take most of the memory.
         self._starts, self._rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32, copy=False)
         self._weights = columns.data
         self._bias = np.zeros(self.n_rows, dtype=np.float32) if bias is None else bias.astype(np.float32, copy=False)
 
-    def top(self, queries: sp.csr_matrix, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The best rows among those that share a feature with the query; of equal ones the smaller row first.
+    def top(self, queries: sp.csr_matrix, k: int, exclude: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best rows that share a feature with the query; ties by smaller row.
 
         Args:
             queries: CSR (B, F) float32.
-            k: rows a query.
-            own: int64 (B,), a row that each query is not to find (itself), or None.
+            k: rows per query.
+            exclude: int64 (B,), a row to exclude for each query (itself), or None.
 
         Returns:
-            int64 rows and float32 scores, (B, k) each, best first; -1 and -inf where fewer than k share a feature.
+            int64 rows and float32 scores, (B, k) each, best first; -1 and -inf if fewer than k rows share a feature.
         """
-        own = np.full(queries.shape[0], -1, dtype=np.int64) if own is None else own
+        exclude = np.full(queries.shape[0], -1, dtype=np.int64) if exclude is None else exclude
         rows, scores = no_rows(queries.shape[0], k)
-        self._ask(_top, queries, own, rows, scores)
+        self._run(_top, queries, exclude, rows, scores)
         return rows, scores
 
     def scores(self, queries: sp.csr_matrix, rows: np.ndarray) -> np.ndarray:
-        """Scores of some rows for each query, float32 (B, C).
+        """Return the scores of some rows for each query, float32 (B, C).
 
         Args:
             queries: CSR (B, F) float32.
-            rows: int64 (B, C); the score is 0 where a row is -1.
+            rows: int64 (B, C); the score of row -1 is 0.
         """
         out = np.zeros(rows.shape, dtype=np.float32)
-        self._ask(_scores, queries, rows, out)
+        self._run(_scores, queries, rows, out)
         return out
 
-    def _ask(self, kernel: Callable, queries: sp.csr_matrix, *arrays: np.ndarray) -> None:
-        asked = queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
+    def _run(self, kernel: Callable, queries: sp.csr_matrix, *arrays: np.ndarray) -> None:
+        csr = queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
         index = self._starts, self._rows, self._weights, self._bias
         n, work = queries.shape[0], 1.0
         if n > 1:
-            work = 100 + 2 * int((self._starts[asked[1] + 1] - self._starts[asked[1]]).sum()) / n
-        parallel_for(n, kernel, asked, index, *arrays, work=work, scratch=self._room)
+            work = 100 + 2 * int((self._starts[csr[1] + 1] - self._starts[csr[1]]).sum()) / n
+        parallel_for(n, kernel, csr, index, *arrays, work=work, scratch=self._scratch)
 
-    def _room(self) -> _Arrays:
-        """For each row a running total, and which query it is of; room for the rows that a query meets.
+    def _scratch(self) -> _Arrays:
+        """Return scratch arrays: a running total per row, the query it belongs to, and the rows visited.
 
-        Zeroed memory that is never touched costs nothing, so this is cheap for one query, too.
+        Untouched zeroed memory costs nothing, so this is cheap even for one query.
         """
         n = self.n_rows
         return np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.int32), np.empty(n, dtype=np.int32)
@@ -86,7 +86,7 @@ def _accumulate(
     features: np.ndarray, values: np.ndarray, starts: np.ndarray, rows: np.ndarray, weights: np.ndarray,
     totals: np.ndarray, stamps: np.ndarray, stamp: int, touched: np.ndarray,
 ) -> int:  # fmt: skip
-    """Add up the query's products by row; returns the number of rows met, which go to ``touched``."""
+    """Sum the products of a query by row; write visited rows to ``touched`` and return their number."""
     count = 0
     for place in range(len(features)):
         value = values[place]
@@ -103,7 +103,7 @@ def _accumulate(
 
 @kernel
 def _top(
-    first: int, last: int, queries: _Arrays, index: _Arrays, own: np.ndarray, out_rows: np.ndarray,
+    first: int, last: int, queries: _Arrays, index: _Arrays, exclude: np.ndarray, out_rows: np.ndarray,
     out_scores: np.ndarray, totals: np.ndarray, stamps: np.ndarray, touched: np.ndarray,
 ) -> None:  # fmt: skip
     q_starts, q_features, q_values = queries
@@ -114,7 +114,7 @@ def _top(
         size = np.int64(0)
         for place in range(count):
             row = np.int64(touched[place])
-            if row != own[query]:
+            if row != exclude[query]:
                 size = push(out_scores[query], out_rows[query], size, totals[row] + bias[row], row)
         best_first(out_scores[query], out_rows[query], size)
 

@@ -1,4 +1,4 @@
-"""The k rows of a matrix with the highest dot product, exact, without a score of every row held at once."""
+"""Exact maximum inner product search, in blocks of scores to bound memory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from ramen.compiled import FAST, kernel
 from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import one_blas_thread, parallel_for
 
-_QUERIES, _ROWS = 256, 2048  # of one block of scores: 2 MB, which stays in the cache until it is read
-_CHUNK = 32  # scores compared at once with the worst that is kept
+_QUERIES, _ROWS = 256, 2048  # of one block of scores: 2 MB, which fits in the cache
+_CHUNK = 32  # scores compared at once with the worst one in the heap
 
 
 def nearest(
-    queries: np.ndarray, matrix: np.ndarray, k: int, own: np.ndarray | None = None
+    queries: np.ndarray, matrix: np.ndarray, k: int, exclude: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with the highest dot products, best first; of equal ones the smaller row first.
+    """Return the rows with the highest dot products, best first; ties by smaller row.
 
     Args:
         queries: float32 (B, d).
         matrix: float32 (n, d).
-        k: rows a query, at least 1.
-        own: int64 (B,), a row that each query is not to find (itself), or None.
+        k: rows per query, at least 1.
+        exclude: int64 (B,), a row to exclude for each query (itself), or None.
 
     Returns:
-        int64 rows and float32 products, (B, k) each; -1 and -inf where there are fewer than k.
+        int64 rows and float32 products, (B, k) each; -1 and -inf if there are fewer than k rows.
 
     Example:
         >>> nearest(np.eye(2, dtype=np.float32), np.array([[1, 0], [0, 1], [1, 1]], np.float32), k=2)[0]
@@ -32,30 +32,32 @@ def nearest(
                [1, 2]])
     """
     rows, scores = no_rows(len(queries), k)
-    own = np.full(len(queries), -1, dtype=np.int64) if own is None else own
+    exclude = np.full(len(queries), -1, dtype=np.int64) if exclude is None else exclude
     with one_blas_thread():
         for start in range(0, len(queries), _QUERIES):
             part = slice(start, start + _QUERIES)
-            _nearest(np.ascontiguousarray(queries[part].T), matrix, own[part], scores[part], rows[part])
+            _nearest(np.ascontiguousarray(queries[part].T), matrix, exclude[part], scores[part], rows[part])
     return rows, scores
 
 
-def _nearest(columns: np.ndarray, matrix: np.ndarray, own: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
-    """Write what :func:`nearest` gives of some queries, (d, B)."""
+def _nearest(
+    columns: np.ndarray, matrix: np.ndarray, exclude: np.ndarray, scores: np.ndarray, rows: np.ndarray
+) -> None:
+    """Write the result of :func:`nearest` for the queries in ``columns`` (d, B)."""
     (dim, count), k = columns.shape, scores.shape[1]
-    heaps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # of each thread
+    heaps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # one per thread
 
     def scratch() -> tuple:
-        best, found = no_rows(count, k)[::-1]
-        heaps.append((best, found, np.zeros(count, dtype=np.int64)))
+        best, rows_of_heap = no_rows(count, k)[::-1]
+        heaps.append((best, rows_of_heap, np.zeros(count, dtype=np.int64)))
         return np.empty((_ROWS, count), np.float32), np.full(count, -np.inf, np.float32), *heaps[-1]
 
     def search(first: int, last: int, room: np.ndarray, floor: np.ndarray, *heap: np.ndarray) -> None:
         for start in range(first * _ROWS, last * _ROWS, _ROWS):
             block = matrix[start : start + _ROWS]
-            _offer(np.matmul(block, columns, out=room[: len(block)]), start, own, floor, *heap)
+            _offer(np.matmul(block, columns, out=room[: len(block)]), start, exclude, floor, *heap)
 
-    # A product of few queries waits for memory, of many for arithmetic, which is some 16 times as fast.
+    # A product of few queries is bound by memory, of many by arithmetic, which is about 16 times as fast.
     parallel_for(-(-len(matrix) // _ROWS), search, work=_ROWS * dim * (4 + count) / 16, scratch=scratch)
     sizes = np.zeros(count, dtype=np.int64)
     for heap in heaps:
@@ -65,12 +67,12 @@ def _nearest(columns: np.ndarray, matrix: np.ndarray, own: np.ndarray, scores: n
 
 @kernel
 def _offer(
-    block: np.ndarray, first: int, own: np.ndarray, floor: np.ndarray,
+    block: np.ndarray, first: int, exclude: np.ndarray, floor: np.ndarray,
     scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray,
 ) -> None:  # fmt: skip
-    """Push the scores of the block's rows (one a line) that beat ``floor``, the worst score that a full heap keeps.
+    """Push the scores of the rows of a block (one per line) above ``floor``, the worst score of a full heap.
 
-    Rows come in ascending order, so of equal scores the one that is kept already is the smaller row.
+    Rows come in ascending order, so among ties the row already in the heap is the smaller one.
     """
     queries, k = block.shape[1], scores.shape[1]
     for line in range(len(block)):
@@ -83,7 +85,7 @@ def _offer(
                 continue
             for query in range(start, end):
                 score = block[line, query]
-                if score > floor[query] and first + line != own[query]:
+                if score > floor[query] and first + line != exclude[query]:
                     sizes[query] = push(scores[query], rows[query], sizes[query], score, first + line)
                     if sizes[query] == k:
                         floor[query] = scores[query, 0]
@@ -108,12 +110,12 @@ def _sort(scores: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> None:
 
 
 def products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Dot products of each query with some rows, float32 (B, C).
+    """Return the dot products of each query with some rows, float32 (B, C).
 
     Args:
         queries: float32 (B, d).
         matrix: float32 (n, d).
-        rows: int64 (B, C); the product is 0 where a row is -1.
+        rows: int64 (B, C); the product of row -1 is 0.
     """
     out, work = np.zeros(rows.shape, dtype=np.float32), 1.0 + rows.shape[1] * matrix.shape[1]
     parallel_for(len(queries), _products, np.ascontiguousarray(queries), matrix, rows, out, work=work)

@@ -1,4 +1,4 @@
-"""Mined hard negatives: the nearest wrong labels of points, and the points near those of a label."""
+"""Hard negative mining: the nearest wrong labels of points, and points near those of a label."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import scipy.sparse as sp
 
 from ramen.mining.nearest import nearest
 
-_ROWS = 65_536  # points at once: bounds the memory of the products
+_ROWS = 65_536  # points per batch: bounds the memory of the products
 
 
 def mined_negatives(nearest: Sequence[np.ndarray], targets: sp.csr_matrix) -> sp.csr_matrix:
-    """Points among whose nearest points a label occurs, CSR (L, N) of ones; the label's own points are among them.
+    """Return, for each label, the points with that label among their nearest points, CSR (L, N) of ones.
+
+    These include the points of the label itself.
 
     Args:
-        nearest: for each way of being near int64 (N, k), the nearest points of each, without itself; -1 for none.
+        nearest: for each similarity, int64 (N, k), the nearest other points of each point; -1 for none.
         targets: CSR (N, L).
 
     Example:
@@ -33,19 +35,19 @@ def mined_negatives(nearest: Sequence[np.ndarray], targets: sp.csr_matrix) -> sp
         shape = (len(rows), n)
         links = sp.csr_matrix((np.ones(len(at), np.float32), (at, rows[at, place])), shape=shape)
         parts.append(links @ pattern)
-    found = sp.vstack(parts, format="csr").T.tocsr()
-    found.data[:] = 1.0
-    return found
+    points_by_label = sp.vstack(parts, format="csr").T.tocsr()
+    points_by_label.data[:] = 1.0
+    return points_by_label
 
 
 def nearest_negatives(points: np.ndarray, labels: np.ndarray, not_negative: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """The nearest labels of each point that are negatives of it, CSR (n, L) of ones.
+    """Return the nearest negative labels of each point, CSR (n, L) of ones.
 
     Args:
         points: float32 (n, d).
         labels: float32 (L, d).
-        not_negative: CSR (n, L), pairs that are no negatives: targets and filtered pairs.
-        k: labels a point, at least, as long as it has so many negatives; points with few targets get more.
+        not_negative: CSR (n, L), targets and filtered pairs.
+        k: minimum number of labels per point, if it has that many negatives; points with few targets get more.
 
     Example:
         >>> eye = np.eye(3, dtype=np.float32)
@@ -53,9 +55,9 @@ def nearest_negatives(points: np.ndarray, labels: np.ndarray, not_negative: sp.c
         [[0.0, 1.0, 0.0]]
     """
     spare = int(np.diff(not_negative.indptr).max(initial=0))
-    found = nearest(points, labels, min(k + spare, len(labels)))[0]
-    at, place = np.nonzero(found >= 0)
-    near = sp.csr_matrix((np.ones(len(at), np.float32), (at, found[at, place])), shape=not_negative.shape)
+    nearest_labels = nearest(points, labels, min(k + spare, len(labels)))[0]
+    at, place = np.nonzero(nearest_labels >= 0)
+    near = sp.csr_matrix((np.ones(len(at), np.float32), (at, nearest_labels[at, place])), shape=not_negative.shape)
     negatives = sp.csr_matrix(near - near.multiply(not_negative != 0))
     negatives.eliminate_zeros()
     return negatives

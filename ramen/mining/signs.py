@@ -1,9 +1,9 @@
-"""Nearly all of the k rows of a large matrix with the highest dot product, for a query at a time: by a bit a weight.
+"""Approximate maximum inner product search with random rotation and sign bits (RaBitQ).
 
-The signs of a randomly turned row tell its products well enough to leave a few thousand rows of a million; who holds
-the rows scores these exactly. Source: RaBitQ (Gao and Long, SIGMOD 2024), the estimator of section 3.2 with queries of
-four bits as in 3.3, over all rows instead of over cells: rows of 384 weights are 48 bytes each, a million take
-milliseconds.
+The signs of a randomly rotated row estimate its dot products well enough to select a few thousand of a million rows,
+which the caller then scores exactly. Source: RaBitQ (Gao and Long, SIGMOD 2024), the estimator of section 3.2 with
+four-bit queries as in 3.3, over all rows instead of cells: a row of 384 weights takes 48 bytes, and scanning a million
+rows takes milliseconds.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import one_blas_thread, parallel_for, thread_count
 
 _BITS = 64
-_PLANES = 4  # bits of a query's weight: its rounding is then a fifth of the signs' error
-_BLOCK = 65_536  # rows turned at once
-_ROWS = 2048  # rows whose sums a thread holds: 16 KB
+_PLANES = 4  # bits per query weight: the rounding error is then a fifth of the error of the signs
+_BLOCK = 65_536  # rows rotated at once
+_ROWS = 2048  # rows summed at once by a thread: 16 KB
 _FEWEST = 128  # candidates of a query that are scored exactly
 
 Blocks = Callable[[int, int], np.ndarray]
@@ -30,13 +30,13 @@ Products = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class SignIndex:
-    """Rows as the signs of their turned weights.
+    """The signs of randomly rotated rows.
 
     Args:
-        arrays: ``signs`` uint64 (W, n), 64 of a row's D signs in each; ``factors`` float32 (n,); ``counts`` uint16
-            (n,), of the positive signs; ``turn`` float32 (D, d), orthonormal columns; ``mean`` float32 (d,), taken off
-            the rows before.
-        candidates: of a query, for exact scores.
+        arrays: ``signs`` uint64 (W, n), 64 of the D signs of a row in each; ``factors`` float32 (n,); ``counts`` uint16
+            (n,), number of positive signs; ``rotation`` float32 (D, d), orthonormal columns; ``mean`` float32 (d,),
+            subtracted from the rows first.
+        candidates: number of rows per query that are scored exactly.
 
     Example:
         >>> rows = np.eye(8, dtype=np.float32)
@@ -47,22 +47,22 @@ class SignIndex:
 
     def __init__(self, arrays: Mapping[str, np.ndarray], candidates: int = _FEWEST) -> None:
         self.signs, self.factors, self.counts = arrays["signs"], arrays["factors"], arrays["counts"]
-        self.turn, self.mean, self.candidates = arrays["turn"], arrays["mean"], candidates
-        self.n_rows, self.dim = len(self.factors), self.turn.shape[1]
+        self.rotation, self.mean, self.candidates = arrays["rotation"], arrays["mean"], candidates
+        self.n_rows, self.dim = len(self.factors), self.rotation.shape[1]
 
     @classmethod
     def build(cls, n: int, dim: int, block: Blocks, seed: int = 0) -> SignIndex:
-        """Turn the rows and keep their signs.
+        """Rotate the rows and store their signs.
 
         Args:
             n: rows of the matrix.
             dim: of a row.
-            block: gives rows first to last, float32 (last - first, dim).
-            seed: of the turn.
+            block: returns rows first to last, float32 (last - first, dim).
+            seed: of the rotation.
         """
         words = -(-dim // _BITS)
         drawn = np.random.default_rng(seed).standard_normal((words * _BITS, dim))
-        turn = np.linalg.qr(drawn)[0].astype(np.float32)
+        rotation = np.linalg.qr(drawn)[0].astype(np.float32)
         bounds = range(0, n, _BLOCK)
         total = np.zeros(dim)
         for first in bounds:
@@ -71,21 +71,21 @@ class SignIndex:
         signs, factors = np.empty((words, n), dtype=np.uint64), np.empty(n, dtype=np.float32)
         for first in bounds:
             part = slice(first, min(first + _BLOCK, n))
-            turned = (block(part.start, part.stop) - mean) @ turn.T
-            signs[:, part] = np.packbits(turned > 0, axis=1, bitorder="little").view("<u8").T
-            factors[part] = (turned**2).sum(1) / np.maximum(np.abs(turned).sum(1), 1e-30)
+            rotated = (block(part.start, part.stop) - mean) @ rotation.T
+            signs[:, part] = np.packbits(rotated > 0, axis=1, bitorder="little").view("<u8").T
+            factors[part] = (rotated**2).sum(1) / np.maximum(np.abs(rotated).sum(1), 1e-30)
         counts = np.bitwise_count(signs).sum(axis=0, dtype=np.uint16) if n else np.empty(0, np.uint16)
-        return cls({"signs": signs, "factors": factors, "counts": counts, "turn": turn, "mean": mean})
+        return cls({"signs": signs, "factors": factors, "counts": counts, "rotation": rotation, "mean": mean})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a file keeps."""
-        return {name: getattr(self, name) for name in ("signs", "factors", "counts", "turn", "mean")}
+        """Return the arrays to save."""
+        return {name: getattr(self, name) for name in ("signs", "factors", "counts", "rotation", "mean")}
 
     def tune(self, queries: np.ndarray, exact: np.ndarray, products: Products, recall: float) -> float:
-        """Set ``candidates`` to the fewest, of powers of two, whose recall of ``exact`` reaches ``recall``.
+        """Double ``candidates`` until the recall of ``exact`` reaches ``recall``; return that recall.
 
         Args:
-            queries: float32 (B, d), like those to come.
+            queries: float32 (B, d), representative ones.
             exact: int64 (B, k), rows with the highest products.
             products: see :meth:`top`.
             recall: 0 to 1.
@@ -96,60 +96,60 @@ class SignIndex:
         self.candidates = _FEWEST
         while True:
             rows = self.top(queries, exact.shape[1], products)[0]
-            found = _recall(rows, exact)
-            if found >= recall or self.candidates >= self.n_rows:
-                return found
+            reached = _recall(rows, exact)
+            if reached >= recall or self.candidates >= self.n_rows:
+                return reached
             self.candidates *= 2
 
     def top(self, queries: np.ndarray, k: int, products: Products) -> tuple[np.ndarray, np.ndarray]:
-        """Rows with the highest products among the likeliest by signs, best first, of equal ones the smaller first.
+        """Return the rows with the highest products among the candidates, best first; ties by smaller row.
 
         Args:
             queries: float32 (B, d).
-            k: rows a query, at least 1.
-            products: gives exact products of queries, float32 (B, d), with some rows, int64 (B, C), as float32 (B, C).
+            k: rows per query, at least 1.
+            products: returns the exact products, float32 (B, C), of queries, float32 (B, d), with rows, int64 (B, C).
 
         Returns:
-            int64 rows and float32 products, (B, k) each; -1 and -inf where there are fewer rows.
+            int64 rows and float32 products, (B, k) each; -1 and -inf if there are fewer rows.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         wanted = min(max(self.candidates, 2 * k), max(1, self.n_rows))
         parts = max(1, thread_count() // max(1, len(queries)))
         near = self._near(queries, wanted, parts)
-        return _again(near, products(queries, near), k)
+        return _rerank(near, products(queries, near), k)
 
     def _near(self, queries: np.ndarray, wanted: int, parts: int) -> np.ndarray:
-        """The rows with the highest estimates, int64 (B, wanted), -1 for none, in no order.
+        """Return the rows with the highest estimates, int64 (B, wanted), -1 for none, unordered.
 
-        The rows are searched in ``parts``, each by a thread, where there are fewer queries than threads.
+        If there are fewer queries than threads, each thread searches one of ``parts`` of the rows.
         """
         with one_blas_thread():
-            asked = _in_planes(queries @ self.turn.T)
+            planes = _in_planes(queries @ self.rotation.T)
         rows, scores = no_rows(len(queries) * parts, wanted)
         sizes = np.zeros(len(rows), dtype=np.int64)
-        kept = self.signs, self.factors, self.counts
-        parallel_for(len(rows), _search, parts, *asked, *kept, rows, scores, sizes, work=1.0 + self.n_rows / parts)
-        return _united(parts, rows, scores, sizes)
+        arrays = self.signs, self.factors, self.counts
+        parallel_for(len(rows), _search, parts, *planes, *arrays, rows, scores, sizes, work=1.0 + self.n_rows / parts)
+        return _merge(parts, rows, scores, sizes)
 
 
-def _recall(found: np.ndarray, exact: np.ndarray) -> float:
-    hits = [np.isin(mine[mine >= 0], true).sum() for mine, true in zip(found, exact, strict=True)]
+def _recall(rows: np.ndarray, exact: np.ndarray) -> float:
+    hits = [np.isin(mine[mine >= 0], true).sum() for mine, true in zip(rows, exact, strict=True)]
     return float(np.sum(hits) / max(1, (exact >= 0).sum()))
 
 
-def _in_planes(turned: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights of queries rounded to four bits, by bit uint64 (B, 4, W); lowest weights, steps and sums, (B,) each."""
-    lows = turned.min(axis=1)
-    steps = np.maximum((turned.max(axis=1) - lows) / (2**_PLANES - 1), 1e-30)
-    whole = np.rint((turned - lows[:, None]) / steps[:, None]).astype(np.uint8)
+def _in_planes(rotated: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return query weights as four bit planes, uint64 (B, 4, W); minima, step sizes and sums, (B,) each."""
+    lows = rotated.min(axis=1)
+    steps = np.maximum((rotated.max(axis=1) - lows) / (2**_PLANES - 1), 1e-30)
+    whole = np.rint((rotated - lows[:, None]) / steps[:, None]).astype(np.uint8)
     bits = (whole[:, None, :] >> np.arange(_PLANES, dtype=np.uint8)[:, None]) & 1
     planes = np.packbits(bits, axis=2, bitorder="little").view("<u8")
-    return planes, lows, steps, turned.sum(axis=1)
+    return planes, lows, steps, rotated.sum(axis=1)
 
 
 @intrinsic
 def _count_bits(context: Any, word: Any = None) -> Any:  # noqa: ANN401 - numba's contract
-    """The 1 bits of a uint64: numba has no such function, its compiler has."""
+    """Return the number of set bits of a uint64 (an LLVM intrinsic that numba does not expose)."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.ctpop(arguments[0])
@@ -163,7 +163,7 @@ def _search(
     sums: np.ndarray, signs: np.ndarray, factors: np.ndarray, counts: np.ndarray, rows: np.ndarray,
     scores: np.ndarray, sizes: np.ndarray,
 ) -> None:  # fmt: skip
-    """Write the k rows with the highest estimates to ``rows`` (B * parts, k), in no order: of a query and part each."""
+    """Write the k rows with the highest estimates of each query and part to ``rows`` (B * parts, k), unordered."""
     n, k = len(factors), rows.shape[1]
     share = -(-n // parts)
     sum_of = np.empty(_ROWS, dtype=np.uint64)
@@ -192,8 +192,8 @@ def _search(
 
 
 @kernel
-def _united(parts: int, rows: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The k rows of each query from those of its parts, int64 (B, k), -1 for none, in no order."""
+def _merge(parts: int, rows: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Merge the rows of the parts of each query, int64 (B, k), -1 for none, unordered."""
     for first in range(0, len(rows), parts):
         size = sizes[first]
         for task in range(first + 1, first + parts):
@@ -203,8 +203,8 @@ def _united(parts: int, rows: np.ndarray, scores: np.ndarray, sizes: np.ndarray)
 
 
 @kernel
-def _again(near: np.ndarray, exact: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of the candidates by exact scores."""
+def _rerank(near: np.ndarray, exact: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best candidates by exact scores."""
     rows = np.full((len(near), k), -1, dtype=np.int64)
     scores = np.full((len(near), k), -np.inf, dtype=np.float32)
     for query in range(len(near)):

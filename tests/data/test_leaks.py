@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import ramen
 from ramen.data.check import check
 from ramen.data.dataset import Graph
-from ramen.data.leaks import refuse_leaks, told_pairs
+from ramen.data.leaks import leaked_pairs, refuse_leaks
 from ramen.data.write import write_dataset
 from ramen.errors import InputError
 
@@ -24,11 +24,11 @@ def leaking(planted):
 def test_the_planted_graphs_do_not_leak(planted):
     dataset = ramen.load_dataset(planted)
     refuse_leaks(dataset, sorted(dataset.graphs))
-    assert not len(told_pairs(dataset.graphs["links"], dataset))
+    assert not len(leaked_pairs(dataset.graphs["links"], dataset))
 
 
 def test_anchors_that_are_test_points_with_their_labels_are_refused(leaking, tmp_path, quick):
-    pairs = told_pairs(leaking.graphs["answers"], leaking)
+    pairs = leaked_pairs(leaking.graphs["answers"], leaking)
     assert all(leaking.test_targets[row, label] for row, label in pairs)
     with pytest.raises(InputError, match="'answers': .* of 60 test points are anchors linked to their own labels"):
         ramen.train(leaking, out=tmp_path / "run", overrides=quick)
@@ -40,9 +40,9 @@ def test_it_is_allowed_where_asked_for_and_check_says_so(leaking, tmp_path, quic
     ramen.train(leaking, out=tmp_path / "run", graphs="answers", overrides=[*quick, "data.leaks=allow"])
     write_dataset(leaking, tmp_path / "data")
     warnings = check(tmp_path / "data").warnings
-    assert any(line.startswith("60 test points are anchors of graph answers") for line in warnings)
-    (warning,) = [line for line in warnings if "told by graph answers" in line]
-    assert warning.split()[0] == str(len(told_pairs(leaking.graphs["answers"], leaking)))
+    assert any(line.startswith("60 test points have the title of an anchor of graph answers") for line in warnings)
+    (warning,) = [line for line in warnings if "leaked by graph answers" in line]
+    assert warning.split()[0] == str(len(leaked_pairs(leaking.graphs["answers"], leaking)))
 
 
 def test_rows_of_test_points_are_refused(small_set, tmp_path, quick):

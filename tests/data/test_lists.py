@@ -69,7 +69,7 @@ def test_a_fifth_is_held_out():
         ({"labels": [*LABELS[:5], [""]]}, r"labels, row 5: found \[''\]"),
         ({"labels": [[]] * 6}, "labels: found none at the"),
         ({"texts": [*TEXTS[:5], None]}, "texts, row 5: found NoneType, expected a string"),
-        ({"uids": ["a"] * 6}, "uids: 'a' is there twice"),
+        ({"uids": ["a"] * 6}, "uids: 'a' occurs twice"),
         ({"test": [True]}, "test: 1 rows, expected 6"),
         ({"test": [True] * 6}, "labels: found none at the 0 training points"),
         ({"test": 1.5}, "test: found 1.5, expected a share"),

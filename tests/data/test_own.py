@@ -115,7 +115,7 @@ def test_a_bad_table_is_one_error(tmp_path, name, content, message):
 def test_labels_must_be_named_once(tmp_path):
     points = written(tmp_path / "p.jsonl", ROWS)
     tags = written(tmp_path / "t.jsonl", [*TAGS, TAGS[0]])
-    with pytest.raises(InputError, match=r"t\.jsonl, row 6: label 't0' is there twice, first in row 1"):
+    with pytest.raises(InputError, match=r"t\.jsonl, row 6: label 't0' occurs twice, first in row 1"):
         read_own(points, COLUMNS, label_file=tags)
     with pytest.raises(InputError, match="--label-graph: found without --label-file"):
         read_own(points, COLUMNS)

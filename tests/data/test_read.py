@@ -108,7 +108,7 @@ def test_a_graph_may_lie_beside_the_rest(small_set, texts):
     np.testing.assert_array_equal(found["colour"].points.toarray(), within.points.toarray())
     np.testing.assert_array_equal(found["colour"].labels.toarray(), within.labels.toarray())
     (small_set / texts).unlink()
-    with pytest.raises(InputError, match=r"colour.raw.txt: not there, expected the anchors' texts of graph 'colour'"):
+    with pytest.raises(InputError, match=r"colour.raw.txt: missing, expected the anchor texts of graph 'colour'"):
         load_dataset(small_set)
 
 
@@ -139,7 +139,7 @@ def test_bags_of_words_beside_texts_are_read_when_asked_for(small_set):
     [
         ("trn_X_Xf.txt", "2 2\n0:1\n\n", "trn_X_Xf.txt: 2 rows, expected 3: training points x features"),
         ("tst_X_Xf.txt", "1 3\n0:1\n", "tst_X_Xf.txt: 3 columns, expected 2: test points x features"),
-        ("tst_X_Xf.txt", None, "tst_X_Xf.txt: not there, expected beside trn_X_Xf as there are test points"),
+        ("tst_X_Xf.txt", None, "tst_X_Xf.txt: missing, expected next to trn_X_Xf as there are test points"),
         ("lbl_X_Xf.txt", "3 2\n0:1\n\n\n", "lbl_X_Xf.txt: 3 rows, expected 4: labels x features"),
         ("Xf.txt", "red\n", "Xf.txt: 1 lines, expected 2 as there are features"),
     ],
@@ -335,11 +335,11 @@ def test_faults_of_whole_files_are_named(small_set):
             load_dataset(small_set)
 
     (small_set / "trn_X_Y.txt.gz").write_bytes(gzip.compress(b"3 4\n\n\n\n"))
-    refused(r"trn_X_Y\.txt\.gz: trn_X_Y\.txt is there too, expected one of the two")
+    refused(r"trn_X_Y\.txt\.gz: trn_X_Y\.txt also exists, expected one of the two")
     (small_set / "trn_X_Y.txt.gz").unlink()
 
     (small_set / "graphs/other_trn_X_Y.txt").write_text("3 1\n\n\n\n")
-    refused(r"graphs/other\.raw\.txt: not there, expected the anchors' texts of graph 'other'")
+    refused(r"graphs/other\.raw\.txt: missing, expected the anchor texts of graph 'other'")
     (small_set / "graphs/other_trn_X_Y.txt").unlink()
     (small_set / "graphs/other.raw.txt").write_text("x\n")
     refused(r"graphs/other\.raw\.txt: no links, expected other_trn_X_Y or other_lbl_X_Y")

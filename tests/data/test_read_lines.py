@@ -58,7 +58,7 @@ def test_without_a_test_part_and_with_a_byte_order_mark(tmp_path):
     files = LINE_FILES[3]
     written(tmp_path, files)
     (tmp_path / "tst_X.txt").unlink()
-    with pytest.raises(InputError, match=r"tst_X\.txt: not there, expected texts"):
+    with pytest.raises(InputError, match=r"tst_X\.txt: missing, expected one text per line"):
         load_dataset(tmp_path)
     (tmp_path / "tst_X_Y.txt").unlink()
     (tmp_path / "trn_X.txt").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "trn_X.txt").read_bytes())
@@ -73,7 +73,7 @@ def test_without_a_test_part_and_with_a_byte_order_mark(tmp_path):
         ("lbl_X.txt", b"a\n", r"trn_X_Y\.txt: 4 columns, expected 1 as lbl_X has lines"),
         ("lbl_X.txt", b"", r"lbl_X\.txt: no texts, expected at least one line"),
         ("trn_X.txt", b"a\n\xff\nc\n", r"trn_X\.txt, line 2: not UTF-8"),
-        ("trn_X.txt", b"a->b\na->c\nd->e\n", r"trn_X\.txt, line 2: uid 'a' is there twice, first on line 1"),
+        ("trn_X.txt", b"a->b\na->c\nd->e\n", r"trn_X\.txt, line 2: uid 'a' occurs twice, first on line 1"),
         ("trn_X_Y.txt", b"3 4\n0:-1\n\n\n", r"trn_X_Y\.txt, line 2: a target with a value of 0 or below"),
         ("trn_X_Y.txt", b"3 4\n\n\n\n", r"no training point has a label"),
     ],

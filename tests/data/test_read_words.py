@@ -94,7 +94,7 @@ def test_one_file_and_its_splits(tmp_path):
     (tmp_path / "x_data.txt").write_text("6 4 3\n" + TEST + ROWS)
     assert len(load_dataset(tmp_path).train) == 6 and len(load_dataset(tmp_path).test) == 0
     (tmp_path / "x_trSplit.txt").write_text("3 1\n4 2\n5 3\n6 4\n")
-    with pytest.raises(InputError, match=r"x_tstSplit\.txt: not there, expected both"):
+    with pytest.raises(InputError, match=r"x_tstSplit\.txt: missing, expected both"):
         load_dataset(tmp_path)
     (tmp_path / "x_tstSplit.txt").write_text("1 5\n2 6\n")
     same(load_dataset(tmp_path))
@@ -150,7 +150,7 @@ def test_exactly_the_faulty_lines_are_named(file, lines):
     if expected:
         assert {problem.line for problem in problems} == expected
     elif problems:
-        assert all("is there twice" in problem.text for problem in problems)
+        assert all("occurs twice" in problem.text for problem in problems)
     assert (found is None) == bool(problems)
 
 
@@ -161,7 +161,7 @@ def test_exactly_the_faulty_lines_are_named(file, lines):
         ("2 4 3\n0 1:1\n", "line 1: header says 2 rows, found 1"),
         ("1 4 3\n3 1:1\n", r"line 2: label '3' is out of range, the header says 3 labels \(0 to 2\)"),
         ("1 4 3\n0,-1 1:1\n", "line 2: found '0,-1', expected 'label,label'"),
-        ("1 4 3\n0,0 1:1\n", "line 2: label 0 is there twice"),
+        ("1 4 3\n0,0 1:1\n", "line 2: label 0 occurs twice"),
         ("1 4 3\n0, 1 1:1\n", "line 2: found '0,', expected 'label,label'"),
         ("1 4 3\n0 4:1\n", "line 2: column '4' is out of range"),
         ("1 4 3\n0 1:nan\n", "line 2: value 'nan' of column 1"),
@@ -188,7 +188,7 @@ def test_splits_must_agree(tmp_path):
         load_dataset(tmp_path)
     (tmp_path / "Y.txt").unlink()
     (tmp_path / "a_train.txt").write_text("")
-    with pytest.raises(InputError, match=r"a_train\.txt: train\.txt is there too"):
+    with pytest.raises(InputError, match=r"a_train\.txt: train\.txt also exists"):
         load_dataset(tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_scipy_reads_ours_and_we_read_scipys(tmp_path):
     [
         ({"indices": np.array([1, 3, 0])}, r"bad\.npz, row 1: column 3 is out of range \(0 to 2\)"),
         ({"indices": np.array([1, 2, -1])}, r"bad\.npz, row 3: column -1 is out of range"),
-        ({"indices": np.array([1, 1, 0])}, r"bad\.npz, row 1: column 1 is there twice"),
+        ({"indices": np.array([1, 1, 0])}, r"bad\.npz, row 1: column 1 occurs twice"),
         ({"data": np.array([1, 1, np.nan])}, r"bad\.npz, row 3: value nan of column 0 is not finite"),
         ({"data": np.array([1, 1])}, r"bad\.npz: broken CSR matrix: 2 values and 3 indices"),
         ({"data": np.array(["a", "b", "c"])}, r"bad\.npz: broken CSR matrix: data of type"),

@@ -97,7 +97,7 @@ def test_exactly_the_faulty_lines_are_named(file, rows):
         ("2 3\n0:1\n0:nan\n", 3, "value 'nan' of column 0 is not a finite float32"),
         ("2 3\n0:1\n0\n", 3, "found '0', expected 'column:value'"),
         ("2 3\n0:1\n0:x\n", 3, "found '0:x', expected 'column:value'"),
-        ("2 3\n0:1 0:1\n\n", 2, "column 0 is there twice"),
+        ("2 3\n0:1 0:1\n\n", 2, "column 0 occurs twice"),
         ("3 3\n0:1\n1:1\n", 1, "header says 3 rows, found 2"),
         ("1 3\n0:1\n1:1\n", 1, "header says 1 rows, found 2"),
         ("0:1\n1:1\n", 1, "header '0:1', expected two counts 'rows columns'"),

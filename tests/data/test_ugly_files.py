@@ -60,7 +60,7 @@ BAD = {
         LINES,
         "trn_X_Y.npz",
         npz((3, MANY)),
-        "trn_X_Y.npz is there too|10{12} columns, expected 3|txt is",
+        "trn_X_Y.npz also exists|10{12} columns, expected 3|txt is",
     ),
     "a number of 10 MB": (BAGS, "trn_X_Xf.txt", "3 2\n0:1\n" + "1" * LONG + "\n\n", "line 3: found '1{40}'"),
     "a pair 2.5 million times": (
@@ -73,7 +73,7 @@ BAD = {
     "a filter of 10 MB": (JSON, "filter_labels_train.txt", "0 " + "1" * LONG, "line 1: found '0 1+"),
     "UTF-16": (JSON, "lbl.json", JSON["lbl.json"].encode("utf-16"), "line 1: not UTF-8 .byte 1 is 0xff"),
     "Latin-1": (LINES, "trn_X.txt", "p\xeache\nb\nc\n".encode("latin-1"), "line 1: not UTF-8 .byte 2 is 0xea"),
-    "a label twice": (BAGS, "trn_X_Y.txt", "3 3\n0:1 0:1\n1:1\n\n", "line 2: column 0 is there twice"),
+    "a label twice": (BAGS, "trn_X_Y.txt", "3 3\n0:1 0:1\n1:1\n\n", "line 2: column 0 occurs twice"),
     "label L": (BAGS, "trn_X_Y.txt", "3 3\n3:1\n1:1\n\n", "line 2: column '3' is out of range"),
     "label -1": (WORDS, "train.txt", "3 4 3\n-1 0:1\n\n\n", "line 2: found '-1', expected 'label,label'"),
     "NaN": (BAGS, "trn_X_Xf.txt", "3 2\n0:nan\n\n\n", "line 2: value 'nan' of column 0 is not a finite float32"),

@@ -165,7 +165,7 @@ def test_a_failing_disk_leaves_nothing(small_set, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # writing more than 1000 bytes to a file now fails
     try:
-        with pytest.raises(WorkError, match=r"out: writing failed \(File too large\); nothing was kept"):
+        with pytest.raises(WorkError, match=r"out: writing failed \(File too large\); no files remain"):
             write_dataset(ds, tmp_path / "place/out", extra={"big.bin": b"x" * 2000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -29,21 +29,21 @@ def test_with_all_cells_probed_it_is_exact(n, k):
 
 def test_equal_rows_come_in_order_and_own_rows_never():
     matrix = np.ones((50, 4), dtype=np.float32)
-    own = np.arange(50)
-    found = Cells(matrix, size=4).top(matrix, 3, own, probes=100)[0]
-    np.testing.assert_array_equal(found, nearest(matrix, matrix, 3, own)[0])
+    exclude = np.arange(50)
+    found = Cells(matrix, size=4).top(matrix, 3, exclude, probes=100)[0]
+    np.testing.assert_array_equal(found, nearest(matrix, matrix, 3, exclude)[0])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_few_cells_hold_most_of_the_nearest(seed):
     rng = np.random.default_rng(seed)
     matrix = unit(rng, 5000)
-    own = np.arange(len(matrix))
-    found = Cells(matrix, size=64, seed=seed).top(matrix, 10, own)[0]
-    exact = nearest(matrix, matrix, 10, own)[0]
+    exclude = np.arange(len(matrix))
+    found = Cells(matrix, size=64, seed=seed).top(matrix, 10, exclude)[0]
+    exact = nearest(matrix, matrix, 10, exclude)[0]
     recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(found, exact, strict=True)])
     assert recall > 0.85
-    assert (found != own[:, None]).all()
+    assert (found != exclude[:, None]).all()
 
 
 def test_no_queries_and_no_rows():

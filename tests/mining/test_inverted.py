@@ -24,14 +24,14 @@ def test_top_and_scores_equal_the_dense_product(n_queries, n_rows, n_features, k
     rng = np.random.default_rng(seed)
     rows, queries = whole_numbers(rng, n_rows, n_features, density), whole_numbers(rng, n_queries, n_features, density)
     bias = rng.integers(-3, 1, n_rows).astype(np.float32)
-    own = rng.integers(0, n_rows, n_queries) if but_itself else None
+    exclude = rng.integers(0, n_rows, n_queries) if but_itself else None
     index = InvertedIndex(rows, bias)
     dense = queries.toarray() @ rows.toarray().T + bias
     shared = (abs(queries) @ abs(rows).T).toarray() > 0
-    found, scores = index.top(queries, k, own)
+    found, scores = index.top(queries, k, exclude)
     for query in range(n_queries):
         order = [r for r in np.argsort(-dense[query], kind="stable") if shared[query, r]]
-        order = [r for r in order if own is None or r != own[query]][:k]
+        order = [r for r in order if exclude is None or r != exclude[query]][:k]
         assert found[query].tolist() == order + [-1] * (k - len(order))
         assert scores[query, : len(order)].tolist() == dense[query, order].tolist()
         assert np.isneginf(scores[query, len(order) :]).all()

@@ -22,11 +22,11 @@ def test_the_heap_keeps_the_best_in_any_order(levels, k, random):
     assert list(zip(rows[:size].tolist(), scores[:size].tolist(), strict=True)) == expected
 
 
-def by_sorting(queries, matrix, k, own=None):
+def by_sorting(queries, matrix, k, exclude=None):
     scores = queries @ matrix.T
     rows = np.full((len(queries), k), -1)
     for i, row in enumerate(scores):
-        order = [j for j in np.argsort(-row, kind="stable") if own is None or j != own[i]][:k]
+        order = [j for j in np.argsort(-row, kind="stable") if exclude is None or j != exclude[i]][:k]
         rows[i, : len(order)] = order
     return rows
 
@@ -37,9 +37,9 @@ def test_nearest_equals_a_full_sort(n_queries, n_rows, k, but_itself, seed):
     rng = np.random.default_rng(seed)  # whole numbers: exact products, many ties
     queries = rng.integers(-1, 2, (n_queries, 3)).astype(np.float32)
     matrix = rng.integers(-1, 2, (n_rows, 3)).astype(np.float32)
-    own = rng.integers(0, max(n_rows, 1), n_queries) if but_itself else None
-    rows, scores = nearest(queries, matrix, k, own)
-    np.testing.assert_array_equal(rows, by_sorting(queries, matrix, k, own))
+    exclude = rng.integers(0, max(n_rows, 1), n_queries) if but_itself else None
+    rows, scores = nearest(queries, matrix, k, exclude)
+    np.testing.assert_array_equal(rows, by_sorting(queries, matrix, k, exclude))
     assert (np.isneginf(scores) == (rows < 0)).all()
     np.testing.assert_array_equal(products(queries, matrix, rows)[rows >= 0], scores[rows >= 0])
     assert (products(queries, matrix, rows)[rows < 0] == 0).all()

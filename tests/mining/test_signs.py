@@ -36,9 +36,9 @@ def test_with_as_many_candidates_as_rows_it_is_exact(n_queries, n_rows, dim, k, 
 
 def estimates(index, query):
     """The estimator of the paper, plainly: one row after the other, the query not rounded."""
-    turned = index.turn @ query
+    rotated = index.rotation @ query
     signs = np.unpackbits(np.ascontiguousarray(index.signs.T).view(np.uint8), axis=1, bitorder="little") * 2.0 - 1.0
-    return index.factors * (signs @ turned)
+    return index.factors * (signs @ rotated)
 
 
 def test_candidates_are_those_of_the_plain_estimator():

@@ -1,4 +1,4 @@
-"""What a folder of any layout may have beside its points and labels: filters, graphs, a card."""
+"""Assembles a data set: adds to points and labels what every layout shares, i.e. filters, graphs and the card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ramen.data.matrices import TEXT, read_filter
 from ramen.data.read_graphs import read_graphs
 
 
-def assembled(
+def assemble(
     folder: Path,
     train: Texts,
     test: Texts,
@@ -21,9 +21,9 @@ def assembled(
     targets: tuple[sp.csr_matrix | None, sp.csr_matrix | None],
     features: Features | None = None,
     *,
-    known: tuple[bool, bool, bool] = (True, True, True),
+    complete: tuple[bool, bool, bool] = (True, True, True),
 ) -> Reading[Dataset | None]:
-    """The data set of what a layout has read and of the rest.
+    """Return the data set: what a layout has read, plus filters, graphs and card.
 
     Args:
         folder: of the data set.
@@ -32,11 +32,11 @@ def assembled(
         labels: of the labels.
         targets: of training and test points; None after a problem, and then the result is None.
         features: of the layouts of bags of words.
-        known: whether the numbers of training points, test points and labels are; with one that a broken file left
-            open, nothing is checked against it.
+        complete: whether training points, test points and labels were read to the end. Nothing is checked against the
+            size of an incomplete part.
     """
     n_train, n_test, n_labels = (
-        len(texts) if whole else None for texts, whole in zip((train, test, labels), known, strict=True)
+        len(texts) if whole else None for texts, whole in zip((train, test, labels), complete, strict=True)
     )
     train_filter = yield from read_filter(folder / "filter_labels_train.txt", n_train, n_labels)
     test_filter = yield from read_filter(folder / "filter_labels_test.txt", n_test, n_labels)
@@ -44,7 +44,7 @@ def assembled(
     card, _ = yield from read_card(folder)
     train_targets, test_targets = targets
     if train_targets is None or test_targets is None:
-        return None  # after a problem that was told
+        return None  # a problem was yielded already
     return Dataset(
         path=folder,
         train=train,
@@ -61,13 +61,13 @@ def assembled(
 
 
 def read_names(folder: Path, stems: tuple[str, ...], expected: int, of: str) -> Reading[list[str]]:
-    """The names in the first of some files that is there, a line each; none where no file is.
+    """Read names, one per line, from the first of several files that exists; [] if none does.
 
     Args:
         folder: of the data set.
         stems: names of the file without its ending.
-        expected: how many there are.
-        of: what they name, for the error.
+        expected: number of names.
+        of: what they name, for the error message.
     """
     for stem in stems:
         path = yield from find_one(folder, stem, TEXT)
@@ -85,5 +85,5 @@ def read_names(folder: Path, stems: tuple[str, ...], expected: int, of: str) -> 
 
 
 def numbered(count: int, titles: list[str] | None = None, split: str = "") -> Texts:
-    """Rows known by their numbers, without text or with titles; ``split`` goes before, as equal uids mean one thing."""
+    """Return rows whose uids are ``split`` and the row number, with titles or without text."""
     return Texts([f"{split}{row}" for row in range(count)], titles or [""] * count, [""] * count)
