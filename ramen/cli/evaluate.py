@@ -41,11 +41,11 @@ def evaluate(
     """Measure a run on the test split.
 
     Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. Those of the joint ranking, and of each scorer alone, also go
-    into the run's metrics.json; with --scorer or another data.text nothing is written there. --json has 95 % intervals
-    of all figures, too, and what rare and frequent labels add to P@5.
+    into the run's metrics.json; with --scorer or another data.text, nothing is written there. --json also has 95 %
+    intervals of all figures, and the contributions of rare and frequent labels to P@5.
 
-    Of a published data set, told by its sizes, its card's published figures are shown, too, and a warning where A and B
-    are others than the card's.
+    For a published data set, identified by its sizes, the published figures of its card are shown, and a warning if A
+    and B differ from the card.
 
     Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
     numpy, -1 for none).
@@ -68,8 +68,8 @@ def evaluate(
     if source is None or (run is not None and predictions is not None):
         raise InputError("expected a run or --predictions FILE, one of the two")
     if predictions is not None or against is not None:
-        for name, given in (("--scorer", scorer), ("data.text", text)):
-            if given is not None:
+        for name, value in (("--scorer", scorer), ("data.text", text)):
+            if value is not None:
                 raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
     if html is not None:
         check_plots()
@@ -91,12 +91,15 @@ def evaluate(
         show(f"published: {_published(one)}")
     if against is not None:
         ranked[str(against)] = ranked_by(against, dataset)
-        told_by_metric = compare_rankings(ranked[str(against)], ranked[""], dataset)
-        figures["against"] = {"system": str(against), **told_by_metric}
+        differences = compare_rankings(ranked[str(against)], ranked[""], dataset)
+        figures["against"] = {"system": str(against), **differences}
         show(f"against {against}:")
-        for name, told in _watched(figures["against"]):
-            moved = f"{told['difference']:+.2f} ({told['low']:+.2f} to {told['high']:+.2f})"
-            show(f"{name:<7}{told['first']:6.2f} -> {told['second']:5.2f}   {moved}   p {told['p']:.3f}")
+        for name, difference in _watched(figures["against"]):
+            moved = f"{difference['difference']:+.2f} ({difference['low']:+.2f} to {difference['high']:+.2f})"
+            show(
+                f"{name:<7}{difference['first']:6.2f} -> {difference['second']:5.2f}   "
+                f"{moved}   p {difference['p']:.3f}"
+            )
     if json is not None:
         write_json(json, figures)
     if html is not None:
@@ -108,14 +111,14 @@ def evaluate(
         say_next("ramen", "tag", run, "a text to tag")
 
 
-def _probabilities(found: Mapping[str, Any]) -> str:
-    line = f"probabilities: calibration error {found['ECE']:.1f} points over {found['pairs']:,} pairs"
-    told = [
+def _probabilities(calibration: Mapping[str, Any]) -> str:
+    line = f"probabilities: calibration error {calibration['ECE']:.1f} points over {calibration['pairs']:,} pairs"
+    precisions = [
         f"{one['reached']:.1f} % right where {one['wanted']:.0f} % was asked for"
-        for one in found["thresholds"]
+        for one in calibration["thresholds"]
         if one["reached"] is not None
     ]
-    return "; ".join([line, *told[-2:]])
+    return "; ".join([line, *precisions[-2:]])
 
 
 def _published(one: Mapping[str, Any]) -> str:
@@ -128,10 +131,10 @@ def _watched(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def table(test: Mapping[str, float], propensity: Mapping[str, Any]) -> list[str]:
-    """Figures in percent, a metric per line; the PSP line says which constants it was made with.
+    """Return figures in percent, one metric per line; the PSP line includes its constants.
 
     Args:
-        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric; ``"R@100"`` may come on top.
+        test: ``{"P@1": 41.0, ...}``, the same cut-offs for every metric; ``"R@100"`` is optional.
         propensity: ``{"A": ..., "B": ..., "source": ...}``.
 
     Example:
