@@ -103,7 +103,7 @@ def main() -> None:
     nodes, edges, sample = (10_000, 100_000, 2_000) if quick else (1_000_000, 10_000_000, 40_000)
     links = graph(nodes, edges)
     rows, anchors = links.shape
-    near, far = walks._sides(links)
+    near, far = walks._both_directions(links)
     limit = round(RESTART * 2**32)
     of_rows, of_anchors = sample * 4 // 5, sample // 5  # the share that each side has of all nodes
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ramen.graph.side import block, sample_column
+from ramen.graph.bipartite import block, sample_column
 from ramen.training.loop import step_rng
 from ramen.training.negatives import MinedNegatives
 

@@ -60,9 +60,9 @@ def _forgiving(dispatcher: Any) -> Any:
     """Let a full disk cost the next process a compilation, and not this one its answer."""
     save = dispatcher._cache.save_overload
 
-    def try_to_save(*asked: Any) -> None:
+    def try_to_save(*args: Any) -> None:
         try:
-            save(*asked)
+            save(*args)
         except OSError as error:
             _say_once(f"compiled kernels are not kept: {error}; set RAMEN_CACHE to another folder")
 

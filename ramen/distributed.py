@@ -255,7 +255,7 @@ def _packed(value: Any) -> tuple[dict[str, Any], Tensors]:
     if isinstance(value, np.ndarray):
         head["kind"], tensors = "array", {"array": torch.from_numpy(value)}
     elif isinstance(value, sp.csr_matrix):
-        head = {"kind": "csr", "shape": [int(side) for side in value.shape]}
+        head = {"kind": "csr", "shape": [int(size) for size in value.shape]}
         tensors = {name: torch.from_numpy(getattr(value, name)) for name in ("data", "indices", "indptr")}
     elif isinstance(value, Mapping) and value and all(isinstance(one, torch.Tensor) for one in value.values()):
         tensors = dict(value)
@@ -303,9 +303,9 @@ def check_same(facts: Mapping[str, str]) -> None:
     names = [name for name in facts if facts[name] != expected.get(name)]
     wrong = all_gather(torch.tensor([len(names)]))[:, 0].nonzero()[:, 0].tolist()
     if names:
-        found, wanted = _first_difference(facts[names[0]], expected[names[0]])
+        local, wanted = _first_difference(facts[names[0]], expected[names[0]])
         raise InputError(
-            f"rank {rank()} ({socket.gethostname()}) and rank 0 differ in {names[0]}: found {found}, rank 0 has "
+            f"rank {rank()} ({socket.gethostname()}) and rank 0 differ in {names[0]}: found {local}, rank 0 has "
             f"{wanted}; every rank needs the same command and the same data"
         )
     if wrong and is_main():
@@ -315,11 +315,11 @@ def check_same(facts: Mapping[str, str]) -> None:
         raise SystemExit(2)
 
 
-def _first_difference(found: str, wanted: str) -> tuple[str, str]:
+def _first_difference(local: str, wanted: str) -> tuple[str, str]:
     """The first line in which two texts differ."""
-    lines = found.splitlines() + [""] * max(0, wanted.count("\n") - found.count("\n"))
-    others = wanted.splitlines() + [""] * max(0, found.count("\n") - wanted.count("\n"))
-    return next(((a.strip(), b.strip()) for a, b in zip(lines, others, strict=False) if a != b), (found, wanted))
+    lines = local.splitlines() + [""] * max(0, wanted.count("\n") - local.count("\n"))
+    others = wanted.splitlines() + [""] * max(0, local.count("\n") - wanted.count("\n"))
+    return next(((a.strip(), b.strip()) for a, b in zip(lines, others, strict=False) if a != b), (local, wanted))
 
 
 def sync_weights(tensors: Iterable[torch.Tensor], where: str) -> None:
@@ -337,10 +337,10 @@ def sync_weights(tensors: Iterable[torch.Tensor], where: str) -> None:
     worst = 0.0
     with torch.no_grad():
         for tensor in tensors:
-            own = tensor.detach().clone()
+            before = tensor.detach().clone()
             dist.broadcast(tensor.data, 0)
             size = float(tensor.abs().max()) if tensor.numel() else 0.0
-            worst = max(worst, float((tensor - own).abs().max()) / max(size, 1e-12) if tensor.numel() else 0.0)
+            worst = max(worst, float((tensor - before).abs().max()) / max(size, 1e-12) if tensor.numel() else 0.0)
     off = (all_gather(torch.tensor([worst]))[:, 0] > 1e-3).nonzero()[:, 0].tolist()
     if off:
         names = " and ".join(f"rank {rank}" for rank in off)

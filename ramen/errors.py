@@ -17,13 +17,13 @@ class WorkError(RuntimeError):
     """The input was right but the work failed, as with a full disk (exit code 1)."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name closest to ``name``, or the list of all when none is close.
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a hint with the option closest to ``name``, or the list of all if none is close.
 
     Example:
         >>> nearest("desne.epochs", ["dense.epochs", "seed"])
         "did you mean 'dense.epochs'?"
     """
-    names = sorted(known)
+    names = sorted(options)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"

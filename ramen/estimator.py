@@ -161,7 +161,7 @@ def _listed(name: str, values: Iterable[Any], of: str, empty: bool = False) -> l
     """Lists, tuples, arrays and columns of a table as a list; a lone string would fall apart into its letters."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
         raise InputError(f"{name}: found {values!r:.60}, expected a list of {of}")
-    found = list(values)
-    if not found and not empty:
+    items = list(values)
+    if not items and not empty:
         raise InputError(f"{name}: found none, expected some")
-    return found
+    return items

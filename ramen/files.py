@@ -66,8 +66,8 @@ def raise_clearly(error: Exception, path: Path) -> None:
 
 def digest(path: Path) -> str:
     """What manifests say of a file's content."""
-    found = hashlib.blake2b(digest_size=16)
+    hasher = hashlib.blake2b(digest_size=16)
     with path.open("rb", buffering=0) as file:
         while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            hasher.update(block)
+    return hasher.hexdigest()

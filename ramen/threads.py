@@ -96,9 +96,9 @@ def parallel_for(
     starts = iter(range(0, n, size))  # handed out one by one: next() on it is atomic
 
     def run() -> None:
-        own = args + scratch() if scratch else args
+        all_args = args + scratch() if scratch else args
         for first in starts:
-            kernel(first, min(first + size, n), *own)
+            kernel(first, min(first + size, n), *all_args)
 
     helpers = _Helpers(run)
     _pool.start(helpers.help, threads - 1)

@@ -1,4 +1,4 @@
-"""``ramen cache``: what training keeps for the next run in the user's cache folder."""
+"""``ramen cache``: the cache of token vectors and token ids in the user's cache folder."""
 
 from __future__ import annotations
 

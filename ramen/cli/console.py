@@ -1,4 +1,4 @@
-"""What the command line shares: printing, quiet libraries, whole files, ``key=value`` arguments."""
+"""Shared parts of the command line: printing, quiet libraries, atomic files, ``key=value`` arguments."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from ramen.threads import available_cores, thread_count
 
 
 class Stopped(Exception):
-    """Ctrl-C in work that can go on later; the message says how (exit code 130)."""
+    """Ctrl-C during resumable work; the message says how to resume (exit code 130)."""
 
 
 def show(line: str) -> None:
-    """One line of a result, on stdout."""
+    """Print one line of a result to stdout."""
     sys.stdout.write(line + "\n")
 
 
 def say(line: str) -> None:
-    """One line about the work, on stderr."""
+    """Print one line of progress to stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 def say_next(*command: str | Path) -> None:
-    """The next command to type, on stderr."""
+    """Print the suggested next command to stderr."""
     say("next: " + shlex.join(map(str, command)))
 
 
 def quiet_libraries() -> None:
-    """Keep warnings and progress bars of third-party libraries off the terminal; call before they are imported."""
+    """Silence warnings and progress bars of third-party libraries; call before they are imported."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
@@ -52,11 +52,11 @@ def quiet_libraries() -> None:
 
 
 def set_threads(threads: int | None = None) -> None:
-    """Set how many threads all libraries use, and let them wait passively; call before numpy and torch are imported.
+    """Set the number of threads of all libraries, with passive waiting; call before numpy and torch are imported.
 
     Args:
-        threads: in place of what the environment says, else of the cores that this process may use; the ranks that
-            torchrun starts on a machine share these.
+        threads: number of threads; default: from the environment, else the available cores, shared among the ranks
+            that torchrun starts on a machine.
     """
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if threads is None and ranks > 1:  # torchrun sets OMP_NUM_THREADS to 1
@@ -69,14 +69,14 @@ def set_threads(threads: int | None = None) -> None:
 
 
 def show_log() -> None:
-    """Let the library's log lines through to stderr."""
+    """Send the log of the library to stderr."""
     logger = logging.getLogger("ramen")
     logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.setLevel(logging.INFO)
 
 
 def check_file(path: Path, option: str) -> None:
-    """Refuse a file that cannot be written, before the work.
+    """Raise if a file cannot be written, before the work.
 
     Raises:
         InputError: its folder is missing, or it is a folder.
@@ -88,7 +88,7 @@ def check_file(path: Path, option: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` beside ``path``, then rename: the file is whole or as it was."""
+    """Write ``value`` as JSON atomically: next to ``path``, then rename."""
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -98,7 +98,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def assignments(arguments: Iterable[str]) -> dict[str, str]:
-    """``key=value`` arguments as a dict of text.
+    """Return ``key=value`` arguments as a dict of strings.
 
     Raises:
         InputError: no "=", no key, or a key that occurs twice.
@@ -107,22 +107,22 @@ def assignments(arguments: Iterable[str]) -> dict[str, str]:
         >>> assignments(["points=300", "note=a=b"])
         {'points': '300', 'note': 'a=b'}
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not key or not equals:
             raise InputError(f"argument {argument!r}: expected key=value")
-        if key in found:
-            raise InputError(f"argument {argument!r}: {key} was given before as {found[key]!r}")
-        found[key] = value
-    return found
+        if key in values:
+            raise InputError(f"argument {argument!r}: {key} was given before as {values[key]!r}")
+        values[key] = value
+    return values
 
 
 @contextmanager
 def insistent_interrupt() -> Iterator[None]:
-    """Raise an interrupt again every two seconds until it has ended the work.
+    """Repeat an interrupt every two seconds until it stops the work.
 
-    One that lands in a callback of C code is lost there (numba's loader has such), and Ctrl-C would do nothing.
+    An interrupt within a callback of C code (as in numba's loader) is lost, and Ctrl-C would have no effect.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
@@ -135,7 +135,7 @@ def insistent_interrupt() -> Iterator[None]:
     hook = sys.unraisablehook
 
     def report(lost: sys.UnraisableHookArgs) -> None:
-        if lost.exc_type is not KeyboardInterrupt:  # that one comes again
+        if lost.exc_type is not KeyboardInterrupt:  # the interrupt is repeated
             hook(lost)
 
     sys.unraisablehook = report

@@ -1,4 +1,4 @@
-"""``ramen data``: list known data sets, build one, import one's own, check one."""
+"""``ramen data``: list, download, build, import and check data sets."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def list_(json: Annotated[Path | None, typer.Option(help="Also write all facts t
     --json has all facts, such as the files of an archive, the codes that disagree on A and B, and published figures
     with their sources.
 
-    A folder with the exact name of a card is measured with its constants, and `ramen data check` says where its sizes
-    are others.
+    A folder with the name of a card is evaluated with its constants; `ramen data check` warns if its sizes differ.
     """
     from ramen.data.cards import shipped_facts
 
@@ -75,9 +74,9 @@ def get(
     source: Annotated[str, typer.Option("--from", metavar="ARCHIVE_OR_URL", help="A .zip or .tar.*, or its address.")],
     out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
 ) -> None:
-    """Unpack a known data set's archive and check it against its card.
+    """Unpack the archive of a known data set and check it against its card.
 
-    An address is fetched first; a call that was stopped goes on where it was.
+    A URL is downloaded first; an interrupted download resumes.
     """
     from ramen.data.get import get as get_set
 
@@ -101,7 +100,7 @@ def prepare(
 @app.command(name="import", epilog=IMPORT_EXAMPLES)
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Points, a row each: .jsonl, .csv, .tsv (.gz), .parquet.")
+        Path, typer.Argument(metavar="FILE", help="Points, one per row: .jsonl, .csv, .tsv (.gz), .parquet.")
     ],
     text: Annotated[str, typer.Option(help="Column of the text; two as in title,body.")],
     labels: Annotated[str, typer.Option(help="Column with the names of the labels.")],
@@ -109,7 +108,7 @@ def import_(
     uid: Annotated[str | None, typer.Option(help="Column with a name of the point.")] = None,
     test_file: Annotated[Path | None, typer.Option(help="Test points, with the same columns.")] = None,
     test: Annotated[float, typer.Option(help="Share that is held out for the test, without a test file.")] = 0.2,
-    label_file: Annotated[Path | None, typer.Option(help="Labels, a row each.")] = None,
+    label_file: Annotated[Path | None, typer.Option(help="Labels, one per row.")] = None,
     label_uid: Annotated[str, typer.Option(help="Label file: column with the name of the label.")] = "uid",
     label_text: Annotated[str, typer.Option(help="Label file: column of the text.")] = "text",
     graph: Annotated[
@@ -120,10 +119,10 @@ def import_(
     ] = None,
     separator: Annotated[str, typer.Option(help="Between the entries of a cell of .csv and .tsv.")] = ";",
 ) -> None:
-    """Make a data set of your own tables.
+    """Build a data set from your own tables.
 
-    Equal texts stay on one side of the split, and every label keeps a training point. Anchors are texts that points or
-    labels have in common, such as categories or pages that link to them.
+    Equal texts stay in one split, and every label keeps a training point. Anchors are texts that points or labels
+    share, such as categories or pages that link to them.
     """
     from ramen.data import write_dataset
     from ramen.data.own import Columns, read_own
@@ -149,8 +148,8 @@ def check(
 ) -> None:
     """Check a data set and show its statistics.
 
-    Prints all problems at once, and exits with 2 when there are any. Otherwise says, too, what each graph tells of the
-    labels that the text does not.
+    Prints all problems and exits with 2 if there are any. Otherwise it also shows how informative each graph is about
+    the labels beyond the text.
     """
     from ramen.data import load_dataset
     from ramen.data.check import check as check_folder
@@ -173,16 +172,16 @@ def check(
         for name, count in write_filters(dataset).items():
             say(f"{data / name}: {count:,} pairs")
         report.dataset = dataset = load_dataset(data)
-    told = forecast_lines(dataset)
-    for line in told:
+    forecast = forecast_lines(dataset)
+    for line in forecast:
         show(line)
-    _write_page(html, report, told)
+    _write_page(html, report, forecast)
     say_next("ramen", "train", data, "--out", Path("runs") / data.resolve().name)
 
 
-def _write_page(html: Path | None, report: Report, told: list[str]) -> None:
+def _write_page(html: Path | None, report: Report, forecast: list[str]) -> None:
     if html is not None:
         from ramen.pages import write_data_page
 
-        write_data_page(html, report, told)
+        write_data_page(html, report, forecast)
         say(f"page: {html}")

@@ -1,6 +1,6 @@
-"""What an error of a command looks like.
+"""Converts errors of a command to messages and exit codes.
 
-Exit codes: 0 done, 1 the work failed, 2 the call or its input was wrong, 130 stopped with Ctrl-C.
+Exit codes: 0 done, 1 the work failed, 2 invalid call or input, 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ramen.errors import InputError, WorkError
 
 INTERRUPTED = 130
 
-# Typer carries a click of its own in some versions and imports click in others; this is ClickException of either.
+# Some versions of typer bundle click, others import it; this is the ClickException of either.
 _CallError = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 
@@ -27,7 +27,7 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
         app: the verbs.
         name: of the program.
     """
-    gc.set_threshold(50_000)  # imports make hundreds of thousands of objects, all of which stay
+    gc.set_threshold(50_000)  # imports create hundreds of thousands of permanent objects
     try:
         set_threads()
         code = app(prog_name=name, standalone_mode=False) or 0
@@ -46,7 +46,7 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         code = _fail(name, f"{error.strerror or error}{where}", 1)
-    gc.freeze()  # what is left need not be looked through once more: a quarter of a second
+    gc.freeze()  # skips a final collection, which takes a quarter of a second
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""``ramen index``: proposals without looking at every row, and a run that loads at once."""
+"""``ramen index``: builds an index for approximate search and fast loading."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ Examples:
 
 def index(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
-    recall: Annotated[float, typer.Option(help="Share of each scorer's ten best that is to be found.")] = 0.995,
-    min_rows: Annotated[int, typer.Option(min=0, help="Rows below which a scorer looks at all of them.")] = 50_000,
+    recall: Annotated[float, typer.Option(help="Wanted recall of the ten best of each scorer.")] = 0.995,
+    min_rows: Annotated[
+        int, typer.Option(min=0, help="Number of rows below which a scorer searches exactly.")
+    ] = 50_000,
 ) -> None:
-    """Make a run fast to tag with: of many labels, and to load.
+    """Build an index that speeds up tagging with many labels, and loading.
 
-    Each scorer over vectors gets the signs of its rows, by which it finds candidates that are then scored exactly; how
-    many it takes for the wanted recall is measured on label texts and training points. Names are kept so that they need
-    not be read. Tagging uses what is there; training again or copying without times of change asks for it anew.
+    Each scorer over vectors stores sign bits of its rows to find candidates, which it then scores exactly. The number of
+    candidates for the wanted recall is measured on label texts and training points. Names are stored for fast loading.
+    Tagging uses an index if there is one; build it anew after training or after copying without modification times.
     """
     from ramen.inference.build_index import build_index
 

@@ -1,4 +1,4 @@
-"""``ramen labels``: labels that come and go without training."""
+"""``ramen labels``: adds, removes, renames and lists labels without training."""
 
 from __future__ import annotations
 

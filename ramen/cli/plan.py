@@ -38,20 +38,20 @@ def plan(
     dataset = with_texts(ramen.load_dataset(data), config.data.text)
     config.graphs = chosen_graphs(graphs, dataset)
     check_texts(dataset, config)
-    found = estimate(dataset, config)
-    show(f"{found.points:,} points, {found.labels:,} labels, {found.pairs:,} pairs")
-    show("parameters: " + ", ".join(f"{name} {count:,}" for name, count in found.parameters.items()))
-    for name, needed in found.stages.items():
+    needs = estimate(dataset, config)
+    show(f"{needs.points:,} points, {needs.labels:,} labels, {needs.pairs:,} pairs")
+    show("parameters: " + ", ".join(f"{name} {count:,}" for name, count in needs.parameters.items()))
+    for name, needed in needs.stages.items():
         show(f"memory, {name}: {needed / 1e9:.2f} GB")
-    show(f"disk: {found.disk / 1e9:.2f} GB")
+    show(f"disk: {needs.disk / 1e9:.2f} GB")
     if not quick and config.encoder.kind != "bag_of_words":
         say("ten steps on a sample ...")
         for name, seconds in probe(dataset, config).items():
             show(f"time, {name}: {seconds:.0f} s an epoch")
-    fits = "fits" if found.peak <= found.available else "does NOT fit"
-    show(f"peak: {found.peak / 1e9:.2f} GB, free: {found.available / 1e9:.2f} GB: {fits}")
-    for name, needed in found.classifiers.items():
-        verdict = "fits" if needed <= found.available else "does not fit"
+    fits = "fits" if needs.peak <= needs.available else "does NOT fit"
+    show(f"peak: {needs.peak / 1e9:.2f} GB, free: {needs.available / 1e9:.2f} GB: {fits}")
+    for name, needed in needs.classifiers.items():
+        verdict = "fits" if needed <= needs.available else "does not fit"
         show(f"with dense classifiers, {name}: {needed / 1e9:.2f} GB, {verdict}")
-    show(f"most exact dense classifiers that fit: {found.fitting or 'none; --preset million trains without one'}")
+    show(f"most exact dense classifiers that fit: {needs.fitting or 'none; --preset million trains without one'}")
     say_next("ramen", "train", data, "--preset", preset, "--out", "RUN", *(overrides or []))

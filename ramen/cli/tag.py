@@ -68,12 +68,12 @@ def tag(
     out = sys.stdout.buffer
     n = n_bad = 0
     for batch in batches(source, BATCH):
-        for entry, answer in zip(batch, _answers(tagger, batch, k, lowest), strict=True):
-            if "error" in answer:
+        for entry, record in zip(batch, _records(tagger, batch, k, lowest), strict=True):
+            if "error" in record:
                 n_bad += 1
                 if n_bad <= MAX_NAMED:
-                    say(f"ramen: {entry.where}: {answer['error']}")
-            out.write(json.dumps({"text": entry.text, **answer}, ensure_ascii=False).encode() + b"\n")
+                    say(f"ramen: {entry.where}: {record['error']}")
+            out.write(json.dumps({"text": entry.text, **record}, ensure_ascii=False).encode() + b"\n")
         out.flush()
         n += len(batch)
     if n_bad > MAX_NAMED:
@@ -89,7 +89,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _answers(tagger: Tagger, batch: list[Entry], k: int, lowest: float | None) -> list[dict[str, Any]]:
+def _records(tagger: Tagger, batch: list[Entry], k: int, lowest: float | None) -> list[dict[str, Any]]:
     """``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
     good = [entry.text for entry in batch if not entry.problem]
     try:

@@ -102,14 +102,14 @@ class BagOfWordsEncoder:
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.choice(n, min(n, _ROWS), replace=False))
         some = _unit(bags[rows], idf)
-        dim = min(_DIM, *(side - 1 for side in some.shape))
+        dim = min(_DIM, *(size - 1 for size in some.shape))
         if dim < 1:
             basis = np.ones((n_features, 1), dtype=np.float32) / np.sqrt(n_features)
         else:
             from scipy.sparse.linalg import svds  # slow to import, and tagging does not need it
 
-            start = rng.normal(size=min(some.shape))
-            directions = svds(some.astype(np.float64), dim, return_singular_vectors="vh", v0=start)[2]
+            initial = rng.normal(size=min(some.shape))
+            directions = svds(some.astype(np.float64), dim, return_singular_vectors="vh", v0=initial)[2]
             basis = np.ascontiguousarray(directions[::-1].T, dtype=np.float32)
         return cls(idf, basis.astype(np.float32))
 

@@ -25,7 +25,7 @@ from ramen.files import replacing
 MAX_BYTES = 1 << 30  # all files together; the least recently used ones go first
 _FORMAT = b"1"  # of the file and of how a vector is computed: another number leaves all older files unused
 # RAMEN_CACHE may name a folder with other files.
-_OWN = re.compile(r"(vectors-[0-9a-f]{32}\.safetensors|tokens-[0-9a-f]{32}\.i32)(\.part-\d+)?")
+_FILE_NAME = re.compile(r"(vectors-[0-9a-f]{32}\.safetensors|tokens-[0-9a-f]{32}\.i32)(\.part-\d+)?")
 _PARTS_OF_A_BACKBONE = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 logger = logging.getLogger("ramen")
@@ -54,13 +54,13 @@ def cache_files() -> list[tuple[Path, int]]:
         InputError: there is no cache folder to look for.
         OSError: the folder cannot be read.
     """
-    found = []
+    files = []
     with suppress(FileNotFoundError):
         for entry in os.scandir(cache_folder()):
             with suppress(FileNotFoundError):  # another process removed it
-                if _OWN.fullmatch(entry.name) and entry.is_file():
-                    found.append((entry.stat().st_mtime_ns, Path(entry.path), entry.stat().st_size))
-    return [(path, size) for _, path, size in sorted(found)]
+                if _FILE_NAME.fullmatch(entry.name) and entry.is_file():
+                    files.append((entry.stat().st_mtime_ns, Path(entry.path), entry.stat().st_size))
+    return [(path, size) for _, path, size in sorted(files)]
 
 
 def key_of_folder(folder: str) -> str | None:
@@ -119,8 +119,8 @@ def cached_vectors(key: str, pieces: list[Piece], compute: Callable[[np.ndarray]
         float32 (len(pieces), d), bit for bit what a later call finds.
     """
     stored = _read(key)
-    known = set(stored[0])
-    missing = np.array([i for i, piece in enumerate(pieces) if piece not in known], dtype=np.int64)
+    stored_pieces = set(stored[0])
+    missing = np.array([i for i, piece in enumerate(pieces) if piece not in stored_pieces], dtype=np.int64)
     if len(missing):
         fresh = np.asarray(compute(missing), dtype=np.float32)
         # Once more: another process may have written meanwhile, and its vectors stay.

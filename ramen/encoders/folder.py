@@ -100,9 +100,9 @@ def _static(home: Path, max_tokens: int) -> StaticEncoder:
         )
     plain, title = table[: vocabulary.size], table[vocabulary.size :]
     lengths = np.linalg.norm(plain, axis=1)
-    own = lengths[vocabulary.title_of]
-    used = own > 0
-    title_weight = float(np.linalg.norm(title[used], axis=1).sum() / own[used].sum())
+    title_lengths = lengths[vocabulary.title_of]
+    used = title_lengths > 0
+    title_weight = float(np.linalg.norm(title[used], axis=1).sum() / title_lengths[used].sum())
     scale = float(lengths[lengths > 0].mean())  # weights of mean 1, as those of a new encoder
     weights = np.where(lengths > 0, lengths / scale, 1.0).astype(np.float32)
     vectors = plain / np.where(lengths > 0, lengths, 1.0)[:, None].astype(np.float32)

@@ -139,8 +139,8 @@ def _main_directions(vectors: np.ndarray, dim: int) -> np.ndarray:
         raise InputError(
             f"encoder.dim={dim}: the backbone's vectors have {vectors.shape[1]} dimensions, expected fewer"
         )
-    kept = vectors @ np.linalg.eigh(vectors.T @ vectors)[1][:, -dim:]
-    return np.ascontiguousarray(kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-6))
+    projected = vectors @ np.linalg.eigh(vectors.T @ vectors)[1][:, -dim:]
+    return np.ascontiguousarray(projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-6))
 
 
 def _idf(vocabulary: Vocabulary, texts: list[str]) -> np.ndarray:

@@ -47,16 +47,16 @@ def tokens_of(texts: Sequence[str], cut: Cut, tokenizer: Callable[[], str]) -> T
     try:
         path = cache_folder() / f"tokens-{_key(texts, tokenizer())}.i32"
         if path.exists():
-            if found := _read(path, len(texts)):
-                return found
+            if tokens := _read(path, len(texts)):
+                return tokens
             logger.warning("%s: damaged; its texts are cut anew", path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             _write(part, _blocks(texts, cut))
-        found = _read(path, len(texts))
+        tokens = _read(path, len(texts))
         trim()
-        if found:
-            return found
+        if tokens:
+            return tokens
     except (OSError, InputError, WorkError) as error:
         logger.warning("token ids are not kept for the next run: %s; RAMEN_CACHE moves the cache", error)
     return _gathered(_blocks(texts, cut))

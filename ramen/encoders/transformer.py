@@ -47,9 +47,9 @@ class TransformerEncoder(Encoder):
         self.model: Any = model
         self.tokenizer: Any = tokenizer
         self.pooling, self.native_eval = pooling, False
-        own = int(model.config.hidden_size)
-        self.dim = dim or own
-        self.dense = None if self.dim == own else nn.Linear(own, self.dim, bias=False)
+        hidden = int(model.config.hidden_size)
+        self.dim = dim or hidden
+        self.dense = None if self.dim == hidden else nn.Linear(hidden, self.dim, bias=False)
         self.add_label_map()
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         self.max_tokens = min(max_tokens, longest)

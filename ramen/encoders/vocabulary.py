@@ -63,14 +63,14 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
     counter.train_from_iterator(texts, trainer)
     counted = sorted(counter.get_vocab().items(), key=lambda item: item[1])  # ids are in order of frequency
     words = ["[PAD]", "[UNK]", *(piece for piece in pieces if not _special(piece))]
-    known = set(words)
-    frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in known][:max_words]
+    entries = set(words)
+    frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
     # Every character as a start and as a continuation: then no word is unknown for its rare spelling.
     letters = sorted({c for word in [*(word for word, _ in counted), *pieces] for c in word} - {MARK})
-    known.update(frequent)
-    words += frequent + [c for c in letters if c not in known]
-    known.update(words)
-    words += [f"##{c}" for c in letters if f"##{c}" not in known]
+    entries.update(frequent)
+    words += frequent + [c for c in letters if c not in entries]
+    entries.update(words)
+    words += [f"##{c}" for c in letters if f"##{c}" not in entries]
     return assemble(words)
 
 

@@ -85,8 +85,8 @@ class WordFeatures:
         columns: list[int] = []
         starts = [0]
         for text in texts:
-            found = map(self._column, _features(text, self.kind))
-            columns.extend(column for column in found if column is not None)
+            selected = map(self._column, _features(text, self.kind))
+            columns.extend(column for column in selected if column is not None)
             starts.append(len(columns))
         shape = (len(starts) - 1, len(self))
         counts = sp.csr_matrix((np.ones(len(columns), np.float32), np.array(columns, np.int32), starts), shape=shape)

@@ -1,7 +1,7 @@
-"""What a graph is worth before any training: how much of the label relation it carries that the text does not.
+"""Forecasts, before training, how informative a graph is about the labels beyond the text.
 
-Pairs of rows that belong together by their labels are compared with wrong pairs of like text: what counts is how much
-more often they share an anchor. A graph of chance has no more of it, nor has one that only repeats the words.
+Compares related pairs of rows with unrelated pairs of similar text: an informative graph links related pairs to a
+common anchor more often. A random graph does not, nor does one that only repeats the words.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from ramen.encoders.word_features import WordFeatures
 from ramen.graph.prepare import prepare_links
 from ramen.mining.inverted import InvertedIndex
 
-_LIKE = "share an anchor in {} of pairs, others of like text in {}"
-_WITH = "points share an anchor with their labels in {} of pairs, with other labels of like text in {}"
-RELATIONS = {  # by name: its two sides, and how it reads
+_LIKE = "share an anchor in {} of pairs, others with similar text in {}"
+_WITH = "points share an anchor with their labels in {} of pairs, with other labels with similar text in {}"
+RELATIONS = {  # name: its two kinds of rows, and the message
     "points": ("points", "points", f"points that share a label {_LIKE}"),
     "labels": ("labels", "labels", f"labels that share a point {_LIKE}"),
     "between": ("points", "labels", _WITH),
 }
 _PAIRS = 20_000
-_RANDOM, _NEAREST = 5, 10  # wrong partners of each pair's first row
-_EDGES = (1e-6, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of text similarity; the first bin has no word in common
+_RANDOM, _NEAREST = 5, 10  # unrelated partners for the first row of each pair
+_EDGES = (1e-6, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of text similarity; in the first bin no word is shared
 _BINS = len(_EDGES) + 1
-_FEWEST = 20  # wrong pairs of a bin: the rate of fewer says nothing
-_COMMON = 0.03  # words that a larger share of the texts has do not count for who is nearest
+_FEWEST = 20  # minimum number of wrong pairs per bin
+_COMMON = 0.03  # words of a larger share of the texts are ignored in the search for nearest ones
 _LEAST_ERRORS, _LEAST_EXTRA = 3.0, 0.5
-_SHOWN = 1.0  # percent of pairs without a match that is worth a word
+_SHOWN = 1.0  # percent of unmatched pairs from which they are reported
 
 _Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
-class Carried:
-    """One relation of a graph.
+class RelationSignal:
+    """How informative a graph is in one relation.
 
     Attributes:
         relation: ``points`` (two of a label), ``labels`` (two of a point) or ``between`` (a point and a label of it).
@@ -61,59 +61,59 @@ class Carried:
 
 
 class Forecast:
-    """Pairs of a data set, drawn once for all its graphs.
+    """Sampled pairs of a data set, shared by all its graphs.
 
     Args:
         targets: CSR, N x L.
         point_words, label_words: CSR float32 unit rows, N x F and L x F.
-        seed: of the draw.
-        excluded: CSR, N x L, pairs that are neither right nor wrong, such as a point and the label that it is; or None.
+        seed: of the sampling.
+        excluded: CSR, N x L, pairs that are neither right nor wrong, such as a point and its own label; or None.
     """
 
     def __init__(
         self, targets: sp.csr_matrix, point_words: sp.csr_matrix, label_words: sp.csr_matrix, seed: int = 0,
         excluded: sp.csr_matrix | None = None,
     ) -> None:  # fmt: skip
-        self._known = _ones(targets if excluded is None else targets + excluded)
-        self._truth = _ones(targets if excluded is None else self._known - _ones(excluded))
+        self._not_negative = _ones(targets if excluded is None else targets + excluded)
+        self._targets = _ones(targets if excluded is None else self._not_negative - _ones(excluded))
         self._words = {"points": point_words.sorted_indices(), "labels": label_words.sorted_indices()}
         self._seed = seed
         self._samples: dict[str, _Arrays] = {}
 
-    def of(self, points: sp.csr_matrix | None, labels: sp.csr_matrix | None) -> list[Carried]:
-        """What a graph of links carries in each relation that can be measured.
+    def of(self, points: sp.csr_matrix | None, labels: sp.csr_matrix | None) -> list[RelationSignal]:
+        """Return the signal of a graph in each relation that can be measured.
 
         Args:
             points: CSR, N x M, or None.
             labels: CSR, L x M, or None.
         """
-        links = {name: _ones(side) for name, side in (("points", points), ("labels", labels)) if side is not None}
-        found = []
+        links = {name: _ones(matrix) for name, matrix in (("points", points), ("labels", labels)) if matrix is not None}
+        signals = []
         for relation, (first, second, _) in RELATIONS.items():
-            if self._truth.nnz and first in links and second in links:
+            if self._targets.nnz and first in links and second in links:
                 if relation not in self._samples:
                     self._samples[relation] = self._draw(relation)
                 left, right, bins = self._samples[relation]
                 shares = _products(links[first], links[second], left, right) > 0
-                ends = left, right + (self._truth.shape[0] if first != second else 0)
-                found.append(_compare(relation, ends, bins, shares))
-        return [carried for carried in found if carried is not None]
+                ends = left, right + (self._targets.shape[0] if first != second else 0)
+                signals.append(_compare(relation, ends, bins, shares))
+        return [signal for signal in signals if signal is not None]
 
     def _draw(self, relation: str) -> _Arrays:
-        """int64 (P,) left and right rows of true and wrong pairs, and their bins: the wrong ones' after the true."""
+        """Sample left and right rows of true, then wrong pairs, int64 (P,), and their bins (wrong ones offset)."""
         rng = np.random.default_rng([self._seed, list(RELATIONS).index(relation)])
-        first, second = (self._words[side] for side in RELATIONS[relation][:2])
-        rows = _ones(self._truth.T) if relation == "labels" else self._truth
+        first, second = (self._words[name] for name in RELATIONS[relation][:2])
+        rows = _ones(self._targets.T) if relation == "labels" else self._targets
         left, right = _entries(rows, rng) if relation == "between" else _neighbours(rows, rng)
-        # Random wrong partners come from the true ones: how popular a row is must make no difference.
+        # Random wrong partners are sampled from the true ones, so that popularity has no effect.
         partners = [right[rng.integers(max(1, len(right)), size=(len(left), _RANDOM))]]
         starts, place = np.unique(left, return_inverse=True)
-        own = None if relation == "between" else starts
-        partners.append(InvertedIndex(second, max_share=_COMMON).top(first[starts], _NEAREST, own)[0][place])
+        exclude = None if relation == "between" else starts
+        partners.append(InvertedIndex(second, max_share=_COMMON).top(first[starts], _NEAREST, exclude)[0][place])
         wrong = np.stack([np.repeat(left, _RANDOM + _NEAREST), np.concatenate(partners, axis=1).ravel()], axis=1)
         a, b = np.unique(wrong[wrong[:, 1] >= 0], axis=0).T
         if relation == "between":
-            is_wrong = np.asarray(self._known[a, b]).ravel() == 0
+            is_wrong = np.asarray(self._not_negative[a, b]).ravel() == 0
         else:
             is_wrong = (a != b) & (_products(rows, rows, a, b) == 0)
         ends = np.concatenate([left, a[is_wrong]]), np.concatenate([right, b[is_wrong]])
@@ -122,20 +122,21 @@ class Forecast:
         return *ends, bins
 
 
-def carries(found: list[Carried]) -> bool:
-    """Whether some relation is clearly no chance; True, too, where none could be measured.
+def is_informative(signals: list[RelationSignal]) -> bool:
+    """Return whether some relation is clearly above chance; also True if none could be measured.
 
     Example:
-        >>> carries([Carried("points", true=9.0, wrong=8.9, extra=0.1, errors=0.4, pairs=500, unmatched=0.0)])
+        >>> signal = RelationSignal("points", true=9.0, wrong=8.9, extra=0.1, errors=0.4, pairs=500, unmatched=0.0)
+        >>> is_informative([signal])
         False
-        >>> carries([])
+        >>> is_informative([])
         True
     """
-    return not found or any(one.errors > _LEAST_ERRORS and one.extra > _LEAST_EXTRA for one in found)
+    return not signals or any(signal.errors > _LEAST_ERRORS and signal.extra > _LEAST_EXTRA for signal in signals)
 
 
 def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
-    """The forecast of every graph of a data set for a terminal, by all its training pairs and whole texts."""
+    """Return the forecast of every graph as lines for a terminal, from all training pairs and full texts."""
     if not dataset.graphs:
         return []
     texts = dataset.train.joined(), dataset.labels.joined()
@@ -149,13 +150,13 @@ def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
     lines = []
     for kind, graph in dataset.graphs.items():
         links = prepare_links(graph)
-        found = pairs.of(links.points, links.labels)
-        for one in found:
-            rates = RELATIONS[one.relation][2].format(f"{one.true:.1f} %", f"{one.wrong:.1f} %")
-            left_out = f"; {one.unmatched:.0f} % of pairs without a match" if one.unmatched >= _SHOWN else ""
-            lines.append(f"graph {kind}: {rates} ({one.extra:+.1f}, {one.errors:.0f} standard errors{left_out})")
-        if not carries(found):
-            lines.append(f"graph {kind}: carries nothing of the labels that the text does not")
+        signals = pairs.of(links.points, links.labels)
+        for signal in signals:
+            rates = RELATIONS[signal.relation][2].format(f"{signal.true:.1f} %", f"{signal.wrong:.1f} %")
+            left_out = f"; {signal.unmatched:.0f} % of pairs without a match" if signal.unmatched >= _SHOWN else ""
+            lines.append(f"graph {kind}: {rates} ({signal.extra:+.1f}, {signal.errors:.0f} standard errors{left_out})")
+        if not is_informative(signals):
+            lines.append(f"graph {kind}: uninformative, adds nothing about the labels to the text")
     return lines
 
 
@@ -165,7 +166,7 @@ def _entries(rows: sp.csr_matrix, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def _neighbours(rows: sp.csr_matrix, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows that share a column: an entry, then another of its column. Each pair once."""
+    """Sample unique pairs of rows that share a column: an entry, then another of its column."""
     at = rng.integers(rows.nnz, size=_PAIRS)
     left, shared, columns = np.searchsorted(rows.indptr, at, side="right") - 1, rows.indices[at], rows.tocsc()
     place = (rng.random(_PAIRS) * np.diff(columns.indptr)[shared]).astype(np.int64)
@@ -178,8 +179,8 @@ def _neighbours(rows: sp.csr_matrix, rng: np.random.Generator) -> tuple[np.ndarr
 
 def _compare(
     relation: str, ends: tuple[np.ndarray, np.ndarray], bins: np.ndarray, shares: np.ndarray
-) -> Carried | None:
-    """Rates of true and wrong pairs by bin, averaged with the true pairs' share of each; None where no bin matches."""
+) -> RelationSignal | None:
+    """Compare rates of true and wrong pairs by bin, weighted by the share of true pairs; None if no bin matches."""
     sizes = np.bincount(bins, minlength=2 * _BINS).reshape(2, _BINS)
     hits = np.bincount(bins, weights=shares, minlength=2 * _BINS).reshape(2, _BINS)
     matched = (sizes[0] > 0) & (sizes[1] >= _FEWEST)
@@ -189,14 +190,14 @@ def _compare(
     share = np.where(matched, sizes[0] / n_true, 0.0)
     rates = hits / np.maximum(sizes, 1)
     true, wrong = (100 * rates @ share).tolist()
-    # What each pair moves the difference by, summed at its rows; never less than by as many independent pairs.
+    # Contribution of each pair to the difference, summed by row; at least the error of independent pairs.
     weight = np.array([[100.0], [-100.0]]) * share / np.maximum(sizes, 1)
     moved = (shares - rates.ravel()[bins]) * weight.ravel()[bins]
     at_rows = np.bincount(np.concatenate(ends), weights=np.concatenate([moved, moved]))
     smooth = (hits + 0.5) / (sizes + 1.0)  # a rate of 0 or 1 is not certain
     error = np.sqrt(max((at_rows**2).sum(), (smooth * (1.0 - smooth) * weight**2 * sizes).sum()))
     unmatched = 100 * (1 - n_true / int(sizes[0].sum()))
-    return Carried(relation, true, wrong, true - wrong, float((true - wrong) / error), n_true, unmatched)
+    return RelationSignal(relation, true, wrong, true - wrong, float((true - wrong) / error), n_true, unmatched)
 
 
 def _ones(matrix: sp.spmatrix) -> sp.csr_matrix:
@@ -209,13 +210,13 @@ def _ones(matrix: sp.spmatrix) -> sp.csr_matrix:
 
 def _products(left: sp.csr_matrix, right: sp.csr_matrix, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """float32 (P,), left[a] · right[b] for each pair; columns sorted."""
-    sides = [(m.indptr.astype(np.int64), m.indices.astype(np.int64), m.data) for m in (left, right)]
-    return _row_products(sides[0], sides[1], a, b)
+    arrays = [(m.indptr.astype(np.int64), m.indices.astype(np.int64), m.data) for m in (left, right)]
+    return _row_products(arrays[0], arrays[1], a, b)
 
 
 @kernel
 def _row_products(left: _Arrays, right: _Arrays, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Each entry of the shorter row is looked up in the longer: a hub costs little."""
+    """Return dot products; entries of the shorter row are looked up in the longer one, so hubs are cheap."""
     out = np.zeros(len(a), dtype=np.float32)
     for pair in range(len(a)):
         (starts, columns, values), x, (others, within, weights), y = left, a[pair], right, b[pair]

@@ -1,4 +1,4 @@
-"""All graphs of a run as the encoder's training sees them: one is drawn a step; their edges are pruned on schedule."""
+"""All graphs of a training run: samples one per step and prunes edges on a schedule."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 
 from ramen.config import GraphConfig
 from ramen.encoders.base import Encoder, Tokens
+from ramen.graph.bipartite import BipartiteLinks
 from ramen.graph.lambdas import Bandit, Lambdas
 from ramen.graph.prepare import Links
 from ramen.graph.prune import above, contradicted, edge_cosines
 from ramen.graph.regulariser import Drawn, GraphRegulariser, Loss
-from ramen.graph.side import Side
 
 PRUNE_FROM = 4  # epochs on the whole graph before the first pruning
 PRUNE_EVERY = 5  # epochs between prunings; each starts from the whole graph
-_SIDES = ("points", "labels")
+_ROWS = ("points", "labels")
 
 
 class Graphs:
@@ -26,13 +26,13 @@ class Graphs:
 
     Args:
         links: by graph.
-        tokens: ids of ``"points"``, ``"labels"`` and each graph's anchors.
-        allowed: int64, points whose rows training may see.
-        lambdas: by graph; a graph whose two are 0 is left out.
+        tokens: ids of ``"points"``, ``"labels"`` and the anchors of each graph.
+        allowed: int64, points visible to training.
+        lambdas: by graph; a graph is skipped if both are 0.
         settings: of the graphs.
         prune: ``none`` or ``threshold``.
         loss: of (scores, targets, not_negative).
-        held_out: float32 CSR (N, L) of held-out targets, by which pruning is watched; no part of training.
+        held_out: float32 CSR (N, L) of held-out targets, to evaluate pruning; not used for training.
     """
 
     def __init__(
@@ -55,21 +55,21 @@ class Graphs:
         for kind in self.kinds:
             matrices = self.links[kind].points, self.links[kind].labels
             rows = allowed, np.arange(len(tokens["labels"]), dtype=np.int64)
-            sides = [None if m is None else Side(m, r) for m, r in zip(matrices, rows, strict=True)]
+            of_rows = [None if m is None else BipartiteLinks(m, r) for m, r in zip(matrices, rows, strict=True)]
             texts = tokens["points"], tokens["labels"]
-            self.regularisers[kind] = GraphRegulariser(tokens[kind], (sides[0], sides[1]), texts, loss)
+            self.regularisers[kind] = GraphRegulariser(tokens[kind], (of_rows[0], of_rows[1]), texts, loss)
 
     def penalty(
         self, encoder: Encoder, batch: tuple[Drawn, Drawn], rng: np.random.Generator
     ) -> tuple[torch.Tensor, int]:
-        """λ_x R_x + λ_z R_z of one graph, and the number of texts encoded for it.
+        """Return λ_x R_x + λ_z R_z of one sampled graph, and the number of texts encoded for it.
 
-        One graph a step and not the sum over all: it costs less, and was better where both were measured.
+        Sampling one graph per step instead of summing over all is cheaper, and was better in our measurements.
 
         Args:
-            encoder: in training.
-            batch: rows and vectors of the task's points and labels, for ``graph.rows=batch``.
-            rng: draws graph, rows and anchors.
+            encoder: in training mode.
+            batch: rows and vectors of the points and labels of the batch, for ``graph.rows=batch``.
+            rng: samples graph, rows and anchors.
         """
         if not self.kinds:
             return torch.zeros((), device=encoder.device), 0
@@ -80,48 +80,48 @@ class Graphs:
         return self.regularisers[kind].of_rows(encoder, weights, self.settings.rows_per_step, rng)
 
     def refresh(self, epoch: int, encoder: Encoder, log: Callable[..., None]) -> None:
-        """Prune by the encoder as it is, where this epoch is due."""
+        """Prune by the current encoder if the schedule says so for this epoch."""
         since = epoch - PRUNE_FROM
         if self.prune == "none" or not self.kinds or since < 0 or since % PRUNE_EVERY:
             return
-        rows = {name: encoder.encode(self.tokens[name]).numpy() for name in _SIDES}
+        rows = {name: encoder.encode(self.tokens[name]).numpy() for name in _ROWS}
         for kind in self.kinds:
             anchors = encoder.encode(self.tokens[kind]).numpy()
-            for name, side in zip(_SIDES, self.regularisers[kind].sides, strict=True):
-                if side is None or not side.full.nnz:
+            for name, links in zip(_ROWS, self.regularisers[kind].links, strict=True):
+                if links is None or not links.full.nnz:
                     continue
-                cosines = edge_cosines(side.full, rows[name], anchors)
-                side.keep(above(cosines, self.settings.prune_below))
-                log(stage="prune", epoch=epoch, graph=kind, side=name, **self._facts(kind, name, side))
+                cosines = edge_cosines(links.full, rows[name], anchors)
+                links.keep(above(cosines, self.settings.prune_below))
+                log(stage="prune", epoch=epoch, graph=kind, side=name, **self._facts(kind, name, links))
 
-    def _facts(self, kind: str, name: str, side: Side) -> dict[str, float]:
-        """Share of the edges kept, and of pruned and kept ones how many the held-out pairs speak against (percent)."""
-        facts = {"kept": 100.0 * float(side.mask.mean())}
+    def _facts(self, kind: str, name: str, links: BipartiteLinks) -> dict[str, float]:
+        """Return the percentage of edges kept, and of pruned and kept edges that held-out pairs contradict."""
+        facts = {"kept": 100.0 * float(links.mask.mean())}
         if self.held_out is not None:
             other = self.links[kind].labels if name == "points" else self.links[kind].points
             pairs = self.held_out if name == "points" else self.held_out.T.tocsr()
-            against = contradicted(side.full, other, pairs)
-            for which, edges in (("pruned", ~side.mask), ("kept", side.mask)):
-                told = against[edges & (against >= 0)]
-                facts[f"wrong_of_{which}"] = 100.0 * float(told.mean()) if len(told) else float("nan")
+            against = contradicted(links.full, other, pairs)
+            for which, edges in (("pruned", ~links.mask), ("kept", links.mask)):
+                judged = against[edges & (against >= 0)]
+                facts[f"wrong_of_{which}"] = 100.0 * float(judged.mean()) if len(judged) else float("nan")
         return facts
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a resumed run goes on from."""
+        """Return the state to resume from."""
         state = self.bandit.state() if self.bandit else {}
-        for kind, name, side in self._sides():
-            if not side.mask.all():
-                state[f"kept.{kind}.{name}"] = side.mask
+        for kind, name, links in self._all_links():
+            if not links.mask.all():
+                state[f"kept.{kind}.{name}"] = links.mask
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         if self.bandit and "bandit.means" in state:
             self.bandit.restore(state)
-        for kind, name, side in self._sides():
+        for kind, name, links in self._all_links():
             if f"kept.{kind}.{name}" in state:
-                side.keep(state[f"kept.{kind}.{name}"])
+                links.keep(state[f"kept.{kind}.{name}"])
 
-    def _sides(self) -> list[tuple[str, str, Side]]:
-        pairs = ((kind, zip(_SIDES, self.regularisers[kind].sides, strict=True)) for kind in self.kinds)
-        return [(kind, name, side) for kind, sides in pairs for name, side in sides if side is not None]
+    def _all_links(self) -> list[tuple[str, str, BipartiteLinks]]:
+        pairs = ((kind, zip(_ROWS, self.regularisers[kind].links, strict=True)) for kind in self.kinds)
+        return [(kind, name, links) for kind, named in pairs for name, links in named if links is not None]

@@ -1,4 +1,4 @@
-"""The graphs of a run before training: 0/1 without duplicates, walked where the settings say so."""
+"""Prepares the graphs of a run: 0/1 without duplicates, optionally densified by random walks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ramen.graph.walks import MAX_DEGREE, densify
 
 @dataclass
 class Links:
-    """One graph as the regulariser reads it.
+    """The links of one graph, as the regulariser takes them.
 
     Attributes:
         points: float32 CSR of ones, N x M, or None.
@@ -26,47 +26,47 @@ class Links:
 
     @property
     def edges(self) -> int:
-        """Of both sides."""
-        return sum(0 if side is None else side.nnz for side in (self.points, self.labels))
+        """Return the number of edges of points and labels."""
+        return sum(0 if part is None else part.nnz for part in (self.points, self.labels))
 
 
 def prepare_links(graph: Graph) -> Links:
-    """The links of a graph: 0/1, no duplicates, none to anchors that have no text."""
+    """Return the links of a graph: 0/1, no duplicates, none to anchors without text."""
     blank = np.array([not text.strip() for text in graph.anchors], dtype=np.bool_)
-    return Links(*(None if side is None else _canonical(side, blank) for side in (graph.points, graph.labels)))
+    return Links(*(None if part is None else _canonical(part, blank) for part in (graph.points, graph.labels)))
 
 
-def walked(links: Links, seen: np.ndarray, kind: str, seed: int, log: Callable[..., None]) -> Links:
-    """The links that walks from what training may see make of a graph.
+def walked(links: Links, visible: np.ndarray, kind: str, seed: int, log: Callable[..., None]) -> Links:
+    """Return a graph densified by random walks over the visible points.
 
     Args:
         links: of the graph.
-        seen: int64, points that training may see; the rows of the others lead nowhere and stay as they are.
+        visible: int64, points visible to training; walks skip the rows of the others, which stay unchanged.
         kind: the graph's name.
         seed: of the walks.
         log: called with the edges before and after.
 
     Raises:
-        InputError: the walk needs more memory than there is.
+        InputError: the walks need more memory than is available.
     """
     if not links.edges:
         return links
-    points, unseen = links.points, None
+    points, hidden = links.points, None
     if points is not None:
         shown = np.zeros(points.shape[0], dtype=np.float32)
-        shown[seen] = 1
-        points, unseen = _rows(points, shown), _rows(points, 1 - shown)
-    found = Links(*densify(points, links.labels, max_degree=MAX_DEGREE, seed=seed, kind=kind))
-    log(stage="graph", graph=kind, edges=links.edges - (0 if unseen is None else unseen.nnz), walked=found.edges)
-    if not found.edges:
+        shown[visible] = 1
+        points, hidden = _rows(points, shown), _rows(points, 1 - shown)
+    dense = Links(*densify(points, links.labels, max_degree=MAX_DEGREE, seed=seed, kind=kind))
+    log(stage="graph", graph=kind, edges=links.edges - (0 if hidden is None else hidden.nnz), walked=dense.edges)
+    if not dense.edges:
         note = f"every anchor is linked to more than {MAX_DEGREE} rows: left out"
         log(stage="graph", graph=kind, note=note)
-        return found
-    return Links(None if found.points is None else sp.csr_matrix(found.points + unseen), found.labels)
+        return dense
+    return Links(None if dense.points is None else sp.csr_matrix(dense.points + hidden), dense.labels)
 
 
 def _rows(matrix: sp.csr_matrix, shown: np.ndarray) -> sp.csr_matrix:
-    """The matrix with the rows that are not shown blanked."""
+    """Return the matrix with only the rows where ``shown`` is 1."""
     part = sp.csr_matrix(sp.diags(shown) @ matrix, dtype=np.float32)
     part.eliminate_zeros()
     return part

@@ -1,7 +1,7 @@
-"""Denoise a graph: drop the edges whose two ends the encoder finds unlike, and see whether that drops noise.
+"""Prunes edges whose two ends are dissimilar to the encoder, and checks edges against held-out pairs.
 
 Source: RAMEN (WWW 2025 Companion), appendix A: after a warm-up, and again every few epochs, edges of cosine up to 0 are
-dropped; always from the whole graph, so that an edge may come back.
+pruned. Pruning always applies to the full graph, so an edge may return.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _cosines(
 
 
 def edge_cosines(matrix: sp.csr_matrix, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Cosine of the two ends of each stored edge, float32 (nnz,), in the order of ``matrix.indices``.
+    """Return the cosine of the two ends of each edge, float32 (nnz,), in the order of ``matrix.indices``.
 
     Args:
         matrix: CSR, rows x anchors.
@@ -42,18 +42,18 @@ def edge_cosines(matrix: sp.csr_matrix, rows: np.ndarray, anchors: np.ndarray) -
 
 
 def above(cosines: np.ndarray, threshold: float) -> np.ndarray:
-    """Edges of a cosine above the threshold, bool (nnz,)."""
+    """Return which edges have a cosine above the threshold, bool (nnz,)."""
     return cosines > threshold
 
 
 def contradicted(edges: sp.csr_matrix, others: sp.csr_matrix | None, pairs: sp.csr_matrix) -> np.ndarray:
-    """Which edges held-out pairs speak against, int8 (nnz,): 1 against, 0 for, -1 where no pair says anything.
+    """Return which edges held-out pairs contradict, int8 (nnz,): 1 contradicted, 0 supported, -1 no pair.
 
-    A pair (point, label) speaks for an edge from the one to an anchor where the other is linked to that anchor, too.
+    A pair (point, label) supports an edge of one of them to an anchor if the other is also linked to that anchor.
 
     Args:
-        edges: CSR (n, M), one side of a graph.
-        others: CSR (k, M), its other side, or None.
+        edges: CSR (n, M), links of points or of labels.
+        others: CSR (k, M), links of the respective other ones, or None.
         pairs: CSR (n, k), the held-out pairs.
 
     Example:
@@ -61,15 +61,15 @@ def contradicted(edges: sp.csr_matrix, others: sp.csr_matrix | None, pairs: sp.c
         >>> contradicted(points, labels, sp.csr_matrix([[1], [0]]))  # the second point has no pair
         array([ 0,  1, -1], dtype=int8)
     """
-    found = np.full(edges.nnz, -1, dtype=np.int8)
+    verdicts = np.full(edges.nnz, -1, dtype=np.int8)
     if others is None:
-        return found
+        return verdicts
     counts = np.diff(edges.indptr)
     rows = np.repeat(np.arange(len(counts)), counts)
-    told = (np.diff(pairs.indptr) > 0)[rows]
+    has_pair = (np.diff(pairs.indptr) > 0)[rows]
     shared = sp.csr_matrix(pairs @ others)
     shared.sort_indices()
     width = np.int64(edges.shape[1])
     of_shared = np.repeat(np.arange(len(counts)), np.diff(shared.indptr)) * width + shared.indices
-    found[told] = ~np.isin(rows[told] * width + edges.indices[told], of_shared)
-    return found
+    verdicts[has_pair] = ~np.isin(rows[has_pair] * width + edges.indices[has_pair], of_shared)
+    return verdicts

@@ -1,8 +1,8 @@
-"""RAMEN's regulariser: rows of a graph are pulled to their anchors, away from the other anchors of the step.
+"""RAMEN's regulariser: pulls rows of a graph towards their anchors, away from other anchors in the step.
 
-R_x = Σ_i Σ_{p linked, n not linked} [ E(x_i)·E(a_n) - E(x_i)·E(a_p) + γ ]_+, and R_z likewise for labels; the hinge
-may be another loss of the same pairs. Source: RAMEN (WWW 2025 Companion, doi 10.1145/3701716.3715230), section 3.
-Nothing of it is left at inference.
+R_x = Σ_i Σ_{p linked, n not linked} [ E(x_i)·E(a_n) - E(x_i)·E(a_p) + γ ]_+, and R_z likewise for labels. Another loss
+on the same pairs may replace the hinge. Source: RAMEN (WWW 2025 Companion, doi 10.1145/3701716.3715230), section 3. It
+is not used at inference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ramen.encoders.base import Encoder, Tokens
-from ramen.graph.side import Side, block, sample_column
+from ramen.graph.bipartite import BipartiteLinks, block, sample_column
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Drawn = tuple[np.ndarray, torch.Tensor]  # rows and their unit vectors
@@ -22,7 +22,7 @@ Drawn = tuple[np.ndarray, torch.Tensor]  # rows and their unit vectors
 def both_ways(
     loss: Loss, queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor
 ) -> torch.Tensor:
-    """Mean of the loss from queries to keys and from keys to queries."""
+    """Return the mean of the loss from queries to keys and from keys to queries."""
     scores = queries @ keys.T
     targets, not_negative = targets.to(scores.device), not_negative.to(scores.device)
     return (loss(scores, targets, not_negative) + loss(scores.T, targets.T, not_negative.T)) / 2
@@ -33,30 +33,34 @@ class GraphRegulariser:
 
     Args:
         anchors: token ids of the anchors' texts.
-        sides: of the points and of the labels; None where the graph has no such side.
+        links: of the points and of the labels; None if they have none.
         texts: token ids of the points and of the labels.
         loss: of (scores, targets, not_negative).
     """
 
     def __init__(
-        self, anchors: Tokens, sides: tuple[Side | None, Side | None], texts: tuple[Tokens, Tokens], loss: Loss
+        self,
+        anchors: Tokens,
+        links: tuple[BipartiteLinks | None, BipartiteLinks | None],
+        texts: tuple[Tokens, Tokens],
+        loss: Loss,
     ) -> None:
-        self.anchors, self.sides, self.texts, self.loss = anchors, sides, texts, loss
+        self.anchors, self.links, self.texts, self.loss = anchors, links, texts, loss
 
     def of_rows(
         self, encoder: Encoder, weights: tuple[float, float], count: int, rng: np.random.Generator
     ) -> tuple[torch.Tensor, int]:
-        """The regulariser on rows drawn from everything that training may see, and the number of texts encoded.
+        """Return the regulariser on rows sampled from all visible ones, and the number of texts encoded.
 
         Args:
-            encoder: encodes rows, and the step's unique anchors once for both sides.
-            weights: λ_x and λ_z; a side of weight 0 is left out.
-            count: rows a side.
-            rng: draws the rows and one anchor for each.
+            encoder: encodes the rows, and the unique anchors of the step once.
+            weights: λ_x and λ_z; a term of weight 0 is skipped.
+            count: points, and labels, to sample.
+            rng: samples the rows and one anchor for each.
         """
         drawn: list[Drawn | None] = []
-        for side, weight, texts in zip(self.sides, weights, self.texts, strict=True):
-            rows = side.draw(count, rng) if side is not None and weight > 0 else np.empty(0, np.int64)
+        for part, weight, texts in zip(self.links, weights, self.texts, strict=True):
+            rows = part.draw(count, rng) if part is not None and weight > 0 else np.empty(0, np.int64)
             drawn.append((rows, encoder(texts, rows)) if len(rows) else None)
         value, anchors = self.of_batch(encoder, weights, (drawn[0], drawn[1]), rng)
         return value, anchors + sum(len(rows) for rows, _ in filter(None, drawn))
@@ -68,22 +72,22 @@ class GraphRegulariser:
         batch: tuple[Drawn | None, Drawn | None],
         rng: np.random.Generator,
     ) -> tuple[torch.Tensor, int]:
-        """The regulariser on rows that are encoded already, and the number of anchors encoded.
+        """Return the regulariser on rows that are already encoded, and the number of anchors encoded.
 
         Args:
             encoder: as for :meth:`of_rows`.
             weights: as for :meth:`of_rows`.
-            batch: rows and vectors of either side; rows without an anchor drop out.
-            rng: draws one anchor a row.
+            batch: rows and vectors of points and of labels; rows without an anchor are skipped.
+            rng: samples one anchor per row.
         """
         parts = []
-        for side, weight, drawn in zip(self.sides, weights, batch, strict=True):
-            if side is not None and weight > 0 and drawn is not None:
-                has, picked = sample_column(side.kept, drawn[0], rng)
-                parts.append((side.kept, weight, drawn[0][has], drawn[1][torch.from_numpy(has)], picked))
+        for part, weight, drawn in zip(self.links, weights, batch, strict=True):
+            if part is not None and weight > 0 and drawn is not None:
+                has, picked = sample_column(part.active, drawn[0], rng)
+                parts.append((part.active, weight, drawn[0][has], drawn[1][torch.from_numpy(has)], picked))
         total = torch.zeros((), device=encoder.device)
         columns = np.unique(np.concatenate([np.empty(0, np.int64), *(part[-1] for part in parts)]))
-        if len(columns) < 2:  # no negative among one anchor
+        if len(columns) < 2:  # a single anchor has no negatives
             return total, 0
         keys = encoder(self.anchors, columns)
         for matrix, weight, rows, vectors, _ in parts:

@@ -1,4 +1,4 @@
-"""Random walks with restart that densify a graph: rows gain the anchors, and anchors the rows, of their neighbours.
+"""Random walks with restart that densify a graph: rows and anchors are linked to those that walks visit most.
 
 Source: RAMEN (WWW 2025 Companion, doi 10.1145/3701716.3715230), appendix A: a walk with restart of 400 hops that goes
 back to its start with probability 0.8. Leaving out nodes of degree above 500 and keeping the ten most visited are the
@@ -25,7 +25,7 @@ VISITED = 10  # most visited nodes that become edges
 
 @kernel(inline="always")
 def _count(keys: np.ndarray, counts: np.ndarray, used: np.ndarray, size: int, shift: int, key: int) -> int:
-    """Count one visit in an open-addressing table; returns the number of slots in use."""
+    """Count one visit in an open-addressing table; return the number of used slots."""
     slot = np.int64((np.uint64(key) * np.uint64(GOLDEN)) >> np.uint64(shift))
     while keys[slot] != key:
         if keys[slot] < 0:
@@ -50,7 +50,7 @@ def _hop(ptr: np.ndarray, ids: np.ndarray, at: np.ndarray, when: np.ndarray, pic
 def _most_visited(
     near: tuple, far: tuple, nodes: int, first: int, seed: int, hops: int, limit: int, keep: int
 ) -> np.ndarray:
-    """The most visited far nodes of each of the near nodes: int32 (nodes, keep), -1 for none; see :func:`_walk`."""
+    """Return the most visited far nodes of each near node, int32 (nodes, keep), -1 for none; see :func:`_walk`."""
     best = np.full((nodes, keep), -1, dtype=np.int32)
     parallel_for(nodes, _walk, near, far, first, seed, hops, limit, best, work=20.0 * hops)
     return best
@@ -62,10 +62,9 @@ def _walk(
 ) -> None:
     """Write the most visited far nodes of the near nodes from ``begin`` to ``stop`` to ``best``, int32 (nodes, keep).
 
-    ``near`` and ``far`` are (indptr, indices) of the same edges from either side; ``first`` numbers the random streams
-    and ``limit`` is the restart probability in 32 bits. Where a walk restarts follows from the random numbers alone,
-    so all stretches between restarts go forward side by side: their reads of memory overlap instead of waiting for
-    each other.
+    ``near`` and ``far`` are (indptr, indices) of the same edges by rows and by columns; ``first`` numbers the random
+    streams and ``limit`` is the restart probability in 32 bits. Restarts depend only on the random numbers,
+    so all segments between restarts advance in parallel and their memory reads overlap.
     """
     near_ptr, near_ids = near
     far_ptr, far_ids = far
@@ -102,25 +101,28 @@ def _walk(
                 left += 1 if np.int64(coin[hop - 1]) >= limit and hop < hops else 0
             active = left
             _hop(far_ptr, far_ids, at, when, pick, active)
-            while active and when[active - 1] >= hops:  # only the last stretch can end on the near side
+            while active and when[active - 1] >= hops:  # only the last segment can end on a near node
                 active -= 1
-        kept = 0
+        heap_size = 0
         for i in range(size):
             slot = used[i]
-            kept = push(heap_scores, heap_ids, kept, counts[slot], keys[slot])
+            heap_size = push(heap_scores, heap_ids, heap_size, counts[slot], keys[slot])
             keys[slot], counts[slot] = -1, 0
-        best[node, :kept] = heap_ids[:kept]
+        best[node, :heap_size] = heap_ids[:heap_size]
 
 
-def _sides(links: sp.csr_matrix) -> tuple[tuple, tuple]:
-    """(indptr, indices) from the rows and from the columns; int32 indices are half the memory traffic."""
+def _both_directions(links: sp.csr_matrix) -> tuple[tuple, tuple]:
+    """Return (indptr, indices) by rows and by columns; int32 indices halve the memory traffic."""
     across = links.T.tocsr()
-    return tuple((side.indptr, side.indices.astype(np.int32, copy=False)) for side in (links, across))  # type: ignore[return-value]
+    return tuple((m.indptr, m.indices.astype(np.int32, copy=False)) for m in (links, across))  # type: ignore[return-value]
 
 
-def _linked(sides: list[sp.csr_matrix], max_degree: int) -> sp.csr_matrix:
-    """Rows of all sides stacked, each edge once, without the edges of hubs."""
-    flags = [sp.csr_matrix((side.data != 0, side.indices, side.indptr), shape=side.shape, copy=True) for side in sides]
+def _linked(matrices: list[sp.csr_matrix], max_degree: int) -> sp.csr_matrix:
+    """Return the stacked rows of all matrices, each edge once, without edges of hubs."""
+    flags = [
+        sp.csr_matrix((matrix.data != 0, matrix.indices, matrix.indptr), shape=matrix.shape, copy=True)
+        for matrix in matrices
+    ]
     links = sp.vstack(flags, format="csr")
     links.eliminate_zeros()
     links.sum_duplicates()
@@ -130,20 +132,20 @@ def _linked(sides: list[sp.csr_matrix], max_degree: int) -> sp.csr_matrix:
 
 
 def _edges(best: np.ndarray, columns: int) -> sp.csr_matrix:
-    """Node ids in rows padded with -1, as a matrix of ones."""
+    """Return node ids, padded with -1, as a sparse matrix of ones."""
     has = best >= 0
     indptr = np.append(0, np.cumsum(has.sum(1)))
     return sp.csr_matrix((np.ones(indptr[-1], np.float32), best[has], indptr), shape=(len(best), columns))
 
 
-def _check(sides: list[sp.csr_matrix], hops: int, restart: float, max_degree: int, keep: int, kind: str) -> None:
+def _check(matrices: list[sp.csr_matrix], hops: int, restart: float, max_degree: int, keep: int, kind: str) -> None:
     if min(hops, max_degree, keep) < 1 or not 0 <= restart <= 1:
-        found = f"{hops}, {max_degree}, {keep} and {restart}"
-        raise ValueError(f"expected hops, max_degree and keep of at least 1 and restart in [0, 1], found {found}")
-    if len({side.shape[1] for side in sides}) > 1:
-        raise ValueError(f"points and labels have {sides[0].shape[1]} and {sides[1].shape[1]} anchors")
-    nodes = sum(side.shape[0] for side in sides) + sides[0].shape[1]
-    edges = sum(side.nnz for side in sides)
+        values = f"{hops}, {max_degree}, {keep} and {restart}"
+        raise ValueError(f"expected hops, max_degree and keep of at least 1 and restart in [0, 1], found {values}")
+    if len({matrix.shape[1] for matrix in matrices}) > 1:
+        raise ValueError(f"points and labels have {matrices[0].shape[1]} and {matrices[1].shape[1]} anchors")
+    nodes = sum(matrix.shape[0] for matrix in matrices) + matrices[0].shape[1]
+    edges = sum(matrix.nnz for matrix in matrices)
     of_keep, of_hops = nodes * min(keep, hops) * 24, thread_count() * hops * 56
     needed = edges * 16 + nodes * 32 + of_keep + of_hops  # a quarter above the measured peak
     available = available_memory()
@@ -170,14 +172,14 @@ def densify(
         max_degree: anchors linked to more rows (points and labels) are hubs: they lose all their edges.
         keep: anchors kept for each row, and rows for each anchor.
         seed: of the walks; the same seed gives the same graph on any number of threads.
-        kind: the graph's name for messages.
+        kind: name of the graph for messages.
 
     Returns:
         The denser points and labels: float32 CSR of ones, shapes as given, sorted indices; None stays None.
 
     Raises:
         InputError: the walks need more memory than is available.
-        ValueError: a setting is out of range, or the sides differ in their number of anchors.
+        ValueError: a setting is out of range, or points and labels differ in their number of anchors.
 
     Example:
         >>> links = sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 1]], dtype=np.float32))
@@ -185,13 +187,13 @@ def densify(
         >>> points.toarray().astype(int).tolist(), labels
         ([[1, 1, 1], [1, 1, 1]], None)
     """
-    sides = [side for side in (points, labels) if side is not None]
-    if not sides:
+    matrices = [matrix for matrix in (points, labels) if matrix is not None]
+    if not matrices:
         return None, None
-    _check(sides, hops, restart, max_degree, keep, kind)
-    links = _linked(sides, max_degree)
+    _check(matrices, hops, restart, max_degree, keep, kind)
+    links = _linked(matrices, max_degree)
     rows, anchors = links.shape
-    near, far = _sides(links)
+    near, far = _both_directions(links)
     limit, width = round(restart * 2**32), min(keep, hops)
     dense = _edges(_most_visited(near, far, rows, 0, seed, hops, limit, width), anchors)
     dense = (dense + _edges(_most_visited(far, near, anchors, rows, seed, hops, limit, width), rows).T).tocsr()

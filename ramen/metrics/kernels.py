@@ -1,6 +1,6 @@
-"""One pass over the predictions: the k best labels of each row, then every sum that the metrics are made of.
+"""Kernels of the metrics: top-k selection, and all sums in one pass over the predictions.
 
-Plain references of both are in the tests.
+The tests have plain reference implementations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PARTS = 64  # of the rows; fixed, so that sums do not depend on the number of t
 
 @kernel(inline="always")
 def _insert(value: float, label: int, values: np.ndarray, labels: np.ndarray, filled: int) -> int:
-    """Put a value into the descending list; equal ones keep their order of arrival. Returns how many are filled."""
+    """Insert a value into a descending list, stable for ties; return the number of filled slots."""
     place = filled if filled < len(values) else filled - 1
     while place > 0 and value > values[place - 1]:
         values[place] = values[place - 1]
@@ -29,11 +29,11 @@ def _insert(value: float, label: int, values: np.ndarray, labels: np.ndarray, fi
 
 
 def select(indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best stored entries of each CSR row, best first, ties to the smaller label.
+    """Return the k best stored entries of each CSR row, best first, ties by smaller label.
 
     Returns:
-        labels int64 (N, k), -1 where a row has fewer; state uint8 (N,): OK, UNORDERED where a row's labels do not
-        ascend (its result is not to be used), NAN where a score is.
+        labels int64 (N, k), -1 if a row has fewer; state uint8 (N,): OK, UNORDERED if the labels of a row do not
+        ascend (do not use its result), NAN if a score is NaN.
     """
     ranked, state = _room(len(indptr) - 1, k)
     parallel_for(len(ranked), _select, indptr, indices, scores, ranked, state, work=10 + len(indices) / len(ranked))
@@ -41,7 +41,7 @@ def select(indptr: np.ndarray, indices: np.ndarray, scores: np.ndarray, k: int) 
 
 
 def select_dense(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best columns of each row of a float (N, L) array; as :func:`select`, for all labels."""
+    """Return the k best columns of each row of a float (N, L) array, like :func:`select`."""
     ranked, state = _room(len(scores), k)
     parallel_for(len(ranked), _select_dense, scores, ranked, state, work=10.0 + scores.shape[1])
     return ranked, state
@@ -98,7 +98,7 @@ def _judge(
     none: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Add a row's values at 1..k to ``out``, float64 (SUMS, k); nothing for a row without true labels."""
+    """Add the values of a row at 1..k to ``out``, float64 (SUMS, k); nothing for a row without true labels."""
     k, count, filled = len(ranked), len(true), 0
     if count == 0:
         return
@@ -131,13 +131,13 @@ def _judge(
 
 
 def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sums over all rows of what the metrics are made of.
+    """Return the sums over all rows from which the metrics are computed.
 
     Args:
-        ranked: int64 (N, k) labels, -1 for none; a label that comes twice counts where it stands first.
+        ranked: int64 (N, k) labels, -1 for none; only the first occurrence of a label counts.
         indptr: int64 (N + 1) of the true labels.
         indices: of the true labels, ascending and without repeats in a row.
-        weights: float64 (L,), of the labels; all 1 where no metric is propensity-scored.
+        weights: float64 (L,), of the labels; all 1 without propensities.
 
     Returns:
         float64 (len(SUMS), k), at 1..k: hits, discounted hits over the attainable, hits over the true labels; the
@@ -150,7 +150,7 @@ def tally(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: 
 
 
 def tally_rows(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """What :func:`tally` sums, row by row: float64 (N, len(SUMS), k)."""
+    """Return the terms of :func:`tally` by row, float64 (N, len(SUMS), k)."""
     rows = np.zeros((len(ranked), len(SUMS), ranked.shape[1]))
     work = 10.0 * len(ranked) * ranked.shape[1] / _PARTS
     parallel_for(_PARTS, _tally, ranked, indptr, indices, weights, rows, True, work=1 + work)

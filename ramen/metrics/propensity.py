@@ -1,4 +1,4 @@
-"""Inverse propensities: how much a hit on a rare label counts."""
+"""Inverse propensities: weights that reward hits on rare labels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ramen.metrics.ranking import binary_csr
 
 
 def inverse_propensity(train_targets: sp.csr_matrix, A: float, B: float) -> np.ndarray:
-    """1 / propensity of every label, from how often it occurs in training (Jain et al., KDD 2016, eq. 2).
+    """Return 1 / propensity of every label from its training frequency (Jain et al., KDD 2016, eq. 2).
 
     ``1 + (ln N - 1) (B + 1)^A (n_l + B)^-A`` with N training rows, n_l of which carry label l. Usual constants:
     A 0.5, B 0.4 for Wikipedia; A 0.6, B 2.6 for Amazon; A 0.55, B 1.5 otherwise.
 
     Args:
-        train_targets: sparse N x L of the **training** split. Of fewer than 3 rows the formula would give propensities
-            above 1; then every label counts alike.
+        train_targets: sparse N x L of the **training** split. With fewer than 3 rows propensities would exceed 1;
+            then all weights are 1.
         A: exponent, at least 0.
         B: offset, at least 0; with 0, a label that never occurs in training counts as one that occurs once.
 

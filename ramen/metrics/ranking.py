@@ -1,4 +1,4 @@
-"""Predictions of any shape as ranked label indices, and the truth that they are held against."""
+"""Converts predictions of any format to ranked label indices, and targets to binary CSR."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Predictions: TypeAlias = "np.ndarray | sp.csr_matrix | list[list[int]]"
 
 
 def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
-    """The first ``k`` labels of every row, best first.
+    """Return the first ``k`` labels of every row, best first.
 
     Args:
-        pred: int (N, K) label indices in rank order, -1 for "nothing"; or for each row a list of them; or
+        pred: int (N, K) label indices in rank order, -1 for "nothing"; or a list of them per row; or
             sparse N x L scores, of which only the stored entries rank (a stored 0 ranks, an absent one does not); or
             float (N, L) scores, of which all rank but -inf.
-        n_rows: N, the rows of the truth.
-        n_labels: L, the columns of the truth.
-        k: how many; at least 1 and at most the columns of ``pred``.
+        n_rows: N, the rows of the targets.
+        n_labels: L, the columns of the targets.
+        k: cut-off, at least 1 and at most the columns of ``pred``.
 
     Returns:
-        int64 (N, k). Ties between scores go to the smaller label index; short rows end in -1.
+        int64 (N, k). Ties go to the smaller label index; short rows end in -1.
 
     Raises:
-        InputError: a shape, type or label index that does not fit, or a NaN score.
+        InputError: a shape, type or label index is invalid, or a score is NaN.
 
     Example:
         >>> top_k(sp.csr_matrix([[0.5, 0.0, 0.5], [0.0, 0.2, 0.0]]), n_rows=2, n_labels=3, k=2)
@@ -43,41 +43,41 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
     if scored:
         if pred.shape != (n_rows, n_labels):
             raise InputError(
-                f"predictions: scores of shape {pred.shape}, expected {(n_rows, n_labels)} as in the truth"
+                f"predictions: scores of shape {pred.shape}, expected {(n_rows, n_labels)} as in the targets"
             )
     else:
         pred = check_ranked(pred, n_labels)
         if len(pred) != n_rows:
-            raise InputError(f"predictions: {len(pred)} rows, expected {n_rows} as in the truth")
+            raise InputError(f"predictions: {len(pred)} rows, expected {n_rows} as in the targets")
     if not 1 <= k <= pred.shape[1]:
         raise InputError(f"k is {k}, expected 1 to {pred.shape[1]}, the columns of the predictions")
     return _rank_scores(pred, k) if scored else pred[:, :k]
 
 
 def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
-    """``pred`` as int64 (N, K), every entry -1 or a label index below ``n_labels``; else InputError."""
+    """Return ``pred`` as int64 (N, K); raise InputError unless every entry is -1 or a label below ``n_labels``."""
     if not isinstance(pred, np.ndarray) or pred.ndim != 2 or not np.issubdtype(pred.dtype, np.integer):
-        found = f"{pred.dtype} {pred.shape}" if isinstance(pred, np.ndarray) else type(pred).__name__
-        raise InputError(f"predictions: {found}, expected an int (N, K) array of label indices or sparse scores")
+        described = f"{pred.dtype} {pred.shape}" if isinstance(pred, np.ndarray) else type(pred).__name__
+        raise InputError(f"predictions: {described}, expected an int (N, K) array of label indices or sparse scores")
     outside = (pred < PADDING) | (pred >= n_labels)
     if outside.any():
         row, column = np.argwhere(outside)[0]
-        found = pred[row, column]
+        label = pred[row, column]
         raise InputError(
-            f"predictions: row {row}, column {column}: label {found}, expected 0 to {n_labels - 1} or {PADDING}"
+            f"predictions: row {row}, column {column}: label {label}, expected 0 to {n_labels - 1} or {PADDING}"
         )
     return pred.astype(np.int64, copy=False)
 
 
 def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
-    """The places of a matrix that are not 0, as CSR with ascending labels in each row; its values say nothing.
+    """Return the nonzero pattern of a matrix as CSR with ascending labels in each row; ignore its values.
 
     Args:
         matrix: sparse, or a dense (N, L) array; not changed.
-        what: its name, for the error.
+        what: its name for the error message.
 
     Raises:
-        InputError: neither, or a NaN.
+        InputError: it is no such matrix, or has a NaN.
     """
     if isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype.kind in "biuf":
         matrix = sp.csr_matrix(matrix)
@@ -95,7 +95,7 @@ def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
 
 
 def _padded(rows: list[list[int]], k: int) -> np.ndarray:
-    """Lists of any lengths as one int array of at least ``k`` columns; else InputError."""
+    """Return lists of any lengths as an int array of at least ``k`` columns; raise InputError if invalid."""
     try:
         width = max([k, *(len(row) for row in rows)])
         padded = np.array([[*row, *[PADDING] * (width - len(row))] for row in rows])
@@ -122,7 +122,7 @@ def _rank_scores(scores: sp.csr_matrix | np.ndarray, k: int) -> np.ndarray:
 
 
 def starts_and_labels(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Of a CSR as the kernels take them: int64, and int32 where that is enough, so that each is compiled once."""
+    """Return indptr (int64) and indices (int32 if possible) of a CSR, so that each kernel compiles once."""
     wide = matrix.shape[1] > np.iinfo(np.int32).max
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64 if wide else np.int32, copy=False)
 

@@ -1,4 +1,4 @@
-"""All metrics of one prediction, and the filter that comes before them."""
+"""All metrics of one system, and the filter applied to its predictions before."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ METRICS = {
 
 
 def report(
-    pred: Predictions, truth: sp.csr_matrix, inverse_propensity: np.ndarray, ks: Sequence[int] = (1, 3, 5, 10)
+    pred: Predictions, targets: sp.csr_matrix, inverse_propensity: np.ndarray, ks: Sequence[int] = (1, 3, 5, 10)
 ) -> dict[str, float]:
-    """P, nDCG, R, PSP, PSnDCG and PSR at every k of ``ks``, in percent.
+    """Return P, nDCG, R, PSP, PSnDCG and PSR at every k of ``ks``, in percent.
 
     Args:
         pred: int (N, K) label indices in rank order, -1 for none, or sparse N x L scores.
-        truth: sparse N x L.
+        targets: sparse N x L.
         inverse_propensity: float (L,), from the training split.
         ks: cut-offs, each at least 1 and at most the columns of ``pred``.
 
@@ -36,37 +36,37 @@ def report(
         ``{"P@1": ..., "P@3": ..., ..., "nDCG@1": ..., "R@1": ..., "PSP@1": ..., "PSnDCG@1": ..., "PSR@1": ...}``.
 
     Raises:
-        InputError: shapes, types, values or cut-offs that do not fit.
+        InputError: shapes, types, values or cut-offs are invalid.
 
     Example:
-        >>> truth = sp.csr_matrix([[1, 1, 0], [0, 0, 1]])
-        >>> found = report(np.array([[0], [2]]), truth, np.array([1.0, 3.0, 5.0]), ks=[1])
-        >>> {name: round(value, 1) for name, value in found.items()}
+        >>> targets = sp.csr_matrix([[1, 1, 0], [0, 0, 1]])
+        >>> figures = report(np.array([[0], [2]]), targets, np.array([1.0, 3.0, 5.0]), ks=[1])
+        >>> {name: round(value, 1) for name, value in figures.items()}
         {'P@1': 100.0, 'nDCG@1': 100.0, 'R@1': 75.0, 'PSP@1': 75.0, 'PSnDCG@1': 75.0, 'PSR@1': 84.6}
     """
     if not ks or min(ks) < 1:
         raise InputError(f"ks is {list(ks)}, expected one or more cut-offs of at least 1")
-    judged = judge(pred, truth, max(ks), inverse_propensity)
+    judged = judge(pred, targets, max(ks), inverse_propensity)
     values = {name: of(judged) for name, of in METRICS.items()}
     return {f"{name}@{k}": 100.0 * float(value[k - 1]) for name, value in values.items() for k in ks}
 
 
 def drop_filtered(pred: np.ndarray, filter_pairs: np.ndarray, k: int) -> np.ndarray:
-    """The first ``k`` predictions of every row after its filtered labels are taken out.
+    """Return the first ``k`` predictions of every row after removing filtered labels.
 
-    Filter pairs are neither right nor wrong, such as a label with the very text of the point. Rank more than ``k``
-    labels beforehand: at most as many more as a row has filter pairs, or the row comes out short.
+    Filter pairs are neither right nor wrong, such as a label with the same text as the point. Rank as many more than
+    ``k`` labels as a row has filter pairs, or rows may be short.
 
     Args:
         pred: int (N, K) label indices in rank order, -1 for none.
         filter_pairs: int (F, 2) of (row, label); F may be 0.
-        k: how many to keep, at most K.
+        k: cut-off, at most K.
 
     Returns:
-        int64 (N, k); rows with fewer than k left end in -1.
+        int64 (N, k); shorter rows end in -1.
 
     Raises:
-        InputError: shapes, types, rows or cut-offs that do not fit.
+        InputError: shapes, types, rows or cut-offs are invalid.
 
     Example:
         >>> drop_filtered(np.array([[4, 7, 2], [1, 3, 0]]), np.array([[0, 4]]), k=2)
@@ -90,5 +90,5 @@ def drop_filtered(pred: np.ndarray, filter_pairs: np.ndarray, k: int) -> np.ndar
     dropped = (ranked != PADDING) & np.isin(keys, pairs[:, 0].astype(np.int64) * n_labels + pairs[:, 1])
     # A stable sort by "dropped" moves what stays to the front without changing its order.
     order = np.argsort(dropped, axis=1, kind="stable")
-    kept = np.where(dropped, PADDING, ranked)
-    return np.take_along_axis(kept, order, axis=1)[:, :k]
+    remaining = np.where(dropped, PADDING, ranked)
+    return np.take_along_axis(remaining, order, axis=1)[:, :k]

@@ -1,4 +1,4 @@
-"""Pages for a browser: what a data set holds, and what a run got right. One file each, no network."""
+"""Self-contained HTML pages: statistics of a data set, and the evaluation of a run."""
 
 from __future__ import annotations
 

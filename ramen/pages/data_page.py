@@ -14,16 +14,16 @@ from ramen.pages.page import Page, Part, write_page
 from ramen.pages.plots import check_plots, drawn, histogram, ranked_counts
 
 
-def write_data_page(path: str | Path, report: Report, told: Sequence[str] = ()) -> None:
-    """Writes what a check found as a page that opens without a network.
+def write_data_page(path: str | Path, report: Report, graph_lines: Sequence[str] = ()) -> None:
+    """Write the report of a check as a self-contained HTML page.
 
     Args:
         path: file to write.
         report: of :func:`ramen.data.check`.
-        told: lines on what the graphs tell.
+        graph_lines: lines of the graph forecast.
 
     Raises:
-        InputError: matplotlib is not installed, or no permission to write there.
+        InputError: matplotlib is not installed, or the file is not writable.
 
     Example:
         ``write_data_page("page.html", check("data/planted"))``
@@ -31,9 +31,9 @@ def write_data_page(path: str | Path, report: Report, told: Sequence[str] = ()) 
     check_plots()
     dataset = report.dataset
     parts = []
-    for heading, found in (("Problems", report.problems), ("Warnings", report.warnings)):
-        if found:
-            parts.append(Part(f"{heading} ({len(found)})", lines=found))
+    for heading, messages in (("Problems", report.problems), ("Warnings", report.warnings)):
+        if messages:
+            parts.append(Part(f"{heading} ({len(messages)})", lines=messages))
     if dataset is None:
         write_page(Path(path), Page(report.path.resolve().name, "This folder cannot be used as it is.", parts))
         return
@@ -42,7 +42,7 @@ def write_data_page(path: str | Path, report: Report, told: Sequence[str] = ()) 
     if dataset.has_texts:
         parts.append(_texts(dataset))
     if dataset.graphs:
-        parts.append(_graph_table(report, told))
+        parts.append(_graph_table(report, graph_lines))
         parts += [_graph(dataset, kind) for kind in dataset.graphs]
     card = dataset.card
     subtitle = f"{card.title or 'no card'}. Propensity constants A {card.A}, B {card.B} ({card.source})."
@@ -80,19 +80,21 @@ def _texts(dataset: Dataset) -> Part:
     )
 
 
-def _graph_table(report: Report, told: Sequence[str]) -> Part:
+def _graph_table(report: Report, graph_lines: Sequence[str]) -> Part:
     graphs = report.statistics["graphs"]
     names = list(next(iter(graphs.values())))
     rows = [[name.replace("_", " "), *(f"{facts[name]:,}" for facts in graphs.values())] for name in names]
     head = ["", *graphs]
-    return Part("Graphs", text="Points and labels with a link are covered.", head=head, rows=rows, lines=told)
+    return Part("Graphs", text="Points and labels with a link are covered.", head=head, rows=rows, lines=graph_lines)
 
 
 def _graph(dataset: Dataset, kind: str) -> Part:
     graph = dataset.graphs[kind]
-    sides = {"training points": graph.points, "labels": graph.labels}
-    rows = {name: np.diff(links.indptr) for name, links in sides.items() if links is not None}
-    anchors = sum((_per_anchor(links) for links in sides.values() if links is not None), np.zeros(len(graph.anchors)))
+    links = {"training points": graph.points, "labels": graph.labels}
+    rows = {name: np.diff(matrix.indptr) for name, matrix in links.items() if matrix is not None}
+    anchors = sum(
+        (_per_anchor(matrix) for matrix in links.values() if matrix is not None), np.zeros(len(graph.anchors))
+    )
     return Part(
         f"Graph {kind}",
         text="Left: anchors from the most to the least linked. Right: how many anchors a row has.",

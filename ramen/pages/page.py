@@ -1,4 +1,4 @@
-"""A page: a title and parts that are tables, plots, lines or marked texts; written as one HTML file."""
+"""An HTML page of tables, plots, lists and example texts, written as one file."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from ramen.files import replacing
 
 
 @dataclass(frozen=True)
-class Answer:
+class Example:
     """One text with its labels.
 
     Attributes:
-        text: what was asked.
-        given: labels as ranked, each with whether it is right.
-        missed: true labels that are not among them.
+        text: of the point.
+        predicted: ranked labels, each with whether it is right.
+        missed: true labels that were not predicted.
     """
 
     text: str
-    given: list[tuple[str, bool]]
+    predicted: list[tuple[str, bool]]
     missed: list[str]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a page; what is empty does not show.
+    """One part of a page; empty fields are not shown.
 
     Attributes:
         heading: above it.
-        text: one paragraph that says how to read it.
+        text: one explanatory paragraph.
         lines: a list.
         head, rows: a table; the first column names the row.
         plot: SVG as a ``data:`` address, of :func:`ramen.pages.plots.drawn`.
-        alt: what the plot shows, for those who cannot see it.
-        answers: texts with right and wrong labels.
+        alt: alternative text of the plot.
+        examples: texts with right and wrong labels.
     """
 
     heading: str
@@ -46,12 +46,12 @@ class Part:
     rows: Sequence[Sequence[str]] = ()
     plot: str = ""
     alt: str = ""
-    answers: Sequence[Answer] = ()
+    examples: Sequence[Example] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """Attributes: the title, one line below it, and the parts in order."""
+    """A page: its title, a subtitle, and the parts in order."""
 
     title: str
     subtitle: str
@@ -59,10 +59,10 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Writes the page beside ``path``, then renames it.
+    """Write the page next to ``path``, then rename it.
 
     Raises:
-        InputError: no permission to write there.
+        InputError: the file is not writable.
         WorkError: the disk is full.
     """
     from jinja2 import Environment, StrictUndefined

@@ -1,4 +1,4 @@
-"""Plots as SVG inside a page, by matplotlib."""
+"""Plots for a page, as SVG by matplotlib."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _STYLE: Any = {
     "grid.color": "#e6e6e6",
     "axes.axisbelow": True,
 }
-# Told apart by the colour-blind too (Wong, Nature Methods 2011), and by their dashes.
+# Distinguishable for colour-blind readers (Wong, Nature Methods 2011), and by dashes.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
 def check_plots() -> None:
-    """Refuse a page before the work where matplotlib is not installed.
+    """Raise before the work if matplotlib is not installed.
 
     Raises:
-        InputError: with the command to type.
+        InputError: with the command to install it.
     """
     with needing("plot", "a page"):
         import jinja2  # noqa: F401
@@ -41,7 +41,7 @@ def check_plots() -> None:
 
 
 def drawn(*panels: Callable[[Axes], None]) -> str:
-    """The panels side by side, each drawn by its function, as a ``data:`` address of SVG."""
+    """Return the panels next to each other, each drawn by its function, as a ``data:`` URL of SVG."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -57,13 +57,13 @@ def drawn(*panels: Callable[[Axes], None]) -> str:
 def curves(
     of: Mapping[str, Sequence[float]], at: Sequence[float], x: str, y: str, ticks: Sequence[str] = ()
 ) -> Callable[[Axes], None]:
-    """A line for each name over the same places."""
+    """Return a panel with one line per name over the same x values."""
 
     def panel(axes: Axes) -> None:
         for number, (name, values) in enumerate(of.items()):
             style: Any = _DASHES[number % len(_DASHES)]
             colour = _COLOURS[number % len(_COLOURS)]
-            # The first above the others, as equal lines would hide it.
+            # The first line on top, as equal lines would hide it.
             axes.plot(
                 at, values, color=colour, linestyle=style, marker="o", markersize=3, label=name, zorder=9 - number
             )
@@ -78,14 +78,14 @@ def curves(
 
 
 def diagonal(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], None]:
-    """Shares that were right over what was said, both 0 to 1, with the line where they agree."""
+    """Return a reliability diagram: share right over predicted probability, with the diagonal."""
 
     def panel(axes: Axes) -> None:
-        said, right = ([one[key] for one in bins] for key in ("probability", "right"))
+        predicted, right = ([one[key] for one in bins] for key in ("probability", "right"))
         most = max((one["pairs"] for one in bins), default=1)
         axes.plot([0, 1], [0, 1], color="#999999", linestyle=":")
-        axes.plot(said, right, color=_COLOURS[0])
-        axes.scatter(said, right, [10 + 150 * one["pairs"] / most for one in bins], color=_COLOURS[0], zorder=3)
+        axes.plot(predicted, right, color=_COLOURS[0])
+        axes.scatter(predicted, right, [10 + 150 * one["pairs"] / most for one in bins], color=_COLOURS[0], zorder=3)
         axes.set_xlabel("probability")
         axes.set_ylabel("share right")
         axes.set_xlim(0, 1)
@@ -95,7 +95,7 @@ def diagonal(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], None]:
 
 
 def ranked_counts(counts: np.ndarray, x: str, y: str) -> Callable[[Axes], None]:
-    """Counts from the largest to the smallest, both axes by logarithm; those of 0 are left out."""
+    """Return a panel of descending positive counts, both axes logarithmic."""
 
     def panel(axes: Axes) -> None:
         ordered = np.sort(counts[counts > 0])[::-1]
@@ -109,7 +109,7 @@ def ranked_counts(counts: np.ndarray, x: str, y: str) -> Callable[[Axes], None]:
 
 
 def histogram(of: Mapping[str, np.ndarray], x: str, y: str) -> Callable[[Axes], None]:
-    """Shares of rows by count, each name a line of steps; the last step holds all above the 99th percentile."""
+    """Return a step histogram per name; the last step holds all counts above the 99th percentile."""
 
     def panel(axes: Axes) -> None:
         most = max([1, *(int(np.percentile(counts, 99)) for counts in of.values() if len(counts))])

@@ -11,7 +11,7 @@ import numpy as np
 from ramen.data.dataset import Dataset, Texts, join_fields
 from ramen.metrics import by_frequency, inverse_propensity, report
 from ramen.metrics.report import METRICS
-from ramen.pages.page import Answer, Page, Part, write_page
+from ramen.pages.page import Example, Page, Part, write_page
 from ramen.pages.plots import check_plots, curves, diagonal, drawn
 
 SIDE_BY_SIDE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
@@ -23,18 +23,18 @@ _LENGTH, _LABEL_LENGTH = 300, 80  # characters
 def write_report_page(
     path: str | Path, title: str, ranked: Mapping[str, np.ndarray], figures: Mapping[str, Any], dataset: Dataset
 ) -> None:
-    """Writes a measured system as a page that opens without a network.
+    """Write the evaluation of a system as a self-contained HTML page.
 
     Args:
         path: file to write.
         title: of the page.
-        ranked: labels of every test point, best first, int (N, K), -1 for none: of the system under ``""``, and by
-            their names of its scorers and of a system it is compared with.
-        figures: as :func:`ramen.evaluate` gives them, perhaps with ``"against"``.
-        dataset: the test part that was measured.
+        ranked: labels of every test point, best first, int (N, K), -1 for none: of the system under ``""``, and
+            of its scorers and the system compared with under their names.
+        figures: as :func:`ramen.evaluate` returns them, optionally with ``"against"``.
+        dataset: of the test part.
 
     Raises:
-        InputError: matplotlib is not installed, or no permission to write there.
+        InputError: matplotlib is not installed, or the file is not writable.
     """
     check_plots()
     named = {name or "joined" if len(ranked) > 1 else title: labels for name, labels in ranked.items()}
@@ -55,7 +55,7 @@ def write_report_page(
         parts.append(_moves(figures["ranking"]))
     if "calibration" in figures:
         parts.append(_calibration(figures["calibration"]))
-    parts.append(_answers(ranked[""], dataset))
+    parts.append(_examples(ranked[""], dataset))
     write_page(Path(path), Page(title, f"{points}; {constants}.", parts))
 
 
@@ -85,27 +85,28 @@ def _against(against: Mapping[str, Any]) -> Part:
     rows = [
         [
             name,
-            f"{told['first']:.2f}",
-            f"{told['second']:.2f}",
-            f"{told['difference']:+.2f}  ({told['low']:+.2f} to {told['high']:+.2f})",
-            f"{told['p']:.3f}",
+            f"{change['first']:.2f}",
+            f"{change['second']:.2f}",
+            f"{change['difference']:+.2f}  ({change['low']:+.2f} to {change['high']:+.2f})",
+            f"{change['p']:.3f}",
         ]
-        for name, told in against.items()
+        for name, change in against.items()
         if name != "system"
     ]
-    text = (
-        "The same test points, paired; p: chance of a difference as large if it did not matter which system answered."
-    )
+    text = "The same test points, paired; p: two-sided p value of a randomisation test."
     return Part(f"Against {against['system']}", text=text, head=["", "it", "this", "difference", "p"], rows=rows)
 
 
 def _curves(named: Mapping[str, np.ndarray], dataset: Dataset) -> Part:
     places = range(1, _DEEPEST + 1)
     weights = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
-    found = {name: report(labels, dataset.test_targets, weights, ks=places) for name, labels in named.items()}
+    reports = {name: report(labels, dataset.test_targets, weights, ks=places) for name, labels in named.items()}
     panels = [
         curves(
-            {name: [one[f"{metric}@{k}"] for k in places] for name, one in found.items()}, places, "k", f"{metric}@k, %"
+            {name: [one[f"{metric}@{k}"] for k in places] for name, one in reports.items()},
+            places,
+            "k",
+            f"{metric}@k, %",
         )
         for metric in ("P", "PSP")
     ]
@@ -114,13 +115,13 @@ def _curves(named: Mapping[str, np.ndarray], dataset: Dataset) -> Part:
 
 def _frequency(named: Mapping[str, np.ndarray], dataset: Dataset) -> Part:
     counts = np.bincount(dataset.train_targets.indices, minlength=dataset.n_labels)
-    found = {name: by_frequency(labels, dataset.test_targets, counts) for name, labels in named.items()}
-    first = next(iter(found.values()))
+    groups_of = {name: by_frequency(labels, dataset.test_targets, counts) for name, labels in named.items()}
+    first = next(iter(groups_of.values()))
     ticks = [f"{group.fewest}–{group.most}" if group.fewest < group.most else f"{group.fewest}" for group in first]
     places = range(1, len(first) + 1)
     panels = [
         curves(
-            {name: [getattr(group, key) for group in groups] for name, groups in found.items()},
+            {name: [getattr(group, key) for group in groups] for name, groups in groups_of.items()},
             places, "training points of a label", says, ticks,
         )
         for key, says in (("precision", "share of P@5, points"), ("recall", "true pairs found in 5, %"))
@@ -148,11 +149,11 @@ def _moves(moves: Mapping[str, float]) -> Part:
     return Part("What moves the joint ranking", text=text, head=["", "mean size", "of all"], rows=rows)
 
 
-def _calibration(found: Mapping[str, Any]) -> Part:
+def _calibration(bins: Mapping[str, Any]) -> Part:
     text = (
-        f"Ten labels of every text, by the probability that was told of them: expected calibration error "
-        f"{found['ECE']:.2f} points over {found['pairs']:,} pairs. On the diagonal as many are right as was said; "
-        "areas of the dots are pairs."
+        f"Ten labels of every text, by predicted probability: expected calibration error "
+        f"{bins['ECE']:.2f} points over {bins['pairs']:,} pairs. On the diagonal, probabilities are exact; "
+        "dot areas are proportional to pairs."
     )
     rows = [
         [
@@ -162,28 +163,30 @@ def _calibration(found: Mapping[str, Any]) -> Part:
             f"{one['labels_a_text']:.2f}",
             f"{one['texts']:.1f} %",
         ]
-        for one in found["thresholds"]
+        for one in bins["thresholds"]
     ]
     head = ["wanted precision", "threshold", "reached", "labels a text", "texts with one"] if rows else []
-    plot, alt = drawn(diagonal(found["bins"])), "Reliability: share right by bin."
+    plot, alt = drawn(diagonal(bins["bins"])), "Reliability: share right by bin."
     return Part("Probabilities", text=text, head=head, rows=rows, plot=plot, alt=alt)
 
 
-def _answers(ranked: np.ndarray, dataset: Dataset) -> Part:
-    truth = dataset.test_targets
-    asked = np.flatnonzero(np.diff(truth.indptr))
-    rows = asked[np.linspace(0, len(asked) - 1, min(_TEXTS, len(asked))).astype(int)] if len(asked) else asked
-    answers = []
-    for row in rows.tolist():
-        true = truth.indices[truth.indptr[row] : truth.indptr[row + 1]].tolist()
-        given = [label for label in ranked[row, :_SHOWN].tolist() if label >= 0]
-        named = [(_label(dataset.labels, label), label in true) for label in given]
-        missed = [_label(dataset.labels, label) for label in true if label not in given]
-        answers.append(Answer(_text(dataset.test, row), named, missed[: 2 * _SHOWN]))
-    text = (
-        f"Evenly spaced among the test points with a label; the first {_SHOWN} labels, and true ones that were missed."
+def _examples(ranked: np.ndarray, dataset: Dataset) -> Part:
+    targets = dataset.test_targets
+    labelled = np.flatnonzero(np.diff(targets.indptr))
+    rows = (
+        labelled[np.linspace(0, len(labelled) - 1, min(_TEXTS, len(labelled))).astype(int)]
+        if len(labelled)
+        else labelled
     )
-    return Part("Ten texts" if len(answers) == _TEXTS else "Texts", text=text, answers=answers)
+    examples = []
+    for row in rows.tolist():
+        true = targets.indices[targets.indptr[row] : targets.indptr[row + 1]].tolist()
+        predicted = [label for label in ranked[row, :_SHOWN].tolist() if label >= 0]
+        named = [(_label(dataset.labels, label), label in true) for label in predicted]
+        missed = [_label(dataset.labels, label) for label in true if label not in predicted]
+        examples.append(Example(_text(dataset.test, row), named, missed[: 2 * _SHOWN]))
+    text = f"Evenly spaced among the test points with a label; the first {_SHOWN} labels, and missed true ones."
+    return Part("Ten texts" if len(examples) == _TEXTS else "Texts", text=text, examples=examples)
 
 
 def _text(texts: Texts, row: int) -> str:

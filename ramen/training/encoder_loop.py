@@ -11,10 +11,10 @@ import torch
 
 from ramen.config import Config
 from ramen.encoders.base import Encoder
+from ramen.graph.bipartite import block, sample_column
 from ramen.graph.graphs import Graphs
 from ramen.graph.lambdas import Lambdas
 from ramen.graph.regulariser import Loss, both_ways
-from ramen.graph.side import block, sample_column
 from ramen.losses import masked_softmax, masked_triplet
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import AnyEncoder, TrainingData

@@ -16,7 +16,7 @@ import torch
 from ramen import distributed
 from ramen.encoders.base import Encoder
 from ramen.encoders.word_features import WordFeatures
-from ramen.graph.forecast import Forecast, carries
+from ramen.graph.forecast import Forecast, is_informative
 from ramen.graph.lambdas import Lambdas, fixed_lambdas
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderScorer
@@ -186,7 +186,7 @@ def _uninformative(data: TrainingData, split: Split, kinds: list[str]) -> list[s
     words = features.transform(points), features.transform(labels)
     forecast = Forecast(targets, *words, data.config.seed, data.filtered)
     links = split.links
-    return [kind for kind in kinds if not carries(forecast.of(links[kind].points, links[kind].labels))]
+    return [kind for kind in kinds if not is_informative(forecast.of(links[kind].points, links[kind].labels))]
 
 
 def standard_errors(values: np.ndarray, others: np.ndarray) -> float:

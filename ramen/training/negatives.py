@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ramen import distributed
 from ramen.config import TrainingConfig
 from ramen.encoders.base import Encoder
-from ramen.graph.side import sample_column
+from ramen.graph.bipartite import sample_column
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.mining.negatives import nearest_negatives
 from ramen.training.data import TrainingData

@@ -15,15 +15,15 @@ def test_prepare_then_check(ramen, tmp_path):
     forecast = done.stdout[done.stdout.index("no problems") :]
     for relation in ("points that share a label", "labels that share a point", "points share an anchor with their"):
         assert f"graph links: {relation}" in forecast and f"graph noise: {relation}" in forecast
-    assert forecast.endswith("graph noise: carries nothing of the labels that the text does not\n")
-    assert "graph links: carries nothing" not in forecast
+    assert forecast.endswith("graph noise: uninformative, adds nothing about the labels to the text\n")
+    assert "graph links: uninformative" not in forecast
     assert done.stderr == "next: ramen train planted --out runs/planted\n"
 
 
 def test_check_takes_sets_without_graphs_or_too_small_to_compare(ramen, small_set):
     done = ramen("data", "check", small_set)
     assert done.returncode == 0 and "graph colour: nodes 2" in done.stdout, done.stderr
-    assert "share an anchor" not in done.stdout and "carries nothing" not in done.stdout
+    assert "share an anchor" not in done.stdout and "uninformative" not in done.stdout
     for path in (small_set / "graphs").iterdir():
         path.unlink()
     done = ramen("data", "check", small_set)

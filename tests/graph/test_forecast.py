@@ -10,7 +10,7 @@ import ramen
 from ramen.data.dataset import Dataset
 from ramen.data.prepare import prepare
 from ramen.encoders.word_features import WordFeatures
-from ramen.graph.forecast import RELATIONS, Carried, Forecast, carries, forecast_lines
+from ramen.graph.forecast import RELATIONS, Forecast, RelationSignal, forecast_lines, is_informative
 from ramen.graph.prepare import prepare_links
 
 
@@ -40,7 +40,7 @@ def test_the_group_carries_and_chance_does_not(tmp_path, seed):
         assert one.extra == pytest.approx(one.true - one.wrong) and one.pairs > 100 and one.unmatched < 15
     for one in noise:
         assert abs(one.errors) <= 3 and abs(one.extra) < 4, one
-    assert carries(links) and not carries(noise)
+    assert is_informative(links) and not is_informative(noise)
 
 
 def test_chance_stays_within_its_errors_over_many_graphs(dataset):
@@ -59,7 +59,7 @@ def test_chance_stays_within_its_errors_over_many_graphs(dataset):
     errors = np.array([[one.errors for one in graph] for graph in found])
     assert np.abs(errors.mean(axis=0)).max() < 0.4
     assert (0.4 < errors.std(axis=0)).all() and (errors.std(axis=0) < 1.3).all()
-    assert sum(map(carries, found)) <= 1
+    assert sum(map(is_informative, found)) <= 1
 
 
 def test_links_that_repeat_the_text_carry_nothing(dataset):
@@ -72,7 +72,7 @@ def test_links_that_repeat_the_text_carry_nothing(dataset):
     for one, side in zip(found, links, strict=False):
         raw = one.true - 100 * ((side @ side.T).toarray() > 0).mean()
         assert raw > 15 and abs(one.extra) < 4 and abs(one.errors) < 3, one
-    assert not carries(found)
+    assert not is_informative(found)
 
 
 def test_one_side_gives_its_own_relation(dataset):
@@ -101,7 +101,7 @@ def test_no_edges_carry_nothing(dataset):
     empty = sp.csr_matrix((len(dataset.train), 5), dtype=np.float32), sp.csr_matrix((dataset.n_labels, 5))
     found = pairs_of(dataset).of(*empty)
     assert len(found) == 3 and all(one.true == one.wrong == one.extra == one.errors == 0 for one in found)
-    assert not carries(found)
+    assert not is_informative(found)
 
 
 @pytest.mark.parametrize("targets", [np.zeros((30, 4)), np.ones((30, 1)), np.zeros((30, 0)), np.eye(1)])
@@ -110,7 +110,7 @@ def test_without_pairs_to_compare_a_graph_has_the_benefit_of_the_doubt(targets):
     n_points, n_labels = targets.shape
     texts = [sp.csr_matrix(np.ones((n, 1), dtype=np.float32)) for n in (n_points, n_labels)]
     found = Forecast(sp.csr_matrix(targets), *texts).of(*texts)
-    assert found == [] and carries(found)
+    assert found == [] and is_informative(found)
 
 
 def test_excluded_pairs_are_neither_true_nor_wrong():
@@ -126,12 +126,12 @@ def test_excluded_pairs_are_neither_true_nor_wrong():
 
 
 def test_carries_asks_for_size_and_certainty():
-    def one(extra: float, errors: float) -> Carried:
-        return Carried("points", 10.0, 10.0 - extra, extra, errors, 100, 0.0)
+    def one(extra: float, errors: float) -> RelationSignal:
+        return RelationSignal("points", 10.0, 10.0 - extra, extra, errors, 100, 0.0)
 
-    assert carries([one(0.1, 9.0), one(5.0, 4.0)])
+    assert is_informative([one(0.1, 9.0), one(5.0, 4.0)])
     for found in ([one(0.4, 9.0)], [one(9.0, 2.9)], [one(-9.0, -9.0)], [one(0.4, 9.0), one(9.0, 2.9)]):
-        assert not carries(found)
+        assert not is_informative(found)
 
 
 def test_the_lines_of_a_data_set(dataset):
@@ -139,7 +139,7 @@ def test_the_lines_of_a_data_set(dataset):
     assert [line.split(":")[0] for line in lines] == ["graph links"] * 3 + ["graph noise"] * 4
     assert lines[0].startswith("graph links: points that share a label share an anchor in ")
     assert lines[0].endswith("standard errors)")
-    assert lines[-1] == "graph noise: carries nothing of the labels that the text does not"
+    assert lines[-1] == "graph noise: uninformative, adds nothing about the labels to the text"
 
 
 def test_a_set_too_small_to_compare_has_no_lines(small_set):
@@ -155,4 +155,4 @@ def test_the_links_are_read_as_training_reads_them(dataset):
     blank = type(graph)("links", [""] * len(graph.anchors), graph.points, graph.labels)
     assert prepare_links(blank).edges == 0
     changed = type(dataset)(**{**vars(dataset), "graphs": {"links": blank}})
-    assert forecast_lines(changed)[-1].endswith("carries nothing of the labels that the text does not")
+    assert forecast_lines(changed)[-1].endswith("uninformative, adds nothing about the labels to the text")

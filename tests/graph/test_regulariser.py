@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ramen.encoders.base import Encoder, Tokens
+from ramen.graph.bipartite import BipartiteLinks
 from ramen.graph.regulariser import GraphRegulariser, both_ways
-from ramen.graph.side import Side
 from ramen.losses import masked_softmax, masked_triplet
 
 LINKS = sp.csr_matrix(np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
@@ -56,7 +56,7 @@ def test_both_ways_is_symmetric():
 
 
 def make(n_anchors, points, labels, loss=SOFTMAX, texts=(None, None)):
-    sides = [None if m is None else Side(sp.csr_matrix(m), np.arange(m.shape[0])) for m in (points, labels)]
+    sides = [None if m is None else BipartiteLinks(sp.csr_matrix(m), np.arange(m.shape[0])) for m in (points, labels)]
     return GraphRegulariser(anchors(n_anchors), tuple(sides), texts, loss)
 
 

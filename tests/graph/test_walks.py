@@ -143,7 +143,7 @@ def test_visits_are_what_the_chain_expects():
     # row 1 with 1/2, to anchor 1 with 1/2: of hops=3, anchor 1 is visited only if the first two decide so.
     # Many copies side by side, told apart by their random numbers alone.
     copies = sp.kron(sp.eye(20000), np.array([[1, 0], [1, 1]]), format="csr")
-    near, far = walks._sides(walks._linked([copies], 500))
+    near, far = walks._both_directions(walks._linked([copies], 500))
     best = walks._most_visited(near, far, 40000, 0, 0, 3, round(0.8 * 2**32), 2)[::2]
     assert (best % 2 == 0).any(1).all()
     assert ((best >= 0) & (best % 2 == 1)).any(1).mean() == pytest.approx(0.05, abs=0.007)  # 4.5 standard deviations
@@ -155,7 +155,7 @@ def test_visits_are_what_the_chain_expects():
 def test_more_visited_is_kept_over_less_visited():
     # anchors 0 to 3 are own; anchor 4 is a row's away through one of them, so it is visited far less
     points = matrix([(0, 0), (0, 1), (0, 2), (0, 3), (1, 3), (1, 4)], (2, 5))
-    near, far = walks._sides(walks._linked([points], 500))
+    near, far = walks._both_directions(walks._linked([points], 500))
     best = walks._most_visited(near, far, 1, 0, 0, 400, round(0.8 * 2**32), 4)
     assert sorted(best[0].tolist()) == [0, 1, 2, 3]
 

@@ -15,9 +15,9 @@ PLAIN = ["precision", "ndcg", "recall"]
 WEIGHTED = ["psprecision", "psndcg", "psrecall"]
 
 
-def compute(name, pred, truth, weights, k):
+def compute(name, pred, targets, weights, k):
     function = getattr(metrics, name)
-    return function(pred, truth, weights, k) if name in WEIGHTED else function(pred, truth, k)
+    return function(pred, targets, weights, k) if name in WEIGHTED else function(pred, targets, k)
 
 
 # --- a plain reference: one loop per definition ---------------------------------------------------------------
@@ -56,7 +56,7 @@ def reference(name, ranked, truth_sets, weights, k):
 
 @st.composite
 def cases(draw):
-    """Ranked ints with padding and repeats, truth with empty rows, weights with ties; also a single label."""
+    """Ranked ints with padding and repeats, targets with empty rows, weights with ties; also a single label."""
     n_rows, n_labels = draw(st.integers(1, 6)), draw(st.integers(1, 7))
     columns = draw(st.integers(1, 8))
     ranked = draw(
@@ -66,9 +66,9 @@ def cases(draw):
             max_size=n_rows,
         )
     )
-    truth = draw(st.lists(st.sets(st.integers(0, n_labels - 1)), min_size=n_rows, max_size=n_rows))
+    targets = draw(st.lists(st.sets(st.integers(0, n_labels - 1)), min_size=n_rows, max_size=n_rows))
     weights = draw(st.lists(st.sampled_from([1.0, 1.5, 4.0]), min_size=n_labels, max_size=n_labels))
-    return ranked, truth, weights, n_labels
+    return ranked, targets, weights, n_labels
 
 
 def truth_matrix(truth_sets, n_labels):
@@ -80,11 +80,11 @@ def truth_matrix(truth_sets, n_labels):
 
 @given(cases())
 def test_ranked_ints_agree_with_the_reference(case):
-    ranked, truth, weights, n_labels = case
+    ranked, targets, weights, n_labels = case
     columns = len(ranked[0])
     for name in PLAIN + WEIGHTED:
-        got = compute(name, np.array(ranked), truth_matrix(truth, n_labels), np.array(weights), columns)
-        expected = [reference(name, ranked, truth, weights, k) for k in range(1, columns + 1)]
+        got = compute(name, np.array(ranked), truth_matrix(targets, n_labels), np.array(weights), columns)
+        expected = [reference(name, ranked, targets, weights, k) for k in range(1, columns + 1)]
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
 
@@ -94,7 +94,7 @@ def test_sparse_scores_agree_with_the_reference(data):
     n_rows, n_labels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
     score = st.sampled_from([None, -1.0, 0.0, 0.5, 0.5, 2.0])  # None is not stored; equal scores are common
     table = [[data.draw(score) for _ in range(n_labels)] for _ in range(n_rows)]
-    truth = [data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)]
+    targets = [data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)]
     weights = np.linspace(1, 2, n_labels)
     stored = [(row, label, s) for row, scores in enumerate(table) for label, s in enumerate(scores) if s is not None]
     rows, labels, values = zip(*stored, strict=True) if stored else ((), (), ())
@@ -104,18 +104,18 @@ def test_sparse_scores_agree_with_the_reference(data):
         for scores in table
     ]
     for name in PLAIN + WEIGHTED:
-        got = compute(name, pred, truth_matrix(truth, n_labels), weights, n_labels)
-        expected = [reference(name, ranked, truth, weights, k) for k in range(1, n_labels + 1)]
+        got = compute(name, pred, truth_matrix(targets, n_labels), weights, n_labels)
+        expected = [reference(name, ranked, targets, weights, k) for k in range(1, n_labels + 1)]
         np.testing.assert_allclose(got, expected, atol=1e-12, err_msg=name)
 
 
 @given(st.data())
 def test_every_form_of_the_same_predictions_gives_the_same(data):
-    """Lists, ints, sparse and dense scores (-inf where a label is not proposed), sparse and dense truth."""
+    """Lists, ints, sparse and dense scores (-inf where a label is not proposed), sparse and dense targets."""
     n_rows, n_labels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 6))
     table = np.array([[data.draw(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])) for _ in range(n_labels)]
                       for _ in range(n_rows)])  # fmt: skip
-    truth = truth_matrix([data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)], n_labels)
+    targets = truth_matrix([data.draw(st.sets(st.integers(0, n_labels - 1))) for _ in range(n_rows)], n_labels)
     rows, labels = np.nonzero(table > -np.inf)
     shuffled = np.random.default_rng(0).permutation(len(rows))
     single = table.astype(np.float32)
@@ -127,8 +127,8 @@ def test_every_form_of_the_same_predictions_gives_the_same(data):
     ]
     forms = [lists, sparse, sparse.astype(np.float64), unsorted.tocsr(), unsorted, table, single]
     for name in PLAIN + WEIGHTED:
-        found = [compute(name, form, truth, np.linspace(1, 2, n_labels), n_labels) for form in forms]
-        found.append(compute(name, sparse, truth.toarray(), np.linspace(1, 2, n_labels), n_labels))
+        found = [compute(name, form, targets, np.linspace(1, 2, n_labels), n_labels) for form in forms]
+        found.append(compute(name, sparse, targets.toarray(), np.linspace(1, 2, n_labels), n_labels))
         for other in found[1:]:
             np.testing.assert_array_equal(other, found[0], err_msg=name)
 
@@ -142,7 +142,7 @@ def test_example_worked_by_hand():
     Point 0 has {0, 2} and is ranked 2, 1, 0: right, wrong, right. Point 1 has {3} and is ranked 0, 3, 1: only second.
     Gains 4, 0, 1 and 0, 8, 0; the best that is attainable 4, 1, 0 and 8, 0, 0.
     """
-    truth = sp.csr_matrix([[1, 0, 1, 0], [0, 0, 0, 1]])
+    targets = sp.csr_matrix([[1, 0, 1, 0], [0, 0, 0, 1]])
     pred = np.array([[2, 1, 0], [0, 3, 1]])
     weights = np.array([1.0, 2.0, 4.0, 8.0])
     d2, d3 = 1 / math.log2(3), 0.5
@@ -158,7 +158,7 @@ def test_example_worked_by_hand():
         ],
     }
     for name, values in expected.items():
-        np.testing.assert_allclose(compute(name, pred, truth, weights, 3), values, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(compute(name, pred, targets, weights, 3), values, atol=1e-12, err_msg=name)
 
 
 # --- stored values ---------------------------------------------------------------------------------------------
@@ -176,31 +176,31 @@ STORED = {
 
 @pytest.fixture
 def stored_case():
-    truth, scores = np.zeros((12, 9)), np.zeros((12, 9))
+    targets, scores = np.zeros((12, 9)), np.zeros((12, 9))
     for i in range(12):
         for j in range(9):
-            truth[i, j] = (i * i + 3 * j * j + i * j) % 7 in (1, 3) and i % 4 != 3
+            targets[i, j] = (i * i + 3 * j * j + i * j) % 7 in (1, 3) and i % 4 != 3
             scores[i, j] = ((i * 37 + j * 53) % 101 + 1) / 102 if (i + 2 * j) % 3 else 0
-    return sp.csr_matrix(truth), sp.csr_matrix(scores)
+    return sp.csr_matrix(targets), sp.csr_matrix(scores)
 
 
 @pytest.mark.parametrize("name", PLAIN + WEIGHTED)
 def test_values_of_pyxclibs_conventions(stored_case, name):
-    truth, scores = stored_case
-    weights = metrics.inverse_propensity(truth, A=0.6, B=2.6)
-    np.testing.assert_allclose(compute(name, scores, truth, weights, 5), STORED[name], atol=1e-9)
+    targets, scores = stored_case
+    weights = metrics.inverse_propensity(targets, A=0.6, B=2.6)
+    np.testing.assert_allclose(compute(name, scores, targets, weights, 5), STORED[name], atol=1e-9)
 
 
 # --- choices of our own, each once by itself -------------------------------------------------------------------
 
 
 def test_rows_without_truth_stay_in_the_mean():
-    truth = sp.csr_matrix([[1, 0], [0, 0]])
+    targets = sp.csr_matrix([[1, 0], [0, 0]])
     pred = np.array([[0, 1], [0, 1]])
     for name in PLAIN:
-        assert compute(name, pred, truth, None, 1)[0] == 0.5
+        assert compute(name, pred, targets, None, 1)[0] == 0.5
     for name in WEIGHTED:
-        assert compute(name, pred, truth, np.ones(2), 1)[0] == 1.0
+        assert compute(name, pred, targets, np.ones(2), 1)[0] == 1.0
 
 
 def test_truth_is_binarised_and_left_as_it_was():
@@ -212,9 +212,9 @@ def test_truth_is_binarised_and_left_as_it_was():
 
 
 def test_all_zero_truth_gives_zero_not_nan():
-    truth = sp.csr_matrix((3, 4))
+    targets = sp.csr_matrix((3, 4))
     for name in PLAIN + WEIGHTED:
-        np.testing.assert_array_equal(compute(name, np.zeros((3, 2), dtype=int), truth, np.ones(4), 2), [0, 0])
+        np.testing.assert_array_equal(compute(name, np.zeros((3, 2), dtype=int), targets, np.ones(4), 2), [0, 0])
 
 
 def test_unsorted_scores_with_duplicate_entries_are_summed():
@@ -254,17 +254,17 @@ def test_bad_predictions(pred, k, message):
 
 
 @pytest.mark.parametrize(
-    ("truth", "message"),
+    ("targets", "message"),
     [
-        ([[0], [1]], "truth: list, expected a sparse or dense matrix"),
-        (np.full((2, 3), np.nan), "truth: a value is NaN"),
-        (sp.csr_matrix((0, 3)), r"truth: shape \(0, 3\)"),
-        (sp.csr_matrix((2, 0)), r"truth: shape \(2, 0\)"),
+        ([[0], [1]], "targets: list, expected a sparse or dense matrix"),
+        (np.full((2, 3), np.nan), "targets: a value is NaN"),
+        (sp.csr_matrix((0, 3)), r"targets: shape \(0, 3\)"),
+        (sp.csr_matrix((2, 0)), r"targets: shape \(2, 0\)"),
     ],
 )
-def test_bad_truth(truth, message):
+def test_bad_targets(targets, message):
     with pytest.raises(InputError, match=message):
-        metrics.recall(np.zeros((2, 1), dtype=int), truth, 1)
+        metrics.recall(np.zeros((2, 1), dtype=int), targets, 1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import ramen
 from ramen.data import check
 from ramen.inference.evaluation import measure, rankings
 from ramen.pages import write_data_page, write_report_page
-from ramen.pages.page import Answer, Page, Part, write_page
+from ramen.pages.page import Example, Page, Part, write_page
 
 pytest.importorskip("matplotlib", reason="pages need the extra plot")
 
@@ -104,7 +104,7 @@ def test_points_without_text_are_shown_by_their_names(small_set, tmp_path):
 def test_what_texts_hold_is_never_read_as_html(tmp_path):
     ugly = "<script>alert(1)</script> & \"'\u202e \ud800"
     page = Page(
-        ugly, ugly, [Part(ugly, ugly, [ugly], [ugly], [[ugly]], answers=[Answer(ugly, [(ugly, True)], [ugly])])]
+        ugly, ugly, [Part(ugly, ugly, [ugly], [ugly], [[ugly]], examples=[Example(ugly, [(ugly, True)], [ugly])])]
     )
     write_page(tmp_path / "p.html", page)
     assert "script" not in [tag for tag, _ in parsed(tmp_path / "p.html").tags]

@@ -8,8 +8,8 @@ import torch
 
 import ramen
 from ramen.config import load_config
+from ramen.graph.bipartite import sample_column
 from ramen.graph.graphs import Graphs
-from ramen.graph.side import sample_column
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder

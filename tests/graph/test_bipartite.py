@@ -1,9 +1,9 @@
-"""What is drawn of one side of a graph, and which edges it keeps."""
+"""Sampling of links, and their pruning."""
 
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.graph.side import Side, block, sample_column
+from ramen.graph.bipartite import BipartiteLinks, block, sample_column
 
 LINKS = sp.csr_matrix(np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]], dtype=np.float32))
 
@@ -34,25 +34,25 @@ def test_block_is_the_dense_part():
 
 
 def test_rows_are_allowed_ones_with_an_edge():
-    assert Side(LINKS, np.arange(4)).rows.tolist() == [0, 2, 3]
-    assert Side(LINKS, np.array([1, 2])).rows.tolist() == [2]
-    assert not len(Side(sp.csr_matrix((4, 4)), np.arange(4)).rows)
+    assert BipartiteLinks(LINKS, np.arange(4)).rows.tolist() == [0, 2, 3]
+    assert BipartiteLinks(LINKS, np.array([1, 2])).rows.tolist() == [2]
+    assert not len(BipartiteLinks(sp.csr_matrix((4, 4)), np.arange(4)).rows)
 
 
 def test_kept_edges_come_from_the_whole_graph_each_time():
-    side = Side(LINKS, np.arange(4))
-    side.keep(LINKS.indices == 1)
-    assert side.kept.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
-    assert side.rows.tolist() == [2, 3]
-    side.keep(LINKS.indices == 0)
-    assert side.rows.tolist() == [0, 3]
-    assert (side.full != LINKS).nnz == 0
+    links = BipartiteLinks(LINKS, np.arange(4))
+    links.keep(LINKS.indices == 1)
+    assert links.active.toarray().tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
+    assert links.rows.tolist() == [2, 3]
+    links.keep(LINKS.indices == 0)
+    assert links.rows.tolist() == [0, 3]
+    assert (links.full != LINKS).nnz == 0
 
 
 def test_draws_are_distinct_and_cover_every_row():
-    side = Side(sp.csr_matrix(np.ones((100, 1), dtype=np.float32)), np.arange(100))
+    links = BipartiteLinks(sp.csr_matrix(np.ones((100, 1), dtype=np.float32)), np.arange(100))
     rng = np.random.default_rng(0)
-    drawn = [side.draw(30, rng) for _ in range(40)]
+    drawn = [links.draw(30, rng) for _ in range(40)]
     assert all(len(rows) <= 30 and (np.diff(rows) > 0).all() for rows in drawn)
     assert set(np.concatenate(drawn)) == set(range(100))
-    assert side.draw(100, rng).tolist() == list(range(100))
+    assert links.draw(100, rng).tolist() == list(range(100))

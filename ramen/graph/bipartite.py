@@ -1,4 +1,4 @@
-"""One side of a graph in training: which rows may be drawn, and which of their edges are kept."""
+"""Links between rows and anchors in training: rows to sample, and edges left after pruning."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 def sample_column(matrix: sp.csr_matrix, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One random stored column for each row that has any.
+    """Sample one stored column of each row that has any.
 
     Returns:
-        bool (len(rows),) which rows have one, and the int64 columns of those.
+        bool (len(rows),), which rows have columns, and the sampled columns of those, int64.
     """
     counts = matrix.indptr[rows + 1] - matrix.indptr[rows]
     has = counts > 0
@@ -20,20 +20,20 @@ def sample_column(matrix: sp.csr_matrix, rows: np.ndarray, rng: np.random.Genera
 
 
 def block(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """The stored entries among some rows and columns, bool (len(rows), len(columns))."""
+    """Return which entries are stored at some rows and columns, bool (len(rows), len(columns))."""
     return torch.from_numpy(matrix[rows][:, columns].toarray() != 0)
 
 
-class Side:
-    """Points or labels and their anchors.
+class BipartiteLinks:
+    """Links of points, or of labels, to anchors.
 
     Args:
-        full: CSR, rows x anchors; what pruning starts from every time.
-        allowed: int64, rows that training may see.
+        full: CSR, rows x anchors; pruning always applies to all of these.
+        allowed: int64, rows visible to training.
 
     Attributes:
-        kept: CSR, the edges that are trained on; at first all.
-        rows: int64, allowed rows with a kept edge.
+        active: CSR, edges used in training; initially all.
+        rows: int64, allowed rows with an active edge.
     """
 
     def __init__(self, full: sp.csr_matrix, allowed: np.ndarray) -> None:
@@ -41,17 +41,17 @@ class Side:
         self.keep(np.ones(full.nnz, dtype=np.bool_))
 
     def keep(self, mask: np.ndarray) -> None:
-        """Train on these of the full graph's edges from now on, bool (nnz,)."""
+        """Use only the edges in ``mask`` of the full graph, bool (nnz,)."""
         self.mask = mask
-        self.kept = self.full
+        self.active = self.full
         if not mask.all():
             before = np.concatenate([[0], np.cumsum(mask)])
             indptr = before[self.full.indptr]
-            self.kept = sp.csr_matrix((self.full.data[mask], self.full.indices[mask], indptr), shape=self.full.shape)
-        self.rows = self.allowed[np.diff(self.kept.indptr)[self.allowed] > 0]
+            self.active = sp.csr_matrix((self.full.data[mask], self.full.indices[mask], indptr), shape=self.full.shape)
+        self.rows = self.allowed[np.diff(self.active.indptr)[self.allowed] > 0]
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """At most ``count`` of the rows, distinct and ascending."""
+        """Sample at most ``count`` rows, distinct and ascending."""
         if len(self.rows) <= count:
             return self.rows
         return np.unique(self.rows[rng.integers(0, len(self.rows), count)])
