@@ -215,7 +215,9 @@ def _joint(task: Chain) -> Figures:
     student = new_student(task, labels.dim)
     labels.native_eval = True
     asked, read = student.tokenize(task.points), labels.tokenize(task.labels)
-    pairs = Pairs(task.split.targets, task.not_negative, task.split.rows, config.teacher.batch_size, 0, config.seed)
+    pairs = Pairs(
+        task.split.targets, task.not_negative, task.split.train_rows, config.teacher.batch_size, 0, config.seed
+    )
     both = torch.nn.ModuleList([student, labels])
 
     def step(number: int) -> tuple[torch.Tensor, dict[str, float]]:

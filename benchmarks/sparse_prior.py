@@ -50,7 +50,7 @@ def rows(name: str, dataset: Dataset, share: float) -> None:
     data, encoder = prepare(dataset, config)
     n = len(dataset.train)
     kept = np.sort(np.random.default_rng(0).permutation(n)[: round(share * n)])
-    views = data.views(dataclasses.replace(everything(dataset), rows=kept), encoder)
+    views = data.views(dataclasses.replace(everything(dataset), train_rows=kept), encoder)
     linked = dict.fromkeys(config.graphs, config.sparse.anchors)
     choices = {
         "none": SparseParams("words", config.sparse.C, 0.0, {}),

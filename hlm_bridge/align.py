@@ -112,14 +112,16 @@ def trained_groups(student: Encoder, lr: float) -> list[dict[str, Any]]:
 def student_figures(chain: Chain, student: Encoder, vectors: Vectors) -> Figures:
     """Evaluate the student's queries for the held-out points on the teacher's index."""
     split = chain.split
-    held_out = student.encode(student.tokenize([chain.points[row] for row in split.held_out])).numpy()
-    return retrieve(held_out, vectors.labels, split.truth, chain.filtered[0])
+    held_out = student.encode(student.tokenize([chain.points[row] for row in split.held_out_rows])).numpy()
+    return retrieve(held_out, vectors.labels, split.held_out_targets, chain.filtered[0])
 
 
 def teacher_figures(chain: Chain, vectors: Vectors) -> Figures:
     """Evaluate the teacher's queries for the held-out points on its index."""
     split = chain.split
-    return retrieve(vectors.store[vectors.points[split.held_out]], vectors.labels, split.truth, chain.filtered[0])
+    return retrieve(
+        vectors.store[vectors.points[split.held_out_rows]], vectors.labels, split.held_out_targets, chain.filtered[0]
+    )
 
 
 def gate_student(chain: Chain, student: Encoder, vectors: Vectors, phase: str, least: float) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Chain:
     def save(self, student: Encoder, folder: Path) -> None:
         """Save a student, and the uids of the points whose pairs no phase has seen."""
         save_folder(student, folder)
-        write_held_out(folder, [self.dataset.train.uids[row] for row in self.split.held_out])
+        write_held_out(folder, [self.dataset.train.uids[row] for row in self.split.held_out_rows])
 
     # Inputs.
 
@@ -151,7 +151,7 @@ class Chain:
         if settings.reads == "text+anchors":
             links = {kind: self.dataset.graphs[kind].points for kind in self._graphs}
             extended = with_anchors(texts, links, self._anchors, settings.anchors)
-            held_out = set(self.split.held_out.tolist())
+            held_out = set(self.split.held_out_rows.tolist())
             texts = [text if row in held_out else extended[row] for row, text in enumerate(texts)]
         return self.with_prompt(texts)
 
@@ -190,10 +190,10 @@ class Chain:
             encoder = build_static_encoder(self.points + self.labels, corpus)
             vectors = encoder.encode(encoder.tokenize(self.points)).numpy()
             split = cut(self.dataset, vectors, settings.share, settings.max_points, self.config.seed)
-            targets, held_out_targets = split.targets.tocoo(), split.truth.tocoo()
+            targets, held_out_targets = split.targets.tocoo(), split.held_out_targets.tocoo()
             with replacing(path) as part, part.open("wb") as file:
                 np.savez_compressed(
-                    file, rows=split.rows, texts=split.texts, held_out=split.held_out,
+                    file, rows=split.train_rows, texts=split.visible_rows, held_out=split.held_out_rows,
                     targets=np.stack([targets.row, targets.col]),
                     truth=np.stack([held_out_targets.row, held_out_targets.col]),
                 )  # fmt: skip
@@ -217,7 +217,7 @@ class Chain:
         """Filtered pairs of the held-out points and of the test points, CSR."""
         dataset = self.dataset
         training = pair_matrix(dataset.train_filter, dataset.train_targets.shape)
-        return training[self.split.held_out], pair_matrix(dataset.test_filter, dataset.test_targets.shape)
+        return training[self.split.held_out_rows], pair_matrix(dataset.test_filter, dataset.test_targets.shape)
 
     # Outputs.
 

@@ -80,7 +80,7 @@ def calibration(chain: Chain) -> list[str]:
 
 def dataset_texts(chain: Chain) -> list[str]:
     """Return the texts of points and labels, without held-out points."""
-    return [chain.points[row] for row in chain.split.texts] + chain.labels
+    return [chain.points[row] for row in chain.split.visible_rows] + chain.labels
 
 
 def every_text(chain: Chain) -> list[str]:

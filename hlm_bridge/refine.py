@@ -45,7 +45,7 @@ def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
     index = torch.from_numpy(vectors.labels)
     tokens = student.tokenize(chain.points)
     seed = chain.config.seed
-    pairs = Pairs(split.targets, chain.not_negative, split.rows, settings.batch_size, settings.negatives, seed)
+    pairs = Pairs(split.targets, chain.not_negative, split.train_rows, settings.batch_size, settings.negatives, seed)
     of_rows = tokens.some(pairs.rows)
     margin = settings.margin if settings.loss == "qwen3" else None
 

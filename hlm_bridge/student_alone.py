@@ -49,7 +49,7 @@ def _compare(chain: Chain, vectors: Vectors) -> dict[str, Any]:
     split = chain.split
     train_encoder(student, data, split, {}, None, lambda **line: None)
     views = data.views(split, student)
-    alone = retrieve(views.points[split.held_out], views.labels, split.truth, chain.filtered[0])
+    alone = retrieve(views.points[split.held_out_rows], views.labels, split.held_out_targets, chain.filtered[0])
     teacher = teacher_figures(chain, vectors)
     shares = shares_kept(teacher, alone)
     lower = [name for name, share in shares.items() if share["high"] < 1]

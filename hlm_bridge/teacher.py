@@ -44,10 +44,10 @@ def train_teacher(chain: Chain) -> dict[str, Any]:
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     split = chain.split
     queries, labels = encoder.tokenize(chain.teacher_queries), encoder.tokenize(chain.teacher_labels)
-    held_out = queries.some(split.held_out)
+    held_out = queries.some(split.held_out_rows)
 
     def measure(index: np.ndarray) -> Figures:
-        return retrieve(encoder.encode(held_out).numpy(), index, split.truth, chain.filtered[0])
+        return retrieve(encoder.encode(held_out).numpy(), index, split.held_out_targets, chain.filtered[0])
 
     index = encoder.encode_labels(labels).numpy()
     after = before = measure(index)
@@ -81,7 +81,13 @@ def _tune(chain: Chain, encoder: TransformerEncoder, queries: Tokens, labels: To
         encoder.label_map.requires_grad_(False)
     seed = chain.config.seed + settings.seed
     pairs = Pairs(
-        split.targets, chain.not_negative, split.rows, settings.batch_size, settings.negatives, seed, settings.max_pairs
+        split.targets,
+        chain.not_negative,
+        split.train_rows,
+        settings.batch_size,
+        settings.negatives,
+        seed,
+        settings.max_pairs,
     )
     margin = settings.margin if settings.loss == "qwen3" else None
     of_rows = queries.some(pairs.rows)

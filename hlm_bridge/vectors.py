@@ -61,7 +61,7 @@ def teacher_vectors(chain: Chain) -> Vectors:
     if computed:
         chain.log(stage="vectors", computed=computed, stored=len(store))
     points, labels = store.rows(chain.teacher_queries), store.rows(chain.teacher_labels)
-    seen = chain.split.texts
+    seen = chain.split.visible_rows
     of_dataset = Source(
         [chain.points[row] for row in seen] + chain.labels,
         np.concatenate([points[seen], labels]),

@@ -66,12 +66,12 @@ class TrainingData:
         """
         links, seed = self.links, self.config.seed
         if walks:
-            links = {kind: walked(one, split.texts, kind, seed, log) for kind, one in self.links.items()}
+            links = {kind: walked(one, split.visible_rows, kind, seed, log) for kind, one in self.links.items()}
         return dataclasses.replace(split, links=links, walked=walks)
 
     def views(self, split: Split, encoder: AnyEncoder) -> Views:
         """The rows of a split as an encoder trained on them sees them."""
-        rows, targets = split.rows, split.targets[split.rows]
+        rows, targets = split.train_rows, split.targets[split.train_rows]
         points = np.asarray(encoder.encode(self.tokens["points"]))
         starts = self._label_vectors(encoder, points[rows], targets)
         labels = starts["own"] if "own" in starts else starts["teacher"]

@@ -81,13 +81,13 @@ def train_encoder(
 
 def batch_points(config: Config, split: Split) -> int:
     """Points in a batch: fewer with a small set, so that an epoch has about twelve batches."""
-    return min(config.training.batch_size, max(_SMALL_BATCH, len(split.rows) // 12))
+    return min(config.training.batch_size, max(_SMALL_BATCH, len(split.train_rows) // 12))
 
 
 def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> Schedule:
     """The steps of a training on a split, in whole epochs; arguments as of :func:`train_encoder`."""
     settings, size = config.training, batch_points(config, split)
-    per_epoch = -(-len(split.rows) // size)
+    per_epoch = -(-len(split.train_rows) // size)
     uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
     longer = uses_graphs and size <= LONG_BATCH
     min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
@@ -121,13 +121,13 @@ class EncoderSteps:
         self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
         self.loss = make_loss(config)
         self.batch_size = batch_points(config, split)
-        self.per_epoch = -(-len(split.rows) // self.batch_size)
+        self.per_epoch = -(-len(split.train_rows) // self.batch_size)
         self.not_negative = (split.targets + data.filtered).tocsr()
         rule = config.graph.prune
         if rule == "auto":
             rule = "threshold" if split.walked else "none"
         held_out = _held_out_targets(split)
-        self.graphs = Graphs(split.links, tokens, split.texts, lambdas, config.graph, rule, self.loss, held_out)
+        self.graphs = Graphs(split.links, tokens, split.visible_rows, lambdas, config.graph, rule, self.loss, held_out)
         self.hard_negatives = HardNegatives(data, split, self.not_negative)
         self._batches: tuple[int, list[np.ndarray]] = (-1, [])  # an epoch and its batches
 
@@ -138,7 +138,7 @@ class EncoderSteps:
         if not at:
             self._start_epoch(epoch, bandit_rng)
         batch = self._batch(epoch, at)
-        rows = np.sort(self.split.rows[batch])
+        rows = np.sort(self.split.train_rows[batch])
         columns = sample_column(self.split.targets, rows, rng)[1]
         columns = np.unique(np.concatenate([columns, self.hard_negatives.labels(batch, rng)]))
         encoder = self.encoder
@@ -185,12 +185,14 @@ class EncoderSteps:
 
 def _held_out_targets(split: Split) -> sp.csr_matrix | None:
     """The held-out pairs in the rows of their points, CSR (N, L); None where nothing is held out."""
-    if not len(split.held_out):
+    if not len(split.held_out_rows):
         return None
     counts = np.zeros(split.targets.shape[0], dtype=np.int64)
-    counts[split.held_out] = np.diff(split.truth.indptr)
+    counts[split.held_out_rows] = np.diff(split.held_out_targets.indptr)
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    return sp.csr_matrix((split.truth.data, split.truth.indices, indptr), shape=split.targets.shape)
+    return sp.csr_matrix(
+        (split.held_out_targets.data, split.held_out_targets.indices, indptr), shape=split.targets.shape
+    )
 
 
 def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:

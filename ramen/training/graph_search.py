@@ -98,7 +98,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
     config, log = data.config, run.log
     if not config.training.epochs or not isinstance(encoder, Encoder):
         return GraphWeights()
-    if config.graph.lambda_ != "auto" or not len(split.held_out):
+    if config.graph.lambda_ != "auto" or not len(split.held_out_rows):
         return GraphWeights(fixed_lambdas(config.graph, config.graphs), config.graph.walks == "on")
     search = _GraphSearch(data, split, encoder, log)
     if not search.kinds:
@@ -158,7 +158,7 @@ class _GraphSearch:
         lambdas = self.scaled(scale, kinds)
         train_encoder(trained, data, split, lambdas, None, _quiet, steps)
         scorers = {"encoder": EncoderScorer(trained.encode_labels(data.tokens["labels"]).numpy())}
-        points = data.tokens["points"].some(split.held_out)
+        points = data.tokens["points"].some(split.held_out_rows)
         gathered = self.held_out.gather(scorers, Queries(trained.encode(points).numpy()))
         values = distributed.broadcast(lambda: self.held_out.ndcg(gathered, {"encoder": 1.0}))
         figures = self.held_out.judge_weights(gathered, {"encoder": 1.0})[1]
@@ -178,9 +178,9 @@ def _uninformative(data: TrainingData, split: Split, kinds: list[str]) -> list[s
     if not kinds:
         return []
     points, labels = data.texts["points"], data.texts["labels"]
-    features = WordFeatures.fit([points[row] for row in split.rows] + labels, "words")
+    features = WordFeatures.fit([points[row] for row in split.train_rows] + labels, "words")
     seen = np.zeros(len(points), dtype=np.float32)
-    seen[split.rows] = 1
+    seen[split.train_rows] = 1
     targets = sp.csr_matrix(sp.diags(seen) @ split.targets, dtype=np.float32)
     targets.eliminate_zeros()
     words = features.transform(points), features.transform(labels)

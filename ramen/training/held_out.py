@@ -43,10 +43,10 @@ class HeldOut:
     @classmethod
     def of(cls, data: TrainingData, split: Split) -> HeldOut:
         """The held-out points of a split."""
-        card, targets = data.dataset.card, split.targets[split.rows]
-        filtered = sp.csr_matrix(data.filtered[split.held_out] + split.ignored)
+        card, targets = data.dataset.card, split.targets[split.train_rows]
+        filtered = sp.csr_matrix(data.filtered[split.held_out_rows] + split.held_out_ignored)
         propensities = inverse_propensity(targets, card.A, card.B)
-        return cls(split.held_out, split.truth, filtered, propensities, split.filtered_at_test)
+        return cls(split.held_out_rows, split.held_out_targets, filtered, propensities, split.filtered_at_test)
 
     def gather(self, scorers: Mapping[str, Scorer], queries: Queries) -> Gathered:
         """Candidates and scores of the held-out points, filtered labels left out."""

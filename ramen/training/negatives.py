@@ -71,14 +71,14 @@ class HardNegatives:
         self.settings: TrainingConfig = data.config.training
         self.tokens, self.seed, self.split = data.tokens, data.config.seed, split
         self.clusters: np.ndarray | None = None  # int64 (points of the split + labels,)
-        self.nearest = MinedNegatives(not_negative[split.rows])
+        self.nearest = MinedNegatives(not_negative[split.train_rows])
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
         """Renew them with the encoder's present vectors, where this epoch is due."""
         settings, since = self.settings, epoch - self.settings.hard_from
         if settings.negatives == "batch" or since < 0 or (self.state() and since % HARD_EVERY):
             return
-        points = encoder.encode(self.tokens["points"]).numpy()[self.split.rows]
+        points = encoder.encode(self.tokens["points"]).numpy()[self.split.train_rows]
         labels = encoder.encode_labels(self.tokens["labels"]).numpy()
         if settings.negatives == "clusters":
             rows = np.concatenate([points, labels])
@@ -88,7 +88,7 @@ class HardNegatives:
 
     def batches(self, size: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Positions in the split's rows, int64, each once."""
-        n = len(self.split.rows)
+        n = len(self.split.train_rows)
         if self.clusters is not None:
             return cluster_batches(self.clusters[:n], size, rng)
         order = rng.permutation(n)
@@ -97,7 +97,7 @@ class HardNegatives:
     def labels(self, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Labels to score although no point of the batch may have them, int64."""
         if self.clusters is not None:
-            of_labels = self.clusters[len(self.split.rows) :]
+            of_labels = self.clusters[len(self.split.train_rows) :]
             return np.flatnonzero(np.isin(of_labels, self.clusters[batch]))
         return self.nearest.draw(batch, _A_POINT, rng)
 

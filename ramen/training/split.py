@@ -29,26 +29,26 @@ _HEAVIEST = 10.0  # of a held-out pair: few must not decide everything
 
 @dataclass
 class Split:
-    """Rows to train on and rows to choose by.
+    """Rows to train on and held-out rows that judge.
 
     Attributes:
-        rows: int64, training rows to fit on: those with a label.
-        texts: int64, training rows that may be seen without their labels, as text and graph: all but the held-out.
-        held_out: int64, validation rows.
+        train_rows: int64, rows to fit on: those with a label.
+        visible_rows: int64, rows whose text and graph edges training may see, with labels or not: all but the held-out.
+        held_out_rows: int64, rows that judge.
         targets: float32 CSR (N, L), the training targets without the pairs that mirror a held-out pair.
-        truth: float32 CSR (V, L), what the held-out rows are measured by; values weigh the pairs, 1 on average.
-        ignored: float32 CSR (V, L), pairs of held-out rows that are neither right nor wrong.
-        filtered_at_test: float32 CSR (V, L), pairs of the truth that a test part like the data set's would filter.
+        held_out_targets: float32 CSR (V, L), the held-out pairs; values are their weights, 1 on average.
+        held_out_ignored: float32 CSR (V, L), held-out pairs that are neither right nor wrong.
+        filtered_at_test: float32 CSR (V, L), held-out pairs that a test part like the data set's would filter.
         links: graphs that training sees; held-out rows are never drawn.
         walked: whether walks densified them.
     """
 
-    rows: np.ndarray
-    texts: np.ndarray
-    held_out: np.ndarray
+    train_rows: np.ndarray
+    visible_rows: np.ndarray
+    held_out_rows: np.ndarray
     targets: sp.csr_matrix
-    truth: sp.csr_matrix
-    ignored: sp.csr_matrix
+    held_out_targets: sp.csr_matrix
+    held_out_ignored: sp.csr_matrix
     filtered_at_test: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     walked: bool = False

@@ -69,7 +69,7 @@ def train(
             with run.log.timed("prepare"):
                 training, encoder = prepare(dataset, config)
                 split = validation_split(training, encoder, run.log)
-            if config.validation.refit or not len(split.held_out):
+            if config.validation.refit or not len(split.held_out_rows):
                 params = run.once("params", Params.read, lambda: search_params(training, split, encoder, run))
                 model = fit(training, everything(dataset), encoder, params, run)
             else:
@@ -81,7 +81,7 @@ def train(
 
 def search_params(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> Params:
     """Hyperparameters by the held-out points; as set where there are none. The encoder stays untrained."""
-    if len(split.held_out):
+    if len(split.held_out_rows):
         return search(data, split, copy.deepcopy(encoder), run)[0]
     return Params.as_set(data.config, search_graph_weights(data, split, encoder, run), run.log)
 

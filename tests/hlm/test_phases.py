@@ -58,7 +58,9 @@ def test_unlabelled_texts_are_read_capped_and_weighed(chain_config, tmp_path, tr
     assert len(first) == 30 and weight == 3.0 and second == ["four", "five"] and other == 1.0
     vectors = teacher_vectors(chain)
     assert [source.weight for source in vectors.sources] == [1.0, 3.0, 1.0]
-    held_out = {chain.points[row] for row in chain.split.held_out} - {chain.points[row] for row in chain.split.texts}
+    held_out = {chain.points[row] for row in chain.split.held_out_rows} - {
+        chain.points[row] for row in chain.split.visible_rows
+    }
     assert not held_out & (set(vectors.sources[0].texts) - set(chain.labels))
 
 

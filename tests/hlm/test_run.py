@@ -71,7 +71,7 @@ def test_the_student_never_needs_the_teacher(chain_config, words):
     out = run(config)
     chain = Chain(config)
     kept = read_teacher_labels(out / "student", chain.dataset.labels.uids)
-    np.testing.assert_array_equal(read_held_out(out / "student", chain.dataset.train.uids), chain.split.held_out)
+    np.testing.assert_array_equal(read_held_out(out / "student", chain.dataset.train.uids), chain.split.held_out_rows)
     np.testing.assert_allclose(kept.numpy(), teacher_vectors(chain).labels, atol=1e-3)
 
 

@@ -87,7 +87,7 @@ def test_a_teacher_learns_its_pairs(chain_config, loss):
 
 
 def _recall_of_trained(chain, encoder):
-    rows = chain.split.rows
+    rows = chain.split.train_rows
     queries = encoder.encode(encoder.tokenize([chain.teacher_queries[row] for row in rows])).numpy()
     index = encoder.encode_labels(encoder.tokenize(chain.teacher_labels)).numpy()
     targets = chain.split.targets[rows]
@@ -134,7 +134,7 @@ def test_a_stopped_phase_goes_on_to_the_same_result(chain_config, tmp_path, monk
 
 def test_held_out_points_are_read_plain(chain_config):
     chain = Chain(chain_config("teacher.reads=text+anchors", "teacher.prompt=q: "))
-    held_out = chain.split.held_out
+    held_out = chain.split.held_out_rows
     assert all(chain.teacher_queries[row] == "q: " + chain.points[row] for row in held_out)
     longer = [read != "q: " + text for read, text in zip(chain.teacher_queries, chain.points, strict=True)]
     assert np.mean(longer) > 0.5

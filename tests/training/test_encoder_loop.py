@@ -133,7 +133,7 @@ def test_held_out_points_are_drawn_for_no_graph(make):
     data, encoder, split = make()
     links = copy.deepcopy(split.links)
     for found in links.values():  # their rows say something else now
-        for row in split.held_out:
+        for row in split.held_out_rows:
             found.points.indices[found.points.indptr[row] : found.points.indptr[row + 1]] = 0
     changed = split.__class__(**{**split.__dict__, "links": links})
     assert same(trained(data, encoder, split, LAMBDAS), trained(data, encoder, changed, LAMBDAS))

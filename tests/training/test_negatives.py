@@ -32,7 +32,7 @@ def make(planted, quick):
 def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
     hard, encoder = make("training.negatives=ance")
     hard.refresh(2, encoder)
-    rows = hard.split.rows
+    rows = hard.split.train_rows
     not_negative = hard.nearest.not_negative.toarray() > 0
     mined = hard.nearest.mined.toarray() > 0
     assert not (mined & not_negative).any()
@@ -74,7 +74,7 @@ def test_labels_of_the_batch_s_clusters(make, monkeypatch):
     monkeypatch.setattr("ramen.training.negatives.CLUSTER_SIZE", 8)
     hard, encoder = make("training.negatives=clusters")
     hard.refresh(2, encoder)
-    n = len(hard.split.rows)
+    n = len(hard.split.train_rows)
     sizes = np.bincount(hard.clusters)
     assert len(hard.clusters) == n + hard.split.targets.shape[1] and sizes.max() <= 8
     rng = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def test_batch_gives_none(make):
     hard.refresh(2, encoder)
     rng = np.random.default_rng(0)
     batches = hard.batches(32, rng)
-    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(hard.split.rows)))
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(hard.split.train_rows)))
     assert not len(hard.labels(batches[0], rng)) and not hard.state()
 
 

@@ -52,7 +52,7 @@ def test_equal_rows_are_one_group_however_many():
     rows = vectors_of(np.arange(3))[np.repeat(np.arange(3), [1, 700, 2])]
     assert np.bincount(near_duplicates(rows, seed=0)).tolist() == [1, 700, 2]
     split = cut(dataset(np.ones((703, 2))), rows, 0.2, 2000, 0)
-    assert split.held_out.tolist() == [0, 701, 702]
+    assert split.held_out_rows.tolist() == [0, 701, 702]
     assert near_duplicates(rows[:0], seed=0).tolist() == []
 
 
@@ -67,21 +67,21 @@ def test_a_chain_of_duplicates_is_one_group():
 def test_few_points_of_one_cluster_keep_every_group_together(seed):
     groups = np.repeat(np.arange(20), 3)
     split = cut(dataset(np.ones((60, 2))), vectors_of(groups), 0.5, 2000, seed)
-    assert 25 <= len(split.held_out) <= 30
-    assert not set(groups[split.held_out]) & set(groups[split.rows])
+    assert 25 <= len(split.held_out_rows) <= 30
+    assert not set(groups[split.held_out_rows]) & set(groups[split.train_rows])
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_share_no_overlap_and_groups_together(many, seed):
     data, groups, vectors = many
     split = cut(data, vectors, 0.2, 2000, seed)
-    assert not set(split.rows) & set(split.held_out)
-    assert 70 <= len(split.held_out) <= 80
+    assert not set(split.train_rows) & set(split.held_out_rows)
+    assert 70 <= len(split.held_out_rows) <= 80
     # duplicates are sought within clusters of 64; a group is torn only where the borders of all clusterings cut it
-    held = set(groups[split.held_out])
-    torn = held & set(groups[split.rows])
+    held = set(groups[split.held_out_rows])
+    torn = held & set(groups[split.train_rows])
     assert len(torn) <= 0.03 * len(held)
-    np.testing.assert_array_equal(split.rows, np.sort(split.rows))
+    np.testing.assert_array_equal(split.train_rows, np.sort(split.train_rows))
 
 
 def test_seed_decides(many):
@@ -95,7 +95,7 @@ def test_max_points_and_share_zero(many):
     data, _, vectors = many
     assert len(cut(data, vectors, 0.2, 25, 0).held_out) <= 25
     split = cut(data, vectors, 0.0, 2000, 0)
-    assert not len(split.held_out) and len(split.rows) == 400 and split.truth.shape == (0, 40)
+    assert not len(split.held_out_rows) and len(split.train_rows) == 400 and split.held_out_targets.shape == (0, 40)
 
 
 def test_a_small_set_holds_out_more_but_at_most_a_quarter(many):
@@ -121,8 +121,10 @@ def test_texts_that_chance_chains_together_are_held_out_with_what_is_most_alike(
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     assert np.bincount(near_duplicates(rows, seed)).max() > 300
     split = cut(dataset(np.ones((400, 2))), rows, 0.2, 2000, seed)
-    assert 70 <= len(split.held_out) <= 80
-    assert len(set(twins[split.held_out]) & set(twins[split.rows])) <= 4  # a few pairs lie in no common cluster
+    assert 70 <= len(split.held_out_rows) <= 80
+    assert (
+        len(set(twins[split.held_out_rows]) & set(twins[split.train_rows])) <= 4
+    )  # a few pairs lie in no common cluster
 
 
 def mirrored(n):
@@ -140,9 +142,9 @@ def test_mirrors_of_held_out_pairs_are_dropped():
     data = mirrored(n)
     targets = data.train_targets.toarray()
     split = cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0)
-    assert len(split.held_out)
+    assert len(split.held_out_rows)
     kept = split.targets.toarray()
-    held = set(split.held_out)
+    held = set(split.held_out_rows)
     for i in range(1, n - 1):
         mate = i + 1 if i % 2 == 0 else i - 1
         assert kept[i, mate] == (0 if mate in held else 1), "the mirror of a held-out pair stays only if not held out"
@@ -156,7 +158,7 @@ def test_where_the_test_part_filters_mirrors_they_are_told_apart():
     assert not cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0).filtered_at_test.nnz
     data.test, data.test_filter = texts(["x0"]), np.array([[0, 1]])  # x1 has x0 as its label in training
     split = cut(data, vectors_of(np.arange(n)), 0.2, 2000, 0)
-    for place, row in enumerate(split.held_out.tolist()):
+    for place, row in enumerate(split.held_out_rows.tolist()):
         mate = row + 1 if row % 2 == 0 else row - 1
         assert mate in split.filtered_at_test[place].indices
 
@@ -167,13 +169,13 @@ def test_every_label_of_the_truth_is_trained_and_every_row_has_truth(many):
     data.train_targets = sp.hstack([data.train_targets, rare]).tocsr()
     data.labels = texts([f"l{i}" for i in range(440)])
     split = cut(data, vectors, 0.2, 2000, 0)
-    assert split.truth.shape == (len(split.held_out), 440)
-    assert (np.diff(split.truth.indptr) > 0).all()
-    trained = np.asarray(split.targets[split.rows].sum(0)).ravel() > 0
-    assert trained[split.truth.indices].all()
-    full = data.train_targets[split.held_out]
-    np.testing.assert_array_equal(full.toarray() * trained, split.truth.toarray())
-    np.testing.assert_array_equal(full.toarray() * ~trained, split.ignored.toarray())
+    assert split.held_out_targets.shape == (len(split.held_out_rows), 440)
+    assert (np.diff(split.held_out_targets.indptr) > 0).all()
+    trained = np.asarray(split.targets[split.train_rows].sum(0)).ravel() > 0
+    assert trained[split.held_out_targets.indices].all()
+    full = data.train_targets[split.held_out_rows]
+    np.testing.assert_array_equal(full.toarray() * trained, split.held_out_targets.toarray())
+    np.testing.assert_array_equal(full.toarray() * ~trained, split.held_out_ignored.toarray())
 
 
 def test_points_without_labels_are_not_measured_by(many):
@@ -181,7 +183,7 @@ def test_points_without_labels_are_not_measured_by(many):
     even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
     data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
     split = cut(data, vectors, 0.2, 2000, 0)
-    assert len(split.held_out) and (split.held_out % 2 == 0).all()
+    assert len(split.held_out_rows) and (split.held_out_rows % 2 == 0).all()
 
 
 def test_points_without_labels_are_texts_only(many):
@@ -189,8 +191,8 @@ def test_points_without_labels_are_texts_only(many):
     even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
     data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
     split = cut(data, vectors, 0.2, 2000, 0)
-    assert (split.rows % 2 == 0).all() and (everything(data).rows % 2 == 0).all()
-    np.testing.assert_array_equal(split.texts, np.setdiff1d(np.arange(400), split.held_out))
+    assert (split.train_rows % 2 == 0).all() and (everything(data).rows % 2 == 0).all()
+    np.testing.assert_array_equal(split.visible_rows, np.setdiff1d(np.arange(400), split.held_out_rows))
     assert len(everything(data).texts) == 400
 
 
@@ -201,9 +203,11 @@ def test_labels_without_a_point_count_as_much_as_is_said(many, unseen):
     data.train_targets = sp.hstack([data.train_targets, rare]).tocsr()
     data.labels = texts([f"l{i}" for i in range(540)])
     split = cut(data, vectors, 0.2, 2000, 0, unseen=unseen)
-    left = split.targets[split.rows].getnnz(0)[split.truth.indices]
-    assert split.truth.data[left == 0].sum() / split.truth.data.sum() == pytest.approx(unseen, abs=1e-5)
-    assert split.truth.data.mean() == pytest.approx(1.0, abs=1e-5) and split.ignored.nnz == 0
+    left = split.targets[split.train_rows].getnnz(0)[split.held_out_targets.indices]
+    assert split.held_out_targets.data[left == 0].sum() / split.held_out_targets.data.sum() == pytest.approx(
+        unseen, abs=1e-5
+    )
+    assert split.held_out_targets.data.mean() == pytest.approx(1.0, abs=1e-5) and split.held_out_ignored.nnz == 0
 
 
 def test_the_share_of_labels_without_a_point_follows_from_sizes(many):
@@ -234,18 +238,18 @@ def test_points_that_tell_nothing_are_not_held_out(many):
 
 def test_one_point_a_label_leaves_nothing_to_choose_by():
     split = cut(dataset(np.eye(50)), vectors_of(np.arange(50)), 0.2, 2000, 0)
-    assert not len(split.held_out) and len(split.rows) == 50
+    assert not len(split.held_out_rows) and len(split.train_rows) == 50
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_few_points_leave_some_to_train_on(n, share):
     split = cut(dataset(np.ones((n, 2))), vectors_of(np.arange(n)), share, 2000, 0)
-    assert len(split.rows) >= 1
+    assert len(split.train_rows) >= 1
 
 
 def test_everything_holds_nothing_out(many):
     data, _, _ = many
     split = everything(data)
-    assert split.rows.tolist() == split.texts.tolist() == list(range(400)) and not len(split.held_out)
+    assert split.train_rows.tolist() == split.visible_rows.tolist() == list(range(400)) and not len(split.held_out_rows)
     assert (split.targets != data.train_targets).nnz == 0

@@ -35,8 +35,8 @@ def test_held_out_points_are_in_no_vocabulary(make_material, monkeypatch):
     material = make_material()
     texts, split = material.data.texts["points"], material.split
     names = set(material.views().words("words").features.names)
-    seen = {word for row in split.rows for word in texts[row].lower().split()}
-    for row in split.held_out:
+    seen = {word for row in split.train_rows for word in texts[row].lower().split()}
+    for row in split.held_out_rows:
         texts[row] += " xyzzy"
     assert set(material.views().words("words").features.names) == names and "xyzzy" not in names and seen & names
 
@@ -44,9 +44,9 @@ def test_held_out_points_are_in_no_vocabulary(make_material, monkeypatch):
 def test_the_rows_of_a_split_are_all_that_scorers_are_fitted_on(make_material):
     material = make_material()
     views, split = material.views(), material.split
-    assert len(split.held_out) and not set(views.rows) & set(split.held_out)
-    np.testing.assert_array_equal(views.vectors, views.points[split.rows])
-    np.testing.assert_array_equal(views.targets.toarray(), split.targets[split.rows].toarray())
+    assert len(split.held_out_rows) and not set(views.rows) & set(split.held_out_rows)
+    np.testing.assert_array_equal(views.vectors, views.points[split.train_rows])
+    np.testing.assert_array_equal(views.targets.toarray(), split.targets[split.train_rows].toarray())
     assert len(views.names()) == len(views.rows) and len(views.titles) == len(views.points)
 
 
@@ -60,7 +60,7 @@ def test_one_point_and_labels_without_points(make_material, planted):
         name: SCORERS[name].fit(views, PLAIN if name == "sparse" else SCORERS[name].default_params(views.config))
         for name in ("encoder", "sparse", "dense")
     }
-    queries = views.queries(material.split.held_out, "words")
+    queries = views.queries(material.split.held_out_rows, "words")
     assert (Ranker(scorers, dict.fromkeys(scorers, 1.0)).rank(queries, 5)[0] >= 0).all()
 
 
