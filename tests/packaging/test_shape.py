@@ -16,7 +16,7 @@ KERNELS = {
     "ramen/mining/signs.py": {"_search"},
     "ramen/ranking/grams.py": {"_overlap"},
     "ramen/ranking/overlap.py": {"_overlap"},
-    "ramen/ranking/trees.py": {"_add_leaves", "_add_worths"},
+    "ramen/ranking/trees.py": {"_add_leaves", "_add_set_values"},
     "ramen/scorers/dense/shortlist.py": {"_scores", "_move"},
     "ramen/scorers/sparse/classifier.py": {"_fit_block"},
 }
