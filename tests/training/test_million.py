@@ -82,4 +82,4 @@ def test_fewer_directions_keep_the_cosines_that_they_can(linked):
 
 
 def test_it_is_a_preset():
-    assert load_config("million").head.epochs == 0
+    assert load_config("million").dense.epochs == 0
