@@ -25,8 +25,9 @@ def index(
 ) -> None:
     """Build an index that speeds up tagging with many labels, and loading.
 
-    Each scorer over vectors stores sign bits of its rows to find candidates, which it then scores exactly. The number of
-    candidates for the wanted recall is measured on label texts and training points. Names are stored for fast loading.
+    Each scorer over vectors stores sign bits of its rows to find candidates, which it then scores exactly. The number
+    of candidates for the wanted recall is measured on label texts and training points. Names are stored for fast
+    loading.
     Tagging uses an index if there is one; build it anew after training or after copying without modification times.
     """
     from ramen.inference.build_index import build_index
