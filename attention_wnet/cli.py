@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from attention_wnet.config import wnet_config
-from ramen._version import __version__
 from ramen.cli.console import (
     Stopped,
     assignments,
@@ -23,44 +22,27 @@ from ramen.cli.console import (
     write_json,
 )
 from ramen.cli.exits import exits
+from ramen.cli.shell import make_app
 from ramen.errors import InputError
 from ramen.extras import needing
 
 if TYPE_CHECKING:
     from attention_wnet.segmenter import Segmenter
 
-app = typer.Typer(
-    help="Find the vessels on photographs of the retina, with Attention W-Net.",
-    epilog="""\b
+app = make_app(
+    "wnet",
+    "Find the vessels on photographs of the retina, with Attention W-Net.",
+    """\b
 Examples:
   wnet train CHASE_DB1 --out runs/chase
   wnet segment runs/chase eye.jpg --out found
 """,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or a model file.")]
 Window = Annotated[int, typer.Option(min=16, help="Side of the windows that are scored and blended, in pixels.")]
 Overlap = Annotated[float, typer.Option(help="Share of a window that the next one covers too, below 1.")]
 Flips = Annotated[bool, typer.Option("--flips", help="Read each window mirrored too: a little better, 4 times slower.")]
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        show(f"wnet {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _wnet(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command(

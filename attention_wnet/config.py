@@ -66,5 +66,5 @@ def wnet_config(words: Iterable[str]) -> WNetConfig:
         16
     """
     config = WNetConfig()
-    override(config, words, given=("data",))
+    override(config, words, reserved=("data",))
     return config

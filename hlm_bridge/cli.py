@@ -10,9 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from hlm_bridge.config import load_hlm_config
-from ramen._version import __version__
 from ramen.cli.console import Stopped, assignments, insistent_interrupt, quiet_libraries, say_next, show, show_log
 from ramen.cli.exits import exits
+from ramen.cli.shell import make_app
 from ramen.extras import needing
 
 EXAMPLES = """\b
@@ -26,32 +26,14 @@ Examples:
   hlm {verb} examples/hlm.yaml out=runs/mine seed=1
 """
 
-app = typer.Typer(
-    help="Distil a large teacher retriever into the small backbone that RAMEN trains on.",
-    epilog=EXAMPLES,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = make_app(
+    "hlm",
+    "Distil a large teacher retriever into the small backbone that RAMEN trains on.",
+    EXAMPLES,
 )
 
 Settings = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a chain's settings.")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the file's.")]
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        show(f"hlm {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _hlm(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command("teacher", epilog=_PHASES.format(verb="teacher"))

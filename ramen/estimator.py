@@ -1,4 +1,4 @@
-"""``RamenClassifier``: training and tagging as scikit-learn wants them."""
+"""``RamenClassifier``: training and tagging with the scikit-learn interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ with needing("train", "RamenClassifier"):
     from sklearn.base import BaseEstimator
     from sklearn.utils.validation import check_is_fitted
 
-SCORED = 100  # labels a text that decision_function scores
+SCORED = 100  # number of labels decision_function scores per text
 
 
 class RamenClassifier(BaseEstimator):
@@ -93,7 +93,7 @@ class RamenClassifier(BaseEstimator):
         return self
 
     def predict(self, texts: Sequence[str]) -> list[list[str]]:
-        """The ``k`` best labels of each of n texts, best first: n lists of label strings.
+        """Return the ``k`` best labels of each of n texts, best first: n lists of label strings.
 
         Raises:
             NotFittedError: before ``fit``.
@@ -103,7 +103,7 @@ class RamenClassifier(BaseEstimator):
         return [[label["uid"] for label in row] for row in self._tag(texts, self._checked_k())]
 
     def decision_function(self, texts: Sequence[str]) -> sp.csr_matrix:
-        """Scores of the ``max(k, 100)`` best labels of each of n texts, CSR float32 (n, n_classes).
+        """Return scores of the ``max(k, 100)`` best labels of n texts, CSR float32 (n, n_classes).
 
         Every label that was scored is stored, one of score 0 also; a label that is not stored is worse than all that
         are, though stored scores can be negative. Scores order the labels of one text.
@@ -123,7 +123,7 @@ class RamenClassifier(BaseEstimator):
         return matrix
 
     def score(self, texts: Sequence[str], label_lists: Sequence[Sequence[str]]) -> float:
-        """P@1: the share of the n texts whose first label is one of theirs; a text without labels counts as wrong.
+        """Return P@1: the share of texts whose first label is correct; texts without labels count as wrong.
 
         Raises:
             NotFittedError: before ``fit``.
@@ -158,7 +158,7 @@ def _pairs(texts: Sequence[str], label_lists: Sequence[Sequence[str]]) -> tuple[
 
 
 def _listed(name: str, values: Iterable[Any], of: str, empty: bool = False) -> list[Any]:
-    """Lists, tuples, arrays and columns of a table as a list; a lone string would fall apart into its letters."""
+    """Return lists, tuples, arrays or table columns as a list; reject a single string."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
         raise InputError(f"{name}: found {values!r:.60}, expected a list of {of}")
     items = list(values)

@@ -1,4 +1,4 @@
-"""Losses over a batch of queries and a shared set of candidates, with other true candidates masked out."""
+"""Losses over a batch of queries and shared candidates, with other targets masked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from ramen.errors import WorkError
 
-MASKED = -1e9  # score of what is no candidate
-_HARDEST = 10  # negatives a row in the triplet loss
+MASKED = -1e9  # score of masked candidates
+_HARDEST = 10  # negatives per row in the triplet loss
 _HARDNESS = 0.1  # temperature of their weights
 
 
@@ -67,7 +67,7 @@ def masked_triplet(
 
 
 def check_loss(value: float, stage: str, lr_setting: str, epoch: int, batch: int) -> None:
-    """Stop training where the loss is not finite.
+    """Raise if the loss is not finite.
 
     Raises:
         WorkError: names the stage, the epoch and the batch, both counted from 1, and the setting of the learning rate.

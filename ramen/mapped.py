@@ -1,4 +1,4 @@
-"""Reading files without loading them: processes share the pages, and opening a gigabyte takes a millisecond."""
+"""Memory-mapped files: processes share the pages, and opening a gigabyte takes a millisecond."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DTYPES = {
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, each a view of the mapped file.
+    """Return the arrays of a safetensors file as views of the mapped file.
 
     Who writes into one gets a copy of the page; the file stays. (Arrays that refuse writing would make numba compile
     every kernel twice.)
@@ -57,7 +57,7 @@ def _view(pages: mmap.mmap, start: int, dtype: str, shape: list[int], data_offse
 
 
 class _Strings(Sequence[str]):
-    """Strings by their place, each made when it is asked for."""
+    """A sequence of strings that are decoded on access."""
 
     @overload
     def __getitem__(self, at: int) -> str: ...
@@ -70,11 +70,11 @@ class _Strings(Sequence[str]):
 
     @abstractmethod
     def _at(self, place: int) -> str:
-        """The string at a place, 0 to len - 1."""
+        """Return the string at a position, 0 to len - 1."""
 
 
 class StringTable(_Strings):
-    """Many strings, end to end in UTF-8: read where they are wanted, never all of them.
+    """Many strings, concatenated in UTF-8 and decoded on access.
 
     Args:
         text: uint8, all strings.
@@ -91,7 +91,7 @@ class StringTable(_Strings):
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> StringTable:
-        """A table in memory."""
+        """Build a table in memory."""
         parts = [string.encode("utf-8", "surrogatepass") for string in strings]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return cls(np.frombuffer(b"".join(parts), dtype=np.uint8), ends)
@@ -104,7 +104,7 @@ class StringTable(_Strings):
         return len(self.ends)
 
     def place(self, string: str) -> int | None:
-        """Where a string is, in a table that is sorted; None where it is not."""
+        """Return the position of a string in a sorted table; None if it is missing."""
         at = bisect_left(self, string)
         return at if at < len(self) and self[at] == string else None
 

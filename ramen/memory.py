@@ -1,4 +1,4 @@
-"""How much memory a process may still take."""
+"""Available memory of a process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def available_memory() -> float:
-    """Bytes that a process may still take, by the system and by a container's limit."""
+    """Return the available bytes, by the system and the container limit."""
     free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -161,18 +161,18 @@ def declared(config: Any) -> dict[str, Setting]:
         >>> declared(Config())["training.loss"].choices
         ('softmax', 'triplet')
     """
-    found = {}
+    declarations = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            found.update({f"{_key(field.name)}.{key}": about for key, about in declared(value).items()})
+            declarations.update({f"{_key(field.name)}.{key}": about for key, about in declared(value).items()})
         else:
-            found[_key(field.name)] = field.metadata.get("setting", Setting())
-    return found
+            declarations[_key(field.name)] = field.metadata.get("setting", Setting())
+    return declarations
 
 
 def override(
-    config: Any, words: Iterable[str], given: Collection[str] = (), renamed: Mapping[str, str] | None = None
+    config: Any, words: Iterable[str], reserved: Collection[str] = (), renamed: Mapping[str, str] | None = None
 ) -> None:
     """Apply ``key=value`` words.
 
@@ -195,11 +195,11 @@ def override(
             value = text if key in texts else yaml.safe_load(text)  # a folder may be named 2024 or yes
         except yaml.YAMLError:
             value = text
-        assign(config, key, value, given, renamed)
+        assign(config, key, value, reserved, renamed)
 
 
 def assign(
-    config: Any, key: str, value: Any, given: Collection[str] = (), renamed: Mapping[str, str] | None = None
+    config: Any, key: str, value: Any, reserved: Collection[str] = (), renamed: Mapping[str, str] | None = None
 ) -> None:
     """Set one setting.
 
@@ -207,7 +207,7 @@ def assign(
         config: dataclass whose fields are values, or sections that are dataclasses.
         key: ``section.key``, or ``key`` of a field of its own.
         value: of the setting's type; a float setting also takes an int, or a str that reads as a number.
-        given: keys that are set otherwise, and are unknown here.
+        reserved: keys that are set otherwise, and are unknown here.
         renamed: keys of earlier versions. The value is the new key, or a sentence that says what to do instead. A key
             that ends in a dot is a section: ``{"stage1.": "training.", "head.fan_in": "use dense.kind=full"}``.
 
@@ -222,7 +222,7 @@ def assign(
         ramen.errors.InputError: training.batch_size=0: expected a whole number of at least 1
     """
     settings = declared(config)
-    known = settings.keys() - set(given)
+    known = settings.keys() - set(reserved)
     if key not in known:
         raise InputError(_unknown(key, known, renamed or {}))
     section, _, name = key.rpartition(".")

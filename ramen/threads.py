@@ -1,4 +1,4 @@
-"""Threads that kernels share their rows out to: they wait passively, survive a fork and may be used by many callers.
+"""A thread pool for kernels: threads wait passively, survive a fork and may serve several callers.
 
 The pools of OpenMP and of numba do none of the three: a forked child waits for threads it does not have, a second
 caller aborts the process, and threads that wait actively slow down whatever else runs on the machine.
@@ -27,12 +27,12 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity mask, and the CPU quota of its cgroup rounded up."""
+    """Return the number of usable cores: affinity mask, and CPU quota of the cgroup rounded up."""
     return max(1, min(len(os.sched_getaffinity(0)), _quota()))
 
 
 def thread_count() -> int:
-    """Threads that kernels use: ``RAMEN_THREADS``, else ``OMP_NUM_THREADS``, else :func:`available_cores`.
+    """Return the threads of kernels: ``RAMEN_THREADS``, else ``OMP_NUM_THREADS``, else :func:`available_cores`.
 
     Raises:
         InputError: ``RAMEN_THREADS`` is no whole number of at least 1.
@@ -50,7 +50,7 @@ def thread_count() -> int:
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Let kernels use so many threads, in the whole process, until the block ends."""
+    """Limit the number of kernel threads of the process within the block."""
     before, _pool.limit = _pool.limit, threads
     try:
         yield
@@ -61,7 +61,7 @@ def limited(threads: int) -> Iterator[None]:
 def parallel_for(
     n: int, kernel: Callable[..., object], *args: Any, work: float = 1000.0, scratch: Callable[[], tuple] | None = None
 ) -> None:  # fmt: skip
-    """Call ``kernel(first, last, *args)`` for blocks that together cover 0 to n, the blocks shared out to threads.
+    """Call ``kernel(first, last, *args)`` on blocks that cover 0 to n, distributed over threads.
 
     Blocks go to whoever is free next, in ascending order. The caller works too, so that it never waits for a thread
     that has not begun; calls may be nested and may come from any number of threads.
@@ -105,7 +105,7 @@ def parallel_for(
     try:
         run()
     finally:
-        for _ in starts:  # after an error or Ctrl-C nothing more is begun
+        for _ in starts:  # after an error or Ctrl-C no further block starts
             pass
         helpers.end()
     for error in helpers.errors:
@@ -175,7 +175,7 @@ _pool = _Pool()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep linear algebra of numpy and scipy in the thread that asks for it, process-wide, until the block ends.
+    """Limit BLAS of numpy and scipy to one thread, process-wide, within the block.
 
     Our products are skinny: 256 rows by 2,048 by 384 is half a millisecond of work, and to wake and to join BLAS's
     second thread takes as long again. Beside other work it takes far longer, as those threads wait actively.
@@ -199,7 +199,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def one_torch_thread_in_children() -> None:
-    """Call where torch is about to be used: a forked child lacks OpenMP's threads, and would wait for them for ever."""
+    """Call before using torch: a forked child lacks the OpenMP threads and would wait for them forever."""
     import torch
 
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -223,7 +223,7 @@ def _blas(with_scipy: bool) -> list[Any]:
 
 @cache
 def _quota() -> int:
-    """Cores that the cgroups of this process grant it, rounded up; all of them where no limit can be read."""
+    """Return the CPU quota of the cgroups of this process, rounded up; all cores if there is no limit."""
     return min([os.cpu_count() or 1, *map(math.ceil, _quotas())])
 
 

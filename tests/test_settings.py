@@ -76,7 +76,7 @@ def test_every_setting_has_help_and_a_default_in_range(config):
 def test_what_is_refused(key, value, expected):
     config = Settings()
     with pytest.raises(InputError) as caught:
-        assign(config, key, value, given={"given"})
+        assign(config, key, value, reserved={"given"})
     assert expected in str(caught.value)
     assert config == Settings()
 

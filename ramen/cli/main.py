@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from ramen._version import __version__
 from ramen.cli import cache, data, evaluate, index, labels, plan, serve, tag, train
-from ramen.cli.console import quiet_libraries, show
+from ramen.cli.console import quiet_libraries
 from ramen.cli.exits import exits
+from ramen.cli.shell import make_app
 
 EXAMPLES = """\b
 Examples:
@@ -17,13 +15,10 @@ Examples:
   ramen train data/planted --preset static --out runs/planted
 """
 
-app = typer.Typer(
-    help="Extreme classification: train on a data set, evaluate, tag texts.",
-    epilog=EXAMPLES,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = make_app(
+    "ramen",
+    "Extreme classification: train on a data set, evaluate, tag texts.",
+    EXAMPLES,
 )
 app.add_typer(data.app, name="data", epilog=data.PREPARE_EXAMPLES)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
@@ -34,21 +29,6 @@ app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        show(f"ramen {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _ramen(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
 
 
 def main() -> NoReturn:

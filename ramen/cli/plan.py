@@ -1,4 +1,4 @@
-"""``ramen plan``: what a run would need, before it starts."""
+"""``ramen plan``: estimates the resources of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the preset's.")
     ] = None,
 ) -> None:
-    """Estimate what a run needs: parameters, memory by stage, disk, time of an epoch, dense classifiers that fit."""
+    """Estimate parameters, memory by stage, disk, time per epoch, and the dense classifiers that fit."""
     assignments(overrides or [])
     import ramen
     from ramen.config import load_config

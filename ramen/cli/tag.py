@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """A text as it came in: where from, and what is wrong with it ("" for nothing)."""
+    """An input text with its origin and its error ("" for none)."""
 
     where: str
     text: str
@@ -83,18 +83,18 @@ def tag(
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to ``size`` items."""
+    """Yield lists of up to ``size`` items."""
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
 
 
 def _records(tagger: Tagger, batch: list[Entry], k: int, lowest: float | None) -> list[dict[str, Any]]:
-    """``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
+    """Return ``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
     good = [entry.text for entry in batch if not entry.problem]
     try:
         tagged = iter([{"labels": labels} for labels in tagger.tag(good, k, lowest)] if good else [])
-    except InputError:  # one text is refused, and the others with it
+    except InputError:  # one invalid text rejects the whole batch
         tagged = iter([_alone(tagger, text, k, lowest) for text in good])
     return [{"error": entry.problem} if entry.problem else next(tagged) for entry in batch]
 

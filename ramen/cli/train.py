@@ -1,4 +1,4 @@
-"""``ramen train``: a data set in, a run folder out."""
+"""``ramen train``: trains on a data set and writes a run folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def train(
 ) -> None:
     """Train an encoder and the scorers."""
     overrides = overrides or []
-    assignments(overrides)  # a stray word is caught before the training code loads
+    assignments(overrides)  # catches a stray word before the training code loads
     show_log()
     try:
         import ramen

@@ -169,8 +169,10 @@ def _self_pairs(dataset: Dataset, split: int) -> int:
 def _mirrored(dataset: Dataset) -> int:
     """Count test pairs (t, l) where training point l has label t: the mirrored pair was in training."""
     names = dataset.train.uids, dataset.labels.uids
-    seen = {(names[0][row], names[1][label]) for row, label in _pairs(dataset, 0).tolist()}
-    return sum((names[1][label], dataset.test.uids[row]) in seen for row, label in _pairs(dataset, 1).tolist())
+    mirrored_pairs = {(names[0][row], names[1][label]) for row, label in _pairs(dataset, 0).tolist()}
+    return sum(
+        (names[1][label], dataset.test.uids[row]) in mirrored_pairs for row, label in _pairs(dataset, 1).tolist()
+    )
 
 
 def _repeated(dataset: Dataset) -> int:
@@ -194,10 +196,10 @@ def _covered(matrix: sp.csr_matrix | None) -> int:
 
 def _listed(problems: list[Problem]) -> list[str]:
     """Return the problems as lines: at most ``SHOWN`` per file, then the number of further ones."""
-    seen: Counter[Path] = Counter()
+    n_problems: Counter[Path] = Counter()
     out = []
     for problem in problems:
-        seen[problem.path] += 1
-        if seen[problem.path] <= SHOWN:
+        n_problems[problem.path] += 1
+        if n_problems[problem.path] <= SHOWN:
             out.append(str(problem))
-    return out + [f"{path}: and {count - SHOWN:,} more problems" for path, count in seen.items() if count > SHOWN]
+    return out + [f"{path}: and {count - SHOWN:,} more problems" for path, count in n_problems.items() if count > SHOWN]

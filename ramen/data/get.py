@@ -220,9 +220,11 @@ def _check(root: Path, facts: dict[str, object], beside: Path) -> None:
     except InputError as error:
         raise InputError(str(error).replace(f"{beside}{os.sep}", "")) from None
     assert dataset is not None
-    found = {"train": len(dataset.train), "test": len(dataset.test), "labels": dataset.n_labels}
+    actual = {"train": len(dataset.train), "test": len(dataset.test), "labels": dataset.n_labels}
     wrong = [
-        f"{key} {found[key]:,}, expected {facts[key]:,}" for key in _SIZES if facts.get(key, found[key]) != found[key]
+        f"{key} {actual[key]:,}, expected {facts[key]:,}"
+        for key in _SIZES
+        if facts.get(key, actual[key]) != actual[key]
     ]
     if wrong:
         raise InputError(f"{facts['name']}: other sizes than the card's: {'; '.join(wrong)}")

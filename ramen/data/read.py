@@ -88,8 +88,8 @@ def read_targets(folder: Path, split: str, records: Records, n_labels: int | Non
         # text has few digits: values may differ in the fourth digit, the sparsity pattern may not
         differs = abs(matrix - stated) > 1e-4 * matrix.maximum(stated)
         for row in np.unique(differs.nonzero()[0]).tolist():
-            found, expected = entries(matrix, row), entries(stated, row)
-            yield at_row(path, row, f"{found} does not agree with {expected} on line {row + 1} of {records.path.name}")
+            actual, expected = entries(matrix, row), entries(stated, row)
+            yield at_row(path, row, f"{actual} does not agree with {expected} on line {row + 1} of {records.path.name}")
     return matrix
 
 

@@ -24,7 +24,7 @@ _TITLE_WORD = Regex(r"[^\p{L}\p{M}\p{N}\n](?=[\p{L}\p{N}][^\n]{0,400}\n\s{0,9}\S
 
 @dataclass
 class Vocabulary:
-    """A tokenizer and what each of its ids stands for.
+    """A tokenizer and the entries of its ids.
 
     Attributes:
         tokenizer: gives ids below ``size`` for plain words, and title ids from ``size`` on.
@@ -38,17 +38,17 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """Number of plain entries."""
+        """Return the number of plain entries."""
         return len(self.words)
 
     @property
     def plain_of(self) -> np.ndarray:
-        """int64 (size + title words): the plain id of every id."""
+        """Return the plain id of every id, int64 (size + title words)."""
         return np.concatenate([np.arange(self.size, dtype=np.int64), self.title_of])
 
 
 def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, max_words: int) -> Vocabulary:
-    """Word pieces of a backbone and the corpus's frequent words, as one WordPiece tokenizer.
+    """Build a WordPiece tokenizer from word pieces of a backbone and frequent words of the corpus.
 
     Args:
         texts: the corpus, ``title\\ncontent`` each.
@@ -65,7 +65,7 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
     words = ["[PAD]", "[UNK]", *(piece for piece in pieces if not _special(piece))]
     entries = set(words)
     frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
-    # Every character as a start and as a continuation: then no word is unknown for its rare spelling.
+    # Every character as a first and as a continuing piece, so that no word is unknown.
     letters = sorted({c for word in [*(word for word, _ in counted), *pieces] for c in word} - {MARK})
     entries.update(frequent)
     words += frequent + [c for c in letters if c not in entries]
@@ -75,7 +75,7 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
 
 
 def assemble(words: list[str]) -> Vocabulary:
-    """The vocabulary whose plain entries are ``words``."""
+    """Return the vocabulary with the plain entries ``words``."""
     starts = [i for i, word in enumerate(words) if i > 1 and not word.startswith("##") and any(map(str.isalnum, word))]
     entries = {word: i for i, word in enumerate(words)}
     for offset, i in enumerate(starts):

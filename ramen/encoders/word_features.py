@@ -26,14 +26,14 @@ from ramen.mapped import StringTable
 SETS = ("words", "words+pairs")
 _TITLE = "T:"  # marks a title's word
 _WORD = re.compile(r"\w+")
-_HEAD = 100  # characters of the file that tell the kind
+_HEAD = 100  # characters of the file that identify its kind
 MIN_COUNT = 2  # texts with a feature: those in fewer are dropped
-_REMEMBERED = 100_000  # words whose column need not be looked up again
+_REMEMBERED = 100_000  # size of the cache of word columns
 _FIRST = 6  # words of the content that are marked as its first
 
 
 class WordFeatures:
-    """Texts to sparse unit rows.
+    """Converts texts to sparse unit rows.
 
     Args:
         kind: ``words`` or ``words+pairs``.
@@ -60,7 +60,7 @@ class WordFeatures:
 
     @classmethod
     def fit(cls, texts: Iterable[str], kind: str, min_count: int = MIN_COUNT, max_share: float = 1.0) -> WordFeatures:
-        """The features that ``min_count`` texts have and no larger share than ``max_share``.
+        """Fit the features that occur in ``min_count`` texts and at most a share ``max_share``.
 
         Their idf is 1 + ln((1 + n) / (1 + texts with it)).
 
@@ -81,7 +81,7 @@ class WordFeatures:
         return cls(kind, names, (1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32))
 
     def transform(self, texts: Iterable[str]) -> sp.csr_matrix:
-        """Rows of unit length (empty for a text without known features), CSR float32 (n, F), columns sorted."""
+        """Return rows of unit length (empty for a text without known features), CSR float32 (n, F), columns sorted."""
         columns: list[int] = []
         starts = [0]
         for text in texts:
@@ -98,7 +98,7 @@ class WordFeatures:
         return counts
 
     def save(self, folder: Path) -> None:
-        """Write ``words.json`` and ``words.safetensors`` into a folder, which is made."""
+        """Write ``words.json`` and ``words.safetensors`` into a folder, creating it."""
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "words.json") as part:
             part.write_text(
@@ -109,7 +109,7 @@ class WordFeatures:
 
     @classmethod
     def load(cls, folder: Path, names: StringTable | None = None) -> WordFeatures:
-        """What :meth:`save` wrote; where an index has the names in a table, they are not read."""
+        """Load what :meth:`save` wrote; names in the table of an index are not read."""
         idf = load_file(folder / "words.safetensors")["idf"]
         path = folder / "words.json"
         if names is not None:
