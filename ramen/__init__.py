@@ -1,6 +1,6 @@
-"""RAMEN: extreme classification with encoders that graph metadata regularises during training.
+"""RAMEN: extreme classification with encoders regularised by graph metadata.
 
-Names load on first use, so that ``import ramen`` is quick and tagging never imports the training code.
+Names load on first use: ``import ramen`` is fast, and tagging never imports training code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ramen._version import __version__
 from ramen.extras import needing
 
-# OpenMP reads it when torch is loaded. Threads that wait actively, its default, take the cores from all else that runs.
+# OpenMP reads it when torch is loaded. Its default, active waiting, takes cores from other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {

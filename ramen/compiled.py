@@ -1,4 +1,4 @@
-"""How kernels are compiled: numba, without the GIL, and kept on disk where there is a place for it."""
+"""Compiles numba kernels without the GIL and caches them on disk if possible."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ FAST = {"reassoc", "contract", "nsz"}  # of floats: sums may be vectorised; NaN 
 
 
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile a function when it is first called; the machine code is kept for the next process.
+    """Compile a function on its first call; cache the machine code on disk.
 
-    numba keeps it beside the source or in the user's cache folder. Where neither can be written it goes to
-    ``RAMEN_CACHE`` or a temporary folder, and a warning says so, once.
+    numba caches it next to the source or in the user's cache folder. If neither is writable, ``RAMEN_CACHE`` or a
+    temporary folder is used, with a single warning.
 
-    Kernels are serial and take the range of rows that they work on: :func:`ramen.threads.parallel_for` shares rows out.
+    Kernels are serial and take a range of rows: :func:`ramen.threads.parallel_for` distributes the rows.
 
     Args:
-        function: what numba compiles.
-        options: of ``numba.njit``, as ``fastmath`` or ``inline``.
+        function: to compile.
+        options: of ``numba.njit``, such as ``fastmath`` or ``inline``.
 
     Example:
         >>> @kernel
@@ -44,12 +44,12 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return _forgiving(compiled(cache=True)(function))
     except RuntimeError:  # numba found no folder
         has_file = os.path.exists(function.__code__.co_filename)
-        folder = _other_folder() if has_file else None  # what is typed in has no file, and is compiled anew
+        folder = _other_folder() if has_file else None  # interactive code has no file and is not cached
     if folder is None:
         return compiled()(function)
     config: Any = numba.config
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder)  # read while the function is wrapped, and not again
+    config.CACHE_DIR = str(folder)  # read only while the function is wrapped
     try:
         return _forgiving(compiled(cache=True)(function))
     finally:
@@ -57,7 +57,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 def _forgiving(dispatcher: Any) -> Any:
-    """Let a full disk cost the next process a compilation, and not this one its answer."""
+    """Ignore errors of the cache, such as a full disk, so that they never fail a call."""
     save = dispatcher._cache.save_overload
 
     def try_to_save(*args: Any) -> None:
@@ -77,7 +77,7 @@ def _say_once(line: str) -> None:
 
 @cache
 def _other_folder() -> Path | None:
-    """Where compiled kernels go if not where numba keeps them; None if nowhere."""
+    """Return an alternative folder for compiled kernels; None if there is none."""
     named = os.environ.get("RAMEN_CACHE")
     candidates = [Path(named).expanduser() / "kernels"] if named else []
     candidates.append(Path(tempfile.gettempdir()) / f"ramen-kernels-{os.getuid()}")
@@ -92,7 +92,7 @@ def _other_folder() -> Path | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether we can write the folder, made where it is missing, and, as its files are run, nobody else can."""
+    """Return whether only we can write the folder, as its files are executed; create it if missing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = folder.stat()

@@ -1,8 +1,7 @@
-"""The ranks of one training run, as torchrun starts them, and what they exchange.
+"""Distributed training with torchrun: ranks and collective operations.
 
-All ranks run the same code on the same data with the same seeds. They share the work of the encoder and of the head,
-take from rank 0 whatever is decided, and leave all writing to it. A process by itself is rank 0 of 1: every function
-here then gives back what it was given.
+All ranks run the same code on the same data with the same seeds. They share the work of encoder and head; rank 0 makes
+all decisions and writes all files. A single process is rank 0 of 1: collective operations then return their input.
 """
 
 from __future__ import annotations
@@ -27,41 +26,41 @@ from ramen.errors import InputError, WorkError
 Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 
-_TIMEOUT = timedelta(hours=2)  # rank 0 may work alone for long; a rank that dies is noticed at once
-_ANSWER_SECONDS = 5.0  # for the ranks that are left to say so
-_LEAVE_TOGETHER = timedelta(minutes=1)  # how long one that has finished waits for the others
+_TIMEOUT = timedelta(hours=2)  # rank 0 may work alone for long; a dead rank is noticed at once
+_ANSWER_SECONDS = 5.0  # for the remaining ranks to report
+_LEAVE_TOGETHER = timedelta(minutes=1)  # how long a finished rank waits for the others
 _TABLE = 4096  # rows from which a gradient may be that of a table, of which a step uses a few rows
 _SHARE_OF_TABLE = 0.5  # of a table's rows up to which only those are exchanged
 
 
 def world_size() -> int:
-    """Ranks of the run."""
+    """Return the number of ranks."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's rank, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main() -> bool:
-    """Whether this is the rank that writes."""
+    """Return whether this is rank 0, which writes all files."""
     return rank() == 0
 
 
 def progress_disabled() -> bool | None:
-    """What tqdm takes as ``disable``: bars of rank 0 are shown on a terminal, those of the others never."""
+    """Return ``disable`` for tqdm: rank 0 shows bars on a terminal, other ranks never."""
     return None if is_main() else True
 
 
 def local_world_size() -> int:
-    """Ranks that share this machine's memory."""
+    """Return the number of ranks on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 @contextmanager
 def init() -> Iterator[None]:
-    """Join the other ranks for a block, where torchrun started this process; else do nothing.
+    """Join the process group within the block if started by torchrun; else do nothing.
 
     Raises:
         WorkError: another rank has stopped; the message names it.
@@ -83,16 +82,16 @@ def init() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not isinstance(error, WorkError):
             _name_the_lost(store, error)
         raise
-    else:  # gloo aborts a process whose peer leaves while it still talks
+    else:  # gloo aborts a process whose peer leaves during communication
         store.set(f"ramen/finished/{me}", "")
-        with suppress(RuntimeError):  # a peer that is gone by now is for torchrun to tell
+        with suppress(RuntimeError):  # torchrun reports a peer that died
             store.wait([f"ramen/finished/{rank}" for rank in range(dist.get_world_size())], _LEAVE_TOGETHER)
     finally:
         dist.destroy_process_group()
 
 
 def _name_the_lost(store: Any, error: RuntimeError) -> None:
-    """Turn the failure of an exchange into an error that names the rank that is gone; do nothing for any other."""
+    """Raise an error that names the lost rank if communication failed; do nothing for other errors."""
     others = [rank for rank in range(dist.get_world_size()) if rank != dist.get_rank()]
     stop = time.monotonic() + _ANSWER_SECONDS
     while (silent := [r for r in others if not store.check([f"ramen/stopped/{r}"])]) and time.monotonic() < stop:
@@ -110,7 +109,7 @@ def _name_the_lost(store: Any, error: RuntimeError) -> None:
 
 
 def _lives_here(host: str) -> bool:
-    """Whether a rank's process, as it named itself, is on this machine and at work: then it is only busy."""
+    """Return whether the process of a rank is alive on this machine, that is, only busy."""
     name, _, process = host.partition(", process ")
     if name != socket.gethostname():
         return False
@@ -121,7 +120,7 @@ def _lives_here(host: str) -> bool:
 
 
 def shard(n: int, of: int | None = None) -> slice:
-    """The part of ``n`` rows that a rank works on, this one unless told; parts follow each other and differ by one row.
+    """Return the slice of ``n`` rows of a rank (default: this one); sizes differ by at most one.
 
     Example:
         >>> shard(5)
@@ -132,9 +131,9 @@ def shard(n: int, of: int | None = None) -> slice:
 
 
 class _AllGather(torch.autograd.Function):
-    """Rows of all ranks end to end; the gradient of this rank's part goes back to it.
+    """Gathers the rows of all ranks; the backward pass returns the gradient of the own shard.
 
-    Every rank computes the same loss of the same rows, so each gets the gradient of its part whole; it is multiplied by
+    Every rank computes the same loss on the same rows, so the gradient of its shard is complete. It is multiplied by
     the number of ranks, as :func:`average_gradients` divides by it.
     """
 
@@ -149,7 +148,7 @@ class _AllGather(torch.autograd.Function):
 
 
 def all_gather_rows(part: torch.Tensor, n: int) -> torch.Tensor:
-    """All ``n`` rows, of which every rank gives its :func:`shard`; differentiable.
+    """Return all ``n`` rows, given the :func:`shard` of each rank; differentiable.
 
     Args:
         part: (len of the share, ...), on any device.
@@ -169,7 +168,7 @@ def _gathered(part: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def all_gather_csr(part: sp.csr_matrix, n: int) -> sp.csr_matrix:
-    """The CSR matrix of ``n`` rows, of which every rank gives its :func:`shard`."""
+    """Return the CSR matrix of ``n`` rows, given the :func:`shard` of each rank."""
     if world_size() == 1:
         return part
     lengths = all_gather_rows(torch.from_numpy(np.diff(part.indptr).astype(np.int64)), n).numpy()
@@ -183,7 +182,7 @@ def all_gather_csr(part: sp.csr_matrix, n: int) -> sp.csr_matrix:
 
 
 def all_gather(values: torch.Tensor) -> torch.Tensor:
-    """Every rank's tensor of the same shape, (ranks, ...)."""
+    """Return the tensors of all ranks, of equal shape, as (ranks, ...)."""
     if world_size() == 1:
         return values[None]
     parts = [torch.empty_like(values) for _ in range(world_size())]
@@ -192,14 +191,14 @@ def all_gather(values: torch.Tensor) -> torch.Tensor:
 
 
 def all_reduce(values: torch.Tensor) -> torch.Tensor:
-    """The sum over the ranks, in place."""
+    """Sum over the ranks in place."""
     if world_size() > 1:
         dist.all_reduce(values)
     return values
 
 
 def average_gradients(gradients: Iterable[torch.Tensor]) -> None:
-    """The mean over the ranks of each gradient, in place; of a table only the rows that some rank has used are sent."""
+    """Average each gradient over the ranks in place; of large tables only exchange the rows in use."""
     if world_size() == 1:
         return
     for gradient in gradients:
@@ -214,7 +213,7 @@ def average_gradients(gradients: Iterable[torch.Tensor]) -> None:
 
 
 def broadcast(work: Callable[[], T]) -> T:
-    """What ``work`` returns on rank 0, on every rank; it runs only there.
+    """Run ``work`` on rank 0 and return its result on every rank.
 
     Args:
         work: returns an array, a CSR matrix, a mapping of names to tensors, or a value that JSON keeps.
@@ -310,27 +309,27 @@ def check_same(facts: Mapping[str, str]) -> None:
         )
     if wrong and is_main():
         others = " and ".join(f"rank {rank}" for rank in wrong)
-        raise InputError(f"{others} has another command, version or data than rank 0, and says in what it differs")
+        raise InputError(f"{others} has another command, version or data than rank 0; see its own error")
     if wrong:
         raise SystemExit(2)
 
 
 def _first_difference(local: str, wanted: str) -> tuple[str, str]:
-    """The first line in which two texts differ."""
+    """Return the first line in which two texts differ."""
     lines = local.splitlines() + [""] * max(0, wanted.count("\n") - local.count("\n"))
     others = wanted.splitlines() + [""] * max(0, local.count("\n") - wanted.count("\n"))
     return next(((a.strip(), b.strip()) for a, b in zip(lines, others, strict=False) if a != b), (local, wanted))
 
 
 def sync_weights(tensors: Iterable[torch.Tensor], where: str) -> None:
-    """Give every rank the weights of rank 0; they may differ by rounding only.
+    """Broadcast the weights of rank 0; raise if they differ by more than rounding.
 
     Args:
-        tensors: weights that all ranks have trained alike.
-        where: for the error.
+        tensors: weights trained identically on all ranks.
+        where: for the error message.
 
     Raises:
-        WorkError: on every rank; it names those that have come to other weights.
+        WorkError: on every rank; names the ranks whose weights differ.
     """
     if world_size() == 1:
         return

@@ -1,4 +1,4 @@
-"""The two ways a command can fail, and the exit code of each."""
+"""The two kinds of expected errors, with their exit codes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """The call or its input was wrong (exit code 2).
+    """Invalid call or input (exit code 2).
 
     The message is one line: it names the file, row or key, what was found and what was expected.
     """
 
 
 class WorkError(RuntimeError):
-    """The input was right but the work failed, as with a full disk (exit code 1)."""
+    """The input was valid but the work failed, as with a full disk (exit code 1)."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Libraries that only a part of the toolkit needs, and what to type where one is missing."""
+"""Optional dependencies, and errors with the install command if one is missing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OF = {
 
 @contextmanager
 def needing(extra: str, what: str) -> Iterator[None]:
-    """Around imports of an extra's libraries.
+    """Wrap imports of the libraries of an extra.
 
     Args:
         extra: a key of ``OF``.
-        what: needs them, as the message begins.
+        what: needs them; starts the message.
 
     Raises:
-        InputError: one of them is not installed; the message has the command to type.
+        InputError: one of them is not installed; the message has the install command.
 
     Example:
         >>> with needing("train", "training"):

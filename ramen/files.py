@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never a part."""
+"""Atomic file writes: a reader sees the old file or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 from ramen.errors import InputError, WorkError
 
-_BLOCK = 1 << 24  # bytes hashed at once: a thread that hashes waits for the interpreter's lock after each block
+_BLOCK = 1 << 24  # bytes hashed at once: a hashing thread waits for the GIL after each block
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write; renamed to it when the block ends well, removed when it does not.
+    """Yield a temporary path next to ``path``; rename it on success, remove it on failure.
 
     Raises:
-        WorkError: the disk is full, and what was at ``path`` is still there.
-        InputError: writing is not permitted.
+        WorkError: the disk is full; the file at ``path`` is unchanged.
+        InputError: no permission to write.
     """
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
         yield part
-        part.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
+        part.chmod(0o666 & ~_UMASK)  # safetensors creates files that only the owner may read
         os.replace(part, path)
     except Exception as error:
         part.unlink(missing_ok=True)
@@ -39,14 +39,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def open_to_readers(folder: Path) -> None:
-    """Give a folder and all in it the mode that the umask says: what safetensors writes, only its owner may read."""
+    """Set the modes in a folder by the umask, as safetensors creates files that only the owner may read."""
     for path in (folder, *folder.rglob("*")):
         path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
 
 
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Let a full disk or a missing permission at ``path`` end a block as :func:`raise_clearly` says it."""
+    """Apply :func:`raise_clearly` to an OSError within the block."""
     try:
         yield
     except OSError as error:
@@ -55,7 +55,7 @@ def clear_errors(path: Path) -> Iterator[None]:
 
 
 def raise_clearly(error: Exception, path: Path) -> None:
-    """Turn a full disk or a missing permission into one clear error; do nothing for any other."""
+    """Raise a clear error for a full disk or a missing permission; do nothing for other errors."""
     code = getattr(error, "errno", None)
     text = str(error)
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
@@ -65,7 +65,7 @@ def raise_clearly(error: Exception, path: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """What manifests say of a file's content."""
+    """Return the hash of a file, as recorded in manifests."""
     hasher = hashlib.blake2b(digest_size=16)
     with path.open("rb", buffering=0) as file:
         while block := file.read(_BLOCK):

@@ -19,9 +19,7 @@ Examples:
 def index(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     recall: Annotated[float, typer.Option(help="Wanted recall of the ten best of each scorer.")] = 0.995,
-    min_rows: Annotated[
-        int, typer.Option(min=0, help="Number of rows below which a scorer searches exactly.")
-    ] = 50_000,
+    min_rows: Annotated[int, typer.Option(min=0, help="Rows below which a scorer searches exactly.")] = 50_000,
 ) -> None:
     """Build an index that speeds up tagging with many labels, and loading.
 

@@ -1,1 +1,1 @@
-"""Text to unit vector."""
+"""Encoders: text to unit vector."""

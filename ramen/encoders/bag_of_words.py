@@ -1,4 +1,4 @@
-"""Bags of words that a data set brings: as sparse rows for a classifier, and as short vectors for everything else."""
+"""Bags of words that come with a data set: sparse rows for classifiers, and short vectors for everything else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ramen.files import replacing
 
 BAG_SETS = ("words", "words+idf")
 _DIM = 256  # of the vectors, at most
-_ROWS = 50_000  # from which the basis is made
+_ROWS = 50_000  # sample for the basis
 _FILE = "bag_of_words.safetensors"
 
 
@@ -38,27 +38,27 @@ class BagFeatures:
         self.features, self.idf = features, idf
 
     def with_set(self, features: str) -> BagFeatures:
-        """The same over another set."""
+        """Return the same features with another weighting."""
         return BagFeatures(features, self.idf)
 
     def transform(self, bags: sp.csr_matrix) -> sp.csr_matrix:
-        """Rows of unit length, float32 CSR (n, F); empty ones stay so."""
+        """Return rows of unit length, float32 CSR (n, F); empty rows stay empty."""
         return _unit(bags, self.idf if self.features == BAG_SETS[1] else None)
 
     def save(self, folder: Path) -> None:
-        """Write one safetensors file into a folder, which is made."""
+        """Write one safetensors file into a folder, creating it."""
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / _FILE) as part:
             save_file({"idf": self.idf}, part, metadata={"features": self.features})
 
     @staticmethod
     def is_in(folder: Path) -> bool:
-        """Whether :meth:`save` wrote there."""
+        """Return whether :meth:`save` wrote to the folder."""
         return (folder / _FILE).is_file()
 
     @classmethod
     def load(cls, folder: Path) -> BagFeatures:
-        """What :meth:`save` wrote."""
+        """Load what :meth:`save` wrote."""
         from safetensors import safe_open
 
         with safe_open(folder / _FILE, "numpy") as file:
@@ -66,13 +66,13 @@ class BagFeatures:
 
 
 class BagOfWordsEncoder:
-    """Bags of words to unit vectors: their main directions, as truncated SVD finds them.
+    """Encodes bags of words as unit vectors by truncated SVD.
 
-    Nothing of it is trained further, and labels have no vectors of their own: centroids of their points stand for them.
+    It is not trained further. Labels have no text vectors; the centroids of their points are used instead.
 
     Args:
         idf: float32 (F,).
-        basis: float32 (F, d), orthonormal: the main directions of rows with idf.
+        basis: float32 (F, d), orthonormal: the principal directions of the idf-weighted rows.
 
     Attributes:
         dim: d.
@@ -85,11 +85,11 @@ class BagOfWordsEncoder:
 
     @classmethod
     def fit(cls, bags: sp.csr_matrix, seed: int = 0) -> BagOfWordsEncoder:
-        """By the bags of the training points, with idf = 1 + ln((1 + n) / (1 + points with it)).
+        """Fit to the bags of the training points, with idf = 1 + ln((1 + n) / (1 + points with it)).
 
         Args:
             bags: CSR (n, F).
-            seed: of the points that the directions are made from, where there are many.
+            seed: of the sample of points for the SVD.
 
         Raises:
             InputError: no point has a feature.
@@ -114,28 +114,28 @@ class BagOfWordsEncoder:
         return cls(idf, basis.astype(np.float32))
 
     def encode(self, bags: sp.csr_matrix) -> np.ndarray:
-        """Unit vectors, float32 (n, d); 0 for an empty bag."""
+        """Return unit vectors, float32 (n, d); 0 for an empty bag."""
         vectors = np.asarray(_unit(bags, self.idf) @ self.basis, dtype=np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def export(self, folder: Path) -> None:
-        """Write one safetensors file into a folder, which is made."""
+        """Write one safetensors file into a folder, creating it."""
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / _FILE) as part:
             save_file({"idf": self.idf, "basis": self.basis}, part)
 
     @classmethod
     def open(cls, folder: Path) -> BagOfWordsEncoder | None:
-        """What :meth:`export` wrote; None for the folder of another encoder."""
+        """Load what :meth:`export` wrote; None if the folder is of another encoder."""
         if not (folder / _FILE).is_file():
             return None
         return cls(**load_file(folder / _FILE))
 
     def read(self, text: str) -> sp.csr_matrix:
-        """One bag, CSR (1, F), of ``feature:value feature:value``.
+        """Parse one bag, CSR (1, F), from ``feature:value feature:value``.
 
         Raises:
-            InputError: it is not that, or has a feature that training did not know.
+            InputError: the text has another format, or a feature is out of range.
 
         Example:
             ``encoder.read("3:1 17:0.5")``

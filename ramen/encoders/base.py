@@ -1,4 +1,4 @@
-"""The contract of an encoder in training: texts to token ids once, then rows of them to unit vectors."""
+"""The interface of trainable encoders: texts to token ids once, then rows of ids to unit vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ramen import distributed
 
 @dataclass
 class Tokens:
-    """Token ids of many texts, end to end.
+    """Token ids of many texts, concatenated.
 
     Attributes:
         ids: int32, all texts' ids.
@@ -31,18 +31,18 @@ class Tokens:
 
     @classmethod
     def from_lists(cls, lists: list[list[int]]) -> Tokens:
-        """Tokens from one list of ids per text."""
+        """Build tokens from one list of ids per text."""
         offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists])]).astype(np.int64)
         ids = np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(offsets[-1]))
         return cls(ids, offsets)
 
     def some(self, rows: np.ndarray) -> Tokens:
-        """Tokens of some of the texts."""
+        """Return the tokens of some texts."""
         ids, starts = self.take(rows)
         return Tokens(ids.astype(np.int32), np.append(starts, len(ids)))
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of the given texts end to end (int64), and where each text starts (int64)."""
+        """Return the concatenated ids of some texts (int64), and the start of each text (int64)."""
         counts = self.offsets[rows + 1] - self.offsets[rows]
         starts = np.cumsum(counts) - counts
         at = np.arange(int(counts.sum())) + np.repeat(self.offsets[rows] - starts, counts)
@@ -57,34 +57,34 @@ class Encoder(nn.Module, ABC):
     label_map: nn.Linear
 
     def add_label_map(self) -> None:
-        """Give the encoder its map from a text's vector to the vector of the label with that text, at first equal.
+        """Add a map from the vector of a text to that of the label with that text, initially the identity.
 
-        Points and labels share the encoder, so without it a point's likeliest label is one worded like itself. The map
-        makes the score bilinear: related need not be alike. Only label vectors pass through it, and those are computed
-        once, so that nothing of it is left to do at inference.
+        Points and labels share the encoder, so without the map the best label of a point is one with similar words.
+        The map makes the score bilinear: related texts need not be similar. It applies only to label vectors, which
+        are computed once, so it costs nothing at inference.
         """
         self.label_map = nn.Linear(self.dim, self.dim, bias=False)
         nn.init.zeros_(self.label_map.weight)
 
     def as_labels(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Label vectors of label texts' vectors, both float32 (n, dim) of unit length."""
+        """Return label vectors for the vectors of label texts, both float32 (n, dim) of unit length."""
         return F.normalize(vectors + self.label_map(vectors), dim=1)
 
     def encode_labels(self, tokens: Tokens) -> torch.Tensor:
-        """Label vectors of label texts without gradients, float32 (n, dim), on the CPU."""
+        """Return label vectors of label texts without gradients, float32 (n, dim), on the CPU."""
         with torch.no_grad():
             return self.as_labels(self.encode(tokens).to(self.device)).cpu()
 
     @abstractmethod
     def tokenize(self, texts: list[str]) -> Tokens:
-        """Token ids of texts (``title\\ncontent``), at most ``max_tokens`` each."""
+        """Return token ids of texts (``title\\ncontent``), at most ``max_tokens`` each."""
 
     @abstractmethod
     def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """Unit vectors of some rows, float32 (len(rows), dim), on the encoder's device."""
+        """Return unit vectors of some rows, float32 (len(rows), dim), on the device of the encoder."""
 
     def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """What :meth:`embed` gives; the ranks of a run, where there are several, embed a share of the rows each."""
+        """Return the result of :meth:`embed`; in distributed runs each rank embeds a share of the rows."""
         if distributed.world_size() == 1 or not len(rows):
             return self.embed(tokens, rows)
         part = rows[distributed.shard(len(rows))]
@@ -93,7 +93,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self, lr: float) -> list[dict]:
-        """Optimiser groups: each with ``params`` and ``lr``."""
+        """Return optimiser groups, each with ``params`` and ``lr``."""
 
     @abstractmethod
     def export(self, folder: Path) -> None:
@@ -101,11 +101,11 @@ class Encoder(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Return the device of the parameters."""
         return next(self.parameters()).device
 
     def encode(self, tokens: Tokens, batch_size: int = 2048) -> torch.Tensor:
-        """Unit vectors of all texts without gradients, float32 (n, dim), on the CPU."""
+        """Return unit vectors of all texts without gradients, float32 (n, dim), on the CPU."""
         was_training = self.training
         self.eval()
         out = torch.empty(len(tokens), self.dim)

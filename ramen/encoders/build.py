@@ -1,4 +1,4 @@
-"""The encoder that the settings name."""
+"""Builds the encoder of the settings."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
 
 
 def check_encoder(settings: EncoderConfig) -> None:
-    """Find what the encoder starts from, without loading it.
+    """Check that the pretrained model exists, without loading it.
 
     Raises:
-        InputError: it cannot be found.
+        InputError: it does not exist.
     """
     if settings.kind == "distilled":
         student_folder(settings.backbone)
@@ -58,10 +58,10 @@ def check_encoder(settings: EncoderConfig) -> None:
 
 
 def student_folder(name: str) -> Path:
-    """The sentence-transformers folder in what hlm wrote, or ``name`` itself where it is one.
+    """Return the sentence-transformers folder within the output of hlm, or ``name`` itself if it is one.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such folder.
     """
     path = Path(name).expanduser()
     for folder in (path / STUDENT, path):

@@ -1,6 +1,6 @@
-"""The user's cache folder, and in it the vectors of word pieces that an earlier run computed, a file per backbone.
+"""The cache folder of the user, with the word piece vectors of earlier runs, one file per backbone.
 
-A cache only saves time: a file that is damaged or missing, or a folder that cannot be written, never fails a run.
+The cache only saves time: a damaged or missing file or a read-only folder never fails a run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
 MAX_BYTES = 1 << 30  # all files together; the least recently used ones go first
-_FORMAT = b"1"  # of the file and of how a vector is computed: another number leaves all older files unused
-# RAMEN_CACHE may name a folder with other files.
+_FORMAT = b"1"  # of the file and of how a vector is computed: a new number invalidates all older files
+# RAMEN_CACHE may contain other files.
 _FILE_NAME = re.compile(r"(vectors-[0-9a-f]{32}\.safetensors|tokens-[0-9a-f]{32}\.i32)(\.part-\d+)?")
 _PARTS_OF_A_BACKBONE = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
@@ -35,10 +35,10 @@ _Stored = tuple[list[Piece], np.ndarray]
 
 
 def cache_folder() -> Path:
-    """``$RAMEN_CACHE``, else ``$XDG_CACHE_HOME/ramen``, else ``~/.cache/ramen``; it need not exist.
+    """``$RAMEN_CACHE``, else ``$XDG_CACHE_HOME/ramen``, else ``~/.cache/ramen``; it may not exist.
 
     Raises:
-        InputError: neither is set and there is no home folder.
+        InputError: neither variable is set and there is no home folder.
     """
     named, shared = os.environ.get("RAMEN_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
@@ -48,10 +48,10 @@ def cache_folder() -> Path:
 
 
 def cache_files() -> list[tuple[Path, int]]:
-    """Path and bytes of the files in the cache folder that are ours, the least recently used first.
+    """Return path and size of ramen's files in the cache folder, least recently used first.
 
     Raises:
-        InputError: there is no cache folder to look for.
+        InputError: see :func:`cache_folder`.
         OSError: the folder cannot be read.
     """
     files = []
@@ -64,7 +64,7 @@ def cache_files() -> list[tuple[Path, int]]:
 
 
 def key_of_folder(folder: str) -> str | None:
-    """A hash of a backbone's weights, configuration and tokenizer; None when ``folder`` holds no weights we know.
+    """Return a hash of the weights, configuration and tokenizer of a backbone; None if there are no known weights.
 
     Args:
         folder: what :func:`ramen.encoders.backbone.find_backbone` gives; None for a hub id, too.
@@ -77,12 +77,12 @@ def key_of_folder(folder: str) -> str | None:
                 content = hashlib.file_digest(stream, "blake2b").digest()
             digest.update(json.dumps(path.name).encode() + content)
     except OSError:
-        return None  # loading it will say what is wrong
+        return None  # loading reports the error
     return digest.hexdigest() if any(path.suffix in (".safetensors", ".bin") for path in files) else None
 
 
 def key_of_model(model: Any, tokenizer: Any) -> str:
-    """As :func:`key_of_folder`, for a loaded transformer whose files are not at hand."""
+    """Return a key like :func:`key_of_folder` for a loaded transformer without local files."""
     import torch
 
     digest = hashlib.blake2b(_FORMAT, digest_size=16)
@@ -96,7 +96,7 @@ def key_of_model(model: Any, tokenizer: Any) -> str:
 
 
 def is_cached(key: str) -> bool:
-    """Whether there is a file for a backbone; it may lack pieces, or be damaged."""
+    """Return whether there is a file for a backbone; it may be incomplete or damaged."""
     try:
         return os.path.isfile(_path(key))
     except InputError:
@@ -104,10 +104,10 @@ def is_cached(key: str) -> bool:
 
 
 def cached_vectors(key: str, pieces: list[Piece], compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The vector of each piece: stored ones where there are, computed and stored now where there are not.
+    """Return the vector of each piece; compute and store those that are missing.
 
-    Processes may share a cache: a file is only ever replaced as a whole, and when two write at once the pieces of one
-    may be lost and are computed again later.
+    Processes may share a cache: files are replaced atomically. If two processes write at once, the pieces of one may be
+    lost and are computed again later.
 
     Args:
         key: which backbone.
@@ -116,14 +116,14 @@ def cached_vectors(key: str, pieces: list[Piece], compute: Callable[[np.ndarray]
             when none is missing.
 
     Returns:
-        float32 (len(pieces), d), bit for bit what a later call finds.
+        float32 (len(pieces), d), bit-identical to the result of later calls.
     """
     stored = _read(key)
     stored_pieces = set(stored[0])
     missing = np.array([i for i, piece in enumerate(pieces) if piece not in stored_pieces], dtype=np.int64)
     if len(missing):
         fresh = np.asarray(compute(missing), dtype=np.float32)
-        # Once more: another process may have written meanwhile, and its vectors stay.
+        # Read again: another process may have written meanwhile; its vectors take precedence.
         stored = _merge(_read(key, quiet=True), ([pieces[i] for i in missing], fresh), stored)
         _write(key, stored)
     row_of = {piece: row for row, piece in enumerate(stored[0])}
@@ -135,26 +135,26 @@ def _path(key: str) -> Path:
 
 
 def _read(key: str, quiet: bool = False) -> _Stored:
-    """What is stored; nothing when the file is missing or damaged."""
+    """Read the stored pieces; none if the file is missing or damaged."""
     try:
         path = _path(key)
         tensors = load(path.read_bytes())
     except (OSError, InputError):
-        return [], np.zeros((0, 0), np.float32)  # writing will say what is wrong with the folder
+        return [], np.zeros((0, 0), np.float32)  # writing reports the error of the folder
     except (SafetensorError, KeyError, ValueError):
         tensors = {}
     if set(tensors) != {"ids", "texts", "vectors", "digest"} or tensors.pop("digest").tobytes() != _digest(tensors):
         if not quiet:
-            logger.warning("%s: damaged; its token vectors are computed anew", path)
+            logger.warning("%s: damaged; its token vectors are computed again", path)
         return [], np.zeros((0, 0), np.float32)
-    with suppress(OSError):  # a cache that may only be read
+    with suppress(OSError):  # a read-only cache
         os.utime(path)  # "recently used"
     texts = json.loads(tensors["texts"].tobytes())
     return list(zip(tensors["ids"].tolist(), texts, strict=True)), tensors["vectors"]
 
 
 def _merge(*parts: _Stored) -> _Stored:
-    """All pieces, each with its vector in the first part that has it."""
+    """Return all pieces, each with its vector from the first part that has it."""
     parts = tuple(part for part in parts if part[0])
     pieces = [piece for part in parts for piece in part[0]]
     first: dict[Piece, int] = {}
@@ -177,7 +177,7 @@ def _write(key: str, stored: _Stored) -> None:
             part.write_bytes(save(tensors))
         trim()
     except (OSError, InputError, WorkError) as error:
-        logger.warning("token vectors are not kept for the next run: %s; RAMEN_CACHE moves the cache", error)
+        logger.warning("token vectors are not cached: %s; RAMEN_CACHE moves the cache", error)
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> bytes:
@@ -189,7 +189,7 @@ def _digest(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def trim() -> None:
-    """Removes the least recently used files until all together have ``MAX_BYTES`` at most."""
+    """Remove the least recently used files until the total is at most ``MAX_BYTES``."""
     files = cache_files()
     total = sum(size for _, size in files)
     for path, size in files:

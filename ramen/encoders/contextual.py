@@ -1,4 +1,4 @@
-"""Token vectors from a transformer: what it makes of each token between its start and end marks."""
+"""Token vectors from a transformer: its outputs for each token between start and end marks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 512
 
 
 def word_pieces(tokenizer: Any) -> list[str]:
-    """The entries of a BERT-like tokenizer in id order; an empty list for another kind of tokenizer."""
+    """Return the entries of a BERT-like tokenizer in id order; [] for other tokenizers."""
     vocabulary = tokenizer.get_vocab()
     if sum(word.startswith("##") for word in vocabulary) < len(vocabulary) // 100:
         return []
@@ -26,7 +26,7 @@ def word_pieces(tokenizer: Any) -> list[str]:
 
 
 def load_backbone(name: str) -> tuple[Any, Any]:
-    """The transformer and its tokenizer.
+    """Load a transformer and its tokenizer.
 
     Raises:
         InputError: it cannot be found or loaded; the message gives the reason.
@@ -35,7 +35,7 @@ def load_backbone(name: str) -> tuple[Any, Any]:
 
 
 class Backbone:
-    """A transformer for its token vectors: its weights load only when a vector is not in the cache.
+    """A transformer as a source of token vectors; its weights load only for vectors not in the cache.
 
     Args:
         name: see :func:`ramen.encoders.backbone.find_backbone`.
@@ -51,14 +51,14 @@ class Backbone:
         self._name = name
         self._model: Any = None
         key = key_of_folder(find_backbone(name))
-        if key is not None and is_cached(key):  # these very files loaded before
+        if key is not None and is_cached(key):  # the same files were loaded before
             self.tokenizer = _load(name, AutoTokenizer)
-        else:  # now, so that a backbone that does not load says so before the work on the corpus
+        else:  # load now, to fail before the work on the corpus
             self._model, self.tokenizer = load_backbone(name)
         self._key = key or key_of_model(self._model, self.tokenizer)
 
     def vectors(self, pieces: np.ndarray) -> np.ndarray:
-        """The mean of the outputs for [start, piece, end], float32 (len(pieces), d).
+        """Return the mean of the outputs for [start, piece, end], float32 (len(pieces), d).
 
         Args:
             pieces: ids, int64, without repeats.
@@ -82,7 +82,7 @@ class Backbone:
             starts = range(0, len(pieces), _BATCH)
             for start in tqdm(starts, desc="token vectors", unit="batch", disable=None, leave=False):
                 block = pieces[start : start + _BATCH]
-                # Always full: a smaller batch rounds otherwise, and a vector must not depend on what else is missing.
+                # Always a full batch: rounding depends on its size, and vectors must be reproducible.
                 batch = torch.tensor([[*before, int(piece), *after] for piece in np.resize(block, _BATCH)])
                 outputs = self._model(input_ids=batch).last_hidden_state.float().mean(1).numpy()
                 vectors[start : start + _BATCH] = outputs[: len(block)]
@@ -90,7 +90,7 @@ class Backbone:
 
 
 def contextual_vectors(backbone: Backbone, words: list[str]) -> np.ndarray:
-    """A vector for each vocabulary entry, float32 (len(words), d), centred and of unit length.
+    """Return a vector for each vocabulary entry, float32 (len(words), d), centred and of unit length.
 
     A piece of the backbone gets the mean of the outputs for [start, piece, end]; any other word the mean over its
     pieces; an entry without pieces a zero vector. Source: model2vec's recipe for static embeddings.
@@ -121,7 +121,7 @@ def _load(name: str, kind: Any) -> Any:
 
 
 def _pieces(tokenizer: Any, words: list[str]) -> list[list[int]]:
-    """Ids of the backbone's pieces of each word; none for the two marks that open our vocabulary."""
+    """Return the piece ids of each word; none for the first two, special entries of the vocabulary."""
     vocabulary = tokenizer.get_vocab()
     unknown = tokenizer.unk_token_id
     bare = [word.removeprefix("##") for word in words]

@@ -1,4 +1,4 @@
-"""What distillation leaves beside a student: its teacher's label vectors, and the points it held out."""
+"""Files of a distilled encoder: the label vectors of its teacher, and the held-out points."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ramen.errors import InputError
 from ramen.files import replacing
 
 TEACHER_LABELS = "labels.safetensors"  # in the encoder's folder
-HELD_OUT = "held_out.json"  # there, too: training points whose pairs no phase of the distillation has seen
+HELD_OUT = "held_out.json"  # likewise: training points excluded from all phases of distillation
 
 
 def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> None:
-    """Keep a teacher's label vectors beside a distilled encoder, in fp16.
+    """Write the label vectors of the teacher next to a distilled encoder, in fp16.
 
     Args:
         folder: of the encoder.
@@ -32,10 +32,10 @@ def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> 
 
 
 def read_teacher_labels(folder: Path, uids: list[str]) -> torch.Tensor | None:
-    """The teacher's vector of each label, float32 (L, d) of unit length; None where the folder has none at all.
+    """Return the teacher vector of each label, float32 (L, d) of unit length; None if the folder has no file of them.
 
     Raises:
-        InputError: a label without a vector, or a damaged file.
+        InputError: a label has no vector, or the file is damaged.
     """
     path = folder / TEACHER_LABELS
     if not path.exists():
@@ -56,18 +56,18 @@ def read_teacher_labels(folder: Path, uids: list[str]) -> torch.Tensor | None:
 
 
 def write_held_out(folder: Path, uids: list[str]) -> None:
-    """Keep the names of the training points that distillation held out beside the encoder."""
+    """Write the uids of the training points held out by distillation next to the encoder."""
     with replacing(folder / HELD_OUT) as part:
         part.write_text(json.dumps(uids), encoding="utf-8")
 
 
 def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
-    """Rows, among training points of these names, that distillation held out; None where the folder does not say.
+    """Return the training rows held out by distillation; None if the folder has no such file.
 
-    A choice that is made on points which the student has learnt from favours the student.
+    Model selection on points that the student was trained on would be biased towards the student.
 
     Raises:
-        InputError: a damaged file.
+        InputError: the file is damaged.
     """
     path = folder / HELD_OUT
     if not path.exists():

@@ -1,4 +1,4 @@
-"""An encoder to train on, from a sentence-transformers folder: one that a run exported, or a distilled backbone."""
+"""Loads and saves encoders as sentence-transformers folders, exported by a run or distilled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ramen.encoders.vocabulary import MARK, assemble
 from ramen.errors import InputError
 from ramen.files import open_to_readers
 
-LABEL_MAP = "label_map.safetensors"  # beside modules.json; sentence-transformers passes it by
+LABEL_MAP = "label_map.safetensors"  # next to modules.json; sentence-transformers ignores it
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _EXPECTED = "expected StaticEmbedding, Normalize or Transformer, Pooling, (Dense,) Normalize"
 
@@ -32,7 +32,7 @@ def load_folder(folder: Path, max_tokens: int) -> Encoder:
         max_tokens: a text is cut there, or where the folder says if that is earlier.
 
     Raises:
-        InputError: no such folder, other modules, or files that do not fit together.
+        InputError: the folder is missing, has other modules, or its files are inconsistent.
 
     Example:
         ``load_folder(Path("runs/hlm/student"), max_tokens=64)``
@@ -54,7 +54,7 @@ def load_folder(folder: Path, max_tokens: int) -> Encoder:
 
 
 def save_folder(encoder: Encoder, folder: Path) -> None:
-    """What :func:`load_folder` reads: the exported encoder and, where it has learnt one, its label map."""
+    """Write the exported encoder and its label map, if trained, for :func:`load_folder`."""
     encoder.export(folder)
     weight = encoder.label_map.weight.detach().cpu()
     if weight.any():
@@ -63,10 +63,10 @@ def save_folder(encoder: Encoder, folder: Path) -> None:
 
 
 def load_label_map(encoder: Encoder, folder: Path) -> None:
-    """Give the encoder the label map of a folder, where there is one.
+    """Load the label map of a folder into the encoder, if there is one.
 
     Raises:
-        RuntimeError: it is of another dimension.
+        RuntimeError: its dimension differs.
     """
     path = folder / LABEL_MAP
     if path.exists():
@@ -75,7 +75,7 @@ def load_label_map(encoder: Encoder, folder: Path) -> None:
 
 
 def _modules(folder: Path) -> tuple[list[str], list[Path]]:
-    """Names of the modules, and where their files are."""
+    """Return the names and folders of the modules."""
     path = folder / "modules.json"
     try:
         modules = json.loads(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def _modules(folder: Path) -> tuple[list[str], list[Path]]:
 
 
 def _static(home: Path, max_tokens: int) -> StaticEncoder:
-    """Folding loses no direction: a row is its unit vector times its weight, and the fields differ by one factor."""
+    """Unfold the table: a row is its unit vector times its weight; titles differ by one factor."""
     tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
     table = load_file(home / "model.safetensors")["embedding.weight"].float().numpy()
     entries = tokenizer.get_vocab()

@@ -1,4 +1,4 @@
-"""Whether a device computes bfloat16 natively: emulated, it is slower than float32."""
+"""Detects native bfloat16 support; emulated bfloat16 is slower than float32."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware.
+    """Return whether the device multiplies bfloat16 matrices in hardware.
 
     Args:
-        device: a CUDA device is asked through its driver, a CPU by the flags that Linux lists. Of other devices and
-            systems nothing is known, and the answer is no.
+        device: CUDA devices are queried by the driver, CPUs by their Linux flags. Other devices and systems give
+            False.
 
     Example:
         >>> computes_bfloat16(torch.device("meta"))

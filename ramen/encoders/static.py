@@ -1,7 +1,7 @@
 """Static encoder: token vectors x learned token weights, summed, a residual projection, unit norm.
 
-Every part is linear up to the norm, so all of it folds into one vector per token id when saved: the folder holds a
-sentence-transformers ``StaticEmbedding`` and a ``Normalize``, nothing of ours.
+Every part is linear up to the norm, so it folds into one vector per token id when saved: the folder has a
+sentence-transformers ``StaticEmbedding`` and a ``Normalize``, no custom code.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class StaticEncoder(Encoder):
 
     Args:
         vocabulary: tokenizer and entries.
-        vectors: float32 (entries, d), where E starts.
-        weights: float32 (entries,), where w starts; above 0.
-        title_weight: where f(title) / f(content) starts.
-        max_tokens: a text is cut there.
+        vectors: float32 (entries, d), initial E.
+        weights: float32 (entries,), initial w; above 0.
+        title_weight: initial f(title) / f(content).
+        max_tokens: texts are truncated to this length.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class StaticEncoder(Encoder):
         plain = self.plain_of[ids]
         weights = F.softplus(self.raw_weights)[plain] * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
         starts = torch.from_numpy(starts_array).to(self.device)
-        # Only the rows in use, so that no gradient of the whole table is made: that would cost more than the rest.
+        # Embed only the rows in use: a gradient of the whole table would dominate the cost.
         used, at = torch.unique(plain, return_inverse=True)
         rows_used = F.embedding(used, self.vectors, sparse=True)
         bags = F.embedding_bag(at, rows_used, starts, mode="sum", per_sample_weights=weights)
@@ -79,7 +79,7 @@ class StaticEncoder(Encoder):
         ]
 
     def folded(self) -> torch.Tensor:
-        """One vector per token id, float32 (ids, d), whose plain sum gives the text's direction."""
+        """Return one vector per token id, float32 (ids, d); their sum gives the direction of the text."""
         with torch.no_grad():
             table = self.vectors + self.projection(self.vectors)
             table = table * F.softplus(self.raw_weights)[:, None]
@@ -103,7 +103,7 @@ class StaticEncoder(Encoder):
 
 
 def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEncoder:
-    """A static encoder for a corpus, started from a transformer's token vectors and the corpus's idf.
+    """Return a static encoder for a corpus, initialised from token vectors of a transformer and idf.
 
     Args:
         texts: the corpus, ``title\\ncontent`` each.
@@ -123,7 +123,7 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
 
 
 def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
-    """Token ids of texts, as the vocabulary's tokenizer cuts them."""
+    """Return the token ids of texts."""
 
     def cut(block: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in vocabulary.tokenizer.encode_batch_fast(block, add_special_tokens=False)]
@@ -132,7 +132,7 @@ def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
 
 
 def _main_directions(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """Unit vectors in the ``dim`` directions in which they vary most; all where 0."""
+    """Project onto the ``dim`` principal directions, normalised; no projection if 0."""
     if not dim:
         return vectors
     if dim > vectors.shape[1]:

@@ -1,8 +1,7 @@
-"""Token ids of many texts: cut in blocks, so that memory stays bounded, and kept on disk for the next run.
+"""Tokenizes texts in blocks, to bound memory, and caches the ids on disk.
 
-A file in the user's cache folder is keyed by the texts, the tokenizer and the cut-off, and is mapped, not read, into
-memory. As all of that cache it only saves time: a damaged file is made anew, a folder that cannot be written leaves the
-ids in memory.
+A file in the user's cache folder is keyed by texts, tokenizer and maximum length, and memory-mapped. The cache only
+saves time: a damaged file is rebuilt; if the folder is not writable, the ids stay in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ramen.encoders.cache import cache_folder, trim
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
-WORTH = 50_000  # texts below which cutting them anew takes less than a second or two
+WORTH = 50_000  # number of texts from which caching saves more than a second or two
 _BLOCK = 8192  # texts
 _FORMAT = b"1"
 _DIGEST = 16  # bytes at the end of a file
@@ -33,14 +32,14 @@ Cut = Callable[[list[str]], list[list[int]]]
 
 
 def tokens_of(texts: Sequence[str], cut: Cut, tokenizer: Callable[[], str]) -> Tokens:
-    """Token ids of texts; of ``WORTH`` texts or more, through the cache.
+    """Return token ids of texts, cached if there are at least ``WORTH`` texts.
 
-    Processes may build one file at once: each writes its own and renames it, and both hold the same.
+    Concurrent processes may build the same file: each writes a temporary file and renames it.
 
     Args:
         texts: ``title\\ncontent`` each.
-        cut: ids of the texts of a block.
-        tokenizer: says all that ``cut`` depends on.
+        cut: tokenizes a block of texts.
+        tokenizer: returns a description of everything that ``cut`` depends on.
     """
     if len(texts) < WORTH:
         return _gathered(_blocks(texts, cut))
@@ -49,7 +48,7 @@ def tokens_of(texts: Sequence[str], cut: Cut, tokenizer: Callable[[], str]) -> T
         if path.exists():
             if tokens := _read(path, len(texts)):
                 return tokens
-            logger.warning("%s: damaged; its texts are cut anew", path)
+            logger.warning("%s: damaged; its texts are tokenized again", path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             _write(part, _blocks(texts, cut))
@@ -58,15 +57,15 @@ def tokens_of(texts: Sequence[str], cut: Cut, tokenizer: Callable[[], str]) -> T
         if tokens:
             return tokens
     except (OSError, InputError, WorkError) as error:
-        logger.warning("token ids are not kept for the next run: %s; RAMEN_CACHE moves the cache", error)
+        logger.warning("token ids are not cached: %s; RAMEN_CACHE moves the cache", error)
     return _gathered(_blocks(texts, cut))
 
 
 def _blocks(texts: Sequence[str], cut: Cut) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Lengths and ids, int32, of block after block."""
+    """Yield lengths and ids, int32, of each block."""
     starts = range(0, len(texts), _BLOCK)
     quiet = len(texts) < WORTH
-    for start in tqdm(starts, desc="cut texts", unit="block", disable=quiet or None, leave=False):
+    for start in tqdm(starts, desc="tokenize", unit="block", disable=quiet or None, leave=False):
         lists = cut(list(texts[start : start + _BLOCK]))
         lengths = np.fromiter(map(len, lists), dtype=np.int32, count=len(lists))
         yield lengths, np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(lengths.sum()))
@@ -83,7 +82,7 @@ def _tokens(lengths: np.ndarray, ids: np.ndarray) -> Tokens:
 
 
 def _write(path: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
-    """All ids, then all lengths, then a digest of both."""
+    """Write all ids, then all lengths, then a digest of both."""
     digest = hashlib.blake2b(digest_size=_DIGEST)
     lengths = []
     with path.open("wb") as out:
@@ -97,7 +96,7 @@ def _write(path: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def _read(path: Path, n_texts: int) -> Tokens | None:
-    """What a file holds, its ids mapped; None where it is damaged."""
+    """Read a file, memory-mapping its ids; None if it is damaged."""
     size = path.stat().st_size - _DIGEST
     if size < 4 * n_texts or size % 4:
         return None
@@ -106,7 +105,7 @@ def _read(path: Path, n_texts: int) -> Tokens | None:
         stream.seek(size)
         if hashlib.blake2b(stored.data, digest_size=_DIGEST).digest() != stream.read():
             return None
-    with suppress(OSError):  # a cache that may only be read
+    with suppress(OSError):  # a read-only cache
         os.utime(path)  # "recently used"
     n_ids = len(stored) - n_texts
     return _tokens(np.array(stored[n_ids:]), stored[:n_ids])

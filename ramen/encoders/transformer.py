@@ -19,7 +19,7 @@ from ramen.encoders.precision import computes_bfloat16
 from ramen.encoders.token_cache import tokens_of
 from ramen.files import open_to_readers
 
-_WORTH = 256  # padding tokens: a cut that saves fewer costs more in calls of the model than it saves
+_WORTH = 256  # padding tokens that a split into two batches must save to pay off
 
 
 class TransformerEncoder(Encoder):
@@ -35,7 +35,7 @@ class TransformerEncoder(Encoder):
         dim: of the vectors: where it is not the model's own, a linear map leads from one to the other.
 
     Attributes:
-        native_eval: compute in bfloat16 without training, too, for vectors that need not be exact.
+        native_eval: use bfloat16 in ``eval()`` mode too, for vectors that need not be exact.
 
     Raises:
         InputError: the backbone cannot be found or loaded.
@@ -75,7 +75,7 @@ class TransformerEncoder(Encoder):
         return tokens_of(texts, cut, self._cut_by)
 
     def _cut_by(self) -> str:
-        """All that the ids of a text depend on."""
+        """Return everything that the ids of a text depend on."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None:  # a tokenizer in Python
             tree = {"class": type(self.tokenizer).__name__, "vocabulary": self.tokenizer.get_vocab()}
@@ -86,8 +86,8 @@ class TransformerEncoder(Encoder):
         return json.dumps([tree, self.max_tokens], sort_keys=True)
 
     def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """See :class:`Encoder`; texts of like length go through the model together, which saves padding."""
-        if not len(rows):  # a batch without labels; backbones refuse it
+        """See :class:`Encoder`; texts of similar length are batched to save padding."""
+        if not len(rows):  # a batch without labels; backbones reject it
             return torch.zeros(0, self.dim, device=self.device)
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
         order = np.argsort(counts, kind="stable")
@@ -101,7 +101,7 @@ class TransformerEncoder(Encoder):
         return F.normalize(vectors[torch.from_numpy(back).to(self.device)], dim=1)
 
     def _pooled(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """Pooled states of texts that are padded to one length, float32 (len(rows), dim)."""
+        """Return pooled states of texts padded to one length, float32 (len(rows), dim)."""
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
         ids, _ = tokens.take(rows)
         width = max(1, int(counts.max()))
@@ -123,7 +123,7 @@ class TransformerEncoder(Encoder):
         return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
     def encode(self, tokens: Tokens, batch_size: int = 64) -> torch.Tensor:
-        """See :class:`Encoder`; texts of like length share a batch, which saves padding."""
+        """See :class:`Encoder`; texts of similar length are batched to save padding."""
         was_training = self.training
         self.eval()
         out = torch.empty(len(tokens), self.dim)

@@ -166,7 +166,7 @@ def test_a_damaged_file_is_named_once_and_rewritten(damage, lines):
     compute = Computing(1)
     np.testing.assert_array_equal(cached_vectors(KEY, PIECES, compute), first)
     assert compute.asked == [[0, 1, 2]]
-    assert lines() == [f"{path}: damaged; its token vectors are computed anew"]
+    assert lines() == [f"{path}: damaged; its token vectors are computed again"]
     np.testing.assert_array_equal(cached_vectors(KEY, PIECES, refuse), first)
 
 
@@ -274,7 +274,7 @@ def test_a_damaged_cache_loads_the_model_after_all(tiny_backbone, lines):
     [(path, size)] = cache_files()
     os.truncate(path, size // 2)
     np.testing.assert_array_equal(build(tiny_backbone), cold)
-    assert lines() == [f"{path}: damaged; its token vectors are computed anew"]
+    assert lines() == [f"{path}: damaged; its token vectors are computed again"]
 
 
 def test_without_local_files_the_loaded_model_is_the_key(tiny_backbone, monkeypatch):

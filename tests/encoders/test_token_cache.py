@@ -78,7 +78,7 @@ def test_a_damaged_file_is_made_anew(damage, caplog):
     path.write_bytes({"cut off": raw[:-3], "a bit": raw, "empty": b""}[damage])
     with caplog.at_level(logging.WARNING, logger="ramen"):
         same(tokens_of(TEXTS, cut, lambda: "a"))
-    assert "damaged; its texts are cut anew" in caplog.text
+    assert "damaged; its texts are tokenized again" in caplog.text
     same(tokens_of(TEXTS, refuse, lambda: "a"))
 
 
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_ids_in_memory(folder, caplog
     folder.write_text("a file")
     with caplog.at_level(logging.WARNING, logger="ramen"):
         same(tokens_of(TEXTS, cut, lambda: "a"))
-    assert "token ids are not kept for the next run" in caplog.text
+    assert "token ids are not cached" in caplog.text
 
 
 def test_another_process_finishes_the_file_meanwhile(folder, monkeypatch):
