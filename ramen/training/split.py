@@ -111,10 +111,11 @@ def cut(
 
 
 def unseen_share(dataset: Dataset, setting: str = "auto") -> float:
-    """Share of the test part's pairs whose label has no training point: as set, or as sizes alone suggest.
+    """The fraction of test pairs whose label has no training point: as set, or estimated from sizes alone.
 
-    By sizes: each label without a training point is asked for once, and a test point has as many labels as a training
-    point. Without a test part the share is that of these labels among them and all training pairs. At most a half.
+    The estimate assumes that each label without a training point occurs once in the test part, and that a test point
+    has as many labels as a training point. Without a test part, it is the fraction of such labels among these labels
+    and all training pairs. It is at most a half.
 
     Args:
         dataset: labels of its test part are not looked at.
@@ -144,11 +145,12 @@ def held_out_rows(
     dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
     unseen: float | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Rows to hold out, int64: a share of the training points, near duplicates together.
+    """The rows to hold out, int64: a fraction of the training points, near duplicates together.
 
-    Test splits hold out whole groups of related points; a random split would leave a twin of each validation point in
-    training and so overrate memory (neighbours, many epochs of the head). A point whose labels have no other point
-    tells nothing of labels that have some, so it is held out only as far as the test part asks for labels without any.
+    Test splits hold out whole groups of related points. A random split would leave a near duplicate of each held-out
+    point in training and overrate memorisation (neighbours, many epochs of the dense scorer). A point whose labels have
+    no other point says nothing about labels that have some, so it is held out only as often as the test part has labels
+    without training points.
 
     Args:
         dataset: its training part is cut.
@@ -179,7 +181,7 @@ def held_out_rows(
 
 
 def _useful(dataset: Dataset, unseen: float) -> np.ndarray:
-    """How likely each training point's most frequent label is asked for once the point is held out, float64 (N,)."""
+    """The probability that a test part has each point's most frequent label if the point is held out, float64 (N,)."""
     targets = dataset.train_targets
     counts = targets.getnnz(0)
     alone = (counts == 1).sum()
@@ -192,10 +194,9 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
     """The split that holds out these rows of the training part.
 
     For a held-out pair (point, label) whose mirror (the label as a training point, with the point as its label) is in
-    training, the mirror is dropped. Where the test part filters such pairs instead, they still tell right from wrong,
-    but the truth has more right pairs than the test part, which probabilities must not be counted by. Pairs are weighed
-    by :func:`pair_weights`; those that weigh nothing are neither right nor wrong, and points without any other are not
-    used.
+    training, the mirror is dropped. If the test part filters such pairs instead, they still judge rankings, but there
+    are more of them than at test, so probabilities must not be calibrated on them. Pairs have the weights of
+    :func:`pair_weights`; those of weight 0 are neither right nor wrong, and points with no other pair are left out.
 
     Args:
         dataset: its training part is cut.
@@ -203,26 +204,28 @@ def split_off(dataset: Dataset, held_out: np.ndarray, unseen: float | None = Non
         unseen: share of the test part's pairs whose label has no training point; None for :func:`unseen_share`.
     """
     rows = np.setdiff1d(_labelled(dataset.train_targets), held_out)
-    texts = np.setdiff1d(np.arange(len(dataset.train)), held_out)
+    visible = np.setdiff1d(np.arange(len(dataset.train)), held_out)
     unseen = unseen_share(dataset) if unseen is None else unseen
     targets = dataset.train_targets
-    truth = sp.csr_matrix(targets[held_out], dtype=np.float32, copy=True)
-    uids = [dataset.train.uids[row] for row in np.repeat(held_out, np.diff(truth.indptr)).tolist()]
-    mirror_rows, mirror_labels, is_mirrored = _mirrors(dataset, uids, truth.indices)
-    filtered_at_test = sp.csr_matrix(truth.shape, dtype=np.float32)
+    held_out_targets = sp.csr_matrix(targets[held_out], dtype=np.float32, copy=True)
+    uids = [dataset.train.uids[row] for row in np.repeat(held_out, np.diff(held_out_targets.indptr)).tolist()]
+    mirror_rows, mirror_labels, is_mirrored = _mirrors(dataset, uids, held_out_targets.indices)
+    filtered_at_test = sp.csr_matrix(held_out_targets.shape, dtype=np.float32)
     if is_mirrored.any():
         targets = _without(targets, mirror_rows[is_mirrored], mirror_labels[is_mirrored])
         if _filters_mirrors(dataset):
-            filtered_at_test = _where(truth, is_mirrored)
-    truth.data = pair_weights(targets[rows].getnnz(0)[truth.indices], unseen)
-    ignored = _where(truth, truth.data == 0)
-    truth.eliminate_zeros()
-    usable = np.diff(truth.indptr) > 0
-    return Split(rows, texts, held_out[usable], targets, truth[usable], ignored[usable], filtered_at_test[usable])
+            filtered_at_test = _where(held_out_targets, is_mirrored)
+    held_out_targets.data = pair_weights(targets[rows].getnnz(0)[held_out_targets.indices], unseen)
+    ignored = _where(held_out_targets, held_out_targets.data == 0)
+    held_out_targets.eliminate_zeros()
+    usable = np.diff(held_out_targets.indptr) > 0
+    return Split(
+        rows, visible, held_out[usable], targets, held_out_targets[usable], ignored[usable], filtered_at_test[usable]
+    )
 
 
 def _where(matrix: sp.csr_matrix, chosen: np.ndarray) -> sp.csr_matrix:
-    """1 for the chosen ones of the stored entries, CSR."""
+    """A CSR matrix with 1 at the chosen ones of the stored entries."""
     parts = chosen.astype(np.float32), matrix.indices, matrix.indptr
     entries = sp.csr_matrix(parts, shape=matrix.shape, copy=True)
     entries.eliminate_zeros()
@@ -230,16 +233,16 @@ def _where(matrix: sp.csr_matrix, chosen: np.ndarray) -> sp.csr_matrix:
 
 
 def pair_weights(left: np.ndarray, unseen: float) -> np.ndarray:
-    """What held-out pairs weigh, float32 (pairs,), 1 on average over those that weigh anything.
+    """Weights of held-out pairs, float32 (pairs,), 1 on average over those above 0.
 
-    A held-out point takes a point from each of its labels. Among labels with some left that is as it should be: a label
-    that has n training points is asked for at test as often as one of n + 1 is when one is held out. Source: Good, "The
-    population frequencies of species", Biometrika 1953. But a test part leaves most labels without a training point out
-    of its truth, or has as many as it was made with, so these weigh what they are said to.
+    Holding out a point takes a training point from each of its labels. For labels with points left this is right: a
+    label with n training points occurs at test as often as one with n + 1 does when one is held out (Good, "The
+    population frequencies of species", Biometrika 1953). Labels without points left are a different matter: how many of
+    them a test part has depends on how it was made, so their pairs get the weight that ``unseen`` says.
 
     Args:
-        left: int (pairs,), training points that the label of each has left.
-        unseen: share of the weight of all pairs that those without any left get.
+        left: int (pairs,), training points that each pair's label has left.
+        unseen: fraction of the total weight that pairs of labels with none left get.
 
     Example:
         >>> pair_weights(np.array([0, 1, 2, 9]), 0.0).tolist(), pair_weights(np.array([0, 1, 2, 9]), 0.25).tolist()
@@ -265,7 +268,7 @@ def _without(targets: sp.csr_matrix, rows: np.ndarray, labels: np.ndarray) -> sp
 
 
 def _mirrors(dataset: Dataset, uids: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of pairs (point, label) by the points' uids: rows and labels of their mirrors, and which are training pairs.
+    """Rows and labels of the mirrors of pairs (point, label), and which of these are training pairs.
 
     The mirror of (i, j) is (j, i): the label as a training point, with the point as its label.
     """
