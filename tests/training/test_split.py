@@ -86,23 +86,23 @@ def test_share_no_overlap_and_groups_together(many, seed):
 
 def test_seed_decides(many):
     data, _, vectors = many
-    one, again, other = (cut(data, vectors, 0.2, 2000, seed).held_out for seed in (0, 0, 1))
+    one, again, other = (cut(data, vectors, 0.2, 2000, seed).held_out_rows for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert set(one) != set(other)
 
 
 def test_max_points_and_share_zero(many):
     data, _, vectors = many
-    assert len(cut(data, vectors, 0.2, 25, 0).held_out) <= 25
+    assert len(cut(data, vectors, 0.2, 25, 0).held_out_rows) <= 25
     split = cut(data, vectors, 0.0, 2000, 0)
     assert not len(split.held_out_rows) and len(split.train_rows) == 400 and split.held_out_targets.shape == (0, 40)
 
 
 def test_a_small_set_holds_out_more_but_at_most_a_quarter(many):
     data, _, vectors = many
-    assert 70 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=80).held_out) <= 80
-    assert 90 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=1000).held_out) <= 100
-    assert not len(cut(data, vectors, 0.0, 2000, 0, min_points=80).held_out)
+    assert 70 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=80).held_out_rows) <= 80
+    assert 90 <= len(cut(data, vectors, 0.1, 2000, 0, min_points=1000).held_out_rows) <= 100
+    assert not len(cut(data, vectors, 0.0, 2000, 0, min_points=80).held_out_rows)
 
 
 def test_a_giant_group_is_never_held_out():
@@ -110,7 +110,7 @@ def test_a_giant_group_is_never_held_out():
     data = dataset(np.ones((300, 2)))
     # sought within small clusters, so the giant comes in parts of some thirty; each is above a tenth of the share
     for seed in range(3):
-        assert (groups[cut(data, vectors_of(groups), 0.2, 2000, seed).held_out] != 0).all()
+        assert (groups[cut(data, vectors_of(groups), 0.2, 2000, seed).held_out_rows] != 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -191,9 +191,9 @@ def test_points_without_labels_are_texts_only(many):
     even = sp.diags((np.arange(400) % 2 == 0).astype(np.float32))
     data.train_targets = sp.csr_matrix(even @ data.train_targets, dtype=np.float32)
     split = cut(data, vectors, 0.2, 2000, 0)
-    assert (split.train_rows % 2 == 0).all() and (everything(data).rows % 2 == 0).all()
+    assert (split.train_rows % 2 == 0).all() and (everything(data).train_rows % 2 == 0).all()
     np.testing.assert_array_equal(split.visible_rows, np.setdiff1d(np.arange(400), split.held_out_rows))
-    assert len(everything(data).texts) == 400
+    assert len(everything(data).visible_rows) == 400
 
 
 @pytest.mark.parametrize("unseen", [0.05, 0.09, 0.11, 0.3])
