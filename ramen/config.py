@@ -266,6 +266,9 @@ class Config:
 RENAMED: dict[str, str] = {
     "stage1.": "training.",
     "head.": "dense.",
+    "encoder.kind=hlm": "encoder.kind=distilled",
+    "encoder.kind=none": "encoder.kind=bag_of_words",
+    "dense.kind=dense": "dense.kind=full",
     "encoder.title_weight": "it is learnt, from a start of 2",
     "encoder.autocast": "training is in bfloat16 where the processor or GPU supports it natively",
     "stage1.temperature": "it is fixed at 0.05",

@@ -209,7 +209,8 @@ def assign(
         value: of the setting's type; a float setting also takes an int, or a str that reads as a number.
         reserved: keys that are set otherwise, and are unknown here.
         renamed: keys of earlier versions. The value is the new key, or a sentence that says what to do instead. A key
-            that ends in a dot is a section: ``{"stage1.": "training.", "head.fan_in": "use dense.kind=full"}``.
+            that ends in a dot is a section, one with an equals sign a value: ``{"stage1.": "training.", "head.fan_in":
+            "use dense.kind=full", "encoder.kind=hlm": "encoder.kind=distilled"}``.
 
     Raises:
         InputError: a renamed, removed or unknown key (with the nearest known one), or a value of the wrong type or
@@ -239,6 +240,9 @@ def assign(
         value = float(value)
     right_type = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
     if not right_type or not settings[key].allows(value):
+        renamed_value = (renamed or {}).get(f"{key}={value}")
+        if renamed_value:
+            raise InputError(f"{key}={value} was renamed to {renamed_value}")
         raise InputError(f"{key}={value!r}: expected {settings[key].expected(wanted)}")
     setattr(target, name, value)
 

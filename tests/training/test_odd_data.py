@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import ramen
+from ramen.scorers.registry import SCORERS
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_labels_without_points(train):
 def test_an_empty_validation_split(train):
     metrics, tagger = train(lambda dataset: None, "validation.share=0")
     assert metrics["validation"] == {} and min(metrics["chosen"]["weights"].values()) == 1.0
-    assert set(metrics["scorers"]) == {"encoder", "neighbours", "sparse", "dense"}
+    assert set(metrics["scorers"]) == set(SCORERS)
     assert "no training points to hold out" in (tagger.run.path / "log.jsonl").read_text()
 
 

@@ -10,6 +10,7 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
+from ramen.scorers.registry import SCORERS
 from ramen.training import plan as module
 from ramen.training.plan import estimate, probe
 
@@ -29,7 +30,7 @@ def test_the_peak_is_near_to_what_a_run_took(planted, finished_run, quick):
     lines = [json.loads(line) for line in (finished_run / "log.jsonl").read_text().splitlines()]
     assert all(line["peak_gb"] > 0.1 for line in lines)
     found = estimate(ramen.load_dataset(planted), load_config("static", quick))
-    assert set(found.stages) == {"prepare", "encoder", "neighbours", "sparse", "dense", "rank", "evaluate"}
+    assert set(found.stages) == {"prepare", *SCORERS, "rank", "evaluate"}
     assert found.points == 240 and found.labels == 120
     assert 0.5e9 < found.peak < 3e9 and found.disk > 0 and found.fitting == "dense.kind=full"
 

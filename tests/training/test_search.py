@@ -7,6 +7,7 @@ import pytest
 
 from ramen.scorers.dense.scorer import DenseParams
 from ramen.scorers.dense.search import _best_start
+from ramen.scorers.registry import SCORERS
 from ramen.scorers.sparse.scorer import SparseParams
 from ramen.training.held_out import METRICS, HeldOut
 from ramen.training.judge import HeldOutJudge
@@ -14,7 +15,8 @@ from ramen.training.model import Params
 from ramen.training.ranker_search import fit_ranker
 from ramen.training.train import search, search_params
 
-START_WEIGHTS = {"encoder": 1.0, "neighbours": 1.0, "sparse": 2.0, "dense": 2.0}
+START_WEIGHTS = {name: kind.start_weight for name, kind in SCORERS.items()}
+LIGHT = set(SCORERS) - {"sparse", "dense"}  # with the settings that leave these two out
 SET_WITHOUT = "no training points to hold out"
 
 
@@ -72,7 +74,7 @@ def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
 
 def test_classifiers_can_be_left_out(searched):
     params, model, _ = searched("dense.epochs=0", "sparse.passes=0")
-    assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
+    assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == LIGHT
 
 
 def test_the_encoder_is_kept_where_the_sum_is_better_without(searched, monkeypatch):
@@ -127,8 +129,8 @@ def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "names"),
     [
-        ([], {"encoder", "neighbours", "sparse", "dense"}),
-        (["dense.epochs=0", "sparse.passes=0"], {"encoder", "neighbours"}),
+        ([], set(SCORERS)),
+        (["dense.epochs=0", "sparse.passes=0"], LIGHT),
     ],
 )
 def test_without_held_out_points_the_weights_are_those_at_the_start(make_material, make_run, overrides, names):
