@@ -30,7 +30,9 @@ class ReloadRequest(_Strict):
 
 
 class Reason(BaseModel):
-    """Explanation of a label."""
+    """Explanation of a label; a scorer may add reasons of its own."""
+
+    model_config = ConfigDict(extra="allow")
 
     scorers: dict[str, float]
     words: list[dict[str, Any]]
