@@ -35,8 +35,9 @@ def say(line: str) -> None:
 
 
 def say_next(*command: str | Path) -> None:
-    """Print the suggested next command to stderr."""
-    say("next: " + shlex.join(map(str, command)))
+    """Print the suggested next command to stderr; of several ranks the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        say("next: " + shlex.join(map(str, command)))
 
 
 def quiet_libraries() -> None:
