@@ -87,7 +87,7 @@ def evaluate(
         write_report_page(html, f"{source.name} on {dataset.card.name}", ranked, figures, dataset)
         say(f"page: {html}")
     if run is not None:
-        say_next("ramen", "tag", run, "a text to tag")
+        say_next("ramen", "tag", run, "TEXT")
 
 
 def _text_option(overrides: list[str]) -> str | None:
