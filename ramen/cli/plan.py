@@ -54,4 +54,5 @@ def plan(
         verdict = "fits" if needed <= needs.available else "does not fit"
         show(f"with dense classifiers, {name}: {needed / 1e9:.2f} GB, {verdict}")
     show(f"most exact dense classifiers that fit: {needs.fitting or 'none; --preset million trains without one'}")
-    say_next("ramen", "train", data, "--preset", preset, "--out", "RUN", *(overrides or []))
+    options = ["--preset", preset, *(["--graphs", graphs] if graphs != "all" else []), "--out", "RUN"]
+    say_next("ramen", "train", data, *options, *(overrides or []))
