@@ -33,7 +33,7 @@ class RamenClassifier(BaseEstimator):
         preset: as of :func:`ramen.train`; one that reads texts.
         overrides: settings such as ``"training.epochs=5"``.
         seed: of everything random.
-        k: labels a text that ``predict`` tells.
+        k: number of labels that ``predict`` returns per text.
         run_folder: a new folder that keeps the run; it must not exist, so every fit needs another one. Without it the
             run is in a temporary folder that goes with the estimator.
 

@@ -30,7 +30,7 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
         InputError: not a safetensors file, a type that numpy lacks, or a file cut short.
 
     Example:
-        ``map_tensors(Path("run/scorers/head/vectors.safetensors"))["vectors"][5]`` reads one row.
+        ``map_tensors(Path("run/scorers/dense/vectors.safetensors"))["vectors"][5]`` reads one row.
     """
     with path.open("rb") as file:
         size = path.stat().st_size

@@ -30,13 +30,12 @@ def plan(
     import ramen
     from ramen.config import load_config
     from ramen.data.options import with_pairs, with_texts
-    from ramen.training.checks import check_texts
+    from ramen.training.checks import check_texts, graphs_of
     from ramen.training.plan import estimate, probe
-    from ramen.training.run_folder import chosen_graphs
 
     config = load_config(preset, overrides or [])
     dataset = with_pairs(with_texts(ramen.load_dataset(data), config.data.text), config.data.pairs, config.seed)
-    config.graphs = chosen_graphs(graphs, dataset)
+    config.graphs = graphs_of(config, graphs, dataset)
     check_texts(dataset, config)
     needs = estimate(dataset, config)
     show(f"{needs.points:,} points, {needs.labels:,} labels, {needs.pairs:,} pairs")

@@ -1,4 +1,4 @@
-r"""Features of texts for the sparse head: exact words with sub-linear TF-IDF, the title's marked apart.
+r"""Features of texts for sparse classifiers: words with sub-linear TF-IDF, words of the title marked.
 
 A text is ``title\ncontent``, or one field alone. Sets of features:
 

@@ -44,11 +44,7 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
             that cannot be found, or a run that needs more memory than there is.
     """
     dataset = with_pairs(with_texts(whole, config.data.text), config.data.pairs, config.seed)
-    config.graphs = chosen_graphs(graphs, dataset)
-    if config.encoder.kind == "bag_of_words":
-        if graphs not in ("all", "none"):
-            raise InputError(f"graphs {graphs!r}: --preset words trains no encoder that graphs could regularise")
-        config.graphs = []
+    config.graphs = graphs_of(config, graphs, dataset)
     if config.data.leaks == "refuse":
         refuse_leaks(dataset, config.graphs)
     fixed_lambdas(config.graph, config.graphs)
@@ -63,6 +59,20 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
     if distributed.world_size() > 1:
         distributed.check_same({"ramen": __version__, "settings": config_yaml(config), "data": dataset_digest(dataset)})
     return dataset
+
+
+def graphs_of(config: Config, graphs: str, dataset: Dataset) -> list[str]:
+    """The names of the graphs that a run uses; arguments as of :func:`ramen.train`.
+
+    Raises:
+        InputError: an unknown graph, or a named one for bags of words, which train no encoder.
+    """
+    names = chosen_graphs(graphs, dataset)
+    if config.encoder.kind != "bag_of_words":
+        return names
+    if graphs not in ("all", "none"):
+        raise InputError(f"graphs {graphs!r}: --preset words trains no encoder that graphs could regularise")
+    return []
 
 
 def check_texts(dataset: Dataset, config: Config) -> None:

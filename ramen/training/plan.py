@@ -1,4 +1,4 @@
-"""What a run will need, said before anything is allocated: memory by stage, disk, time; and which head would fit."""
+"""Estimates of what a run needs, before anything is allocated: memory by stage, disk, time, classifiers that fit."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Plan:
 
     Attributes:
         points, labels, pairs: of training.
-        parameters: of the encoder, and of the head where there is one.
+        parameters: of the encoder, and of the dense classifiers where there are some.
         stages: bytes of memory at the peak of each stage, by name.
         disk: bytes of the run folder and its checkpoints.
         available: bytes of memory that this machine has free; of several ranks on it each has its share.
         classifiers: bytes of the peak with each kind and precision of dense classifiers, by ``kind precision``.
-        seconds: of an epoch of the encoder and of the head; empty before a probe.
+        seconds: of an epoch of the encoder and of the dense classifiers; empty before a probe.
     """
 
     points: int
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def fitting(self) -> str | None:
-        """The most exact head that fits, as settings, or None where none does."""
+        """The most exact dense classifiers that fit, as settings, or None."""
         for name, peak in self.classifiers.items():
             if peak <= self.available:
                 kind, precision = name.split()
@@ -77,7 +77,7 @@ class Plan:
 def estimate(dataset: Dataset, config: Config) -> Plan:
     """What a run would need, from sizes alone.
 
-    Memory is counted for the static encoder and given bags of words; of a transformer its activations are not.
+    Memory is counted for the static encoder and bags of words; of a transformer its activations are not.
 
     Args:
         dataset: as read.
@@ -131,9 +131,9 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
 
 
 def probe(dataset: Dataset, config: Config) -> dict[str, float]:
-    """Seconds of an epoch of the encoder and of the head, from ten steps on a sample of the data set.
+    """Seconds of an epoch of the encoder and of the dense classifiers, from ten steps on a sample of the data set.
 
-    The encoder's steps have the full batch; the head's are timed with the sample's labels and scaled to all of them.
+    The encoder's steps have the full batch; the classifiers' are timed with the sample's labels and scaled to all.
     """
     import torch
 

@@ -150,7 +150,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
 
     Args:
         data: of the held-out points.
-        learn: else the weighted sum it is.
+        learn: whether trees may be used; else the weighted sum ranks.
         seed: of folds and trees.
         log: called with the figures of each model, and with notes.
     """

@@ -87,7 +87,8 @@ def search_params(data: TrainingData, split: Split, encoder: AnyEncoder, run: Ru
 
 
 def search(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> tuple[Params, Model]:
-    """Hyperparameters by the held-out points alone, and the model that was fitted without them; trains the encoder."""
+    """Hyperparameters by the held-out points alone, and the model fitted without them; trains the encoder in place."""
+    # Leaves the encoder of the chosen graphs in the checkpoint SEARCH where it is trained in full.
     graphs = run.once("graphs", GraphWeights.read, lambda: search_graph_weights(data, split, encoder, run))
     views = trained_views(data, split, encoder, graphs, run, SEARCH)
     judge = HeldOutJudge(HeldOut.of(data, split), views, run.log)

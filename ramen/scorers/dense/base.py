@@ -1,4 +1,4 @@
-"""The contract of a one-vs-all head in training."""
+"""The contract of dense one-vs-all classifiers in training."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ class Classifier(ABC):
 
     @abstractmethod
     def label_weights(self) -> LabelWeights:
-        """The weights as they are now, for scoring without torch; they may share the head's memory."""
+        """The weights as they are now, for scoring without torch; they may share the classifiers' memory."""

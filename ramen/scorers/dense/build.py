@@ -1,4 +1,4 @@
-"""The head that the settings name."""
+"""The dense classifiers that the settings name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _A_POINT = 200  # labels of a point's list, about
 def make_classifier(
     start: torch.Tensor, settings: DenseConfig, seed: int = 0, temperature: float = TEMPERATURE, chunk: int = CHUNK
 ) -> Classifier:
-    """An untrained head; where a run has several ranks, of this one's labels.
+    """Untrained classifiers; in a run of several processes, of this one's labels.
 
     Args:
         start: float32 (L, d), label vectors that it starts from.
@@ -54,7 +54,7 @@ def check_classifier(settings: DenseConfig) -> None:
 
 
 def classifier_memory(labels: int, dim: int, settings: DenseConfig) -> int:
-    """Bytes that training the head takes at its peak, before anything is allocated."""
+    """The peak memory of training in bytes, before anything is allocated."""
     if settings.kind == "shortlist":
         return ShortlistClassifier.memory(labels, dim, settings.batch_size, _A_POINT)
     return DenseClassifier.memory(labels, dim, settings.batch_size, CHUNK, settings.precision)

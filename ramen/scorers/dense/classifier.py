@@ -1,4 +1,4 @@
-"""Dense one-vs-all head: a vector per label, chunked so that memory stays bounded."""
+"""Dense one-vs-all classifiers: a vector per label, processed in chunks so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DenseClassifier(Classifier):
     beyond one chunk is ever whole in memory; the optimiser runs chunk by chunk.
 
     Args:
-        start: float32 (L, d), copied; the head stays on its device.
+        start: float32 (L, d), copied; the classifiers stay on its device.
         temperature: of the scores in the loss.
         chunk: labels scored at once.
         precision: ``fp32`` weights with Adam, or ``bf16`` weights and moments.
@@ -38,8 +38,8 @@ class DenseClassifier(Classifier):
         native: multiply bfloat16 weights as they are, adding up in float32: as GPUs do fast. Else they are widened.
 
     Example:
-        >>> head = DenseClassifier(torch.eye(3), temperature=0.1)
-        >>> head.scores(torch.tensor([[1.0, 0.0, 0.0]])).argmax().item()
+        >>> model = DenseClassifier(torch.eye(3), temperature=0.1)
+        >>> model.scores(torch.tensor([[1.0, 0.0, 0.0]])).argmax().item()
         0
     """
 

@@ -1,4 +1,4 @@
-"""Weights of a one-vs-all head as scoring reads them and a run folder keeps them: numpy, no torch."""
+"""Weights of one-vs-all classifiers as scoring reads and a run folder stores them: numpy, no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adam for a head's rows: all in float32, or weights and both moments in bfloat16, rounded by chance.
+"""Adam for rows of weights: all in float32, or weights and both moments in bfloat16 with stochastic rounding.
 
 bfloat16 has eight bits: a step of less than 1/256 of a weight is lost when the sum is rounded to the nearest, and
 training stalls; so does the second moment, which moves by a thousandth. Of the two remedies Kahan sums keep what was
@@ -19,7 +19,7 @@ State = tuple[torch.Tensor, ...]
 
 
 class Optimiser(Protocol):
-    """What a head asks of its optimiser; ``weights`` and ``state`` are of the rows that move."""
+    """What classifiers need of their optimiser; ``weights`` and ``state`` are of the rows that move."""
 
     def start(self, weights: torch.Tensor) -> State:
         """State of untrained rows."""

@@ -1,4 +1,4 @@
-"""Sums over all labels of a head, of which this process may have a part only."""
+"""Reductions over all labels, of which this process may have only a part."""
 
 from __future__ import annotations
 

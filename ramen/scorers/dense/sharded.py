@@ -1,4 +1,4 @@
-"""A head whose labels are split over the ranks of a run: each trains and keeps its share of the rows."""
+"""Classifiers split by label over the processes of a run: each trains and keeps its shard of the rows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 
 class ShardedClassifier(Classifier):
-    """Steps as of one head with all labels, up to rounding: the ranks exchange a number per point and step.
+    """The same steps as one process with all labels, up to rounding; processes exchange a number per point and step.
 
-    Every rank calls every method, with the same arguments. bfloat16 is rounded by other chance than in one process.
+    Every process calls every method with the same arguments. Stochastic rounding of bfloat16 draws other numbers than
+    in one process.
 
     Args:
         start: float32 (L, d), where all labels start.
-        make: gives the head of some of the labels.
+        make: makes the classifiers of some of the labels.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Shortlist head: a vector per label, trained on each point's true labels and mined negatives alone.
+"""Shortlist classifiers: a vector per label, trained on each point's true labels and mined negatives alone.
 
 A step costs (pairs x d), whatever the number of labels, and moves only the rows in its lists. Source of the idea: SLICE
 (Jain et al., WSDM 2019) and NGAME (Dahiya et al., WSDM 2023), which train classifiers on mined negatives only.
@@ -29,7 +29,7 @@ class ShortlistClassifier(Classifier):
     it; elsewhere torch does.
 
     Args:
-        start: float32 (L, d), copied; the head stays on its device.
+        start: float32 (L, d), copied; the classifiers stay on its device.
         temperature: of the scores in the loss.
         loss: ``softmax`` or ``bce``.
 
@@ -37,10 +37,10 @@ class ShortlistClassifier(Classifier):
         reduction: sums over all labels, where other ranks have some.
 
     Example:
-        >>> head = ShortlistClassifier(torch.eye(3), temperature=0.1)
+        >>> model = ShortlistClassifier(torch.eye(3), temperature=0.1)
         >>> true, wrong = sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 0]])
-        >>> loss = head.fit_step(torch.tensor([[0.6, 0.8, 0.0]]), true, None, 0.01, wrong)
-        >>> bool(head.weights[0, 0] > 1), bool(head.weights[1, 1] < 1), bool(head.weights[2, 2] == 1)
+        >>> loss = model.fit_step(torch.tensor([[0.6, 0.8, 0.0]]), true, None, 0.01, wrong)
+        >>> bool(model.weights[0, 0] > 1), bool(model.weights[1, 1] < 1), bool(model.weights[2, 2] == 1)
         (True, True, True)
     """
 

@@ -72,7 +72,7 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
 def _lists(
     classifier: Classifier, points: torch.Tensor, mined: sp.csr_matrix | None, settings: DenseConfig, top: int
 ) -> sp.csr_matrix | None:
-    """Labels that may compete for each point, CSR (N, L): mined ones, or those that the head scores highest now."""
+    """Labels that may compete for each point, CSR (N, L): mined ones, or those with the highest scores now."""
     if settings.negatives == "mined":
         return mined
     top_labels = classifier.label_weights().top(points.numpy(), min(top, classifier.n_labels))[0]

@@ -1,4 +1,4 @@
-"""Sparse one-vs-all head: a linear classifier per label over exact words, trained label by label.
+"""Sparse one-vs-all classifiers: one linear classifier per label over word features, trained label by label.
 
 Linear in the number of labels: a label meets its positives and some hundred negatives, never all points, and there is
 no label x batch matrix anywhere.
@@ -106,7 +106,7 @@ def fit_sparse(
         prior: float32 CSR (L, F), m_l; None for zero.
         settings: of the solver; None for the defaults.
         progress: called with the number of labels of each finished block.
-        labels: fit only these, as they would be fitted among all; the head has a row for each of them.
+        labels: fit only these, as they would be fitted among all; the result has a row for each.
     """
     settings = settings or FitSettings()
     start, stop, _ = labels.indices(positives.shape[0])

@@ -1,4 +1,4 @@
-"""RAMEN for the sparse head: where a label's weights shrink to, made of its own text and of its anchors' texts."""
+"""RAMEN for sparse classifiers: the prior of a label's weights, from its own text and its anchors' texts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def word_prior(
 ) -> sp.csr_matrix:
     """λ m_l with m_l = t_l + Σ_g weight_g · mean of the anchors' rows of l in graph g, float32 CSR (L, F).
 
-    The sparse head's weights are pulled towards these rows instead of zero. Only training reads them: nothing of a
-    graph is left when tagging.
+    The sparse classifiers' weights are pulled towards these rows instead of zero. Only training reads the graphs:
+    nothing of them is left when tagging.
 
     Args:
         texts: CSR (L, F), unit rows t_l of the labels' texts.
