@@ -26,6 +26,7 @@ from ramen.training.split import Split
 TEMPERATURE = 0.05  # of the softmax loss
 MARGIN = 0.3  # of the triplet loss
 LONG_BATCH = 512  # points: with larger batches graph.min_steps does not apply, as dense classifiers would get worse
+_NEARLY = 0.8  # of all epochs: a short training that comes so near is done in full, so that it can be kept
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
 _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
@@ -59,7 +60,7 @@ def train_encoder(
         checkpoint: where the state is kept; None for a run too short to keep.
         log: called with the figures of each epoch.
         max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
-            of ``training.batch_size``.
+            of ``training.batch_size``; in full where that is nearly all of them.
     """
     settings = data.config.training
     if not isinstance(encoder, Encoder):  # bags of words have no weights to train
@@ -94,7 +95,8 @@ def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | 
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
     if max_steps is not None:
-        epochs = min(epochs, -(-max_steps * settings.batch_size // (size * per_epoch)))
+        short = -(-max_steps * settings.batch_size // (size * per_epoch))
+        epochs = short if short < _NEARLY * epochs else epochs
     return Schedule(epochs * per_epoch, per_epoch, accumulate=settings.accumulate, clip=settings.clip)
 
 

@@ -147,7 +147,10 @@ def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
         trained(data, encoder, split, lambdas, None, lambda **line: lines.append(line), max_steps)
         return len([line for line in lines if line["stage"] == "encoder"])
 
-    assert epochs({}) == 1 and epochs(LAMBDAS) == 5 and epochs(LAMBDAS, max_steps=1) == 4
+    assert epochs({}) == 1 and epochs(LAMBDAS) == 5
+    assert epochs(LAMBDAS, max_steps=1) == 5  # four would be nearly all
+    data.config.graph.min_steps = 12
+    assert epochs(LAMBDAS) == 6 and epochs(LAMBDAS, max_steps=1) == 4
 
 
 def test_with_large_batches_a_graph_trains_no_longer(make, monkeypatch):
