@@ -42,7 +42,8 @@ def main() -> int:
             return _refuse(f"{folder}: no such folder, expected a data set")
     if options.omikuji:
         try:
-            from omikuji_tfidf import VARIANTS, measure
+            import omikuji  # noqa: F401
+            from peers import OMIKUJI, measure
         except ImportError as error:
             return _refuse(f"--omikuji: {error}; pip install omikuji==0.5.2 scikit-learn")
     results: list[dict[str, Any]] = []
@@ -56,8 +57,8 @@ def main() -> int:
             results.append({"set": name, "system": f"ramen {options.preset}", "seed": seed, **result})
             _write(results, options.out)
         if options.omikuji:
-            for variant in VARIANTS:
-                results.append({"set": name, "system": f"omikuji {variant}", "seed": None, **measure(folder, variant)})
+            for system in (f"omikuji {variant}" for variant in OMIKUJI):
+                results.append({"set": name, "system": system, "seed": None, **measure(folder, system)})
                 _write(results, options.out)
     return 0
 
@@ -67,7 +68,7 @@ def train(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         ``test``, ``validation`` and ``chosen`` of its metrics.json, ``seconds`` (wall, start of the process to its
-        end), ``peak_mib`` (largest resident set) and the ``command``.
+        end), ``cpu_seconds`` (of all threads), ``peak_mib`` (largest resident set) and the ``command``.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
@@ -89,7 +90,8 @@ def train(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
     if "test" not in metrics:
         raise SystemExit(f"benchmark: {folder}: has no test split to measure on")
     kept = {name: metrics[name] for name in ("test", "validation", "chosen", "propensity")}
-    return {**kept, "seconds": seconds, "peak_mib": usage.ru_maxrss / 1024, "command": shown}
+    spent = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}
+    return {**kept, **spent, "command": shown}
 
 
 def machine() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from omikuji_tfidf import VARIANTS, measure
+from peers import OMIKUJI, measure
 from reference_sets import ROOT, machine
 from sklearn.svm import LinearSVC
 
@@ -96,8 +96,8 @@ def one_set(folder: Path, repeats: int, omikuji_repeats: int) -> dict[str, Any]:
         "p50_ms_one_text": one_text(views, scorer, params, dataset),
     }  # fmt: skip
     peers = []
-    for variant in VARIANTS:
-        runs = [measure(folder, variant) for _ in range(omikuji_repeats)]
+    for variant in OMIKUJI:
+        runs = [measure(folder, f"omikuji {variant}") for _ in range(omikuji_repeats)]
         seconds = statistics.median(run["seconds"] for run in runs)
         peers.append({"system": f"omikuji {variant}", "seconds": seconds, "runs": len(runs), "test": runs[0]["test"]})
     return {"ours": ours, "peers": peers, "liblinear": liblinear(views, params, statistics.median(fits), dataset)}

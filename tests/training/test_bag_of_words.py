@@ -112,7 +112,7 @@ def test_bags_of_any_shape_come_back_as_they_were(tmp_path, shape):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "p1", "p5"), [("Bibtex", 64.2, 28.4)])
 def test_a_real_set_is_ahead_of_omikuji(real_data, tmp_path, name, p1, p5):
-    """Its better variant, measured on the same split: benchmarks/omikuji_tfidf.py has the peer."""
+    """Its better variant, measured on the same split: benchmarks/peers.py has the peer."""
     test = json.loads((ramen.train(real_data(name), preset="words", out=tmp_path / "r") / "metrics.json").read_text())[
         "test"
     ]
