@@ -1,6 +1,6 @@
 """Quality against time: `ramen train` at several settings beside other systems, from raw files to ranked test points.
 
-    RAMEN_DATA=FOLDER python benchmarks/quality_and_time.py [--quick] [--sets SET ...] [--only SYSTEM ...] [KEY=VALUE ...]
+    RAMEN_DATA=FOLDER python benchmarks/quality_and_time.py [--quick] [--sets SET ...] [--only NAME ...] [KEY=VALUE ...]
 
 Every row is a process of its own. Each finished row is kept in --work; a second call goes on where the first stopped.
 See benchmarks/README.md.
@@ -74,8 +74,8 @@ def main() -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     skipped: list[dict[str, str]] = []
     failed = False
-    for name, reason in LEFT_OUT.items():
-        print(f"{name}: left out: {reason}", file=sys.stderr)
+    for name, why in LEFT_OUT.items():
+        print(f"{name} left out: {why}", file=sys.stderr)
     for folder in folders:
         facts = facts_of(folder)
         for system in options.only or systems:
