@@ -46,6 +46,8 @@ LEFT_OUT = {
     "PECOS": "libpecos 1.2.8 needs numpy < 2 and scipy < 1.14 and fails with ours: scipy.sparse.sputils has no "
     "get_index_dtype, and np.array(..., copy=False) raises where numpy 2 has to copy"
 }
+# Paths that a row of RAMEN or of a peer depends on; rows are kept until a commit changes one of them.
+CODE = {"ramen": ("ramen",), "peers": ("benchmarks/peers.py", "ramen/data", "ramen/metrics")}
 _LINE = 0.055  # height of a label in a panel, as a share
 
 
@@ -68,6 +70,7 @@ def main() -> int:
     for folder in folders:
         if not folder.is_dir():
             return _refuse(f"{folder}: no such folder, expected a data set")
+    commits = {group: last_commit(paths) for group, paths in CODE.items()}
     systems = [name for name, *_ in RAMEN] + [name for name in PEERS if not (options.quick and name in SLOW)]
     if unknown := set(options.only or ()) - {*systems, *SLOW}:
         return _refuse(f"--only {sorted(unknown)[0]!r}: expected of {', '.join([*systems, *SLOW])}")
@@ -80,17 +83,18 @@ def main() -> int:
         facts = facts_of(folder)
         for system in options.only or systems:
             reason = why_not(system, facts)
-            path = options.work / f"{key(folder.name, system, options.seed, options.words, _commit())}.json"
+            commit = commits["peers" if system in PEERS else "ramen"]
+            path = options.work / f"{key(folder.name, system, options.seed, options.words, commit)}.json"
             if reason is None and not path.exists():
                 print(f"{folder.name}, seed {options.seed}: {system}", file=sys.stderr, flush=True)
                 try:
-                    keep(path, measured(system, facts, options))
+                    keep(path, {"commit": commit, **measured(system, facts, options)})
                 except subprocess.CalledProcessError as error:  # the process has said why
                     reason, failed = f"ended with exit code {error.returncode}", True
             if reason is not None:
                 print(f"{folder.name}: {system} skipped: {reason}", file=sys.stderr, flush=True)
                 skipped.append({"set": folder.name, "system": system, "reason": reason})
-            write(options, skipped)
+            write(options, skipped, commits)
     return int(failed)
 
 
@@ -137,7 +141,7 @@ def measured(system: str, facts: Facts, options: argparse.Namespace) -> dict[str
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    row = {"set": facts.folder.name, "system": system, "seed": options.seed, "commit": _commit(), "threads": threads()}
+    row = {"set": facts.folder.name, "system": system, "seed": options.seed, "threads": threads()}
     if system in PEERS:
         found = peer(system, facts.folder, options.seed)
         settings: list[str] = []
@@ -177,19 +181,33 @@ def keep(path: Path, content: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
-def collected(work: Path, seed: int, settings: list[str], sets: Iterable[str], commit: str) -> list[dict[str, Any]]:
-    """Rows of this seed, these settings and sets and this commit, in the order of the sets and systems."""
+def collected(
+    work: Path, seed: int, settings: list[str], sets: Iterable[str], commits: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Rows of this seed, these settings and sets and these commits, in the order of the sets and systems."""
     order, systems = list(sets), [*(name for name, *_ in RAMEN), *PEERS]
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))]
-    rows = [row for row in rows if row["set"] in order and row["seed"] == seed and row["commit"] == commit]
+    rows = [row for row in rows if row["set"] in order and row["system"] in systems]
+    rows = [row for row in rows if row["seed"] == seed and row["threads"] == threads()]
+    rows = [row for row in rows if row["commit"] == commits["peers" if row["system"] in PEERS else "ramen"]]
     rows = [row for row in rows if row["system"] in PEERS or row["settings"] == settings]
-    rows = [row for row in rows if row["system"] in systems and row["threads"] == threads()]
     return sorted(rows, key=lambda row: (order.index(row["set"]), systems.index(row["system"])))
 
 
-def write(options: argparse.Namespace, skipped: list[dict[str, str]]) -> None:
+def last_commit(paths: Iterable[str]) -> str:
+    """Return the last commit that changed one of the paths, and whether they have changes since."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments, "--", *paths], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+    changed = git("status", "--porcelain")
+    return git("log", "-1", "--format=%h") + (" with changes" if changed else "")
+
+
+def write(options: argparse.Namespace, skipped: list[dict[str, str]], commits: dict[str, str]) -> None:
     """Write the json file and the plot of the rows that are there."""
-    results = collected(options.work, options.seed, options.words, options.sets, _commit())
+    results = collected(options.work, options.seed, options.words, options.sets, commits)
     facts = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": _commit(),

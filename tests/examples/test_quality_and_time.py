@@ -75,7 +75,7 @@ def test_rows_of_another_commit_or_set_are_left_out(scripts, tmp_path):
     row = {"set": "a", "system": PLAIN, "seed": 0, "commit": "x", "settings": [], "threads": benchmark.threads()}
     for number, change in enumerate(({}, {"commit": "y"}, {"set": "b"}, {"settings": ["k=v"]}, {"system": "old"})):
         benchmark.keep(tmp_path / f"{number}.json", {**row, **change})
-    assert benchmark.collected(tmp_path, 0, [], ["a"], "x") == [row]
+    assert benchmark.collected(tmp_path, 0, [], ["a"], {"ramen": "x", "peers": "z"}) == [row]
 
 
 def test_the_plot_of_one_row(scripts, tmp_path):
