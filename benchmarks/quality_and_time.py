@@ -251,6 +251,8 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 
 def _panel(panel: Any, rows: list[dict[str, Any]], metric: str) -> None:
     """Points of one set and metric, with their names right of the last, apart from each other."""
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
+
     seconds = [row["seconds"] for row in rows]
     values = [row["test"][metric] for row in rows]
     low, high = min(values), max(values)
@@ -258,6 +260,10 @@ def _panel(panel: Any, rows: list[dict[str, Any]], metric: str) -> None:
     left, right = min(seconds) / 1.4, max(seconds)
     span = max(right / left, 2.0)
     panel.set(xscale="log", xlim=(left, right * span**0.95), ylim=(low - margin, high + margin))
+    ticks = [step * 10.0**power for power in range(-2, 6) for step in ((1, 2, 5) if span < 20 else (1, 3))]
+    panel.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right * 1.5]))
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.grid(True, alpha=0.3)
     heights = [(value - low + margin) / (high - low + 2 * margin) for value in values]
     for row, x, y, height in zip(rows, seconds, values, spread(heights, _LINE), strict=True):
