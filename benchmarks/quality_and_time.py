@@ -305,6 +305,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", help="folder of the two files")
     options = parser.parse_intermixed_args()
+    for name in ("sets", "only"):  # an option with many values also takes the settings behind it
+        given = getattr(options, name) or []
+        options.words += [word for word in given if "=" in word]
+        setattr(options, name, [word for word in given if "=" not in word])
     options.sets = options.sets or list(QUICK if options.quick else SETS)
     if wrong := [word for word in options.words if "=" not in word]:
         parser.error(f"{wrong[0]!r}: expected KEY=VALUE")
