@@ -138,7 +138,7 @@ class Shipped:
         held_out: bool (N,), the packages of test families.
         names: uint64 (L,), the number of each chosen label, sorted.
         pairs: int64 (P, 2), (package, label) of training and test.
-        beyond: int64 (F, 2), those of training that the cap left out, over the same labels.
+        neither: int64 (F, 2), over the same labels: pairs beyond the cap, and files named like their package.
         sums: SHA-256 of each index read, uncompressed.
         told: what was dropped, a line each.
     """
@@ -172,6 +172,10 @@ class Shipped:
         distinct = np.unique(point * len(self.names) + label.ravel())
         self.pairs = np.stack(np.divmod(distinct, max(len(self.names), 1)), axis=1)
         self._tell("file names and packages: all", self.pairs)
+        own = np.array([self._number(package.name.encode()) for package in self.packages], dtype=np.uint64)
+        is_own = own[self.pairs[:, 0]] == self.names[self.pairs[:, 1]]
+        self.told.append(f"filtered as named like their package: {int(is_own.sum())} pairs")
+        self._own, self.pairs = self.pairs[is_own], self.pairs[~is_own]
         degree = np.bincount(self.pairs[:, 1], minlength=len(self.names))
         frequent = degree > max(_FREQUENT_LEAST, _FREQUENT * len(self.packages))
         self.told.append(f"dropped as names of more than 1 % of the packages: {int(frequent.sum())}")
@@ -205,9 +209,10 @@ class Shipped:
         self.pairs = np.concatenate([kept, test])
         self.pairs[:, 1] = np.searchsorted(chosen, self.pairs[:, 1])
         # What a point ships beyond its cap is no target, and must not be taught as wrong either.
-        self.beyond = beyond[np.isin(beyond[:, 1], chosen) & np.isin(beyond[:, 0], kept[:, 0])]
-        self._tell("training, filtered as beyond the cap", self.beyond)
-        self.beyond[:, 1] = np.searchsorted(chosen, self.beyond[:, 1])
+        neither = np.concatenate([beyond, self._own])
+        self.neither = neither[np.isin(neither[:, 1], chosen) & np.isin(neither[:, 0], self.pairs[:, 0])]
+        self._tell("filtered, beyond the cap or named like the package", self.neither)
+        self.neither[:, 1] = np.searchsorted(chosen, self.neither[:, 1])
         self.names = self.names[chosen]
 
     def describe(self, contents: list[tuple[str, Path]]) -> None:
@@ -261,7 +266,7 @@ class Shipped:
             chosen = [self.packages[row] for row in rows.tolist()]
             texts = Texts([p.name for p in chosen], [p.title for p in chosen], [p.text for p in chosen])
             parts.append((texts, _ones(at, (len(rows), len(labels))), rows))
-        (train, train_targets, train_rows), (test, test_targets, _) = parts
+        (train, train_targets, train_rows), (test, test_targets, test_rows) = parts
         return Dataset(
             path=out,
             train=train,
@@ -271,6 +276,7 @@ class Shipped:
             test_targets=test_targets,
             graphs=self._graphs(train_rows, place),
             train_filter=self._filter(train_rows, place),
+            test_filter=self._filter(test_rows, place),
             card=Card(
                 name="debian-files",
                 A=0.55,
@@ -281,9 +287,10 @@ class Shipped:
             ),
         )
 
-    def _filter(self, train_rows: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The pairs beyond the cap as positions, in order."""
-        at = np.stack([np.searchsorted(train_rows, self.beyond[:, 0]), place[self.beyond[:, 1]]], axis=1)
+    def _filter(self, rows: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The pairs of some points that are neither right nor wrong, as positions in order."""
+        neither = self.neither[np.isin(self.neither[:, 0], rows)]
+        at = np.stack([np.searchsorted(rows, neither[:, 0]), place[neither[:, 1]]], axis=1)
         return at[np.lexsort((at[:, 1], at[:, 0]))]
 
     def _graphs(self, train_rows: np.ndarray, place: np.ndarray) -> dict[str, Graph]:

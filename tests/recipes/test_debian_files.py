@@ -143,6 +143,17 @@ def test_pairs_beyond_the_cap_are_filtered(index: dict[str, str], tmp_path: Path
         assert sorted(labels) == [label for label in shipped[uid] if label in ds.labels.uids]
 
 
+def test_files_named_like_their_package_are_filtered(index: dict[str, str], tmp_path: Path) -> None:
+    more = "usr/share/bug/fig fruit/fig,fruit/kiwi\nusr/share/bug/nut fruit/nut,fruit/lime\n"
+    (tmp_path / "Contents-amd64").write_text(AMD64.splitlines()[0] + "\n" + more)
+    ds = load_dataset(prepare("debian-files", tmp_path / "own", **index))
+    train = pairs(ds.train.uids, ds.train_targets, ds.labels.uids)
+    assert "fig" not in train["fig"] and "fig" in train["kiwi"] and "nut" in train["lime"]
+    assert pairs(ds.test.uids, ds.test_targets, ds.labels.uids)["nut"] == ["wood.png"]
+    for texts, positions, name in ((ds.train, ds.train_filter, "fig"), (ds.test, ds.test_filter, "nut")):
+        assert [(texts.uids[row], ds.labels.uids[label]) for row, label in positions] == [(name, name)]
+
+
 def test_points_are_whole_families_and_the_seed_draws_them() -> None:
     text = "".join(f"Package: p{i}\nSource: {'abcdefgh'[i // 4]}{i % 2}\n\n" for i in range(32))
     known = read_packages([("x", text.encode())], {})
