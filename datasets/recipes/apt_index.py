@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ramen.data.recipes.deb822 import read_index, stanzas
@@ -47,9 +47,16 @@ Acquire::IndexTargets::deb {{
     MetaKey "$(COMPONENT)/i18n/Translation-$(LANGUAGE)"; flatMetaKey "$(LANGUAGE)";
     ShortDescription "Translation-$(LANGUAGE)"; Description "$(RELEASE)/$(COMPONENT) Translation-$(LANGUAGE)";
     flatDescription "$(RELEASE) Translation-$(LANGUAGE)";
-  }};
+  }};{contents}
 }};
 """
+
+# The files of every package, for each architecture and for "all"; left compressed, as a release has more than 500 MB.
+_CONTENTS = """
+  Contents {
+    MetaKey "$(COMPONENT)/Contents-$(ARCHITECTURE)"; ShortDescription "Contents-$(ARCHITECTURE)";
+    Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents"; KeepCompressed "true";
+  };"""
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,14 @@ class Index:
         translations: files with the extended descriptions; may be empty.
         suite: code name of the release.
         date: of the release file.
+        contents: (name to print, file) of the indices of files, if they were asked for.
     """
 
     packages: list[tuple[str, Path]]
     translations: list[Path]
     suite: str
     date: str
+    contents: list[tuple[str, Path]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,16 @@ class _Target:
         return Path(self.path)
 
 
-def fetch(folder: Path, report: Callable[[str], None]) -> Index:
+def fetch(folder: Path, report: Callable[[str], None], contents: bool = False) -> Index:
     """Run ``apt-get update`` into ``folder`` and choose the base release.
 
     The base release is the one with the most packages in the components main and universe; security, updates and
     backports are never taken, so that a day's updates do not change the data set.
+
+    Args:
+        folder: an empty folder.
+        report: called with one line per step.
+        contents: fetch the indices of files, too.
 
     Raises:
         NoIndex: no apt-get, no source that answers, or no index of a whole release among them.
@@ -101,7 +115,7 @@ def fetch(folder: Path, report: Callable[[str], None]) -> Index:
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
     config = folder / "apt.conf"
-    config.write_text(_CONFIG.format(folder=folder), encoding="utf-8")
+    config.write_text(_CONFIG.format(folder=folder, contents=_CONTENTS if contents else ""), encoding="utf-8")
     report("fetch the package index of this machine's apt sources")
     said = _run([apt, "-c", str(config), "-q", "update"])
     errors = [line for line in said.stderr.splitlines() if line.startswith(("E:", "W:"))]
@@ -119,12 +133,14 @@ def fetch(folder: Path, report: Callable[[str], None]) -> Index:
         why = errors[0] if errors else "the sources of apt list no release with main or universe"
         raise NoIndex(f"no package index: {why}")
     chosen = sorted(releases[best], key=lambda target: target.meta_key)
+    same = [target for target in targets if (target.site, target.release) == best[:2]]
     report(f"{chosen[0].codename}: {counts[best]} packages")
     return Index(
         packages=[(target.meta_key, target.file) for target in chosen],
-        translations=[t.file for t in targets if t.kind == "Translations" and (t.site, t.release) == best[:2]],
+        translations=[target.file for target in same if target.kind == "Translations"],
         suite=chosen[0].codename,
         date=_release_date(chosen[0]),
+        contents=sorted((target.meta_key, target.file) for target in same if target.kind == "Contents"),
     )
 
 

@@ -12,7 +12,9 @@ import re
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from ramen.errors import InputError
 
@@ -22,6 +24,7 @@ _OPENERS: dict[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.decompress,
     ".bz2": bz2.decompress,
 }
+_STREAMS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 
 
@@ -40,6 +43,27 @@ def read_index(path: Path) -> bytes:
         why = error.stderr.decode(errors="replace").strip()
         raise InputError(f"{path}: apt-helper cannot read it ({why})") from None
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as a package index ({error})") from None
+
+
+@contextmanager
+def open_index(path: Path) -> Iterator[IO[bytes]]:
+    """A stream of the uncompressed bytes of an index file, for indices too large to hold; see :func:`read_index`.
+
+    Raises:
+        InputError: the file is missing, truncated or cannot be uncompressed here; also while it is read.
+    """
+    try:
+        if path.suffix in (".lz4", ".zst"):
+            with subprocess.Popen([_APT_HELPER, "cat-file", path], stdout=subprocess.PIPE) as helper:
+                assert helper.stdout is not None
+                yield helper.stdout
+            if helper.returncode:
+                raise InputError(f"{path}: apt-helper cannot read it (exit {helper.returncode})")
+        else:
+            with _STREAMS.get(path.suffix, open)(path, "rb") as stream:
+                yield stream
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as a package index ({error})") from None
 
 

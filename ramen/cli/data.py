@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PREPARE_EXAMPLES = """\b
 Examples:
   ramen data prepare wordnet --out data/wordnet
+  ramen data prepare debian-files --out data/files points=3000
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
 """
 
@@ -86,7 +87,7 @@ def get(
 
 @app.command(epilog=PREPARE_EXAMPLES)
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe: debian, planted or wordnet.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe: debian, debian-files, planted or wordnet.")],
     out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe.")] = None,
 ) -> None:

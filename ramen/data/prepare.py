@@ -12,6 +12,7 @@ from ramen.errors import InputError, WorkError, nearest
 
 RECIPES: dict[str, str] = {
     "debian": "ramen.data.recipes.debian",
+    "debian-files": "ramen.data.recipes.debian_files",
     "planted": "ramen.data.recipes.planted",
     "wordnet": "ramen.data.recipes.wordnet",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ramen.data.recipes.apt_index import fetch
-from ramen.data.recipes.deb822 import read_index, stanzas
+from ramen.data.recipes.deb822 import open_index, read_index, stanzas
 
 from ramen.data.prepare import NoIndex, prepare
 
@@ -30,8 +30,9 @@ def release(root: Path, suite: str, packages: int, components: tuple[str, ...] =
         for path, content, pack in (
             (f"{component}/binary-{architecture}/Packages.xz", index, lzma.compress),
             (f"{component}/i18n/Translation-en.gz", long, gzip.compress),
+            (f"{component}/Contents-{architecture}.gz", f"usr/bin/tool x/{component}-p0\n", gzip.compress),
         ):
-            (folder / path).parent.mkdir(parents=True)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(pack(content.encode()))
             for name, data in ((path, pack(content.encode())), (path.rpartition(".")[0], content.encode())):
                 listed.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n")
@@ -84,6 +85,22 @@ def test_base_release_is_chosen_and_read(tmp_path: Path, monkeypatch: pytest.Mon
         assert len(list(stanzas(read_index(file), file.name))) == 600
     assert len(index.translations) == 2
     assert lines[-1] == "toy: 1200 packages"
+    assert index.contents == []
+
+
+@needs_apt
+def test_contents_are_fetched_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    release(root, "toy", packages=1000, components=("main", "universe"))
+    release(root, "toy-updates", packages=2000)
+    text = "".join(f"deb [trusted=yes] file:{root} {suite}\n" for suite in ("toy main universe", "toy-updates main"))
+    use_sources(monkeypatch, tmp_path, "test.list", text)
+    (tmp_path / "apt").mkdir()
+    index = fetch(tmp_path / "apt", [].append, contents=True)
+    assert [name.split("/")[0] for name, _ in index.contents] == ["main", "universe"]
+    for name, file in index.contents:
+        with open_index(file) as stream:
+            assert stream.read() == f"usr/bin/tool x/{name.split('/')[0]}-p0\n".encode()
 
 
 @needs_apt

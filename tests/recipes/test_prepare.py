@@ -49,6 +49,15 @@ def test_every_recipe_tells_its_options() -> None:
     options = {name: recipe_options(name) for name in RECIPES}
     assert options == {
         "debian": {"packages": "", "translation": ""},
+        "debian-files": {
+            "packages": "",
+            "translation": "",
+            "contents": "",
+            "points": 0,
+            "labels": 1_000_000,
+            "per_point": 200,
+            "seed": 0,
+        },
         "planted": {"points": 2000, "labels": 800, "seed": 0},
         "wordnet": {"files": ""},
     }
