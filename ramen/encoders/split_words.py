@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
+
+from ramen.encoders.word_table import APART, PART, WordTable
 
 _WORD = re.compile(r"\w+")
 # Lower case of what is part of a word, a space for the rest
 _ASCII = {code: chr(code).lower() if _WORD.match(chr(code)) else " " for code in range(128)}
+_CLASSES = np.array([PART if code > 127 or _ASCII[code] != " " else APART for code in range(256)], dtype=np.uint8)
 _BLOCK = 4096  # texts of which words are Python objects at a time
 
 
@@ -21,7 +24,7 @@ class SplitTexts:
 
     Attributes:
         words: distinct words; these texts need not have all of them.
-        ids: int32, places in ``words`` of all texts' words, -1 for others; a title's come before its content's.
+        ids: int32, places in ``words`` of all texts' words; a title's come before its content's.
         starts: int64 (n + 1); text i has ``ids[starts[i]:starts[i + 1]]``.
         contents: int64 (n,), where in ``ids`` each content begins.
     """
@@ -63,57 +66,38 @@ class SplitTexts:
 class Splitter:
     r"""Splits texts into words, with one numbering of the words of all calls.
 
-    Args:
-        words: whose numbers are their places; all others get -1. None to number every word.
-
     Example:
         >>> split = Splitter().split(["Red apple\na red one"])
         >>> split.words, split.ids.tolist(), split.contents.tolist()
         (['red', 'apple', 'a', 'one'], [0, 1, 2, 0, 3], [2])
-        >>> Splitter(["apple"]).split(["Red apple"]).ids.tolist()
-        [-1, 0]
     """
 
-    def __init__(self, words: list[str] | None = None) -> None:
-        self.words: list[str] = [] if words is None else words
-        self._ids = _NewNumbers(self.words) if words is None else _Numbers(self.words)
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self._table = WordTable(_CLASSES)
 
     def split(self, texts: Iterable[str]) -> SplitTexts:
         """Return the words of texts, ``title\\ncontent`` or one field alone each."""
-        ids, lengths = [np.empty(0, np.int32)], [np.zeros((0, 2), np.int64)]
-        stream = iter(texts)
+        ids, lengths, stream = [np.empty(0, np.int32)], [np.empty(0, np.int64)], iter(texts)
         while block := list(islice(stream, _BLOCK)):
-            fields = list(chain.from_iterable(map(split_words, block)))
-            lengths.append(np.fromiter(map(len, fields), np.int64, len(fields)).reshape(-1, 2))
-            words = chain.from_iterable(fields)
-            ids.append(np.fromiter(map(self._ids.__getitem__, words), np.int32, int(lengths[-1].sum())))
-        of_fields = np.concatenate(lengths)
+            raws = [raw for text in block for raw in _raw_fields(text)]
+            numbers, places = self._table.numbers(b"\n".join(raws))
+            ends = np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)) + 1)
+            ids.append(numbers)
+            lengths.append(np.diff(np.searchsorted(places, ends), prepend=0))
+        self.words += self._table.words_from(len(self.words))
+        of_fields = np.concatenate(lengths).reshape(-1, 2)
         starts = np.append(0, np.cumsum(of_fields.sum(1)))
         return SplitTexts(self.words, np.concatenate(ids), starts, starts[:-1] + of_fields[:, 0])
 
-    def numbers(self, words: list[str]) -> np.ndarray:
-        """Return the number of each word, int64."""
-        return np.fromiter(map(self._ids.__getitem__, words), np.int64, len(words))
 
-
-class _Numbers(dict[str, int]):
-    """The place of each word of a list, -1 for others."""
-
-    def __init__(self, words: list[str]) -> None:
-        super().__init__((word, number) for number, word in enumerate(words))
-        self._list = words
-
-    def __missing__(self, word: str) -> int:
-        return -1
-
-
-class _NewNumbers(_Numbers):
-    """The same, but others are appended to the list."""
-
-    def __missing__(self, word: str) -> int:
-        self[word] = number = len(self._list)
-        self._list.append(word)
-        return number
+def _raw_fields(text: str) -> tuple[bytes, bytes]:
+    """Return title and content in UTF-8 and lower case, the words as :func:`split_words` finds them."""
+    if text.isascii():
+        title, _, content = text.lower().encode().partition(b"\n")
+        return title, content
+    title_words, content_words = split_words(text)
+    return " ".join(title_words).encode(), " ".join(content_words).encode()
 
 
 def split_words(text: str) -> tuple[list[str], list[str]]:

@@ -33,7 +33,6 @@ def feature_codes(
     Yields:
         First and last text of the range; of each feature the text, counted from the first, and the code, both int64.
     """
-    number = np.append(number, -1)  # for the words without a place
     for start, stop in split.chunks(_CHUNK, rows_at_once):
         begin, end = split.starts[start], split.starts[stop]
         words = number[split.ids[begin:end]]

@@ -82,17 +82,18 @@ class WordFeatures:
         frequency = counts[order].astype(np.float64)
         idf = (1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32)
         fitted = cls(kind, [unsorted[at] for at in order], idf)
-        fitted.__dict__["_codes"] = Splitter(words), CodeTable(codes[order], len(words))  # known, not to be read again
+        fitted.__dict__["_numbered"] = _numbered(codes[order], words)  # known, without reading the names
         return fitted
 
     def transform(self, texts: Iterable[str] | SplitTexts) -> sp.csr_matrix:
         """Return rows of unit length (empty for a text without known features), CSR float32 (n, F), columns sorted."""
         if isinstance(texts, SplitTexts):
             return self._weighed(*self._counts_of_split(texts))
-        parts, stream = [], iter(texts)
+        parts: list[_Counts] = []
+        stream = iter(texts)
         while block := list(islice(stream, _BLOCK)):
             few = len(block) < _MANY or isinstance(self.names, StringTable)
-            parts.append(self._counts_of(block) if few else self._counts_of_split(self._codes[0].split(block)))
+            parts.append(self._counts_of(block) if few else self._counts_of_split(Splitter().split(block)))
         if len(parts) == 1:
             return self._weighed(*parts[0])
         none = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
@@ -113,10 +114,9 @@ class WordFeatures:
         return np.diff(counts.indptr), counts.indices, counts.data
 
     def _counts_of_split(self, split: SplitTexts) -> _Counts:
-        splitter, table = self._codes
-        is_own = split.words is splitter.words
-        number = np.arange(len(split.words)) if is_own else splitter.numbers(split.words)
-        n_words, width = len(splitter.words), max(len(self), 1)
+        table, place = self._numbered
+        number = np.fromiter((place.get(word, -1) for word in split.words), np.int64, len(split.words))
+        n_words, width = len(place), max(len(self), 1)
         lengths = np.zeros(len(split), dtype=np.int64)
         columns, counts = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
         for start, stop, rows, codes in word_counts.feature_codes(split, number, n_words, _PARTS[self.kind]):
@@ -135,9 +135,9 @@ class WordFeatures:
         return {name: column for column, name in enumerate(self.names)}.get
 
     @cached_property
-    def _codes(self) -> tuple[Splitter, CodeTable]:
-        codes, words = word_counts.codes_of(self.names)
-        return Splitter(words), CodeTable(codes, len(words))
+    def _numbered(self) -> tuple[CodeTable, dict[str, int]]:
+        """The column of each code, and the number of each word in them."""
+        return _numbered(*word_counts.codes_of(self.names))
 
     def _weighed(self, lengths: np.ndarray, columns: np.ndarray, counts: np.ndarray) -> sp.csr_matrix:
         """Weigh counts, given how many features each row has."""
@@ -170,6 +170,10 @@ class WordFeatures:
             return cls(kind[1], names, idf)
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(stored["kind"], stored["names"], idf)
+
+
+def _numbered(codes: np.ndarray, words: list[str]) -> tuple[CodeTable, dict[str, int]]:
+    return CodeTable(codes, len(words)), {word: number for number, word in enumerate(words)}
 
 
 def _features(text: str, kind: str) -> Iterator[str]:
