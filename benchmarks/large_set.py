@@ -92,7 +92,7 @@ def measure(step: str, data: Path) -> dict[str, float]:
         vocabulary = assemble(["[PAD]", "[UNK]", *letters, *(f"##{letter}" for letter in letters), *words])
         vocabulary.tokenizer.enable_truncation(256)
         start = time.perf_counter()
-        tokens = [tokenize(vocabulary, texts.joined()) for texts in (dataset.train, dataset.labels)]
+        tokens = [tokenize(vocabulary, texts.joined(), 256) for texts in (dataset.train, dataset.labels)]
         facts |= {"cut_seconds": time.perf_counter() - start, "ids": float(sum(len(part.ids) for part in tokens))}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return facts | {"peak_mib": peak / 1024, "peak_bytes_a_text": peak * 1024 / (len(dataset.train) + dataset.n_labels)}

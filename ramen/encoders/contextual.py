@@ -15,6 +15,7 @@ from ramen.encoders.cache import cached_vectors, is_cached, key_of_folder, key_o
 from ramen.errors import InputError
 
 _BATCH = 512
+_ROWS = 4096  # words averaged at a time
 
 
 def word_pieces(tokenizer: Any) -> list[str]:
@@ -99,13 +100,16 @@ def contextual_vectors(backbone: Backbone, words: list[str]) -> np.ndarray:
         InputError: the backbone's model has to be loaded and cannot be.
     """
     ids = _pieces(backbone.tokenizer, words)
-    pieces = np.unique(np.concatenate([*map(np.asarray, ids), [0]]).astype(np.int64))
+    pieces = np.array(sorted({0}.union(*ids)), dtype=np.int64)
     vectors = backbone.vectors(pieces)
     table = np.zeros((len(words), vectors.shape[1]), dtype=np.float32)
-    for row, word_ids in enumerate(ids):
-        if word_ids:
-            table[row] = vectors[np.searchsorted(pieces, word_ids)].mean(0)
-    filled = np.array([bool(word_ids) for word_ids in ids])
+    lengths = np.array([len(word_ids) for word_ids in ids])
+    for length in np.unique(lengths[lengths > 0]).tolist():
+        rows = np.flatnonzero(lengths == length)
+        for some in np.array_split(rows, len(rows) // _ROWS + 1):
+            places = np.searchsorted(pieces, [ids[row] for row in some.tolist()])
+            table[some] = vectors[places].mean(1)
+    filled = lengths > 0
     table[filled] -= table[filled].mean(0)
     return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
 
@@ -124,11 +128,8 @@ def _pieces(tokenizer: Any, words: list[str]) -> list[list[int]]:
     """Return the piece ids of each word; none for the first two, special entries of the vocabulary."""
     vocabulary = tokenizer.get_vocab()
     unknown = tokenizer.unk_token_id
-    bare = [word.removeprefix("##") for word in words]
-    split = tokenizer(bare, add_special_tokens=False)["input_ids"]
-    ids = [
-        [vocabulary[word]] if word in vocabulary else [i for i in pieces if i != unknown]
-        for word, pieces in zip(words, split, strict=True)
-    ]
+    bare = [word.removeprefix("##") for word in words if word not in vocabulary]
+    split = iter(tokenizer(bare, add_special_tokens=False, return_attention_mask=False)["input_ids"] if bare else [])
+    ids = [[vocabulary[word]] if word in vocabulary else [i for i in next(split) if i != unknown] for word in words]
     ids[:2] = [[], []]
     return ids

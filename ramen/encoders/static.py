@@ -55,7 +55,7 @@ class StaticEncoder(Encoder):
 
     def tokenize(self, texts: list[str]) -> Tokens:
         """See :class:`Encoder`."""
-        return tokenize(self.vocabulary, texts)
+        return tokenize(self.vocabulary, texts, self.max_tokens)
 
     def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`. A text without tokens gets the zero vector."""
@@ -118,15 +118,15 @@ def build_static_encoder(texts: list[str], settings: EncoderConfig) -> StaticEnc
     vocabulary = build_vocabulary(texts, word_pieces(backbone.tokenizer), settings.min_count, settings.max_words)
     vectors = _main_directions(contextual_vectors(backbone, vocabulary.words), settings.dim)
     vocabulary.tokenizer.enable_truncation(settings.max_tokens)
-    weights = _idf(vocabulary, texts)
+    weights = _idf(vocabulary, tokenize(vocabulary, texts, settings.max_tokens))
     return StaticEncoder(vocabulary, vectors, weights, TITLE_WEIGHT, settings.max_tokens)
 
 
-def tokenize(vocabulary: Vocabulary, texts: list[str]) -> Tokens:
-    """Return the token ids of texts."""
+def tokenize(vocabulary: Vocabulary, texts: list[str], max_tokens: int) -> Tokens:
+    """Return the token ids of texts, the first ``max_tokens`` of each: what the tokenizer truncates to."""
 
-    def cut(block: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in vocabulary.tokenizer.encode_batch_fast(block, add_special_tokens=False)]
+    def cut(block: list[str]) -> Tokens:
+        return vocabulary.fast.tokenize(block, max_tokens)
 
     return tokens_of(texts, cut, vocabulary.tokenizer.to_str)
 
@@ -143,11 +143,11 @@ def _main_directions(vectors: np.ndarray, dim: int) -> np.ndarray:
     return np.ascontiguousarray(projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-6))
 
 
-def _idf(vocabulary: Vocabulary, texts: list[str]) -> np.ndarray:
+def _idf(vocabulary: Vocabulary, tokens: Tokens) -> np.ndarray:
     """log(n / (1 + document frequency)), scaled to mean 1; float32 (entries,), at least 0.1 of the mean."""
-    tokens = tokenize(vocabulary, texts)
     rows = np.repeat(np.arange(len(tokens), dtype=np.int64), np.diff(tokens.offsets))
-    pairs = np.unique(rows * vocabulary.size + vocabulary.plain_of[tokens.ids])
-    frequency = np.bincount(pairs % vocabulary.size, minlength=vocabulary.size)
+    pairs = np.sort(vocabulary.plain_of[tokens.ids] * len(tokens) + rows)
+    first = np.flatnonzero(np.diff(pairs, prepend=-1))
+    frequency = np.bincount(pairs[first] // max(len(tokens), 1), minlength=vocabulary.size)
     weights = np.log((2.0 + len(tokens)) / (1.0 + frequency))
     return (np.maximum(weights, 0.1) / weights.mean()).astype(np.float32)

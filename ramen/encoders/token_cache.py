@@ -28,7 +28,7 @@ _DIGEST = 16  # bytes at the end of a file
 
 logger = logging.getLogger("ramen")
 
-Cut = Callable[[list[str]], list[list[int]]]
+Cut = Callable[[list[str]], "list[list[int]] | Tokens"]
 
 
 def tokens_of(texts: Sequence[str], cut: Cut, tokenizer: Callable[[], str]) -> Tokens:
@@ -66,9 +66,9 @@ def _blocks(texts: Sequence[str], cut: Cut) -> Iterator[tuple[np.ndarray, np.nda
     starts = range(0, len(texts), _BLOCK)
     quiet = len(texts) < WORTH
     for start in tqdm(starts, desc="tokenize", unit="block", disable=quiet or None, leave=False):
-        lists = cut(list(texts[start : start + _BLOCK]))
-        lengths = np.fromiter(map(len, lists), dtype=np.int32, count=len(lists))
-        yield lengths, np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(lengths.sum()))
+        block = cut(list(texts[start : start + _BLOCK]))
+        tokens = block if isinstance(block, Tokens) else Tokens.from_lists(block)
+        yield np.diff(tokens.offsets).astype(np.int32), tokens.ids
 
 
 def _gathered(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Tokens:

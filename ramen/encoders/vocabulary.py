@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import WordLevel, WordPiece
-from tokenizers.trainers import WordLevelTrainer
+from tokenizers.models import WordPiece
+
+from ramen.encoders.fast_tokenizer import FastTokenizer, ascii_classes
+from ramen.encoders.word_table import WordTable
 
 MARK = "\u02d0"  # a letter, so that no pre-tokenizer splits it off, and one that texts do not use
+_BLOCK = 8192  # texts counted at a time
 _MAX_WORD = 40  # characters; longer "words" are hashes and keys
 # A character before a word of the first field: one that a newline and more text follow within 400 characters (bounded,
 # so that a long text costs linear time). The character itself (a space, a hyphen, a bracket) is dropped.
@@ -46,6 +51,11 @@ class Vocabulary:
         """Return the plain id of every id, int64 (size + title words)."""
         return np.concatenate([np.arange(self.size, dtype=np.int64), self.title_of])
 
+    @cached_property
+    def fast(self) -> FastTokenizer:
+        """Return what gives the tokenizer's ids of many texts."""
+        return FastTokenizer(self.tokenizer, MARK)
+
 
 def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, max_words: int) -> Vocabulary:
     """Build a WordPiece tokenizer from word pieces of a backbone and frequent words of the corpus.
@@ -56,17 +66,12 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
         min_count: a corpus word needs as many occurrences.
         max_words: at most so many corpus words, the most frequent ones.
     """
-    counter = Tokenizer(WordLevel(unk_token="[UNK]"))
-    counter.normalizer = _normalizer(mark_titles=False)
-    counter.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = WordLevelTrainer(vocab_size=10**7, min_frequency=min_count, show_progress=False)
-    counter.train_from_iterator(texts, trainer)
-    counted = sorted(counter.get_vocab().items(), key=lambda item: item[1])  # ids are in order of frequency
+    counted = _frequent(texts, min_count)
     words = ["[PAD]", "[UNK]", *(piece for piece in pieces if not _special(piece))]
     entries = set(words)
-    frequent = [word for word, _ in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
+    frequent = [word for word in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
     # Every character as a first and as a continuing piece, so that no word is unknown.
-    letters = sorted({c for word in [*(word for word, _ in counted), *pieces] for c in word} - {MARK})
+    letters = sorted({c for word in [*counted, *pieces] for c in word} - {MARK})
     entries.update(frequent)
     words += frequent + [c for c in letters if c not in entries]
     entries.update(words)
@@ -84,6 +89,25 @@ def assemble(words: list[str]) -> Vocabulary:
     tokenizer.normalizer = _normalizer(mark_titles=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return Vocabulary(tokenizer, words, np.array(starts, dtype=np.int64))
+
+
+def _frequent(texts: Iterable[str], min_count: int) -> list[str]:
+    """Return the corpus words with at least ``min_count`` occurrences, the most frequent first."""
+    normalizer, splitter = _normalizer(mark_titles=False), pre_tokenizers.BertPreTokenizer()
+
+    def as_words(text: str) -> str:
+        if text.isascii():
+            return text.lower()
+        return " ".join(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+
+    table, counts, stream = WordTable(ascii_classes()), np.zeros(0, dtype=np.int64), iter(texts)
+    while block := list(islice(stream, _BLOCK)):
+        numbers, _ = table.numbers("\n".join(map(as_words, block)).encode())
+        more = np.bincount(numbers, minlength=len(table))
+        more[: len(counts)] += counts
+        counts = more
+    words, frequent = table.words_from(0), np.flatnonzero(counts >= min_count).tolist()
+    return [words[number] for number in sorted(frequent, key=lambda number: (-counts[number], words[number]))]
 
 
 def _normalizer(mark_titles: bool) -> normalizers.Normalizer:

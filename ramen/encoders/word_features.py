@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
+from ramen.encoders import word_counts
+from ramen.encoders.split_words import Splitter, SplitTexts, split_words
+from ramen.encoders.word_counts import FIRST, N_FIRST, TITLE, CodeTable
 from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.mapped import StringTable
 
 SETS = ("words", "words+pairs")
-_TITLE = "T:"  # marks a title's word
-_WORD = re.compile(r"\w+")
+_PARTS = {SETS[0]: ("words",), SETS[1]: ("words", "first", "pairs")}
 _HEAD = 100  # characters of the file that identify its kind
 MIN_COUNT = 2  # texts with a feature: those in fewer are dropped
 _REMEMBERED = 100_000  # size of the cache of word columns
-_FIRST = 6  # words of the content that are marked as its first
+_MANY = 64  # texts from which counting with arrays pays
+_BLOCK = 8192  # texts split at a time
+
+_Counts = tuple[np.ndarray, np.ndarray, np.ndarray]  # features of each row, their columns, how often each occurs
 
 
 class WordFeatures:
@@ -50,16 +55,14 @@ class WordFeatures:
 
     def __init__(self, kind: str, names: Sequence[str], idf: np.ndarray) -> None:
         self.kind, self.names, self.idf = kind, names, idf
-        if isinstance(names, StringTable):  # mapped: a million names are not read to tag one text
-            self._column: Callable[[str], int | None] = lru_cache(_REMEMBERED)(names.place)
-        else:
-            self._column = {name: column for column, name in enumerate(names)}.get
 
     def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
-    def fit(cls, texts: Iterable[str], kind: str, min_count: int = MIN_COUNT, max_share: float = 1.0) -> WordFeatures:
+    def fit(
+        cls, texts: Iterable[str] | SplitTexts, kind: str, min_count: int = MIN_COUNT, max_share: float = 1.0
+    ) -> WordFeatures:
         """Fit the features that occur in ``min_count`` texts and at most a share ``max_share``.
 
         Their idf is 1 + ln((1 + n) / (1 + texts with it)).
@@ -71,31 +74,78 @@ class WordFeatures:
         """
         if kind not in SETS:
             raise InputError(f"features {kind!r}: expected one of {', '.join(SETS)}")
-        counts: Counter[str] = Counter()
-        n = 0
-        for text in texts:
-            counts.update(set(_features(text, kind)))
-            n += 1
-        names = sorted(name for name, count in counts.items() if min_count <= count <= max_share * n)
-        frequency = np.array([counts[name] for name in names], dtype=np.float64)
-        return cls(kind, names, (1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32))
+        split = texts if isinstance(texts, SplitTexts) else Splitter().split(texts)
+        n, n_least = len(split), max(min_count, 1)
+        codes, words, counts = word_counts.frequent_features(split, n_least, max_share * n, _PARTS[kind])
+        unsorted = word_counts.names_of(codes, words)
+        order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
+        frequency = counts[order].astype(np.float64)
+        idf = (1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32)
+        fitted = cls(kind, [unsorted[at] for at in order], idf)
+        fitted.__dict__["_numbered"] = _numbered(codes[order], words)  # known, without reading the names
+        return fitted
 
-    def transform(self, texts: Iterable[str]) -> sp.csr_matrix:
+    def transform(self, texts: Iterable[str] | SplitTexts) -> sp.csr_matrix:
         """Return rows of unit length (empty for a text without known features), CSR float32 (n, F), columns sorted."""
+        if isinstance(texts, SplitTexts):
+            return self._weighed(*self._counts_of_split(texts))
+        parts: list[_Counts] = []
+        stream = iter(texts)
+        while block := list(islice(stream, _BLOCK)):
+            few = len(block) < _MANY or isinstance(self.names, StringTable)
+            parts.append(self._counts_of(block) if few else self._counts_of_split(Splitter().split(block)))
+        if len(parts) == 1:
+            return self._weighed(*parts[0])
+        none = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        lengths, columns, counts = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
+        return self._weighed(lengths, columns, counts)
+
+    def _counts_of(self, texts: list[str]) -> _Counts:
+        """Count features one by one: no preparation, so the fastest for few texts."""
         columns: list[int] = []
         starts = [0]
         for text in texts:
             selected = map(self._column, _features(text, self.kind))
             columns.extend(column for column in selected if column is not None)
             starts.append(len(columns))
-        shape = (len(starts) - 1, len(self))
+        shape = (len(texts), len(self))
         counts = sp.csr_matrix((np.ones(len(columns), np.float32), np.array(columns, np.int32), starts), shape=shape)
         counts.sum_duplicates()
-        rows = np.repeat(np.arange(shape[0]), np.diff(counts.indptr))
-        counts.data = ((1.0 + np.log(counts.data)) * self.idf[counts.indices]).astype(np.float32)
-        lengths = np.sqrt(np.bincount(rows, weights=counts.data.astype(np.float64) ** 2, minlength=shape[0]))
-        counts.data /= lengths[rows].astype(np.float32)
-        return counts
+        return np.diff(counts.indptr), counts.indices, counts.data
+
+    def _counts_of_split(self, split: SplitTexts) -> _Counts:
+        table, place = self._numbered
+        number = np.fromiter((place.get(word, -1) for word in split.words), np.int64, len(split.words))
+        n_words, width = len(place), max(len(self), 1)
+        lengths = np.zeros(len(split), dtype=np.int64)
+        columns, counts = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+        for start, stop, rows, codes in word_counts.feature_codes(split, number, n_words, _PARTS[self.kind]):
+            column = table.columns(codes)
+            known = column >= 0
+            cells, count = word_counts.runs(np.sort(rows[known] * width + column[known]))
+            lengths[start:stop] = np.bincount(cells // width, minlength=stop - start)
+            columns.append((cells % width).astype(np.int32))
+            counts.append(count.astype(np.float32))
+        return lengths, np.concatenate(columns), np.concatenate(counts)
+
+    @cached_property
+    def _column(self) -> Callable[[str], int | None]:
+        if isinstance(self.names, StringTable):  # mapped: a million names are not read to tag one text
+            return lru_cache(_REMEMBERED)(self.names.place)
+        return {name: column for column, name in enumerate(self.names)}.get
+
+    @cached_property
+    def _numbered(self) -> tuple[CodeTable, dict[str, int]]:
+        """The column of each code, and the number of each word in them."""
+        return _numbered(*word_counts.codes_of(self.names))
+
+    def _weighed(self, lengths: np.ndarray, columns: np.ndarray, counts: np.ndarray) -> sp.csr_matrix:
+        """Weigh counts, given how many features each row has."""
+        data = ((1.0 + np.log(counts)) * self.idf[columns]).astype(np.float32)
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        norms = np.sqrt(np.bincount(rows, weights=data.astype(np.float64) ** 2, minlength=len(lengths)))
+        data /= norms[rows].astype(np.float32)
+        return sp.csr_matrix((data, columns, np.append(0, np.cumsum(lengths))), shape=(len(lengths), len(self)))
 
     def save(self, folder: Path) -> None:
         """Write ``words.json`` and ``words.safetensors`` into a folder, creating it."""
@@ -122,18 +172,21 @@ class WordFeatures:
         return cls(stored["kind"], stored["names"], idf)
 
 
+def _numbered(codes: np.ndarray, words: list[str]) -> tuple[CodeTable, dict[str, int]]:
+    return CodeTable(codes, len(words)), {word: number for number, word in enumerate(words)}
+
+
 def _features(text: str, kind: str) -> Iterator[str]:
-    title, _, content = text.lower().partition("\n")
-    fields = [_WORD.findall(title), _WORD.findall(content)]
+    fields = split_words(text)
     for words in fields:
         yield from words
     if fields[1]:
-        yield from ("T:" + word for word in fields[0])
+        yield from (TITLE + word for word in fields[0])
     if kind == "words":
         return
     for words in fields:
         yield from (f"{left} {right}" for left, right in zip(words, words[1:], strict=False))
-    yield from ("L:" + word for word in fields[1][:_FIRST])
+    yield from (FIRST + word for word in fields[1][:N_FIRST])
 
 
 def word_columns(names: Sequence[str]) -> np.ndarray:
@@ -148,6 +201,6 @@ def word_columns(names: Sequence[str]) -> np.ndarray:
 
 
 def _word_column(name: str, column: dict[str, int]) -> int:
-    if name.startswith(_TITLE):
-        return column.get(name.removeprefix(_TITLE), -1)
+    if name.startswith(TITLE):
+        return column.get(name.removeprefix(TITLE), -1)
     return -1 if " " in name or ":" in name else column[name]

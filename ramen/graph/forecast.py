@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from ramen.compiled import kernel
 from ramen.data import Dataset
 from ramen.data.matrices import pair_matrix
+from ramen.encoders.split_words import Splitter
 from ramen.encoders.word_features import WordFeatures
 from ramen.graph.prepare import prepare_links
 from ramen.mining.inverted import InvertedIndex
@@ -139,8 +140,9 @@ def forecast_lines(dataset: Dataset, seed: int = 0) -> list[str]:
     """Return the forecast of every graph as lines for a terminal, from all training pairs and full texts."""
     if not dataset.graphs:
         return []
-    texts = dataset.train.joined(), dataset.labels.joined()
-    features = WordFeatures.fit([*texts[0], *texts[1]], "words")
+    splitter = Splitter()
+    texts = splitter.split(dataset.train.joined()), splitter.split(dataset.labels.joined())
+    features = WordFeatures.fit(texts[0].joined(texts[1]), "words")
     label_of = {uid: label for label, uid in enumerate(dataset.labels.uids)}
     selves = [(row, label_of[uid]) for row, uid in enumerate(dataset.train.uids) if uid in label_of]
     barred = np.concatenate([dataset.train_filter, np.array(selves, dtype=np.int64).reshape(-1, 2)])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from ramen.encoders.vocabulary import MARK, assemble, build_vocabulary
+from ramen.encoders.vocabulary import MARK, _frequent, _normalizer, assemble, build_vocabulary
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "bat", "##tery", "##s", "lead", "acid", "char", "##ger", "-", ",", "a", "##a"]
+ODD = "ab9-_ \n\t\x1c\x01éE电" + MARK  # characters
 CORPUS = ["libghc acid\nlead libghc tools", "café tools\nlead", "电池 charger\n电池", "Lead BATTERY"]
 
 
@@ -135,3 +137,15 @@ def test_a_million_characters_take_linear_time(vocabulary, unit):
 
     short, long = min(seconds(50_000) for _ in range(2)), seconds(1_000_000)
     assert long < 20 * 4 * short + 0.2  # twenty times the text; quadratic would be 400 times
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.text(max_size=20) | st.text("ab9-_ \n\t\x1c\x01éE电" + MARK, max_size=20), max_size=9),
+    st.integers(1, 3),
+)
+def test_words_are_counted_as_tokenizers_would(texts, min_count):
+    peer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    peer.normalizer, peer.pre_tokenizer = _normalizer(mark_titles=False), pre_tokenizers.BertPreTokenizer()
+    peer.train_from_iterator(texts, trainers.WordLevelTrainer(min_frequency=min_count, show_progress=False))
+    assert _frequent(iter(texts), min_count) == sorted(peer.get_vocab(), key=peer.get_vocab().__getitem__)

@@ -1,11 +1,19 @@
 """Which features a text has, their weights against scikit-learn's, and that a saved vocabulary comes back."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from ramen.encoders import word_counts, word_features
+from ramen.encoders.split_words import Splitter, split_words
 from ramen.encoders.word_features import WordFeatures, _features
 from ramen.errors import InputError
+from ramen.mapped import StringTable
 
 TEXT = "Lead-acid battery\nA lead battery charger, 12V (new) in a box"
 
@@ -66,3 +74,79 @@ def test_what_is_saved_comes_back(tmp_path):
     assert loaded.names == features.names and loaded.kind == "words+pairs"
     assert (loaded.transform(texts) != features.transform(texts)).nnz == 0
     assert sorted(path.name for path in (tmp_path / "words").iterdir()) == ["words.json", "words.safetensors"]
+
+
+def plain_fit(texts, kind, min_count, max_share):
+    """Names and idf by counting strings."""
+    counts = Counter(name for text in texts for name in set(_features(text, kind)))
+    names = sorted(name for name, count in counts.items() if min_count <= count <= max_share * len(texts))
+    frequency = np.array([counts[name] for name in names], dtype=np.float64)
+    return names, (1.0 + np.log((1.0 + len(texts)) / (1.0 + frequency))).astype(np.float32)
+
+
+def plain_transform(texts, kind, names, idf):
+    """Rows by counting strings."""
+    column = {name: at for at, name in enumerate(names)}
+    columns = [[column[name] for name in _features(text, kind) if name in column] for text in texts]
+    starts = np.append(0, np.cumsum([len(row) for row in columns], dtype=np.int64))
+    flat = np.array([at for row in columns for at in row], np.int32)
+    counts = sp.csr_matrix((np.ones(len(flat), np.float32), flat, starts), shape=(len(texts), len(names)))
+    counts.sum_duplicates()
+    rows = np.repeat(np.arange(len(texts)), np.diff(counts.indptr))
+    data = ((1.0 + np.log(counts.data)) * idf[counts.indices]).astype(np.float32)
+    lengths = np.sqrt(np.bincount(rows, weights=data.astype(np.float64) ** 2, minlength=len(texts)))
+    counts.data = data / lengths[rows].astype(np.float32)
+    return counts
+
+
+def assert_identical(found, expected):
+    assert found.shape == expected.shape
+    for name in ("data", "indices", "indptr"):
+        one, other = getattr(found, name), getattr(expected, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+WORDS = st.sampled_from(["red", "Red", "a", "ab", "abc", "9", "_", "T", "L", "İ", "ß", "größe", "電池", "é", "x\u0301"])
+JOINTS = st.sampled_from([" ", "\n", "\n\n", "-", ":", "\t", "\x1c", "  "])
+TEXTS = st.lists(st.tuples(WORDS, JOINTS), max_size=14).map(lambda parts: "".join(map("".join, parts)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(TEXTS | st.text(max_size=20), max_size=12), st.lists(TEXTS, max_size=6), st.sampled_from([1, 2, 3]),
+    st.sampled_from([1.0, 0.5]), st.sampled_from(["words", "words+pairs"]), st.sampled_from([1, 7, 1 << 20]),
+)  # fmt: skip
+def test_counting_integers_gives_what_counting_strings_does(texts, others, min_count, share, kind, chunk):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_counts, "_CHUNK", chunk)
+        patch.setattr(word_features, "_MANY", 2)
+        patch.setattr(word_features, "_BLOCK", 5)
+        names, idf = plain_fit(texts, kind, min_count, share)
+        fitted = WordFeatures.fit(iter(texts), kind, min_count, share)
+        assert fitted.names == names
+        np.testing.assert_array_equal(fitted.idf, idf)
+        expected = plain_transform(others + texts, kind, names, idf)
+        assert_identical(fitted.transform(iter(others + texts)), expected)
+        for same_names in (names, StringTable.of(names)):
+            assert_identical(WordFeatures(kind, same_names, idf).transform(others + texts), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=9), st.lists(TEXTS, max_size=5), st.data())
+def test_texts_split_beforehand_give_the_same(texts, others, data):
+    rows = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1))), dtype=np.int64)
+    splitter = Splitter()
+    first, second = splitter.split(texts), splitter.split(others)
+    fitted = WordFeatures.fit(first.some(rows).joined(second), "words+pairs", min_count=1)
+    plain = WordFeatures.fit([texts[row] for row in rows] + others, "words+pairs", min_count=1)
+    assert fitted.names == plain.names
+    np.testing.assert_array_equal(fitted.idf, plain.idf)
+    assert_identical(fitted.transform(first), plain.transform(texts))
+    assert_identical(plain.transform(Splitter().split(texts)), plain.transform(texts))
+
+
+def test_ascii_texts_are_split_as_others():
+    text = "".join(map(chr, range(128))) + " Aa\n_9.b"
+    for words, others in zip(split_words(text), split_words(text.replace("\x00", "\u2028")), strict=True):
+        assert words == others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from ramen.config import SparseConfig
 from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
+from ramen.encoders.split_words import Splitter, SplitTexts
 from ramen.encoders.word_features import MIN_COUNT, SETS, WordFeatures, word_columns
 from ramen.scorers.sparse.classifier import UNIFORM
 
@@ -90,18 +91,25 @@ class TextFeatures:
 
     def rows_of(self, features: str, rows: np.ndarray, targets: sp.csr_matrix) -> FeatureRows:
         """See :class:`FeatureSource`."""
-        anchors = self.anchors.values() if self.with_anchors else ()
-        texts = chain((self.points[row] for row in rows.tolist()), self.labels, *anchors)
-        fitted = WordFeatures.fit(texts, features, MIN_COUNT, self.settings.max_share)
+        points, labels, anchors = self._split
+        others = [labels, *(anchors.values() if self.with_anchors else ())]
+        fitted = WordFeatures.fit(points.some(rows).joined(*others), features, MIN_COUNT, self.settings.max_share)
         of_anchors: dict[str, sp.csr_matrix] = {}
 
         def rows_of_anchors(graph: str) -> sp.csr_matrix:
             if graph not in of_anchors:
-                of_anchors[graph] = fitted.transform(self.anchors[graph])
+                of_anchors[graph] = fitted.transform(anchors[graph])
             return of_anchors[graph]
 
-        labels = fitted.transform(self.labels)
-        return FeatureRows(fitted, fitted.transform(self.points), labels, labels, rows_of_anchors)
+        of_labels = fitted.transform(labels)
+        return FeatureRows(fitted, fitted.transform(points), of_labels, of_labels, rows_of_anchors)
+
+    @cached_property
+    def _split(self) -> tuple[SplitTexts, SplitTexts, dict[str, SplitTexts]]:
+        """The words of points, labels and anchors, which every set of features is counted on."""
+        splitter = Splitter()
+        anchors = {graph: splitter.split(texts) for graph, texts in self.anchors.items()}
+        return splitter.split(self.points), splitter.split(self.labels), anchors
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
