@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from ramen.errors import WorkError
 
 MASKED = -1e9  # score of masked candidates
+_LOWEST = 0.025  # temperature: e^(-2 / 0.025) is still a float32
 _HARDEST = 10  # negatives per row in the triplet loss
 _HARDNESS = 0.1  # temperature of their weights
 
@@ -40,6 +42,59 @@ def masked_softmax(
     negatives = torch.logsumexp(scaled.masked_fill(not_negative, MASKED), 1, keepdim=True)
     losses = F.softplus(negatives - scaled)
     return (losses * targets).sum() / targets.sum().clamp(min=1)
+
+
+def softmax_both_ways(
+    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """The mean of :func:`masked_softmax` of the scores and of their transpose, in a seventh of the passes over them.
+
+    Both directions share the exponentials, as cosines are at most 1, and the gradient is written out. Arguments are
+    those of :func:`masked_softmax`; a target is no negative, and τ is at least 0.025, or exponentials would underflow.
+
+    Example:
+        >>> eye = torch.eye(2)
+        >>> round(softmax_both_ways(eye, eye > 0, eye > 0, 1.0).item(), 4)
+        0.3133
+    """
+    assert temperature >= _LOWEST
+    return cast(torch.Tensor, _SoftmaxBothWays.apply(scores, targets, not_negative, temperature))
+
+
+class _SoftmaxBothWays(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, temperature: float
+    ) -> torch.Tensor:
+        rows, columns = targets.nonzero(as_tuple=True)
+        exps = torch.sub(scores.float(), 1.0).div_(temperature).exp_()
+        of_targets = exps[rows, columns]
+        exps.masked_fill_(not_negative, 0.0)
+        by_row, by_column = exps.sum(1)[rows], exps.sum(0)[columns]
+        ctx.scale = 0.5 / max(1, len(rows))
+        ctx.temperature, ctx.dtype = temperature, scores.dtype
+        ctx.save_for_backward(exps, rows, columns, of_targets, by_row, by_column)
+        return (torch.log1p(by_row / of_targets) + torch.log1p(by_column / of_targets)).sum() * ctx.scale
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        exps, rows, columns, of_targets, by_row, by_column = ctx.saved_tensors
+        scale = gradient * (ctx.scale / ctx.temperature)
+        in_row, in_column = scale / (by_row + of_targets), scale / (by_column + of_targets)
+        of_rows = exps.new_zeros(exps.shape[0]).index_add_(0, rows, in_row)
+        of_columns = exps.new_zeros(exps.shape[1]).index_add_(0, columns, in_column)
+        out = exps * of_rows[:, None]
+        out.addcmul_(exps, of_columns[None, :])
+        out[rows, columns] -= by_row * in_row + by_column * in_column
+        return out.to(ctx.dtype), None, None, None
+
+
+def triplet_both_ways(
+    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, margin: float
+) -> torch.Tensor:
+    """The mean of :func:`masked_triplet`, whose arguments these are, of the scores and of their transpose."""
+    forth = masked_triplet(scores, targets, not_negative, margin)
+    return (forth + masked_triplet(scores.T, targets.T, not_negative.T, margin)) / 2
 
 
 def masked_triplet(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ramen.losses import masked_softmax, masked_triplet
+from ramen.losses import masked_softmax, masked_triplet, softmax_both_ways, triplet_both_ways
 
 
 def softmax_by_loops(scores, targets, known, temperature):
@@ -104,3 +104,30 @@ def test_no_negative_at_all_is_zero(loss, loops, constant):
     value.backward()
     assert value.item() == 0.0
     assert torch.isfinite(scores.grad).all()
+
+
+BOTH_WAYS = [
+    pytest.param(softmax_both_ways, masked_softmax, 0.05, id="softmax"),
+    pytest.param(triplet_both_ways, masked_triplet, 0.3, id="triplet"),
+]
+
+
+@pytest.mark.parametrize(("loss", "one_way", "constant"), BOTH_WAYS)
+@pytest.mark.parametrize("case", ["usual", "all targets", "no targets", "no negatives", "far apart", "one column"])
+def test_both_ways_is_the_mean_of_both_directions_with_their_gradient(loss, one_way, constant, case):
+    scores, targets, known = map(torch.from_numpy, batch(4, columns=1 if case == "one column" else 25))
+    if case == "all targets":
+        targets, known = torch.ones_like(targets), torch.ones_like(known)
+    elif case == "no targets":
+        targets = torch.zeros_like(targets)
+    elif case == "no negatives":
+        known = torch.ones_like(known)
+    elif case == "far apart":  # right pairs at -1, wrong ones at 1
+        scores = torch.where(targets, -1.0, 1.0).double()
+    found, expected = (scores.float().requires_grad_() for _ in range(2))
+    value = loss(found, targets, known, constant)
+    mean = (one_way(expected, targets, known, constant) + one_way(expected.T, targets.T, known.T, constant)) / 2
+    assert value.item() == pytest.approx(mean.item(), rel=1e-5, abs=1e-7)
+    (3 * value).backward()
+    (3 * mean).backward()
+    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-6)

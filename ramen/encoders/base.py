@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ramen import distributed
+from ramen.encoders.product import product
 
 
 @dataclass
@@ -68,7 +69,8 @@ class Encoder(nn.Module, ABC):
 
     def as_labels(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return label vectors for the vectors of label texts, both float32 (n, dim) of unit length."""
-        return F.normalize(vectors + self.label_map(vectors), dim=1)
+        mapped = product(vectors, self.label_map.weight) if self.training else self.label_map(vectors)
+        return F.normalize(vectors + mapped, dim=1)
 
     def encode_labels(self, tokens: Tokens) -> torch.Tensor:
         """Return label vectors of label texts without gradients, float32 (n, dim), on the CPU."""

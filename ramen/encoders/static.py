@@ -7,6 +7,7 @@ sentence-transformers ``StaticEmbedding`` and a ``Normalize``, no custom code.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from torch import nn
 
 from ramen.config import EncoderConfig
 from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.product import product
 from ramen.encoders.token_cache import tokens_of
+from ramen.encoders.token_sums import TokenSums
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 from ramen.errors import InputError
 from ramen.files import open_to_readers
@@ -59,16 +62,27 @@ class StaticEncoder(Encoder):
 
     def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         """See :class:`Encoder`. A text without tokens gets the zero vector."""
-        ids_array, starts_array = tokens.take(rows)
+        ids, starts = tokens.take(rows)
+        sums = self._sums(ids, starts) if self.device.type == "cpu" else self._sums_by_torch(ids, starts)
+        projected = product(sums, self.projection.weight) if self.training else self.projection(sums)
+        return F.normalize(sums + projected, dim=1)
+
+    def _sums(self, ids: np.ndarray, starts: np.ndarray) -> torch.Tensor:
+        weights, field = F.softplus(self.raw_weights), torch.exp(self.raw_field)
+        entries, titles = self.plain_of.numpy()[ids], ids >= self.vocabulary.size
+        tokens = entries, titles, np.append(starts, len(ids))
+        return cast(torch.Tensor, TokenSums.apply(self.vectors, weights, field, *tokens))
+
+    def _sums_by_torch(self, ids_array: np.ndarray, starts: np.ndarray) -> torch.Tensor:
         ids = torch.from_numpy(ids_array).to(self.device)
-        plain = self.plain_of[ids]
-        weights = F.softplus(self.raw_weights)[plain] * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
-        starts = torch.from_numpy(starts_array).to(self.device)
+        entries = self.plain_of[ids]
+        weights = F.softplus(self.raw_weights)[entries]
+        weights = weights * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
         # Embed only the rows in use: a gradient of the whole table would dominate the cost.
-        used, at = torch.unique(plain, return_inverse=True)
+        used, at = torch.unique(entries, return_inverse=True)
         rows_used = F.embedding(used, self.vectors, sparse=True)
-        bags = F.embedding_bag(at, rows_used, starts, mode="sum", per_sample_weights=weights)
-        return F.normalize(bags + self.projection(bags), dim=1)
+        of_texts = torch.from_numpy(starts).to(self.device)
+        return F.embedding_bag(at, rows_used, of_texts, mode="sum", per_sample_weights=weights)
 
     def parameter_groups(self, lr: float) -> list[dict]:
         """See :class:`Encoder`; the few weights learn ten times faster than the vectors."""

@@ -13,19 +13,11 @@ import numpy as np
 import torch
 
 from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.product import product
 from ramen.graph.bipartite import BipartiteLinks, block, sample_column
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Drawn = tuple[np.ndarray, torch.Tensor]  # rows and their unit vectors
-
-
-def both_ways(
-    loss: Loss, queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor
-) -> torch.Tensor:
-    """Return the mean of the loss from queries to keys and from keys to queries."""
-    scores = queries @ keys.T
-    targets, not_negative = targets.to(scores.device), not_negative.to(scores.device)
-    return (loss(scores, targets, not_negative) + loss(scores.T, targets.T, not_negative.T)) / 2
 
 
 class GraphRegulariser:
@@ -35,7 +27,7 @@ class GraphRegulariser:
         anchors: token ids of the anchors' texts.
         links: of the points and of the labels; None if they have none.
         texts: token ids of the points and of the labels.
-        loss: of (scores, targets, not_negative).
+        loss: of (scores, targets, not_negative), rows to columns and columns to rows.
     """
 
     def __init__(
@@ -93,5 +85,6 @@ class GraphRegulariser:
         for matrix, weight, rows, vectors, _ in parts:
             if len(rows):
                 linked = block(matrix, rows, columns)
-                total = total + weight * both_ways(self.loss, vectors, keys, linked, linked)
+                linked = linked.to(keys.device)
+                total = total + weight * self.loss(product(vectors, keys), linked, linked)
         return total, len(columns)

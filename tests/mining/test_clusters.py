@@ -33,12 +33,23 @@ def halves(vectors, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_a_large_matrix_is_halved_first(monkeypatch, seed):
-    monkeypatch.setattr(module, "_AT_ONCE", 4)
+def test_a_large_matrix_is_halved_first(seed):
     vectors = unit_rows(101, 6)
-    clusters = balanced_clusters(vectors, 13, seed)  # eight clusters: one halving, four at once in each half
+    clusters = balanced_clusters(vectors, 13, seed, at_once=4)  # eight clusters: one halving, four at once in each half
     left, right = halves(vectors, seed)
     assert set(clusters[left]) == {0, 1, 2, 3} and set(clusters[right]) == {4, 5, 6, 7}
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_bisected_clusters_are_balanced_and_alike(at_once):
+    vectors = unit_rows(101, 6)
+    clusters = balanced_clusters(vectors, 13, 3, at_once=at_once)
+    assert sorted(np.bincount(clusters)) == [12, 12, 12, 13, 13, 13, 13, 13]
+
+    def alikeness(of):
+        return np.mean([np.linalg.norm(vectors[of == cluster].mean(0)) for cluster in range(8)])
+
+    assert alikeness(clusters) > 1.5 * alikeness(np.random.default_rng(0).permutation(clusters))
 
 
 @settings(max_examples=60)
@@ -75,7 +86,7 @@ def test_means_are_unit_sums_or_what_was_before():
     np.testing.assert_allclose(means, [[0.6, 0.8], [8, 8], [7, 7]], rtol=1e-6)  # rows, none, rows that cancel
 
 
-def test_closer_together_than_by_halving_alone(monkeypatch):
+def test_closer_together_than_by_halving_alone():
     rng = np.random.default_rng(0)
     rows = unit_rows(40, 48)[rng.integers(0, 40, 4000)] + unit_rows(4000, 48, seed=1)
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -83,9 +94,7 @@ def test_closer_together_than_by_halving_alone(monkeypatch):
     def cosine(clusters):
         return sum(np.linalg.norm(rows[clusters == c].sum(0)) for c in range(clusters.max() + 1)) / len(rows)
 
-    at_once = cosine(balanced_clusters(rows, 50))
-    monkeypatch.setattr(module, "_AT_ONCE", 1)
-    assert at_once > 1.05 * cosine(balanced_clusters(rows, 50))
+    assert cosine(balanced_clusters(rows, 50)) > 1.05 * cosine(balanced_clusters(rows, 50, at_once=1))
 
 
 @settings(max_examples=60)

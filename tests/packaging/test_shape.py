@@ -12,6 +12,7 @@ LINES, ARGUMENTS = 80, 9
 # Compiled kernels, which take arrays one by one: numba compiles neither dataclasses nor keywords well.
 KERNELS = {
     "ramen/data/parse_rows.py": {"_parse"},
+    "ramen/encoders/token_sums.py": {"_add_gradients"},
     "ramen/mining/inverted.py": {"_top"},
     "ramen/mining/signs.py": {"_search"},
     "ramen/ranking/grams.py": {"_overlap"},

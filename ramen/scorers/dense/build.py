@@ -8,6 +8,7 @@ import torch
 
 from ramen import distributed
 from ramen.config import DenseConfig
+from ramen.encoders.precision import computes_bfloat16
 from ramen.errors import InputError
 from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.classifier import CHUNK, TEMPERATURE, DenseClassifier
@@ -44,7 +45,8 @@ def _make(
 ) -> DenseClassifier | ShortlistClassifier:
     if settings.kind == "shortlist":
         return ShortlistClassifier(start, temperature, settings.loss)
-    return DenseClassifier(start, temperature, chunk, settings.precision, settings.loss, seed)
+    native = not start.is_cuda and computes_bfloat16(start.device)
+    return DenseClassifier(start, temperature, chunk, settings.precision, settings.loss, seed, native)
 
 
 def check_classifier(settings: DenseConfig) -> None:
