@@ -152,7 +152,8 @@ def _searched(data: TrainingData, encoder: Encoder) -> GraphWeights:
     with tempfile.TemporaryDirectory(prefix="ramen-benchmark-") as folder:
         run = RunFolder(Path(folder) / "run", resume=False)
         with run.open(data.config, data.dataset):
-            return search_graph_weights(data, validation_split(data, encoder, run.log), encoder, run)
+            split = validation_split(data, encoder, run.log)
+            return search_graph_weights(data, split, copy.deepcopy(encoder), run).graphs
 
 
 @mock.patch("ramen.training.encoder_loop.LONG_BATCH", LONG_BATCH)

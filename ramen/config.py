@@ -99,19 +99,14 @@ class GraphConfig:
 
     lambda_: str = setting(
         "auto",
-        "How the weights are set. `auto`: chosen on held-out points, 0 included; `fixed`: as given here; `bandit`: "
-        "adapted during training by a bandit.",
+        "How the weights are set. `auto`: as given here, 0 or a multiple, by the joint ranking of held-out points; "
+        "`fixed`: as given here; `bandit`: adapted during training by a bandit.",
         choices=("auto", "fixed", "bandit"),
     )
     lambda_x: float = setting(
         0.1, "Weight on the points' side: the value itself, the bandit's start, or the unit of the automatic search."
     )
     lambda_z: float = setting(0.3, "Weight on the labels' side, likewise.")
-    auto_steps: int = setting(
-        120,
-        "Automatic search: batches of `training.batch_size` points in a short run; more where batches are smaller.",
-        at_least=1,
-    )
     lambdas: str = setting(
         "",
         "Fixed: weights of single graphs, as in `category:0.1/0.3,header:0` (points' and labels' side, or one value "
@@ -131,12 +126,7 @@ class GraphConfig:
         "Replaces a smaller `training.min_steps` where a graph is used, as it delays overfitting; not in batches of "
         "more than 512 points, with which the dense classifiers get worse.",
     )
-    walks: str = setting(
-        "auto",
-        "Densify the graphs by random walks with restart. `auto`: chosen on held-out points if `graph.lambda=auto`, "
-        "otherwise off.",
-        choices=("auto", "on", "off"),
-    )
+    walks: str = setting("off", "Densify the graphs by random walks with restart.", choices=("on", "off"))
     prune: str = setting(
         "auto",
         "Prune edges by the cosine of row and anchor. `threshold`: below a threshold; `auto`: `threshold` on graphs "
@@ -228,8 +218,8 @@ class ValidationConfig:
     )
     refit: bool = setting(
         True,
-        "Train again on all points with the chosen hyperparameters. `false` keeps the models trained without the "
-        "held-out points, in half the time.",
+        "Go on with the encoder for a few epochs on all points, and fit the scorers on them. `false` keeps what was "
+        "trained without the held-out points.",
     )
 
 
@@ -277,11 +267,13 @@ RENAMED: dict[str, str] = {
     "stage1.nearest": "it is fixed at 20",
     "stage1.hard_every": "it is fixed at 2 epochs",
     "graph.floor": "it is fixed at 0.02",
+    "graph.auto_steps": "trainings that compare graphs are whole, and the better one is kept",
+    "graph.walks=auto": "graph.walks=off",
     "graph.long_batch": "it is fixed at 512 points; set graph.min_steps=0 to train no longer with a graph",
-    "graph.hops": "it is fixed at 400; set graph.walks=off for no walks",
-    "graph.restart": "it is fixed at 0.8; set graph.walks=off for no walks",
-    "graph.max_degree": "it is fixed at 500 rows; set graph.walks=off for no walks",
-    "graph.visited": "it is fixed at 10; set graph.walks=off for no walks",
+    "graph.hops": "it is fixed at 400, with graph.walks=on",
+    "graph.restart": "it is fixed at 0.8, with graph.walks=on",
+    "graph.max_degree": "it is fixed at 500 rows, with graph.walks=on",
+    "graph.visited": "it is fixed at 10, with graph.walks=on",
     "graph.prune_from": "it is fixed at 4 epochs; set graph.prune=none for no pruning",
     "graph.prune_every": "it is fixed at 5 epochs; set graph.prune=none for no pruning",
     "head.top": "it is fixed at 50 labels",

@@ -194,7 +194,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def searching(tiny_backbone: Path) -> list[str]:
     """Settings for a training run of some seconds: weights of graphs and settings of the sparse head are searched."""
-    steps = ["training.epochs=3", "training.min_steps=12", "graph.min_steps=12", "graph.auto_steps=2"]
+    steps = ["training.epochs=3", "training.min_steps=12", "graph.min_steps=12"]
     return [f"encoder.backbone={tiny_backbone}", *steps, "dense.epochs=2"]
 
 

@@ -160,7 +160,7 @@ def test_sections_of_earlier_versions(tmp_path, key, message):
     ("key", "message"),
     [
         ("stage1.temperature", "stage1.temperature was removed: it is fixed at 0.05"),
-        ("graph.hops", "graph.hops was removed: it is fixed at 400; set graph.walks=off for no walks"),
+        ("graph.hops", "graph.hops was removed: it is fixed at 400, with graph.walks=on"),
         (
             "head.chunk",
             "head.chunk was removed: it is fixed at 100,000 labels; set dense.kind=shortlist for less memory",

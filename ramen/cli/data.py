@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 PREPARE_EXAMPLES = """\b
 Examples:
   ramen data prepare wordnet --out data/wordnet
-  ramen data prepare debian-files --out data/files points=3000
   ramen data prepare planted --out data/small points=300 labels=120 seed=7
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -241,3 +242,16 @@ def _resamples(n_points: int, seed: int) -> Iterator[np.ndarray]:
     for size in _chunks(n_points):
         drawn = [np.bincount(rng.integers(0, n_points, n_points), minlength=n_points) for _ in range(size)]
         yield np.stack(drawn).astype(np.float64)
+
+
+def standard_errors(differences: np.ndarray) -> float:
+    """Paired differences' mean over its standard error; 0 for fewer than two, or where all are 0.
+
+    Example:
+        >>> round(standard_errors(np.array([1.0, 1.0, 3.0])), 4)
+        2.5
+    """
+    if len(differences) < 2 or not differences.any():
+        return 0.0
+    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    return mean * math.sqrt(len(differences)) / spread if spread else math.copysign(math.inf, mean)

@@ -72,12 +72,20 @@ def gather(
     n_labels = next(iter(scorers.values())).n_labels
     filtered = sp.csr_matrix((len(queries), n_labels)) if filtered is None else filtered
     wanted = min(candidates + int(np.diff(filtered.indptr).max(initial=0)), n_labels)
-    proposals = {name: scorer.propose(queries, wanted)[0] for name, scorer in scorers.items()}
+    proposals = {name: _proposals(scorer, queries, wanted) for name, scorer in scorers.items()}
     labels = _union(np.concatenate(list(proposals.values()), axis=1), filtered)
     # Contiguous whatever the width: kernels are compiled for each memory layout.
     labels = np.ascontiguousarray(labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))])
     scores = {name: scorer.score(queries, labels) for name, scorer in scorers.items()}
     return Gathered(labels, scores, {name: _contains(of_scorer, labels) for name, of_scorer in proposals.items()})
+
+
+def _proposals(scorer: Scorer, queries: Queries, wanted: int) -> np.ndarray:
+    """The labels that a scorer proposes, int64 (B, wanted); asked again with others beside it, it has answered."""
+    known = queries.proposals.get(scorer)
+    if known is None or known.shape[1] != wanted:
+        known = queries.proposals[scorer] = scorer.propose(queries, wanted)[0]
+    return known
 
 
 def _union(proposed: np.ndarray, filtered: sp.csr_matrix) -> np.ndarray:

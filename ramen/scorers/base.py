@@ -31,12 +31,14 @@ class Queries:
         words: CSR float32 (B, F), word features; None where no scorer reads them.
         titles: B of them, for the learned ranking; None where there are none.
         cache: what a scorer has computed for this batch, so that proposing and scoring share it.
+        proposals: by scorer the labels that it proposed for this batch, int64 (B, K).
     """
 
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
     titles: Sequence[str] | None = None
     cache: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
+    proposals: WeakKeyDictionary[Scorer, np.ndarray] = field(default_factory=WeakKeyDictionary)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -175,8 +177,9 @@ class TrainedScorer(Scorer):
     Attributes:
         name: in settings, logs and run folders.
         Params: dataclass of what a search chooses; it has to survive JSON.
-        always_fitted: whether the learned ranking gets it even where the weighted sum is better without it, without
-            asking whether it earns its time.
+        always_fitted: whether it is fitted in moments: then graphs are compared with it, and the learned ranking gets
+            it even where the weighted sum is better without it.
+        reads_vectors: whether it scores by the encoder's vectors; else one encoder's serves for another's texts.
         always_kept: whether a run keeps it even where the weighted sum is better without it: it fills up short
             rankings, as it scores every label, and labels added later get their vectors from it.
         params: by which this one was fitted.
@@ -186,6 +189,7 @@ class TrainedScorer(Scorer):
     name: ClassVar[str]
     Params: ClassVar[type]
     always_fitted: ClassVar[bool] = True
+    reads_vectors: ClassVar[bool] = True
     always_kept: ClassVar[bool] = False
     params: Any
     extension_map: np.ndarray | None = None
@@ -202,7 +206,7 @@ class TrainedScorer(Scorer):
 
     @classmethod
     @abstractmethod
-    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> TrainedScorer:
+    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> TrainedScorer | None:
         """Fit it with the hyperparameters by which held-out points are ranked best.
 
         Args:
@@ -211,7 +215,7 @@ class TrainedScorer(Scorer):
             judge: ranks the held-out points.
 
         Returns:
-            The scorer; its ``params`` are the choice.
+            The scorer; its ``params`` are the choice. None where the ranking is no better with it.
         """
 
     @classmethod

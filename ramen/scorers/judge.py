@@ -35,8 +35,8 @@ class Judge(Protocol):
         """Geometric mean of the four metrics, and the metrics (percent), of a sum with these weights."""
         ...
 
-    def weigh(self, scorers: Mapping[str, Scorer]) -> WeightedSum:
-        """The best weights of all these scorers."""
+    def weigh(self, scorers: Mapping[str, Scorer], start: Mapping[str, float] | None = None) -> WeightedSum:
+        """The best weights of all these scorers, searched from their start weights or from others."""
         ...
 
     def best_sum(self, scorers: Mapping[str, Scorer]) -> WeightedSum:

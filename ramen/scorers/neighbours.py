@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,16 +79,21 @@ class NeighbourScorer(TrainedScorer):
     @classmethod
     def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> NeighbourScorer:
         """See :class:`TrainedScorer`; halves or doubles the temperature as long as that helps."""
-        scorer = cls.fit(views, cls.default_params(views.config))
-        best, at = judge.weigh({**beside, cls.name: scorer}), scorer.temperature
+        first = cls.fit(views, cls.default_params(views.config))
+        scorer, best = first, judge.weigh({**beside, cls.name: first})
         for factor in (0.5, 2.0):
-            scorer.temperature = at * factor
-            while (trial := judge.weigh({**beside, cls.name: scorer})).value > best.value * GAIN:
-                best, at = trial, scorer.temperature
-                scorer.temperature = at * factor
-        scorer.temperature = at
-        log_sum(judge, best, scorer=cls.name, temperature=at)
+            trial = first.sharpened(scorer.temperature * factor)
+            while (summed := judge.weigh({**beside, cls.name: trial})).value > best.value * GAIN:
+                scorer, best = trial, summed
+                trial = first.sharpened(scorer.temperature * factor)
+        log_sum(judge, best, scorer=cls.name, temperature=scorer.temperature)
         return scorer
+
+    def sharpened(self, temperature: float) -> NeighbourScorer:
+        """The same points with another temperature."""
+        other = copy.copy(self)
+        other.temperature = temperature
+        return other
 
     @classmethod
     def fit(cls, views: Views, params: NeighbourParams) -> NeighbourScorer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +18,9 @@ from ramen.mining.nearest import nearest
 from ramen.mining.negatives import mined_negatives
 from ramen.scorers.base import Queries
 from ramen.scorers.sparse.features import FeatureRows, FeatureSource
+
+if TYPE_CHECKING:
+    from ramen.scorers.base import TrainedScorer
 
 _EXACT = 200_000  # points up to which the nearest are searched exactly: the time grows with their square
 
@@ -56,6 +60,7 @@ class Views:
     links: dict[str, sp.csr_matrix]
     extension_map: Callable[[], np.ndarray | None]
     _words: dict[str, FeatureRows] = field(default_factory=dict)
+    _fitted: dict[str, TrainedScorer] = field(default_factory=dict)
 
     @property
     def n_labels(self) -> int:
@@ -66,6 +71,17 @@ class Views:
     def vectors(self) -> np.ndarray:
         """Unit vectors of the rows, float32 (n, d)."""
         return np.ascontiguousarray(self.points[self.rows])
+
+    def fitted(self, kind: type[TrainedScorer], params: Any) -> TrainedScorer:
+        """A scorer fitted on the rows; the last of its kind is kept, for those who ask for the same again."""
+        if kind.name not in self._fitted or self._fitted[kind.name].params != params:
+            self._fitted[kind.name] = kind.fit(self, params)
+        return self._fitted[kind.name]
+
+    def take_over(self, other: Views) -> None:
+        """What does not depend on the encoder, or hardly, from views of the same rows: negatives and such scorers."""
+        self.__dict__["negatives"] = other.negatives
+        self._fitted.update({name: one for name, one in other._fitted.items() if not one.reads_vectors})
 
     def words(self, features: str) -> FeatureRows:
         """Word features of one set, fitted on the rows and all labels."""

@@ -11,12 +11,12 @@ from ramen.errors import InputError
 from ramen.extras import needing
 from ramen.ranking.trees import Trees
 
-TREES = 100
+TREES = 60
 _LOOSE = 1e4  # of the logistic regression: as good as no penalty
-_HEAD, _KEPT = 40, 0.05  # candidates of a point that all count, and the share of the wrong ones behind them that does
+_HEAD, _KEPT = 20, 0.03  # candidates of a point that all count, and the share of the wrong ones behind them that does
 # One thread a fit: two fits side by side take half as long as one after the other in two threads each.
 _SETTINGS = {
-    "num_leaves": 15, "learning_rate": 0.1, "min_data_in_leaf": 20, "lambda_l2": 5.0, "feature_fraction": 0.5,
+    "num_leaves": 15, "learning_rate": 0.15, "min_data_in_leaf": 20, "lambda_l2": 5.0, "feature_fraction": 0.5,
     "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 63, "lambdarank_truncation_level": 20,
     "use_missing": False, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbose": -1,
 }  # fmt: skip

@@ -95,10 +95,12 @@ class Checkpoint:
             if self.path.exists():
                 self.path.replace(self.before)
 
-    def save_weights(self, steps: int, weights: Mapping[str, torch.Tensor]) -> None:
-        """Keep the weights of a training that ended after so many steps; of several processes the first writes."""
-        if distributed.is_main():
-            self._write(steps, {f"model.{name}": value for name, value in weights.items()})
+    def load(self, model: nn.Module) -> None:
+        """Load the weights that are kept into a model, where any are."""
+        tensors = distributed.broadcast(self._newest)
+        if tensors:
+            tensors.pop(_STEPS)
+            self._load(tensors, model, None)
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, np.ndarray]]:
         """Load the kept state into the two; returns the steps done (0 where nothing is kept) and the arrays.
@@ -128,7 +130,9 @@ class Checkpoint:
             return {**tensors, _STEPS: torch.tensor(steps)}
         return {}
 
-    def _load(self, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    def _load(
+        self, tensors: Tensors, model: nn.Module, optimiser: torch.optim.Optimizer | None
+    ) -> dict[str, np.ndarray]:
         try:
             model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         except RuntimeError as error:
@@ -139,7 +143,7 @@ class Checkpoint:
             if name.startswith("optimiser."):
                 _, index, key = name.split(".")
                 states.setdefault(int(index), {})[key] = value
-        if states:
+        if states and optimiser:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
         return {n.removeprefix("array."): t.numpy() for n, t in tensors.items() if n.startswith("array.")}
 

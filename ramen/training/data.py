@@ -22,7 +22,7 @@ from ramen.encoders.distilled import read_teacher_labels
 from ramen.graph.prepare import Links, prepare_links, walked
 from ramen.scorers.base import title_of
 from ramen.scorers.dense.alignment import procrustes
-from ramen.scorers.sparse.features import BagsOfWords, FeatureSource, TextFeatures
+from ramen.scorers.sparse.features import BagsOfWords, FeatureRows, FeatureSource, TextFeatures
 from ramen.scorers.vectors import ridge_map, sampled_rows
 from ramen.scorers.views import Views
 from ramen.training.split import Split
@@ -57,6 +57,7 @@ class TrainingData:
     filtered: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     teacher_labels: torch.Tensor | None = None
+    _words: dict[bytes, dict[str, FeatureRows]] = field(default_factory=dict)  # by the rows that they were fitted on
 
     def with_graphs(self, split: Split, walks: bool = False, log: Callable[..., None] = _silent) -> Split:
         """The split with the graphs as they are, or densified by walks from the texts that training may see.
@@ -92,7 +93,18 @@ class TrainingData:
             label_titles=self._titles("labels"),
             links={kind: links for kind in self.config.graphs if (links := graphs[kind].labels) is not None},
             extension_map=lambda: self._extension_map(encoder, labels),
+            _words=self._words_of(rows),
         )
+
+    def words(self, split: Split, encoder: AnyEncoder, features: str) -> FeatureRows:
+        """Word features of one set, fitted on the rows of a split; the views of these rows have the same."""
+        words, rows = self._words_of(split.train_rows), split.train_rows
+        if features not in words:
+            words[features] = self._feature_source(encoder).rows_of(features, rows, split.targets[rows])
+        return words[features]
+
+    def _words_of(self, rows: np.ndarray) -> dict[str, FeatureRows]:
+        return self._words.setdefault(rows.tobytes(), {})
 
     def _label_vectors(self, encoder: AnyEncoder, points: np.ndarray, targets: sp.csr_matrix) -> dict[str, np.ndarray]:
         """By name the vectors that stand for the labels: the encoder's own, and a teacher's turned into its space."""

@@ -11,11 +11,12 @@ import torch
 
 from ramen.config import Config
 from ramen.encoders.base import Encoder
+from ramen.encoders.product import product
 from ramen.graph.bipartite import block, sample_column
 from ramen.graph.graphs import Graphs
 from ramen.graph.lambdas import Lambdas
-from ramen.graph.regulariser import Loss, both_ways
-from ramen.losses import masked_softmax, masked_triplet
+from ramen.graph.regulariser import Loss
+from ramen.losses import softmax_both_ways, triplet_both_ways
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.loop import Stage, run_steps, step_rng
@@ -26,16 +27,17 @@ from ramen.training.split import Split
 TEMPERATURE = 0.05  # of the softmax loss
 MARGIN = 0.3  # of the triplet loss
 LONG_BATCH = 512  # points: with larger batches graph.min_steps does not apply, as dense classifiers would get worse
-_NEARLY = 0.8  # of all epochs: a short training that comes so near is done in full, so that it can be kept
+_REFIT_SHARE, _REFIT_RATE = 0.2, 0.25  # of the epochs and of the learning rate, to go on with a trained encoder
+_LATER = 104  # number of the first epoch of such a training: hard negatives and pruning have begun long ago
 _SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
 _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
 
 def make_loss(config: Config) -> Loss:
-    """The loss that the settings name, of (scores, targets, not_negative)."""
+    """The loss that the settings name, of (scores, targets, not_negative), both ways."""
     if config.training.loss == "triplet":
-        return partial(masked_triplet, margin=MARGIN)
-    return partial(masked_softmax, temperature=TEMPERATURE)
+        return partial(triplet_both_ways, margin=MARGIN)
+    return partial(softmax_both_ways, temperature=TEMPERATURE)
 
 
 def train_encoder(
@@ -46,6 +48,7 @@ def train_encoder(
     checkpoint: Checkpoint | None,
     log: Callable[..., None],
     max_steps: int | None = None,
+    refit: bool = False,
 ) -> None:
     """Train in place, going on from ``checkpoint`` where it holds a state.
 
@@ -59,8 +62,8 @@ def train_encoder(
         lambdas: weights of the graphs.
         checkpoint: where the state is kept; None for a run too short to keep.
         log: called with the figures of each epoch.
-        max_steps: train on fewer batches than the settings say: whole epochs, for about the points of so many batches
-            of ``training.batch_size``; in full where that is nearly all of them.
+        max_steps: train on fewer batches than the settings say: whole epochs, to about so many.
+        refit: go on with an encoder that was trained on most of these rows: few epochs, at a lower learning rate.
     """
     settings = data.config.training
     if not isinstance(encoder, Encoder):  # bags of words have no weights to train
@@ -68,8 +71,9 @@ def train_encoder(
     if not settings.epochs:
         encoder.eval()
         return
-    steps = EncoderSteps(encoder, data, split, lambdas, log)
-    schedule = plan_steps(data.config, split, lambdas, max_steps)
+    steps = EncoderSteps(encoder, data, split, lambdas, log, _LATER if refit else 0)
+    schedule = plan_steps(data.config, split, lambdas, max_steps, refit)
+    lr = settings.lr * (_REFIT_RATE if refit else 1.0)
 
     def log_epoch(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
         rate = texts * schedule.per_epoch / seconds
@@ -77,7 +81,7 @@ def train_encoder(
         log(stage=stage, epoch=step // schedule.per_epoch, **facts)
 
     stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "training.lr")
-    run_steps(encoder, encoder.parameter_groups(settings.lr), schedule, steps, stage, checkpoint, steps)
+    run_steps(encoder, encoder.parameter_groups(lr), schedule, steps, stage, checkpoint, steps)
 
 
 def batch_points(config: Config, split: Split) -> int:
@@ -85,7 +89,9 @@ def batch_points(config: Config, split: Split) -> int:
     return min(config.training.batch_size, max(_SMALL_BATCH, len(split.train_rows) // 12))
 
 
-def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None) -> Schedule:
+def plan_steps(
+    config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None, refit: bool = False
+) -> Schedule:
     """The steps of a training on a split, in whole epochs; arguments as of :func:`train_encoder`."""
     settings, size = config.training, batch_points(config, split)
     per_epoch = -(-len(split.train_rows) // size)
@@ -94,9 +100,10 @@ def plan_steps(config: Config, split: Split, lambdas: Lambdas, max_steps: int | 
     min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
     fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
     epochs = max(fewest, min(settings.epochs, most))
+    if refit:
+        epochs = max(1, round(_REFIT_SHARE * epochs))
     if max_steps is not None:
-        short = -(-max_steps * settings.batch_size // (size * per_epoch))
-        epochs = short if short < _NEARLY * epochs else epochs
+        epochs = min(epochs, -(-max_steps // per_epoch))
     return Schedule(epochs * per_epoch, per_epoch, accumulate=settings.accumulate, clip=settings.clip)
 
 
@@ -109,6 +116,7 @@ class EncoderSteps:
         split: rows and targets to train on.
         lambdas: weights of the graphs.
         log: called with the figures of each pruning.
+        first_epoch: number of the first.
 
     Attributes:
         batch_size: points in a batch.
@@ -116,8 +124,9 @@ class EncoderSteps:
     """
 
     def __init__(
-        self, encoder: Encoder, data: TrainingData, split: Split, lambdas: Lambdas, log: Callable[..., None]
-    ) -> None:
+        self, encoder: Encoder, data: TrainingData, split: Split, lambdas: Lambdas, log: Callable[..., None],
+        first_epoch: int = 0,
+    ) -> None:  # fmt: skip
         self.config = config = data.config
         tokens = data.tokens
         self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
@@ -131,11 +140,13 @@ class EncoderSteps:
         held_out = _held_out_targets(split)
         self.graphs = Graphs(split.links, tokens, split.visible_rows, lambdas, config.graph, rule, self.loss, held_out)
         self.hard_negatives = HardNegatives(data, split, self.not_negative)
+        self.first_epoch = first_epoch
         self._batches: tuple[int, list[np.ndarray]] = (-1, [])  # an epoch and its batches
 
     def __call__(self, number: int) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch, and as figures the task's part of it, the penalty and the texts encoded."""
         epoch, at = divmod(number, self.per_epoch)
+        epoch += self.first_epoch
         rng, graph_rng, bandit_rng = (step_rng(self.seed, use, epoch, at) for use in (_TASK, _GRAPHS, _BANDIT))
         if not at:
             self._start_epoch(epoch, bandit_rng)
@@ -147,11 +158,12 @@ class EncoderSteps:
         value = torch.zeros((), device=encoder.device)
         queries, keys = encoder(self.tokens["points"], rows), encoder(self.tokens["labels"], columns)
         if len(columns):
-            targets, not_negative = (block(pairs, rows, columns) for pairs in (self.split.targets, self.not_negative))
-            label_vectors = encoder.as_labels(keys)
-            value = both_ways(self.loss, queries, label_vectors, targets, not_negative)
+            pairs = self.split.targets, self.not_negative
+            targets, not_negative = (block(one, rows, columns).to(encoder.device) for one in pairs)
+            scores = product(queries, encoder.as_labels(keys))
+            value = self.loss(scores, targets, not_negative)
             if self.graphs.bandit:
-                self.graphs.bandit.reward(_accuracy(queries, label_vectors, targets, not_negative), bandit_rng)
+                self.graphs.bandit.reward(_accuracy(scores, targets, not_negative), bandit_rng)
         penalty, more = self.graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
         figures = {"loss": value.item(), "penalty": penalty.item(), "texts": len(rows) + len(columns) + more}
         return value + penalty, figures
@@ -197,9 +209,9 @@ def _held_out_targets(split: Split) -> sp.csr_matrix | None:
     )
 
 
-def _accuracy(queries: torch.Tensor, keys: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:
+def _accuracy(scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:
     """Share of the points with a target whose best label of the batch is one."""
     with torch.no_grad():
-        scores = (queries @ keys.T).masked_fill((not_negative & ~targets).to(queries.device), -2.0)
-        right = targets.to(queries.device).gather(1, scores.argmax(1, keepdim=True))[:, 0]
-        return float(right[targets.any(1).to(queries.device)].float().mean().nan_to_num())
+        scores = scores.masked_fill(not_negative & ~targets, -2.0)
+        right = targets.gather(1, scores.argmax(1, keepdim=True))[:, 0]
+        return float(right[targets.any(1)].float().mean().nan_to_num())

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.metrics import inverse_propensity
+from ramen.metrics.trust import standard_errors
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.scorers.base import Queries, Scorer
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ramen.training.data import TrainingData
     from ramen.training.split import Split
 
-_DEPTH = 100
 METRICS = ("P@1", "P@5", "PSP@5", "R@10")
 
 
@@ -89,12 +89,12 @@ class HeldOut:
     def ahead(self, labels: np.ndarray, others: np.ndarray) -> dict[str, float]:
         """By metric how many standard errors of the paired difference a ranking is ahead of another."""
         ours, theirs = self.by_point(labels), self.by_point(others)
-        errors = {}
-        for name in METRICS:
-            differences = ours[name] - theirs[name]
-            spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
-            errors[name] = float(differences.mean() * np.sqrt(len(differences)) / spread) if spread else 0.0
-        return errors
+        return {name: standard_errors(ours[name] - theirs[name]) for name in METRICS}
+
+    def lead(self, labels: np.ndarray, others: np.ndarray) -> float:
+        """By how many standard errors a ranking is ahead in the geometric mean of the metrics, to first order."""
+        ours, theirs = self.by_point(labels), self.by_point(others)
+        return standard_errors(sum((ours[name] - theirs[name]) / max(theirs[name].mean(), 1e-9) for name in METRICS))
 
     def as_at_test(self, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Scores of candidates (V, C), -inf for those that the test part would filter."""
@@ -103,13 +103,6 @@ class HeldOut:
         rows = np.repeat(np.arange(len(labels)), labels.shape[1])
         is_filtered = np.asarray(self.filtered_at_test[rows, np.maximum(labels, 0).ravel()]).reshape(labels.shape)
         return np.where((is_filtered > 0) & (labels >= 0), np.float32(-np.inf), scores)
-
-    def ndcg(self, gathered: Gathered, weights: Mapping[str, float]) -> np.ndarray:
-        """nDCG@100 of every held-out point, float64 (V,): fine enough to compare paired runs by."""
-        hits = self.weights_of(gathered.top_k(weights, _DEPTH)[0])
-        discount = 1 / np.log2(np.arange(2, _DEPTH + 2))
-        ideal = np.cumsum(discount)[np.clip(np.diff(self.targets.indptr), 1, _DEPTH) - 1]
-        return hits @ discount / ideal
 
     def weights_of(self, labels: np.ndarray) -> np.ndarray:
         """Of each label what its pair weighs, 0 for a wrong one, float64 (V, K)."""

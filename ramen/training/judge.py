@@ -29,6 +29,7 @@ class HeldOutJudge:
     def __init__(self, held_out: HeldOut, views: Views, log: Callable[..., None]) -> None:
         self.held_out, self.views, self.log = held_out, views, log
         self._queries: dict[str | None, Queries] = {}
+        self._gathered: tuple[tuple[Scorer, ...], Gathered] | None = None
 
     def queries(self, features: str | None) -> Queries:
         """The points, with word features of that set; kept, so that a scorer asked twice answers from its cache."""
@@ -37,9 +38,12 @@ class HeldOutJudge:
         return self._queries[features]
 
     def gather(self, scorers: Mapping[str, Scorer], features: str | None = None) -> Gathered:
-        """Candidates and scores; features are those that the scorers read, or those named."""
-        read = next((scorer.features for scorer in scorers.values() if scorer.features), None)
-        return self.held_out.gather(scorers, self.queries(read or features))
+        """Candidates and scores; features are those that the scorers read, or those named. Kept for the next call."""
+        asked = tuple(scorers.values())
+        if self._gathered is None or self._gathered[0] != asked:
+            read = next((scorer.features for scorer in asked if scorer.features), None)
+            self._gathered = asked, self.held_out.gather(scorers, self.queries(read or features))
+        return self._gathered[1]
 
     def value(self, scorers: Mapping[str, Scorer], weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """See :class:`Judge`."""
@@ -47,18 +51,22 @@ class HeldOutJudge:
         value, figures = distributed.broadcast(lambda: self.held_out.judge_weights(gathered, weights))
         return value, figures
 
-    def weigh(self, scorers: Mapping[str, Scorer]) -> WeightedSum:
+    def weigh(self, scorers: Mapping[str, Scorer], start: Mapping[str, float] | None = None) -> WeightedSum:
         """See :class:`Judge`."""
-        gathered = self.gather(scorers)
-        start = {name: scorer.start_weight for name, scorer in scorers.items()}
+        return self._weigh(self.gather(scorers), scorers, start)
+
+    def _weigh(
+        self, gathered: Gathered, scorers: Mapping[str, Scorer], start: Mapping[str, float] | None = None
+    ) -> WeightedSum:
+        start = start or {name: scorer.start_weight for name, scorer in scorers.items()}
         return WeightedSum(**distributed.broadcast(lambda: asdict(search_weights(self.held_out, gathered, start))))
 
     def best_sum(self, scorers: Mapping[str, Scorer]) -> WeightedSum:
         """See :class:`Judge`."""
-        names = list(scorers)
-        used, best = {names[0]: scorers[names[0]]}, self.weigh({names[0]: scorers[names[0]]})
-        for name in names[1:]:
-            trial = self.weigh({**used, name: scorers[name]})
+        gathered, (first, *others) = self.gather(scorers), list(scorers)
+        used, best = {first: scorers[first]}, self._weigh(gathered, {first: scorers[first]})
+        for name in others:
+            trial = self._weigh(gathered, {**used, name: scorers[name]})
             if trial.weights[name] and trial.value > best.value:
                 used, best = {**used, name: scorers[name]}, trial
         return best

@@ -6,14 +6,14 @@ import json
 import logging
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ramen import distributed
+from ramen.timing import time_table
 
 logger = logging.getLogger("ramen")
 
@@ -41,9 +41,8 @@ class Log:
             file.write(json.dumps(figures) + "\n")
         logger.info("  ".join(f"{key} {value}" for key, value in figures.items() if value is not None))
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add a line with the seconds that a block took."""
-        start = time.perf_counter()
-        yield
-        self(stage=stage, seconds=time.perf_counter() - start)
+    def times(self, seconds: Mapping[str, float]) -> None:
+        """Add a line with the seconds of each stage, and show their table."""
+        self(stage="time", seconds={name: round(value, 2) for name, value in seconds.items()})
+        if distributed.is_main():
+            logger.info(time_table(seconds))

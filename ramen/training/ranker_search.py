@@ -34,7 +34,7 @@ _FOLDS = 5
 _KNOTS = 30
 _NOISE = 2.0  # standard errors of the paired difference by which a scorer alone must be ahead to be said to be
 # Objective, and power of the inverse propensity by which right pairs are weighed. Which is best differs by set.
-_MODELS = (("binary", 0.0), ("lambdarank", 0.0), ("lambdarank", 0.5))
+_MODELS = (("binary", 0.0), ("lambdarank", 0.5))
 _LENGTHS = (TREES // 2, TREES)
 
 
@@ -111,33 +111,19 @@ def make_pair_features(views: Views, scorers: Mapping[str, Scorer], weights: Map
 def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> RankerParams:
     """Rank the scorers together: by trees where they rank points better that they have not seen, else by their sum.
 
-    A scorer that the weighted sum is better without is kept for the trees: always where it costs little, else only if
-    trees of one kind rank better with it.
+    A scorer that the weighted sum is better without is kept for the trees where it costs little.
     """
     config, summed = judge.views.config, judge.best_sum(scorers)
     on_edge = [name for name, weight in summed.weights.items() if 0 < weight <= LOWEST * 1.001]
     if on_edge:
         judge.log(stage="search", note=f"weights at the end of their range: {', '.join(on_edge)}")
     weights = {name: round(weight, 4) for name, weight in summed.weights.items()}
-    doubtful = [name for name, scorer in scorers.items() if name not in weights and not scorer.always_fitted]
+    scorers = {name: scorer for name, scorer in scorers.items() if name in weights or scorer.always_fitted}
     data = RankerData.of(judge, scorers, weights)
-    if doubtful and config.ranking.learn:
-        without = {name: scorer for name, scorer in scorers.items() if name not in doubtful}
-        data_without = RankerData.of(judge, without, weights)
-        if not _is_better(data, data_without, config.seed, judge.log, "+".join(doubtful)):
-            data = data_without
     learn = config.ranking.learn
     params = RankerParams(**distributed.broadcast(lambda: asdict(fit_ranker(data, learn, config.seed, judge.log))))
     always = {name: 0.0 for name, scorer in scorers.items() if scorer.always_kept}
     return replace(params, weights={**always, **params.weights})
-
-
-def _is_better(data: RankerData, without: RankerData, seed: int, log: Log, name: str) -> bool:
-    """Whether trees rank better with some scorers than without."""
-    value_without, value = distributed.broadcast(lambda: [learned_value(one, seed) for one in (without, data)])
-    is_kept = bool(value > value_without * GAIN)
-    log(stage="rank", scorer=name, kept=is_kept, value=value, value_without=value_without)
-    return is_kept
 
 
 def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerParams:
@@ -194,20 +180,6 @@ def _chosen(held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarr
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
     log(stage="rank", chosen=chosen.name, **chosen.figures)
     return chosen
-
-
-def learned_value(data: RankerData, seed: int) -> float:
-    """What trees of one kind come to out of fold; 0 where there is too little to learn from."""
-    held_out, gathered = data.held_out, data.gathered
-    labels, is_label = gathered.labels, gathered.labels >= 0
-    right, folds = held_out.weights_of(labels), _folds(data.queries.vectors, seed)
-    if _too_few(right > 0, is_label, folds):
-        return 0.0
-    features = data.features.matrix(data.queries, gathered)
-    rows = Rows.of(features, is_label, gathered.total(data.weights), right > 0, right, seed)
-    objective, power = _MODELS[-1]
-    scores = _out_of_fold(labels, rows, folds, objective, _factors(held_out, labels, power), seed)[-1][1]
-    return _tried(held_out, labels, scores).value
 
 
 def learned_ranking(params: RankerParams, scorers: Mapping[str, TrainedScorer], views: Views) -> LearnedRanking | None:

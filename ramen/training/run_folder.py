@@ -114,23 +114,21 @@ class RunFolder:
         """Write what tagging reads, and remove the checkpoints; of several processes the first does."""
         if not distributed.is_main():
             return
-        with self.log.timed("save"):
-            views, ranker = model.views, model.ranker
-            learned = learned_ranking(ranker, model.scorers, views)
-            features = word_set(views, model.scorers)
-            reads_words = learned is not None or any(scorer.features for scorer in model.scorers.values())
-            words = views.words(features).features if reads_words else None
-            weights = {name: ranker.weights[name] for name in model.scorers}
-            ranking = Ranking(weights, learned, ranker.calibration)
-            labels = model.labels
-            save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics())
-            shutil.rmtree(self.path / CHECKPOINTS)
+        views, ranker = model.views, model.ranker
+        learned = learned_ranking(ranker, model.scorers, views)
+        features = word_set(views, model.scorers)
+        reads_words = learned is not None or any(scorer.features for scorer in model.scorers.values())
+        words = views.words(features).features if reads_words else None
+        weights = {name: ranker.weights[name] for name in model.scorers}
+        ranking = Ranking(weights, learned, ranker.calibration)
+        labels = model.labels
+        save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics())
+        shutil.rmtree(self.path / CHECKPOINTS)
 
     def evaluate(self, dataset: Dataset) -> None:
         """Measure the saved run on the test split, where there is one, and keep the figures."""
         if distributed.is_main() and len(dataset.test):
-            with self.log.timed("evaluate"):
-                evaluate(self.path, dataset, save=True)
+            evaluate(self.path, dataset, save=True)
 
 
 def _check_free(out: Path, resume: bool) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from pathlib import Path
 
 from ramen import distributed
 from ramen.config import load_config
 from ramen.data import Dataset, load_dataset
+from ramen.encoders.base import Encoder
 from ramen.scorers.base import TrainedScorer
 from ramen.scorers.registry import SCORERS
 from ramen.scorers.views import Views
 from ramen.threads import one_blas_thread
+from ramen.timing import Clock, timed
 from ramen.training.checks import checked_dataset, torch_threads
 from ramen.training.data import AnyEncoder, TrainingData, prepare
-from ramen.training.encoder_loop import train_encoder
-from ramen.training.graph_search import SEARCH, GraphWeights, search_graph_weights
+from ramen.training.graph_search import search_graph_weights, trained_views
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import HeldOutJudge
 from ramen.training.model import Model, Params
@@ -37,12 +37,14 @@ def train(
 ) -> Path:
     """Train an encoder and the scorers on a data set, and write a run folder.
 
-    Hyperparameters are tuned on a held-out slice of the training points; then everything is fitted on all of them, and
-    the test split, where there is one, is evaluated once.
+    Hyperparameters are tuned on a held-out slice of the training points; then the encoder goes on for a few epochs on
+    all of them, the scorers are fitted on them, and the test split, where there is one, is evaluated once. The log ends
+    with the time of each stage.
 
     Args:
         data: a data set or its folder.
-        preset: ``static``, ``transformer``, ``million`` for very many labels, or ``words`` for bags of words.
+        preset: ``static``, ``fast`` when seconds count, ``transformer``, ``million`` for very many labels, or ``words``
+            for bags of words.
         out: run folder to write; it must not exist, or with ``resume`` hold an unfinished run of the same settings.
         graphs: ``none``, ``all`` or kinds as in ``"a,b"``.
         seed: of all random numbers.
@@ -61,58 +63,63 @@ def train(
     """
     config = load_config(preset, overrides)
     config.seed = seed
-    with distributed.init(), torch_threads():
+    with distributed.init(), torch_threads(), Clock().running() as clock:
         run = RunFolder(Path(out), resume)
-        whole = data if isinstance(data, Dataset) else load_dataset(data)
-        dataset = checked_dataset(whole, config, graphs)
+        with timed("read"):
+            whole = data if isinstance(data, Dataset) else load_dataset(data)
+            dataset = checked_dataset(whole, config, graphs)
         with run.open(config, dataset):
-            with run.log.timed("prepare"):
+            with timed("prepare"):
                 training, encoder = prepare(dataset, config)
                 split = validation_split(training, encoder, run.log)
-            if config.validation.refit or not len(split.held_out_rows):
-                params = run.once("params", Params.read, lambda: search_params(training, split, encoder, run))
-                model = fit(training, everything(dataset), encoder, params, run)
-            else:
-                params, model = search(training, split, encoder, run)
-            run.save(model, params)
-            run.evaluate(whole)
+            params, model = search_and_fit(training, split, encoder, run)
+            with timed("save"):
+                run.save(model, params)
+            with timed("evaluate"):
+                run.evaluate(whole)
+            run.log.times(clock.so_far())
     return run.path
 
 
-def search_params(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> Params:
-    """Hyperparameters by the held-out points; as set where there are none. The encoder stays untrained."""
-    if len(split.held_out_rows):
-        return search(data, split, copy.deepcopy(encoder), run)[0]
-    return Params.as_set(data.config, search_graph_weights(data, split, encoder, run), run.log)
+def search_and_fit(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> tuple[Params, Model]:
+    """Hyperparameters by the held-out points, and the model that is kept; trains the encoder in place."""
+    if not len(split.held_out_rows):
+        attempt = search_graph_weights(data, split, encoder, run)
+        params = Params.as_set(data.config, attempt.graphs, run.log)
+        return params, fit(data, attempt.views, encoder, params)
+    if not data.config.validation.refit:
+        return search(data, split, encoder, run)
+    params = run.once("params", Params.read, lambda: search(data, split, encoder, run)[0])
+    if isinstance(encoder, Encoder):
+        run.checkpoint(params.graphs.checkpoint).load(encoder)  # a resumed run has not searched
+    split = data.with_graphs(everything(data.dataset), params.graphs.walks, run.log)
+    views = trained_views(data, split, encoder, params.graphs, run, refit=True)
+    return params, fit(data, views, encoder, params)
 
 
 def search(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> tuple[Params, Model]:
     """Hyperparameters by the held-out points alone, and the model fitted without them; trains the encoder in place."""
-    # Leaves the encoder of the chosen graphs in the checkpoint SEARCH where it is trained in full.
-    graphs = run.once("graphs", GraphWeights.read, lambda: search_graph_weights(data, split, encoder, run))
-    views = trained_views(data, split, encoder, graphs, run, SEARCH)
+    attempt = search_graph_weights(data, split, encoder, run)
+    views = attempt.views
     judge = HeldOutJudge(HeldOut.of(data, split), views, run.log)
     scorers: dict[str, TrainedScorer] = {}
     for name, kind in SCORERS.items():
         if kind.is_enabled(data.config):
-            scorers[name] = kind.search(views, scorers, judge)
-    ranker = search_ranker(scorers, judge)
+            with timed(f"search {name}"):
+                scorer = kind.search(views, scorers, judge)
+            if scorer is not None:
+                scorers[name] = scorer
+    with timed("learn to rank"):
+        ranker = search_ranker(scorers, judge)
     scorers = {name: scorer for name, scorer in scorers.items() if name in ranker.weights}
-    params = Params(graphs, {name: scorer.params for name, scorer in scorers.items()}, ranker)
+    params = Params(attempt.graphs, {name: scorer.params for name, scorer in scorers.items()}, ranker)
     return params, Model(encoder, views, scorers, ranker, data.dataset.labels)
 
 
-def fit(data: TrainingData, split: Split, encoder: AnyEncoder, params: Params, run: RunFolder) -> Model:
-    """Train the encoder, then fit every scorer on the rows of a split, with the hyperparameters of a search."""
-    views = trained_views(data, split, encoder, params.graphs, run, "final")
-    scorers = {name: SCORERS[name].fit(views, chosen) for name, chosen in params.scorers.items()}
+def fit(data: TrainingData, views: Views, encoder: AnyEncoder, params: Params) -> Model:
+    """Fit every scorer on some rows, with the hyperparameters of a search."""
+    scorers: dict[str, TrainedScorer] = {}
+    for name, chosen in params.scorers.items():
+        with timed(f"fit {name}"):
+            scorers[name] = SCORERS[name].fit(views, chosen)
     return Model(encoder, views, scorers, params.ranker, data.dataset.labels)
-
-
-def trained_views(
-    data: TrainingData, split: Split, encoder: AnyEncoder, graphs: GraphWeights, run: RunFolder, name: str
-) -> Views:
-    """Train the encoder in place, regularised by the graphs, and encode the data with it."""
-    split = data.with_graphs(split, graphs.walks, run.log)
-    train_encoder(encoder, data, split, graphs.lambdas, run.checkpoint(name), run.log)
-    return data.views(split, encoder)

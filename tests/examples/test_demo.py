@@ -32,7 +32,6 @@ def demo(tmp_path, tiny_backbone):
             f"encoder.backbone={tiny_backbone}",
             "training.min_steps=1",
             "graph.min_steps=1",
-            "graph.auto_steps=1",
             *settings,
         ]
         # Its own process group, as a terminal gives it: Ctrl-C there reaches the demo and its command.

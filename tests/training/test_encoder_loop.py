@@ -13,6 +13,7 @@ from ramen.graph.graphs import Graphs
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
+from ramen.training.negatives import HardNegatives
 from ramen.training.split import cut, everything
 
 LAMBDAS = {"links": (0.1, 0.3), "noise": (0.1, 0.3)}
@@ -142,15 +143,41 @@ def test_held_out_points_are_drawn_for_no_graph(make):
 def test_max_steps_ends_it_early_and_a_graph_trains_longer(make):
     data, encoder, split = make("training.epochs=1", "training.min_steps=1", "graph.min_steps=9")
 
-    def epochs(lambdas, max_steps=None):
+    def epochs(lambdas, max_steps=None, refit=False):
         lines = []
-        trained(data, encoder, split, lambdas, None, lambda **line: lines.append(line), max_steps)
+        train_encoder(encoder, data, split, lambdas, None, lambda **line: lines.append(line), max_steps, refit)
         return len([line for line in lines if line["stage"] == "encoder"])
 
     assert epochs({}) == 1 and epochs(LAMBDAS) == 5
-    assert epochs(LAMBDAS, max_steps=1) == 5  # four would be nearly all
-    data.config.graph.min_steps = 12
-    assert epochs(LAMBDAS) == 6 and epochs(LAMBDAS, max_steps=1) == 4
+    assert epochs(LAMBDAS, max_steps=3) == 2
+    assert epochs({}, refit=True) == 1 and epochs(LAMBDAS, refit=True) == 1
+    data.config.graph.min_steps = 30
+    assert epochs(LAMBDAS) == 15 and epochs(LAMBDAS, refit=True) == 3
+
+
+def test_going_on_starts_with_hard_negatives_and_small_steps(make):
+    data, encoder, split = make("training.epochs=2", "training.min_steps=1")
+    trained(data, encoder, split, {}, None, lambda **line: None)
+    before = encoder.encode(data.tokens["points"])
+    rates, clusters = [], []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *rest):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *rest)
+
+    def batches(self, *rest):
+        clusters.append(self.clusters is not None)
+        return drawn(self, *rest)
+
+    drawn = HardNegatives.batches
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", watched)
+        patch.setattr(HardNegatives, "batches", batches)
+        train_encoder(encoder, data, split, {}, None, lambda **line: None, refit=True)
+    assert clusters and all(clusters) and max(rates) <= data.config.training.lr / 4
+    cosines = (before * encoder.encode(data.tokens["points"])).sum(1)
+    assert 0.9 < cosines.mean() < 1.0
 
 
 def test_with_large_batches_a_graph_trains_no_longer(make, monkeypatch):

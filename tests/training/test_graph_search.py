@@ -1,4 +1,4 @@
-"""Weights of the graphs chosen by short runs: what helps stays, what does not is switched off."""
+"""Weights of the graphs chosen by the joint ranking: what helps stays, what does not is switched off."""
 
 import copy
 
@@ -11,11 +11,13 @@ import ramen
 from ramen.config import load_config
 from ramen.data.dataset import Graph
 from ramen.data.prepare import prepare as build
+from ramen.scorers.sparse.scorer import SparseScorer
 from ramen.training.data import prepare
-from ramen.training.encoder_loop import plan_steps, train_encoder
-from ramen.training.graph_search import SEARCH, GraphWeights, search_graph_weights, standard_errors
+from ramen.training.graph_search import GraphWeights, search_graph_weights
+from ramen.training.held_out import HeldOut
 from ramen.training.split import MAX_POINTS, cut
-from ramen.training.train import search
+
+STEPS = ["training.min_steps=30", "graph.min_steps=90", "sparse.passes=0"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,40 +36,75 @@ def larger(tmp_path_factory):
     return ramen.load_dataset(folder)
 
 
-def prepared(dataset, backbone, graphs, steps=("graph.auto_steps=8", "training.min_steps=30")):
-    """Data, split and untrained encoder."""
-    settings = [f"encoder.backbone={backbone}", "validation.share=0.25", *steps]
-    config = load_config("static", settings)
-    config.graphs = graphs
-    data, encoder = prepare(dataset, config)
-    vectors = encoder.encode(data.tokens["points"]).numpy()
-    return data, cut(dataset, vectors, config.validation.share, MAX_POINTS, 0), encoder
-
-
 @pytest.fixture
-def chosen(tiny_backbone, make_run):
-    """A function of a data set and graphs: the weights that are chosen, and the log's lines."""
+def search(tiny_backbone, make_run):
+    """A function of a data set, graphs and settings: what is chosen, the encoder, the run and its log's lines."""
 
-    def run(dataset, graphs, *steps):
-        folder, (data, split, encoder) = make_run(), prepared(dataset, tiny_backbone, graphs, *steps)
-        before = copy.deepcopy(encoder.state_dict())
-        found = search_graph_weights(data, split, encoder, folder)
-        assert all((before[name] == value).all() for name, value in encoder.state_dict().items())
-        assert not folder.checkpoint(SEARCH).path.exists()
-        return found, folder.log
+    def run(dataset, graphs, *settings):
+        config = load_config(
+            "static", [f"encoder.backbone={tiny_backbone}", "validation.share=0.25", *STEPS, *settings]
+        )
+        config.graphs, folder = graphs, make_run()
+        data, encoder = prepare(dataset, config)
+        vectors = encoder.encode(data.tokens["points"]).numpy()
+        split = cut(dataset, vectors, config.validation.share, MAX_POINTS, 0)
+        return search_graph_weights(data, split, encoder, folder), encoder, folder, folder.log
 
     return run
 
 
-def test_a_useful_graph_stays_on(larger, chosen):
-    found, lines = chosen(larger, ["links"])
-    assert max(found.lambdas["links"]) > 0
-    assert [line["walks"] for line in lines if "walks" in line].count(True) == 1  # the last of them
+def scales(lines):
+    return [line["lambda_scale"] for line in lines if "lambda_scale" in line]
+
+
+def test_a_useful_graph_is_used(larger, search):
+    found, encoder, run, lines = search(larger, ["links"])
+
+    assert max(found.graphs.lambdas["links"]) > 0 and found.graphs.scale in scales(lines)
     plain, *others = [line["R@10"] for line in lines if "R@10" in line]
     assert max(others) > plain
+    assert lines[-1]["note"].startswith("with the graphs links the joint ranking is ahead by")
+    assert lines[-1]["note"].endswith("used")
+    kept = copy.deepcopy(encoder)
+    run.checkpoint(found.graphs.checkpoint).load(kept)  # the encoder goes on as it was trained
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, kept.state_dict()[name])
+    np.testing.assert_array_equal(found.views.points, encoder.encode(found_tokens(larger, encoder)).numpy())
 
 
-def test_a_graph_of_chance_is_switched_off_and_said_so(larger, chosen):
+def found_tokens(dataset, encoder):
+    return encoder.tokenize(dataset.train.joined())
+
+
+@pytest.mark.parametrize(
+    ("leads", "expected", "tried"),
+    [((2.5,), 1.0, [0, 1]), ((0.4, 1.2), 3.0, [0, 1, 3]), ((-0.4, 0.9), 0.0, [0, 1, 0.3]), ((-3.0,), 0.0, [0, 1])],
+    ids=["clearly ahead", "rather ahead", "rather behind", "clearly behind"],
+)
+def test_a_third_training_only_where_the_first_two_leave_it_open(
+    larger, search, monkeypatch, leads, expected, tried
+):  # fmt: skip
+    given = {}
+
+    def lead(self, labels, others):
+        return given.setdefault(labels.tobytes(), leads[min(len(given), len(leads) - 1)])
+
+    monkeypatch.setattr(HeldOut, "lead", lead)
+    monkeypatch.setattr(HeldOut, "ahead", lambda self, labels, others: {"P@1": 0.0})
+    found, _, _, lines = search(larger, ["links"])
+    assert scales(lines) == tried and found.graphs.scale == expected
+    assert found.graphs.lambdas["links"] == pytest.approx((0.1 * expected, 0.3 * expected))
+
+
+def test_graphs_that_cost_one_metric_are_left_out(larger, search, monkeypatch):
+    monkeypatch.setattr(HeldOut, "lead", lambda self, labels, others: 2.5)
+    monkeypatch.setattr(HeldOut, "ahead", lambda self, labels, others: {"P@1": 2.1, "R@10": -9.0})
+    found, _, _, lines = search(larger, ["links"])
+    assert found.graphs.lambdas == {"links": (0.0, 0.0)}
+    assert "but P@1 are behind: left out" in lines[-1]["note"]
+
+
+def test_a_graph_of_chance_is_switched_off_and_said_so(larger, search):
     rng = np.random.default_rng(0)
     links = larger.graphs["links"]
 
@@ -75,56 +112,23 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, chosen):
         return sp.csr_matrix((side.data, rng.permutation(side.indices), side.indptr), shape=side.shape)
 
     larger.graphs["chance"] = Graph("chance", links.anchors, shuffled(links.points), shuffled(links.labels))
-    found, lines = chosen(larger, ["chance"])
-    assert found == GraphWeights({"chance": (0.0, 0.0)}, False)
-    assert lines == [
-        {"stage": "search", "note": "graphs that say nothing about the labels that the texts do not: chance"}
+    found, _, _, lines = search(larger, ["chance"])
+    assert found.graphs == GraphWeights({"chance": (0.0, 0.0)}, False, 0.0)
+    assert [line["note"] for line in lines if "note" in line] == [
+        "graphs that say nothing about the labels that the texts do not: chance"
     ]
+    assert not scales(lines)  # one training, and nothing to compare it with
 
 
-def test_a_graph_that_tells_much_but_trains_badly_is_switched_off(larger, chosen, monkeypatch):
-    monkeypatch.setattr("ramen.training.graph_search.standard_errors", lambda values, others: 1.9)
-    found, lines = chosen(larger, ["links", "noise"], ["graph.auto_steps=2", "training.min_steps=12"])
-    assert found == GraphWeights({"links": (0.0, 0.0), "noise": (0.0, 0.0)}, False)
-    assert [line["note"].split(": ")[1] for line in lines if "note" in line] == ["noise", "links"]
-    assert [line["graphs"] for line in lines if "graphs" in line][:2] == ["none", "links"]
-
-
-def test_standard_errors_of_nothing():
-    same = np.ones(5)
-    assert standard_errors(same, same) == 0.0 and standard_errors(same[:1], same[:1] - 1) == 0.0
-    assert standard_errors(same, same - 1) == float("inf")
-
-
-def test_a_graph_without_an_edge_is_off_without_a_run(larger, chosen):
+def test_a_graph_without_an_edge_is_off(larger, search):
     none = sp.csr_matrix(larger.graphs["links"].points.shape, dtype=np.float32)
     larger.graphs["none"] = Graph("none", larger.graphs["links"].anchors, none, None)
-    assert chosen(larger, ["none"]) == (GraphWeights({"none": (0.0, 0.0)}, False), [])
+    found, _, _, lines = search(larger, ["none"])
+    assert found.graphs == GraphWeights({"none": (0.0, 0.0)}, False, 0.0) and not scales(lines)
 
 
-def test_a_short_training_that_is_as_long_as_the_splits_own_is_not_done_again(
-    larger, tiny_backbone, make_run, monkeypatch
-):
-    steps = ["graph.auto_steps=1000", "graph.min_steps=20", "training.min_steps=20", "training.epochs=1"]
-    off = ["sparse.passes=0", "dense.epochs=0", "graph.walks=off"]
-    run, (data, split, encoder) = make_run(), prepared(larger, tiny_backbone, ["links"], [*steps, *off])
-    trained = []
-
-    def training(encoder, *rest, **named):
-        """Keep the encoder of each short training."""
-        train_encoder(encoder, *rest, **named)
-        trained.append(encoder)
-
-    monkeypatch.setattr("ramen.training.graph_search.train_encoder", training)
-    weights = search_graph_weights(data, split, encoder, run)
-    scales = [line["lambda_scale"] for line in run.log if "lambda_scale" in line]
-    chosen = weights.lambdas["links"][1] / data.config.graph.lambda_z
-    kept = copy.deepcopy(encoder)
-    done, _ = run.checkpoint(SEARCH).restore(kept, torch.optim.SGD(kept.parameters()))
-    assert done == plan_steps(data.config, data.with_graphs(split), weights.lambdas).steps
-    expected = trained[scales.index(chosen)].state_dict()
-    assert all((expected[name] == value).all() for name, value in kept.state_dict().items())
-    monkeypatch.setattr("ramen.training.train.search_graph_weights", lambda *asked: weights)
-    search(data, split, encoder, run)
-    assert all((expected[name] == value).all() for name, value in encoder.state_dict().items())
-    assert not [line for line in run.log if line.get("stage") == "encoder"]
+def test_the_second_training_takes_over_what_does_not_depend_on_the_encoder(larger, search, monkeypatch):
+    fitted, fit = [], SparseScorer.fit.__func__
+    monkeypatch.setattr(SparseScorer, "fit", classmethod(lambda cls, *asked: fitted.append(1) or fit(cls, *asked)))
+    _, _, _, lines = search(larger, ["links"], "sparse.passes=10")
+    assert len(scales(lines)) >= 2 and len(fitted) == 1

@@ -12,8 +12,7 @@ from ramen.scorers.sparse.scorer import SparseParams
 from ramen.training.held_out import METRICS, HeldOut
 from ramen.training.judge import HeldOutJudge
 from ramen.training.model import Params
-from ramen.training.ranker_search import fit_ranker
-from ramen.training.train import search, search_params
+from ramen.training.train import search, search_and_fit
 
 START_WEIGHTS = {name: kind.start_weight for name, kind in SCORERS.items()}
 LIGHT = set(SCORERS) - {"sparse", "dense"}  # with the settings that leave these two out
@@ -45,8 +44,7 @@ def test_every_part_is_chosen_and_logged(searched):
     assert "sparse" not in params.scorers or isinstance(params.scorers["sparse"], SparseParams)
     assert all(scorer.params == params.scorers[name] for name, scorer in model.scorers.items())
     trials = of_sparse(log)
-    assert {line["features"] for line in trials} == {"words", "words+pairs"}
-    assert len({line["C"] for line in trials}) >= 3 and len({line["prior"] for line in trials}) >= 3
+    assert 3 <= len(trials) <= 4 and len({line["C"] for line in trials}) >= 2
     assert any(line["anchors"] for line in trials) and not all(line["anchors"] for line in trials)
     assert any(line.get("epoch") == 1 for line in log)
 
@@ -98,17 +96,17 @@ def test_a_prior_of_0_stays_0(searched):
 
 
 def test_a_value_at_the_end_of_its_range_is_said(searched, monkeypatch):
-    weigh = HeldOutJudge.weigh
+    weigh = HeldOutJudge._weigh
     values = iter(range(1, 99))
 
-    def weighed(judge, scorers):
+    def weighed(judge, gathered, scorers, start=None):
         """Every epoch is better than the last."""
-        found = weigh(judge, scorers)
+        found = weigh(judge, gathered, scorers, start)
         if "dense" not in scorers:
             return found
-        return replace(found, value=1000.0 + next(values), weights={**found.weights, "dense": 1.0})
+        return replace(found, value=1000.0 * next(values), weights={**found.weights, "dense": 1.0})
 
-    monkeypatch.setattr(HeldOutJudge, "weigh", weighed)
+    monkeypatch.setattr(HeldOutJudge, "_weigh", weighed)
     params, _, log = searched("sparse.passes=0")
     assert params.scorers["dense"] == DenseParams(2, "own")
     assert "dense.epochs: the best value is the largest allowed" in [line.get("note") for line in log]
@@ -135,44 +133,55 @@ def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
 )
 def test_without_held_out_points_the_weights_are_those_at_the_start(make_material, make_run, overrides, names):
     material, run = make_material("validation.share=0", *overrides), make_run()
-    params = search_params(material.data, material.split, material.encoder, run)
+    params, model = search_and_fit(material.data, material.split, material.encoder, run)
     assert params.ranker.weights == {name: START_WEIGHTS[name] for name in names} and params.ranker.figures == {}
-    assert SET_WITHOUT in run.log[-1]["note"] and set(params.scorers) == names
+    assert any(SET_WITHOUT in line.get("note", "") for line in run.log)
+    assert set(params.scorers) == set(model.scorers) == names
     assert "dense" not in names or params.scorers["dense"].epochs == 1
 
 
-@pytest.mark.parametrize(("gain", "is_kept"), [(1.1, True), (1.0, False)])
-def test_a_dense_scorer_that_the_weighted_sum_does_without_is_kept_where_trees_rank_better(
-    searched, monkeypatch, gain, is_kept
-):
-    weigh = HeldOutJudge.weigh
+@pytest.mark.parametrize(
+    ("values", "epochs", "tried"),
+    [((1.0, 1.004), 0, 1), ((1.0, 1.1, 1.1), 1, 2), ((1.0, 1.1, 1.2, 1.2), 2, 3), ((1.0, 1.1, 1.2, 1.3), 3, 3)],
+    ids=["no gain", "one epoch", "two epochs", "all epochs"],
+)
+def test_the_dense_scorer_is_trained_while_that_pays(searched, monkeypatch, values, epochs, tried):
+    weigh, given = HeldOutJudge._weigh, iter(values[1:])
 
-    def weighed(judge, scorers):
-        """The sum is worse with the dense scorer, or better by the weights of the others."""
-        found = weigh(judge, scorers)
+    def weighed(judge, gathered, scorers, start=None):
+        found = weigh(judge, gathered, scorers, start)
         if "dense" not in scorers:
-            return found
-        value, weight = next(outcomes, (0.0, 1.0))
-        return replace(found, value=value, weights={**found.weights, "dense": weight})
+            return replace(found, value=values[0])
+        return replace(found, value=next(given, 9.0), weights={**found.weights, "dense": 1.0})
 
-    outcomes = iter([(0.0, 1.0), (999.0, 0.0)])
-    monkeypatch.setattr(HeldOutJudge, "weigh", weighed)
-    monkeypatch.setattr(
-        "ramen.training.ranker_search.learned_value", lambda data, seed: gain ** ("dense" in data.gathered.scores)
-    )
-    asked = []
+    monkeypatch.setattr(HeldOutJudge, "_weigh", weighed)
+    params, model, log = searched("dense.epochs=3", "sparse.passes=0")
+    assert [line["epoch"] for line in log if "epoch" in line] == list(range(1, tried + 1))
+    notes = [line["note"] for line in log if "dense" in line.get("note", "")]
+    if epochs:
+        assert params.scorers["dense"].epochs == epochs and "dense" in model.scorers
+    else:
+        assert "dense" not in params.scorers and "dense" not in model.scorers
+        assert notes == ["the dense scorer is left out: after an epoch the ranking is no better with it"]
 
-    def ranked(data, *rest):
-        asked.append(set(data.gathered.scores))
-        return fit_ranker(data, *rest)
 
-    monkeypatch.setattr("ramen.training.ranker_search.fit_ranker", ranked)
-    params, model, log = searched("dense.epochs=3", "sparse.choose=false")
-    assert [line["epoch"] for line in log if "epoch" in line] == [1, 2]
-    assert [line["kept"] for line in log if "kept" in line] == [is_kept]
-    assert ("dense" in asked[0]) == is_kept and not params.ranker.weights.get("dense")
-    assert ("dense" in params.scorers) == ("dense" in model.scorers) == bool(is_kept and params.ranker.trees)
-    assert "dense" not in params.scorers or params.scorers["dense"].epochs == 2
+@pytest.mark.parametrize(
+    ("prefers", "gain", "features"), [(True, 1.2, "words+pairs"), (True, 1.0, "words"), (False, 9.0, "words")]
+)
+def test_other_features_are_fitted_only_where_a_sample_of_labels_prefers_them(
+    searched, monkeypatch, prefers, gain, features
+):
+    judged = HeldOutJudge.value
+
+    def value(judge, scorers, weights):
+        found, figures = judged(judge, scorers, weights)
+        return (gain if scorers["sparse"].params.features == "words+pairs" else 1.0), figures
+
+    monkeypatch.setattr("ramen.scorers.sparse.search.sample_prefers", lambda *asked: prefers)
+    monkeypatch.setattr(HeldOutJudge, "value", value)
+    params, _, log = searched("dense.epochs=0")
+    assert {line["features"] for line in of_sparse(log)} == ({"words", "words+pairs"} if prefers else {"words"})
+    assert "sparse" not in params.scorers or params.scorers["sparse"].features == features
 
 
 def test_a_dense_scorer_starts_where_labels_rank_best(make_material):

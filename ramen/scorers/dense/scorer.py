@@ -50,7 +50,7 @@ class DenseScorer(VectorScorer):
         return DenseParams(1)
 
     @classmethod
-    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer:
+    def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer | None:
         """See :class:`TrainedScorer`."""
         from ramen.scorers.dense.search import search_dense
 

@@ -15,32 +15,33 @@ from ramen.scorers.judge import GAIN, Judge, log_sum
 if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
-_PATIENCE = 2  # epochs without a gain: the first of a good classifier may lose by chance
+_MORE = 1.002  # by which each epoch after the first must improve the value
 
 
-def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer:
-    """Train until two epochs in a row gain nothing, and return the best epoch's classifiers.
+def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer | None:
+    """Train as long as an epoch makes the weighted sum better; None where the first does not.
 
-    Where the weighted sum is better without them it is the last epoch's: the learned ranking may still use these.
+    The classifiers of the best epoch are returned.
     """
     start = _best_start(views, judge)
     best = judge.best_sum(beside)
     in_sum = {name: beside[name] for name in best.weights}
-    chosen, helps, began = DenseScorer(views.starts[start], params=DenseParams(0, start)), False, time.perf_counter()
+    weights = {**best.weights, DenseScorer.name: 1.0}
+    chosen, began = None, time.perf_counter()
     for epoch, classifier, loss in train_epochs(views, start):
         if not epoch:
             continue
         trial = DenseScorer(copy.deepcopy(classifier.label_weights()), params=DenseParams(epoch, start))
-        summed = judge.weigh({**in_sum, DenseScorer.name: trial})
+        summed = judge.weigh({**in_sum, DenseScorer.name: trial}, weights)
         log_sum(judge, summed, scorer=DenseScorer.name, epoch=epoch, loss=loss, seconds=time.perf_counter() - began)
         began = time.perf_counter()
-        if summed.weights[DenseScorer.name] and summed.value > best.value:
-            best, chosen, helps = summed, trial, True
-        elif not helps:
-            chosen = trial
-        if (epoch - chosen.params.epochs if helps else epoch) >= _PATIENCE:
+        if not summed.weights[DenseScorer.name] or summed.value <= best.value * (_MORE if chosen else GAIN):
             break
-    if helps and chosen.params.epochs == views.config.dense.epochs:
+        best, chosen, weights = summed, trial, summed.weights
+    if chosen is None:
+        judge.log(stage="search", note="the dense scorer is left out: after an epoch the ranking is no better with it")
+        return None
+    if chosen.params.epochs == views.config.dense.epochs:
         judge.log(stage="search", note="dense.epochs: the best value is the largest allowed")
     return DenseScorer.trained(views, chosen.weights, chosen.params)
 

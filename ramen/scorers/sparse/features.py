@@ -64,6 +64,10 @@ class FeatureSource(Protocol):
         """Features of one set, fitted on these rows with these targets and on all labels."""
         ...
 
+    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
+        """Features of one set of some points, fitted on these alone, CSR float32 (len(rows), F)."""
+        ...
+
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """Random negatives of each label."""
         ...
@@ -111,6 +115,11 @@ class TextFeatures:
         anchors = {graph: splitter.split(texts) for graph, texts in self.anchors.items()}
         return splitter.split(self.points), splitter.split(self.labels), anchors
 
+    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
+        """See :class:`FeatureSource`."""
+        texts = [self.points[row] for row in rows.tolist()]
+        return WordFeatures.fit(texts, features, MIN_COUNT, self.settings.max_share).transform(texts)
+
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
         return UNIFORM
@@ -143,6 +152,10 @@ class BagsOfWords:
         if not labels.nnz:
             describing = _heaviest(sp.csr_matrix((targets > 0).astype(np.float32).T @ points[rows]), _DESCRIBING)
         return FeatureRows(fitted, points, labels, describing, _no_anchors)
+
+    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
+        """See :class:`FeatureSource`."""
+        return self.fitted.with_set(features).transform(self.bags.train[rows])
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""

@@ -59,6 +59,7 @@ class SparseScorer(TrainedScorer):
     name = "sparse"
     Params = SparseParams
     start_weight = 2.0  # classifiers count twice
+    reads_vectors = False
     params: SparseParams
 
     def __init__(self, classifier: SparseClassifier, params: SparseParams) -> None:

@@ -1,81 +1,82 @@
-"""Search the sparse scorer's hyperparameters by how the held-out points are ranked with it."""
+"""Search the sparse scorer's hyperparameters by how the held-out points are ranked with it, in at most four fits."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ramen.scorers.base import Scorer
 from ramen.scorers.judge import Judge
+from ramen.scorers.sparse.sample import sample_prefers
 from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 
 if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
-Candidates = Callable[[SparseParams, SparseParams, "Views"], list[SparseParams]]
+_FITS = 4  # at most, the first included
+_STEP = 4.0  # factor of C
+_GAIN = 1.002  # by which C or anchors must improve the value
+_GAIN_OF_FEATURES = 1.01  # more: pairs of words make the classifiers three times as large
 
 
 def search_sparse(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> SparseScorer:
-    """Change one hyperparameter at a time as long as that helps; with ``sparse.choose=false`` fit as set.
+    """Change one hyperparameter at a time where that helps; with ``sparse.choose=false`` fit as set.
 
-    Trials are compared in a weighted sum with the scorers before it, whose weights stay the same: alone it would have
-    to do what the encoder does better, and weights searched anew for each trial would hide the difference. The search
-    starts without the graphs' anchors, so that they come in only if they help.
+    First other features, but only those that rank better for a sample of labels (:func:`sample_prefers`), as their fits
+    take longest; then C and the graphs' anchors, which stay only if they help. Trials are compared in a weighted sum
+    with the scorers before it, whose weights stay the same: alone it would have to do what the encoder does better, and
+    weights searched anew for each trial would hide the difference.
     """
-    start_weights = {name: scorer.start_weight for name, scorer in beside.items()}
-    start_weights[SparseScorer.name] = SparseScorer.start_weight
+    search = _Search(views, beside, judge)
+    search.attempt(SparseScorer.default_params(views.config), 0.0)
+    if views.config.sparse.choose:
+        search.improve()
+    return search.scorer
 
-    def attempt(params: SparseParams) -> tuple[float, SparseScorer]:
+
+class _Search:
+    """The best scorer so far.
+
+    Attributes:
+        scorer: that one.
+    """
+
+    scorer: SparseScorer
+
+    def __init__(self, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> None:
+        self._views, self._beside, self._judge = views, beside, judge
+        self._weights = {name: scorer.start_weight for name, scorer in beside.items()}
+        self._weights[SparseScorer.name] = SparseScorer.start_weight
+        self._value, self._fits = 0.0, 0
+
+    def attempt(self, params: SparseParams, gain: float) -> bool:
+        """Fit and keep the scorer if the ranking is better by that factor; returns whether it is."""
+        if self._fits == _FITS:
+            return False
+        self._fits += 1
         start = time.perf_counter()
-        scorer = SparseScorer.fit(views, params)
-        value, figures = judge.value({**beside, SparseScorer.name: scorer}, start_weights)
+        scorer = self._views.fitted(SparseScorer, params)
+        assert isinstance(scorer, SparseScorer)
+        value, figures = self._judge.value({**self._beside, SparseScorer.name: scorer}, self._weights)
         facts = {**asdict(params), "anchors": "+".join(params.anchors)}
-        judge.log(stage="search", scorer="sparse", **facts, seconds=time.perf_counter() - start, **figures)
-        return value, scorer
+        seconds = time.perf_counter() - start
+        self._judge.log(stage="search", scorer="sparse", **facts, seconds=seconds, **figures)
+        if value <= self._value * gain:
+            return False
+        self.scorer, self._value = scorer, value
+        return True
 
-    start = time.perf_counter()
-    judge.log(stage="search", mined_negatives=views.negatives.nnz, seconds=time.perf_counter() - start)
-    as_set = SparseScorer.default_params(views.config)
-    if not views.config.sparse.choose:
-        return attempt(as_set)[1]
-    at = replace(as_set, anchors={})
-    value, scorer = attempt(at)
-    tried = [at]
-    for candidates, gain in _PHASES:
-        improved = True
-        while improved:
-            improved = False
-            for params in candidates(at, as_set, views):
-                if params in tried:
-                    continue
-                tried.append(params)
-                trial_value, trial = attempt(params)
-                if trial_value > value * gain:
-                    at, value, scorer, improved = params, trial_value, trial, True
-                    break
-    return scorer
-
-
-def _features(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
-    return [replace(at, features=features) for features in views.source.sets]
-
-
-def _cost(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
-    return [replace(at, C=at.C * 3), replace(at, C=at.C / 3)]
-
-
-def _prior(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
-    return [replace(at, prior=at.prior * 2), replace(at, prior=at.prior / 2)] if at.prior else []
-
-
-def _anchors(at: SparseParams, as_set: SparseParams, views: Views) -> list[SparseParams]:
-    return [replace(at, anchors=as_set.anchors)] if at.prior and as_set.anchors else []
-
-
-# What is tried in turn, and by how much the value must improve: more for other features, as pairs make the classifiers
-# three times as large. Steps have no end, so a chosen value never lies at the edge of its range.
-_PHASES: tuple[tuple[Candidates, float], ...] = (
-    (_features, 1.01), (_cost, 1.002), (_prior, 1.002), (_anchors, 1.002), (_cost, 1.002),
-)  # fmt: skip
+    def improve(self) -> None:
+        """Try other hyperparameters."""
+        at = self.scorer.params
+        for features in self._views.source.sets:
+            if features != at.features and sample_prefers(features, at, self._views):
+                self.attempt(replace(at, features=features), _GAIN_OF_FEATURES)
+        at = self.scorer.params
+        rises = self.attempt(replace(at, C=at.C * _STEP), _GAIN)
+        if at.anchors:  # the search began with them: they have to be better than none
+            self.attempt(replace(self.scorer.params, anchors={}), 1 / _GAIN)
+        if not rises:
+            self.attempt(replace(self.scorer.params, C=at.C / _STEP), _GAIN)
