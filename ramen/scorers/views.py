@@ -22,7 +22,7 @@ from ramen.scorers.sparse.features import FeatureRows, FeatureSource
 if TYPE_CHECKING:
     from ramen.scorers.base import TrainedScorer
 
-_EXACT = 200_000  # points up to which the nearest are searched exactly: the time grows with their square
+_EXACT = 30_000  # points up to which the nearest are searched exactly: the time grows with their square
 
 
 @dataclass
