@@ -188,7 +188,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True) -> Run:
         added = [label["text"] for line in changes.added for label in line["labels"]]
         if added:
             assert isinstance(words, WordFeatures)
-            learned = learned.with_more(words.transform(added), [title_of(text) for text in added])
+            learned = learned.with_more(words.transform(added), [title_of(text) for text in added], added)
     scorers, removed = dict[str, Scorer](trained), None
     if changes:
         scorers, uids, texts, removed = with_changes(path, trained, uids, texts, changes)

@@ -113,8 +113,8 @@ class Tagger:
             return Queries(self.encoder.encode(bags), None if words is None else words.transform(bags))
         if sp.issparse(texts):
             raise InputError(f"{self.run.path}: found a matrix, expected texts")
-        titles = [title_of(text) for text in texts] if self.run.ranker.learned else None
-        return Queries(self.encode(texts), None if words is None else words.transform(texts), titles)
+        read = (texts, [title_of(text) for text in texts]) if self.run.ranker.learned else (None, None)
+        return Queries(self.encode(texts), None if words is None else words.transform(texts), read[1], read[0])
 
     def tag(
         self, texts: list[str], k: int = 5, threshold: float | None = None, precision: float | None = None

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError
 from ramen.mapped import map_tensors
+from ramen.ranking.associations import Associations
 from ramen.ranking.candidates import Gathered
 from ramen.ranking.grams import TitleGrams
 from ramen.ranking.overlap import FieldWords, LabelWords
@@ -87,11 +88,14 @@ class LearnedRanking:
         beyond = sums - np.clip(sums, self.by_sum[0, 0], self.by_sum[0, -1])
         return np.interp(sums, *self.by_sum) + slope * (beyond + _TILT * sums)
 
-    def with_more(self, texts: sp.csr_matrix, titles: Sequence[str]) -> LearnedRanking:
-        """Append labels added after training, from their text features (rows of ``texts``) and titles."""
+    def with_more(self, words: sp.csr_matrix, titles: Sequence[str], texts: Sequence[str]) -> LearnedRanking:
+        """Append labels added after training, from their word features, titles and texts."""
         features = self.features
-        counts = np.append(features.counts, np.zeros(texts.shape[0], dtype=np.float32))
-        return replace(self, features=replace(features, counts=counts, words=features.words.with_more(texts, titles)))
+        counts = np.append(features.counts, np.zeros(words.shape[0], dtype=np.float32))
+        associations = features.associations and features.associations.with_more(texts)
+        more = features.words.with_more(words, titles)
+        features = replace(features, counts=counts, words=more, associations=associations)
+        return replace(self, features=features)
 
     def save(self, folder: Path) -> None:
         """Write the arrays into an existing folder."""
@@ -100,12 +104,16 @@ class LearnedRanking:
         rows = {f"texts.{part}": array for part, array in zip(_PARTS, words.texts.arrays(), strict=True)}
         if words.titles:
             rows |= {f"titles.{name}": getattr(words.titles, name) for name in _GRAMS}
+        if self.features.associations:
+            rows |= {f"associations.{name}": array for name, array in self.features.associations.arrays().items()}
         arrays = {"counts": self.features.counts, "columns": words.columns, "by_sum": self.by_sum, **rows}
         save_tensors(folder / _LABELS, arrays)
 
     def facts(self) -> dict[str, Any]:
         """Return the metadata that belongs to the arrays, as JSON."""
-        return {"scorers": self.scorers, "scale": self.scale, "features": [list(name) for name in self.features.names]}
+        facts = {"scorers": self.scorers, "scale": self.scale, "features": [list(name) for name in self.features.names]}
+        associations = self.features.associations
+        return {**facts, **({"common_words": associations.facts()} if associations else {})}
 
     @classmethod
     def load(
@@ -144,7 +152,11 @@ class LearnedRanking:
                 raise ValueError(f"by_sum of shape {by_sum.shape}, expected numbers of (2, knots)")
             if (np.diff(by_sum) < 0).any():
                 raise ValueError("by_sum: expected sums and scores that ascend")
-            features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words)
+            associations = None
+            if "common_words" in facts:
+                parts = {name: stored[f"associations.{name}"] for name in ("table", "starts", "of_labels")}
+                associations = Associations.read(parts, facts["common_words"], n_labels)
+            features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words, associations)
             path = folder / "ranking.json"
             if [list(name) for name in features.names] != list(facts["features"]):
                 raise InputError(f"{path}: found features of another version; train the run again")

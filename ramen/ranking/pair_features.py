@@ -9,6 +9,7 @@ import numpy as np
 
 from ramen.compiled import kernel
 from ramen.mining.heaps import best_first, push
+from ramen.ranking.associations import NAME, Associations
 from ramen.ranking.candidates import Gathered
 from ramen.ranking.overlap import LabelWords
 from ramen.scorers.base import Queries
@@ -16,6 +17,7 @@ from ramen.threads import parallel_for
 
 OF_SCORE = ("score", "score below the best", "1 / rank", "best score", "best score above the second")
 TOGETHER, WORDS, FREQUENCY = "together", "words", "frequency"  # groups of features beside the scorers
+_FIRST = 3  # candidates, by the weighted sum, whose frequency a candidate's is compared with
 
 
 @dataclass
@@ -26,18 +28,22 @@ class PairFeatures:
         weights: by scorer; the weighted sum has the same features as a scorer.
         counts: float32 (L,), training points of each label.
         words: of the labels.
+        associations: of common words; None for bags of words.
     """
 
     weights: Mapping[str, float]
     counts: np.ndarray
     words: LabelWords
+    associations: Associations | None = None
 
     @classmethod
     def of(
-        cls, scorers: Iterable[str], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords
-    ) -> PairFeatures:
+        cls, scorers: Iterable[str], weights: Mapping[str, float], counts: np.ndarray, words: LabelWords,
+        associations: Associations | None = None,
+    ) -> PairFeatures:  # fmt: skip
         """Build for these scorers, in sorted order."""
-        return cls({name: weights.get(name, 0.0) for name in sorted(scorers)}, counts.astype(np.float32), words)
+        weights = {name: weights.get(name, 0.0) for name in sorted(scorers)}
+        return cls(weights, counts.astype(np.float32), words, associations)
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -45,6 +51,8 @@ class PairFeatures:
         names = [(group, name) for group in (*self.weights, TOGETHER) for name in OF_SCORE]
         names += [(scorer, "proposed") for scorer in self.weights]
         names += [(TOGETHER, "scorers that propose"), (FREQUENCY, "log(1 + training points)")]
+        names += [(FREQUENCY, f"below the most frequent of the first {_FIRST}")]
+        names += [(WORDS, NAME)] if self.associations else []
         return names + [(WORDS, name) for name in self.words.names]
 
     @property
@@ -69,8 +77,16 @@ class PairFeatures:
             n_proposers += gathered.proposed[name]
             at += 1
         out[:, :, at] = n_proposers
-        out[:, :, at + 1] = np.log1p(self.counts[np.maximum(labels, 0)]) * (labels >= 0)
-        self.words.fill(queries, labels, out[:, :, at + 2 :])
+        frequency = np.log1p(self.counts[np.maximum(labels, 0)]) * (labels >= 0)
+        is_first = out[:, :, self.sum_column + 2] > 1 / (_FIRST + 0.5)  # 1 / rank
+        most = np.where(is_first, frequency, 0.0).max(axis=1, keepdims=True, initial=0.0)
+        out[:, :, at + 1], out[:, :, at + 2] = frequency, (frequency - most) * (labels >= 0)
+        at += 3
+        if self.associations:
+            assert queries.texts is not None
+            self.associations.fill(queries.texts, labels, out[:, :, at])
+            at += 1
+        self.words.fill(queries, labels, out[:, :, at:])
         return out
 
 

@@ -30,6 +30,7 @@ class Queries:
         vectors: float32 (B, d), the encoder's unit vectors.
         words: CSR float32 (B, F), word features; None where no scorer reads them.
         titles: B of them, for the learned ranking; None where there are none.
+        texts: B of them, for the learned ranking; None where there are none.
         cache: what a scorer has computed for this batch, so that proposing and scoring share it.
         proposals: by scorer the labels that it proposed for this batch, int64 (B, K).
     """
@@ -37,6 +38,7 @@ class Queries:
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
     titles: Sequence[str] | None = None
+    texts: Sequence[str] | None = None
     cache: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
     proposals: WeakKeyDictionary[Scorer, np.ndarray] = field(default_factory=WeakKeyDictionary)
 
@@ -44,10 +46,9 @@ class Queries:
         return len(self.vectors)
 
     def __getitem__(self, part: slice | np.ndarray) -> Queries:
-        titles = self.titles
-        if titles is not None:
-            titles = [titles[row] for row in np.arange(len(self))[part].tolist()]
-        return Queries(self.vectors[part], None if self.words is None else self.words[part], titles)
+        rows = np.arange(len(self))[part].tolist()
+        titles, texts = (of if of is None else [of[row] for row in rows] for of in (self.titles, self.texts))
+        return Queries(self.vectors[part], None if self.words is None else self.words[part], titles, texts)
 
 
 @dataclass

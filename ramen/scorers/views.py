@@ -93,7 +93,8 @@ class Views:
         """Some training points as queries, with word features of that set, if any."""
         words = self.words(features).points[rows] if features else None
         titles = None if self.titles is None else [self.titles[row] for row in rows.tolist()]
-        return Queries(self.points[rows], words, titles)
+        texts = self.source.texts_of(rows)
+        return Queries(self.points[rows], words, titles, texts)
 
     @cached_property
     def negatives(self) -> sp.csr_matrix:

@@ -105,7 +105,8 @@ def make_pair_features(views: Views, scorers: Mapping[str, Scorer], weights: Map
     """Features of pairs of a query and a label, with what they need to know of the labels."""
     words = views.words(word_set(views, scorers))
     label_words = LabelWords.of(words.columns, words.describing, views.label_titles)
-    return PairFeatures.of(scorers, weights, views.targets.getnnz(0), label_words)
+    associations = views.source.associations(views.rows, views.targets, views.config.seed)
+    return PairFeatures.of(scorers, weights, views.targets.getnnz(0), label_words, associations)
 
 
 def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> RankerParams:

@@ -15,6 +15,7 @@ from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
 from ramen.encoders.split_words import Splitter, SplitTexts
 from ramen.encoders.word_features import MIN_COUNT, SETS, WordFeatures, word_columns
+from ramen.ranking.associations import Associations
 from ramen.scorers.sparse.classifier import UNIFORM
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
@@ -66,6 +67,14 @@ class FeatureSource(Protocol):
 
     def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
         """Features of one set of some points, fitted on these alone, CSR float32 (len(rows), F)."""
+        ...
+
+    def texts_of(self, rows: np.ndarray) -> list[str] | None:
+        """Texts of some points; None for bags of words."""
+        ...
+
+    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> Associations | None:
+        """Of the common words of these rows and of the labels, with these targets; None for bags of words."""
         ...
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
@@ -120,6 +129,15 @@ class TextFeatures:
         texts = [self.points[row] for row in rows.tolist()]
         return WordFeatures.fit(texts, features, MIN_COUNT, self.settings.max_share).transform(texts)
 
+    def texts_of(self, rows: np.ndarray) -> list[str]:
+        """See :class:`FeatureSource`."""
+        return [self.points[row] for row in rows.tolist()]
+
+    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> Associations:
+        """See :class:`FeatureSource`."""
+        points, labels, _ = self._split
+        return Associations.of(points.some(rows), labels, targets, seed)
+
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
         return UNIFORM
@@ -156,6 +174,14 @@ class BagsOfWords:
     def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
         """See :class:`FeatureSource`."""
         return self.fitted.with_set(features).transform(self.bags.train[rows])
+
+    def texts_of(self, rows: np.ndarray) -> None:
+        """See :class:`FeatureSource`."""
+        return
+
+    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> None:
+        """See :class:`FeatureSource`."""
+        return
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
