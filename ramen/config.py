@@ -189,7 +189,7 @@ class SparseConfig:
         "`words` or `words+idf`.",
         choices=("words", "words+pairs", "words+idf"),
     )
-    C: float = setting(0.3, "Inverse regularisation strength towards the prior.", above=0)
+    C: float = setting(1.0, "Inverse regularisation strength towards the prior.", above=0)
     prior: float = setting(1.0, "Weight of the words in the label's own text in the prior; 0 turns the prior off.")
     anchors: float = setting(
         0.5, "Prior: weight of the words of each graph's anchors relative to the label's text; 0 leaves the graphs out."

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ramen.scorers.base import Scorer
+import scipy.sparse as sp
+
+from ramen.scorers.base import Queries, Scorer
 
 GAIN = 1.005  # a change must improve the value by so much: less is noise with a thousand points
 
@@ -30,6 +32,15 @@ class Judge(Protocol):
     """Ranks the held-out points by some scorers; the same on every process of a run."""
 
     log: Callable[..., None]
+
+    @property
+    def targets(self) -> sp.csr_matrix:
+        """Of the held-out points, CSR (V, L); values weigh the pairs."""
+        ...
+
+    def queries(self, features: str | None) -> Queries:
+        """The held-out points, with word features of that set."""
+        ...
 
     def value(self, scorers: Mapping[str, Scorer], weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """Geometric mean of the four metrics, and the metrics (percent), of a sum with these weights."""

@@ -184,8 +184,7 @@ def _attempt(
         ranked = judge.gather(scorers).top_k(summed.weights, 10)[0]
     names = "+".join(kind for kind, pair in graphs.lambdas.items() if max(pair) > 0) or "none"
     run.log(stage="search", graphs=names, lambda_scale=scale, **summed.figures)
-    state = {name: value.detach().clone() for name, value in trained.state_dict().items()}
-    return Attempt(graphs, views, state, distributed.broadcast(lambda: ranked))
+    return Attempt(graphs, views, trained.state_dict(), distributed.broadcast(lambda: ranked))
 
 
 def _uninformative(data: TrainingData, split: Split, encoder: AnyEncoder, kinds: list[str]) -> list[str]:

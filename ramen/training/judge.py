@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
+import scipy.sparse as sp
+
 from ramen import distributed
 from ramen.ranking.candidates import Gathered
 from ramen.scorers.base import Queries, Scorer
@@ -30,6 +32,11 @@ class HeldOutJudge:
         self.held_out, self.views, self.log = held_out, views, log
         self._queries: dict[str | None, Queries] = {}
         self._gathered: tuple[tuple[Scorer, ...], Gathered] | None = None
+
+    @property
+    def targets(self) -> sp.csr_matrix:
+        """See :class:`Judge`."""
+        return self.held_out.targets
 
     def queries(self, features: str | None) -> Queries:
         """The points, with word features of that set; kept, so that a scorer asked twice answers from its cache."""

@@ -55,7 +55,8 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
             order = rng.permutation(n)
             batches = [order[start : start + settings.batch_size] for start in range(0, n, settings.batch_size)]
         else:  # batches of alike points, whose lists overlap
-            clusters = distributed.broadcast(partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch))
+            bisected = partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch, at_once=1)
+            clusters = distributed.broadcast(bisected)
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total, lr = 0.0, settings.lr * _LR_DECAY**epoch
         name = f"dense {epoch + 1}/{settings.epochs}"

@@ -65,10 +65,6 @@ class FeatureSource(Protocol):
         """Features of one set, fitted on these rows with these targets and on all labels."""
         ...
 
-    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
-        """Features of one set of some points, fitted on these alone, CSR float32 (len(rows), F)."""
-        ...
-
     def texts_of(self, rows: np.ndarray) -> list[str] | None:
         """Texts of some points; None for bags of words."""
         ...
@@ -124,11 +120,6 @@ class TextFeatures:
         anchors = {graph: splitter.split(texts) for graph, texts in self.anchors.items()}
         return splitter.split(self.points), splitter.split(self.labels), anchors
 
-    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
-        """See :class:`FeatureSource`."""
-        texts = [self.points[row] for row in rows.tolist()]
-        return WordFeatures.fit(texts, features, MIN_COUNT, self.settings.max_share).transform(texts)
-
     def texts_of(self, rows: np.ndarray) -> list[str]:
         """See :class:`FeatureSource`."""
         return [self.points[row] for row in rows.tolist()]
@@ -170,10 +161,6 @@ class BagsOfWords:
         if not labels.nnz:
             describing = _heaviest(sp.csr_matrix((targets > 0).astype(np.float32).T @ points[rows]), _DESCRIBING)
         return FeatureRows(fitted, points, labels, describing, _no_anchors)
-
-    def of_some(self, features: str, rows: np.ndarray) -> sp.csr_matrix:
-        """See :class:`FeatureSource`."""
-        return self.fitted.with_set(features).transform(self.bags.train[rows])
 
     def texts_of(self, rows: np.ndarray) -> None:
         """See :class:`FeatureSource`."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ramen.scorers.base import Scorer
-from ramen.scorers.judge import Judge
+from ramen.scorers.judge import GAIN, Judge
 from ramen.scorers.sparse.sample import sample_prefers
 from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
 _FITS = 4  # at most, the first included
-_STEP = 4.0  # factor of C
-_GAIN = 1.002  # by which C or anchors must improve the value
+_STEP = 3.0  # factor of C
+_GAIN_OF_ANCHORS = 1.002  # by which anchors must improve the value
 _GAIN_OF_FEATURES = 1.01  # more: pairs of words make the classifiers three times as large
 
 
@@ -72,11 +72,11 @@ class _Search:
         """Try other hyperparameters."""
         at = self.scorer.params
         for features in self._views.source.sets:
-            if features != at.features and sample_prefers(features, at, self._views):
+            if features != at.features and sample_prefers(features, at, self._views, self._judge):
                 self.attempt(replace(at, features=features), _GAIN_OF_FEATURES)
         at = self.scorer.params
-        rises = self.attempt(replace(at, C=at.C * _STEP), _GAIN)
+        rises = self.attempt(replace(at, C=at.C * _STEP), GAIN)
         if at.anchors:  # the search began with them: they have to be better than none
-            self.attempt(replace(self.scorer.params, anchors={}), 1 / _GAIN)
+            self.attempt(replace(self.scorer.params, anchors={}), 1 / _GAIN_OF_ANCHORS)
         if not rises:
-            self.attempt(replace(self.scorer.params, C=at.C / _STEP), _GAIN)
+            self.attempt(replace(self.scorer.params, C=at.C / _STEP), GAIN)

@@ -2,39 +2,58 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from ramen.data.dataset import Texts
+from ramen.scorers.sparse.fit import fit_on_views, fit_some
 from ramen.scorers.sparse.sample import sample_prefers
 from ramen.scorers.sparse.scorer import SparseScorer
 
 WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new"]
 
 
-def texts_of(rng, labels, ordered):
-    """Two words each; a label is a pair of words in this order, or in any."""
-    pairs = [(a, b) for a in WORDS for b in WORDS if a < b]
-    texts = []
-    for label in labels.tolist():
-        a, b = pairs[label // 2]
-        second_first = label % 2 if ordered else rng.random() < 0.5
-        texts.append(f"{b} {a}" if second_first else f"{a} {b}")
-    return Texts([f"p{i}" for i in range(len(texts))], texts, [""] * len(texts))
+@pytest.fixture
+def of_pairs(make_material):
+    """A function: views and judge of texts of two words, whose label is a pair of words in this order or in any."""
+
+    def make(ordered):
+        material = make_material("training.epochs=0", "sparse.prior=0")
+        views, rng = material.views(), np.random.default_rng(0)
+        pairs = [(a, b) for a in WORDS for b in WORDS if a < b]
+        n, n_labels = len(views.points), views.n_labels
+        labels = rng.integers(0, 40, n)
+        texts = []
+        for label in labels.tolist():
+            a, b = pairs[label // 2]
+            second_first = label % 2 if ordered else rng.random() < 0.5
+            texts.append(f"{b} {a}" if second_first else f"{a} {b}")
+        views.source.points = texts
+        targets = sp.csr_matrix((np.ones(n, np.float32), (np.arange(n), labels)), shape=(n, n_labels))
+        views.targets, views.filtered = targets[views.rows], views.filtered * 0
+        judge = material.judge(views, [])
+        judge.held_out.targets = targets[judge.held_out.rows]
+        return views, judge
+
+    return make
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_pairs_of_words_are_preferred_where_their_order_matters(make_views, ordered):
-    views = make_views("training.epochs=0")
-    rng = np.random.default_rng(0)
-    n, n_labels = len(views.points), views.n_labels
-    labels = rng.integers(0, 60, n)
-    views.source.points = texts_of(rng, labels, ordered).joined()
-    targets = np.zeros((n, n_labels), dtype=np.float32)
-    targets[np.arange(n), labels] = 1
-    views.targets = type(views.targets)(targets[views.rows])
-    assert sample_prefers("words+pairs", SparseScorer.default_params(views.config), views) == ordered
+def test_pairs_of_words_are_preferred_where_their_order_matters(of_pairs, ordered):
+    views, judge = of_pairs(ordered)
+    params = SparseScorer.default_params(views.config)
+    assert sample_prefers("words+pairs", params, views, judge) == ordered
 
 
-def test_too_few_labels_with_points_prefer_nothing(make_views):
+def test_too_few_pairs_prefer_nothing(of_pairs):
+    views, judge = of_pairs(True)
+    judge.held_out.targets = judge.held_out.targets.multiply(0).tocsr()
+    assert not sample_prefers("words+pairs", SparseScorer.default_params(views.config), views, judge)
+
+
+def test_some_labels_are_fitted_as_among_all_but_for_their_draws(make_views):
     views = make_views("training.epochs=0")
-    views.targets = views.targets.multiply(views.targets.getnnz(0) < 4).tocsr()
-    assert not sample_prefers("words+pairs", SparseScorer.default_params(views.config), views)
+    params, some = SparseScorer.default_params(views.config), np.array([0, 7, 30])
+    whole, part = fit_on_views(views, params), fit_some(views, params, some)
+    assert part.weights.shape == (3, whole.weights.shape[1])
+    for row, label in enumerate(some):
+        one, other = part.weights[row].toarray().ravel(), whole.weights[label].toarray().ravel()
+        assert one @ other > 0.95 * np.linalg.norm(one) * np.linalg.norm(other)
