@@ -61,12 +61,8 @@ def measure(labels: int, seed: int, folder: Path) -> dict[str, Any]:
     command = ["train", str(folder / "set"), "--preset", "million", "--graphs", "links", "--out", str(folder / "run")]
     train = _run([*ramen_, *command, "--seed", str(seed)])
     lines = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
-    stages = {"generate": generate["seconds"], "read": train["seconds"] - lines[-1]["elapsed"]}
-    before = 0.0
-    for line in lines:
-        name = _stage(line)
-        stages[name] = stages.get(name, 0.0) + line["elapsed"] - before
-        before = line["elapsed"]
+    times = lines[-1]["seconds"]
+    stages = {"generate": generate["seconds"], "start": train["seconds"] - sum(times.values()), **times}
     metrics = json.loads((folder / "run/metrics.json").read_text())
     dataset = ramen.load_dataset(folder / "set")
     allowed = allowed_precision(dataset, np.load(folder / "set/truth.npz"), seed)
@@ -75,7 +71,7 @@ def measure(labels: int, seed: int, folder: Path) -> dict[str, Any]:
         "seconds": generate["seconds"] + train["seconds"],
         "peak_gb": max(generate["peak_gb"], train["peak_gb"]),
         "stages": stages,
-        "peaks_gb": {"generate": generate["peak_gb"], **{_stage(line): line["peak_gb"] for line in lines}},
+        "peaks_gb": {"generate": generate["peak_gb"], "train": train["peak_gb"]},
         "run_bytes": sum(path.stat().st_size for path in (folder / "run").rglob("*") if path.is_file()),
         "weights": metrics["chosen"]["weights"],
         "test": {name: metrics["test"][name] for name in ("P@1", "P@5", "PSP@5", "R@10", "R@100")},
@@ -83,13 +79,6 @@ def measure(labels: int, seed: int, folder: Path) -> dict[str, Any]:
         "allowed_P@1": 100 * allowed,
         "share_of_allowed": metrics["test"]["P@1"] / (100 * allowed),
     }
-
-
-def _stage(line: dict[str, Any]) -> str:
-    """Of a line of the log; of a search the scorer that was searched."""
-    if line["stage"] != "search":
-        return line["stage"]
-    return "mine" if "mined_negatives" in line else line.get("scorer", "search")
 
 
 def allowed_precision(dataset: Dataset, truth: Any, seed: int) -> float:
