@@ -31,8 +31,8 @@ from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
 
 _WEAKER, _STRONGER = 0.3, 3.0  # scales of graph.lambda_x and graph.lambda_z in a third training
-_SURE = 2.0  # standard errors of the paired difference from which two trainings leave no question
-_LIKELY = 1.0  # by which graphs must be ahead to be used: they cost training time
+_LIKELY = 1.0  # standard errors of the paired difference by which graphs must be ahead; within them a third is trained
+_SURE = 2.0  # by which none may be ahead in any metric
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
 
     With ``graph.lambda=auto``: graphs that say nothing about the labels that the texts do not
     (:mod:`ramen.graph.forecast`) are left out. The others are used together, at the weights as set. Where the
-    difference to none is within two standard errors, a third training has smaller weights, or larger ones if the graphs
+    difference to none is within a standard error, a third training has smaller weights, or larger ones if the graphs
     are rather ahead. The best training with graphs is used if it is ahead by a standard error, and behind by two in
     none of the metrics.
 
@@ -148,7 +148,7 @@ def _search(data: TrainingData, split: Split, encoder: Encoder, weights: Lambdas
     none = attempt(0.0, None)
     trials = [attempt(1.0, none)]
     ahead = lead(trials[0], none)
-    if abs(ahead) < _SURE:
+    if abs(ahead) < _LIKELY:
         trials.append(attempt(_STRONGER if ahead > 0 else _WEAKER, none))
     best = max(trials, key=lambda one: lead(one, none))
     assert best.ranked is not None and none.ranked is not None
