@@ -35,6 +35,11 @@ class DataConfig:
         above=0,
         at_most=1,
     )
+    test_points: int = setting(
+        0,
+        "After training measure the run on so many test points, drawn at random; 0 for all. `ramen eval` measures all.",
+        at_least=0,
+    )
 
 
 @dataclass

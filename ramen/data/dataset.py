@@ -26,6 +26,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self.uids)
 
+    def some(self, rows: np.ndarray) -> Texts:
+        """Return some rows, in that order."""
+        chosen = rows.tolist()
+        return Texts(*([column[row] for row in chosen] for column in (self.uids, self.titles, self.contents)))
+
     def joined(self) -> list[str]:
         r"""Return one string per row, ``title\ncontent``; the newline marks the end of the title for the encoder.
 

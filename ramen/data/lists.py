@@ -58,8 +58,8 @@ def from_lists(
     rows, test_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return Dataset(
         path=Path("lists"),
-        train=_some(points, rows),
-        test=_some(points, test_rows),
+        train=points.some(rows),
+        test=points.some(test_rows),
         labels=_texts(names, [text_of.get(name, name) for name in names]),
         train_targets=targets[rows],
         test_targets=targets[test_rows],
@@ -156,10 +156,4 @@ def _texts(uids: list[str], texts: list[str]) -> Texts:
     parts = [text.partition("\n") for text in texts]
     return Texts(
         uids, [title.strip() for title, _, _ in parts], [" ".join(content.split("\n")) for _, _, content in parts]
-    )
-
-
-def _some(texts: Texts, rows: np.ndarray) -> Texts:
-    return Texts(
-        [texts.uids[row] for row in rows], [texts.titles[row] for row in rows], [texts.contents[row] for row in rows]
     )

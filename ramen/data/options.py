@@ -1,4 +1,4 @@
-"""Reduces a data set: titles only, a share of the labelled points, or without graph rows of some labels."""
+"""Reduces a data set: titles only, a share of the labelled points, some test points, no graph rows of some labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ramen.data.dataset import Dataset, Graph, Texts
 from ramen.errors import InputError
 
-_PAIRS = 7  # makes this random stream independent of others with the same seed
+_PAIRS, _TESTS = 7, 8  # make these random streams independent of others with the same seed
 
 
 def with_texts(dataset: Dataset, text: str) -> Dataset:
@@ -55,6 +55,34 @@ def with_pairs(dataset: Dataset, share: float, seed: int) -> Dataset:
     targets = sp.csr_matrix(sp.diags(mask) @ dataset.train_targets, dtype=np.float32)
     targets.eliminate_zeros()
     return dataclasses.replace(dataset, train_targets=targets)
+
+
+def with_test_points(dataset: Dataset, count: int, seed: int) -> Dataset:
+    """Return the data set with a random sample of its test points.
+
+    Args:
+        dataset: not changed.
+        count: of the test points to keep; 0 for all.
+        seed: of the RNG that draws them.
+
+    Example:
+        ``len(with_test_points(ramen.load_dataset("data/planted"), 100, seed=0).test)``
+    """
+    if not 0 < count < len(dataset.test):
+        return dataset
+    rows = np.sort(np.random.default_rng([seed, _TESTS]).permutation(len(dataset.test))[:count])
+    place = np.full(len(dataset.test), -1, dtype=np.int64)
+    place[rows] = np.arange(count)
+    filtered = dataset.test_filter[place[dataset.test_filter[:, 0]] >= 0]
+    filtered = np.stack([place[filtered[:, 0]], filtered[:, 1]], axis=1)
+    bags = dataset.features
+    return dataclasses.replace(
+        dataset,
+        test=dataset.test.some(rows),
+        test_targets=dataset.test_targets[rows],
+        test_filter=filtered,
+        features=None if bags is None else dataclasses.replace(bags, test=bags.test[rows]),
+    )
 
 
 def without_label_rows(dataset: Dataset, uids: set[str]) -> Dataset:

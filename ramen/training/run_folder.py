@@ -17,6 +17,7 @@ import numpy as np
 from ramen import distributed
 from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
+from ramen.data.options import with_test_points
 from ramen.errors import InputError, nearest
 from ramen.files import clear_errors, replacing
 from ramen.inference.evaluation import evaluate
@@ -125,10 +126,15 @@ class RunFolder:
         save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics())
         shutil.rmtree(self.path / CHECKPOINTS)
 
-    def evaluate(self, dataset: Dataset) -> None:
-        """Measure the saved run on the test split, where there is one, and keep the figures."""
-        if distributed.is_main() and len(dataset.test):
-            evaluate(self.path, dataset, save=True)
+    def evaluate(self, dataset: Dataset, config: Config) -> None:
+        """Measure the saved run on the test split, where there is one, or a sample of it, and keep the figures."""
+        if not distributed.is_main() or not len(dataset.test):
+            return
+        sample = with_test_points(dataset, config.data.test_points, config.seed)
+        if len(sample.test) < len(dataset.test):
+            points = f"{len(sample.test):,} of {len(dataset.test):,} test points"
+            self.log(stage="evaluate", note=f"measured on {points} (data.test_points); ramen eval measures all")
+        evaluate(self.path, sample, save=True)
 
 
 def _check_free(out: Path, resume: bool) -> None:

@@ -76,7 +76,7 @@ def train(
             with timed("save"):
                 run.save(model, params)
             with timed("evaluate"):
-                run.evaluate(whole)
+                run.evaluate(whole, config)
             run.log.times(clock.so_far())
     return run.path
 

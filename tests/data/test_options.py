@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ramen
-from ramen.data.options import with_pairs, with_texts, without_label_rows
+from ramen.data.options import with_pairs, with_test_points, with_texts, without_label_rows
 from ramen.errors import InputError
 
 
@@ -64,3 +64,16 @@ def test_graph_rows_of_some_labels_are_blanked(dataset):
         after[3] = before[3]
         assert (before == after).all()
         assert strict.graphs[kind].points is graph.points
+
+
+def test_some_test_points_keep_their_targets_and_filter(dataset):
+    few = with_test_points(dataset, 20, seed=0)
+    assert len(few.test) == 20 == few.test_targets.shape[0] and few.train is dataset.train
+    row_of = {uid: row for row, uid in enumerate(dataset.test.uids)}
+    rows = [row_of[uid] for uid in few.test.uids]
+    assert rows == sorted(rows) and few.test.joined() == [dataset.test.joined()[row] for row in rows]
+    assert (few.test_targets != dataset.test_targets[rows]).nnz == 0
+    pairs = {(rows[row], label) for row, label in few.test_filter.tolist()}
+    assert pairs == {(row, label) for row, label in map(tuple, dataset.test_filter.tolist()) if row in rows}
+    assert with_test_points(dataset, 20, 0).test.uids == few.test.uids != with_test_points(dataset, 20, 1).test.uids
+    assert with_test_points(dataset, 0, 0) is dataset is with_test_points(dataset, 10**6, 0)

@@ -70,3 +70,13 @@ def test_with_refitting_a_run_is_fitted_on_all_points(planted, quick, tmp_path, 
     (model,) = fitted
     dataset = ramen.load_dataset(planted)
     assert len(model.views.rows) == int((dataset.train_targets.getnnz(1) > 0).sum())
+
+
+def test_a_run_can_be_measured_on_some_test_points(planted, quick, tmp_path):
+    settings = [*quick, "data.test_points=10", "sparse.passes=0", "dense.epochs=0"]
+    run = ramen.train(planted, out=tmp_path / "run", graphs="none", overrides=settings)
+    assert json.loads((run / "metrics.json").read_text())["points"] == 10
+    n_test = len(ramen.load_dataset(planted).test)
+    (note,) = [line["note"] for line in log_of(run) if line["stage"] == "evaluate"]
+    assert note == f"measured on 10 of {n_test} test points (data.test_points); ramen eval measures all"
+    assert ramen.evaluate(run, planted)["points"] == n_test
