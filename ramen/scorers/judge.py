@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import scipy.sparse as sp
 
 from ramen.scorers.base import Queries, Scorer
+
+if TYPE_CHECKING:
+    from ramen.ranking.candidates import Gathered
 
 GAIN = 1.005  # a change must improve the value by so much: less is noise with a thousand points
 
@@ -40,6 +43,10 @@ class Judge(Protocol):
 
     def queries(self, features: str | None) -> Queries:
         """The held-out points, with word features of that set."""
+        ...
+
+    def gather(self, scorers: Mapping[str, Scorer]) -> Gathered:
+        """Candidates of the held-out points and their scores."""
         ...
 
     def value(self, scorers: Mapping[str, Scorer], weights: Mapping[str, float]) -> tuple[float, dict[str, float]]:

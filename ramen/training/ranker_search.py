@@ -12,6 +12,7 @@ import numpy as np
 from ramen import distributed
 from ramen.mining.duplicates import small_groups
 from ramen.mining.heaps import best
+from ramen.ranking.associations import Associations
 from ramen.ranking.candidates import CANDIDATES, Gathered
 from ramen.ranking.learned import LearnedRanking
 from ramen.ranking.overlap import LabelWords
@@ -105,7 +106,8 @@ def make_pair_features(views: Views, scorers: Mapping[str, Scorer], weights: Map
     """Features of pairs of a query and a label, with what they need to know of the labels."""
     words = views.words(word_set(views, scorers))
     label_words = LabelWords.of(words.columns, words.describing, views.label_titles)
-    associations = views.source.associations(views.rows, views.targets, views.config.seed)
+    texts = views.source.split_words(views.rows)
+    associations = None if texts is None else Associations.of(*texts, views.targets, views.config.seed)
     return PairFeatures.of(scorers, weights, views.targets.getnnz(0), label_words, associations)
 
 

@@ -15,7 +15,6 @@ from ramen.data.dataset import Features
 from ramen.encoders.bag_of_words import BAG_SETS, BagFeatures
 from ramen.encoders.split_words import Splitter, SplitTexts
 from ramen.encoders.word_features import MIN_COUNT, SETS, WordFeatures, word_columns
-from ramen.ranking.associations import Associations
 from ramen.scorers.sparse.classifier import UNIFORM
 
 _COMMON = 0.03  # words that a larger share of the points has are not looked at for the nearest by words
@@ -69,8 +68,8 @@ class FeatureSource(Protocol):
         """Texts of some points; None for bags of words."""
         ...
 
-    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> Associations | None:
-        """Of the common words of these rows and of the labels, with these targets; None for bags of words."""
+    def split_words(self, rows: np.ndarray) -> tuple[SplitTexts, SplitTexts] | None:
+        """The texts of these rows, and of the labels, split into words; None for bags of words."""
         ...
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
@@ -124,10 +123,10 @@ class TextFeatures:
         """See :class:`FeatureSource`."""
         return [self.points[row] for row in rows.tolist()]
 
-    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> Associations:
+    def split_words(self, rows: np.ndarray) -> tuple[SplitTexts, SplitTexts]:
         """See :class:`FeatureSource`."""
         points, labels, _ = self._split
-        return Associations.of(points.some(rows), labels, targets, seed)
+        return points.some(rows), labels
 
     def random_negatives(self, n_rows: int, n_labels: int) -> int:
         """See :class:`FeatureSource`."""
@@ -166,7 +165,7 @@ class BagsOfWords:
         """See :class:`FeatureSource`."""
         return
 
-    def associations(self, rows: np.ndarray, targets: sp.csr_matrix, seed: int) -> None:
+    def split_words(self, rows: np.ndarray) -> None:
         """See :class:`FeatureSource`."""
         return
 

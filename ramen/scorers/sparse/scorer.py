@@ -101,11 +101,11 @@ class SparseScorer(TrainedScorer):
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`. Offers labels that share a word with the query."""
         labels, margins = self._inverted.top(queries.words, k)
-        return labels, np.where(labels >= 0, _squash(margins), np.float32(-np.inf))
+        return labels, np.where(labels >= 0, squash(margins), np.float32(-np.inf))
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""
-        return np.where(labels >= 0, _squash(self._inverted.scores(queries.words, labels)), np.float32(0.0))
+        return np.where(labels >= 0, squash(self._inverted.scores(queries.words, labels)), np.float32(0.0))
 
     def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
         """See :class:`Scorer`: words and pairs of words of the text with the largest weights."""
@@ -179,6 +179,7 @@ def readable(feature: str) -> str:
     return f"{word} ({_FIELDS[mark]})" if colon else feature
 
 
-def _squash(margins: np.ndarray) -> np.ndarray:
+def squash(margins: np.ndarray) -> np.ndarray:
+    """The scores of margins, float32 of their shape."""
     with np.errstate(over="ignore"):
         return (1.0 / (1.0 + np.exp(-_STEEPNESS * margins))).astype(np.float32)

@@ -24,7 +24,7 @@ _GAIN_OF_FEATURES = 1.01  # more: pairs of words make the classifiers three time
 def search_sparse(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> SparseScorer:
     """Change one hyperparameter at a time where that helps; with ``sparse.choose=false`` fit as set.
 
-    First other features, but only those that rank better for a sample of labels (:func:`sample_prefers`), as their fits
+    First other features, but only those that seem to rank better (:func:`sample_prefers`), as their fits
     take longest; then C and the graphs' anchors, which stay only if they help. Trials are compared in a weighted sum
     with the scorers before it, whose weights stay the same: alone it would have to do what the encoder does better, and
     weights searched anew for each trial would hide the difference.
@@ -72,7 +72,9 @@ class _Search:
         """Try other hyperparameters."""
         at = self.scorer.params
         for features in self._views.source.sets:
-            if features != at.features and sample_prefers(features, at, self._views, self._judge):
+            if features == at.features:
+                continue
+            if sample_prefers(features, self.scorer, self._beside, self._weights, self._views, self._judge):
                 self.attempt(replace(at, features=features), _GAIN_OF_FEATURES)
         at = self.scorer.params
         rises = self.attempt(replace(at, C=at.C * _STEP), GAIN)

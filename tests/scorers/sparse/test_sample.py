@@ -36,17 +36,20 @@ def of_pairs(make_material):
     return make
 
 
+def ask(views, judge):
+    scorer = SparseScorer.fit(views, SparseScorer.default_params(views.config))
+    return sample_prefers("words+pairs", scorer, {}, {"sparse": 2.0}, views, judge)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_pairs_of_words_are_preferred_where_their_order_matters(of_pairs, ordered):
-    views, judge = of_pairs(ordered)
-    params = SparseScorer.default_params(views.config)
-    assert sample_prefers("words+pairs", params, views, judge) == ordered
+    assert ask(*of_pairs(ordered)) == ordered
 
 
-def test_too_few_pairs_prefer_nothing(of_pairs):
+def test_too_few_points_prefer_nothing(of_pairs):
     views, judge = of_pairs(True)
     judge.held_out.targets = judge.held_out.targets.multiply(0).tocsr()
-    assert not sample_prefers("words+pairs", SparseScorer.default_params(views.config), views, judge)
+    assert not ask(views, judge)
 
 
 def test_some_labels_are_fitted_as_among_all_but_for_their_draws(make_views):
