@@ -56,6 +56,13 @@ class GraphWeights:
         return cls(lambdas, stored["walks"], stored["scale"])
 
     @property
+    def name(self) -> str:
+        """What a training with them is called in the log."""
+        if not any(max(pair) > 0 for pair in self.lambdas.values()):
+            return "without graphs"
+        return "with graphs" if self.scale == 1 else f"with graphs, weights x {self.scale:g}"
+
+    @property
     def checkpoint(self) -> str:
         """Name of the checkpoint of the encoder that is trained so without the held-out points."""
         return f"search-{self.scale:g}"
@@ -125,8 +132,9 @@ def trained_views(
     With ``refit`` it was trained before, without the held-out points; see :func:`train_encoder`.
     """
     checkpoint = run.checkpoint("refit" if refit else graphs.checkpoint)
+    log = partial(run.log, training="on all points" if refit else graphs.name)
     with timed("train encoder"):
-        train_encoder(encoder, data, split, graphs.lambdas, checkpoint, run.log, refit=refit)
+        train_encoder(encoder, data, split, graphs.lambdas, checkpoint, log, refit=refit)
     with timed("encode"):
         return data.views(split, encoder)
 

@@ -22,6 +22,8 @@ def test_nothing_is_trained_twice_and_the_times_add_up(planted, searching, tmp_p
     assert len(compared) in (2, 3)  # without, with, and perhaps with other weights
     first = [at for at in epochs if log[at]["epoch"] == 1]
     assert len(first) == len(compared) + 1  # and a few epochs on all points
+    names = [log[at]["training"] for at in first]
+    assert names[:2] == ["without graphs", "with graphs"] and names[-1] == "on all points"
     refitted = len([at for at in epochs if at >= first[-1]])
     assert refitted < len([at for at in epochs if at < compared[0]]) / 2
     seconds = log[-1]["seconds"]
