@@ -194,7 +194,7 @@ class SparseConfig:
         "`words` or `words+idf`.",
         choices=("words", "words+pairs", "words+idf"),
     )
-    C: float = setting(1.0, "Inverse regularisation strength towards the prior.", above=0)
+    C: float = setting(0.3, "Inverse regularisation strength towards the prior.", above=0)
     prior: float = setting(1.0, "Weight of the words in the label's own text in the prior; 0 turns the prior off.")
     anchors: float = setting(
         0.5, "Prior: weight of the words of each graph's anchors relative to the label's text; 0 leaves the graphs out."
@@ -273,7 +273,7 @@ RENAMED: dict[str, str] = {
     "stage1.hard_every": "it is fixed at 2 epochs",
     "graph.floor": "it is fixed at 0.02",
     "graph.auto_steps": "trainings that compare graphs are whole, and the better one is kept",
-    "graph.walks=auto": "graph.walks=off",
+    "graph.walks=auto": "set graph.walks=on, or off, which is the default",
     "graph.long_batch": "it is fixed at 512 points; set graph.min_steps=0 to train no longer with a graph",
     "graph.hops": "it is fixed at 400, with graph.walks=on",
     "graph.restart": "it is fixed at 0.8, with graph.walks=on",

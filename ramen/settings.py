@@ -242,7 +242,8 @@ def assign(
     if not right_type or not settings[key].allows(value):
         renamed_value = (renamed or {}).get(f"{key}={value}")
         if renamed_value:
-            raise InputError(f"{key}={value} was renamed to {renamed_value}")
+            is_sentence = " " in renamed_value
+            raise InputError(f"{key}={value} was {'removed: ' if is_sentence else 'renamed to '}{renamed_value}")
         raise InputError(f"{key}={value!r}: expected {settings[key].expected(wanted)}")
     setattr(target, name, value)
 

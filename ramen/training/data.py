@@ -25,6 +25,7 @@ from ramen.scorers.dense.alignment import procrustes
 from ramen.scorers.sparse.features import BagsOfWords, FeatureRows, FeatureSource, TextFeatures
 from ramen.scorers.vectors import ridge_map, sampled_rows
 from ramen.scorers.views import Views
+from ramen.timing import timed
 from ramen.training.split import Split
 
 _NAME = 120  # characters of a point's name
@@ -67,7 +68,8 @@ class TrainingData:
         """
         links, seed = self.links, self.config.seed
         if walks:
-            links = {kind: walked(one, split.visible_rows, kind, seed, log) for kind, one in self.links.items()}
+            with timed("walks"):
+                links = {kind: walked(one, split.visible_rows, kind, seed, log) for kind, one in self.links.items()}
         return dataclasses.replace(split, links=links, walked=walks)
 
     def views(self, split: Split, encoder: AnyEncoder) -> Views:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -172,7 +173,10 @@ class EncoderSteps:
         if self.graphs.bandit:
             self.graphs.bandit.perturb(rng)
         self.hard_negatives.refresh(epoch, self.encoder)
-        self.graphs.refresh(epoch, self.encoder, self.log)
+        self.graphs.refresh(epoch, self.encoder, self._log_pruning)
+
+    def _log_pruning(self, epoch: int, **figures: Any) -> None:
+        self.log(epoch=epoch - self.first_epoch, **figures)
 
     def _batch(self, epoch: int, at: int) -> np.ndarray:
         """Positions in the split's rows, int64."""

@@ -34,6 +34,8 @@ class Params:
     def as_set(cls, config: Config, graphs: GraphWeights, log: Callable[..., None]) -> Self:
         """The settings as they are and the weights that a search starts from, without points to hold out."""
         reason = "no training points to hold out: too few, too similar, or labels of one point each (validation.unseen)"
+        if not config.validation.share:
+            reason = "no training points to hold out, as validation.share=0 says"
         log(stage="search", note=f"{reason}: hyperparameters as set, one epoch of the dense scorer")
         kinds = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config)}
         weights = {name: kind.start_weight for name, kind in kinds.items()}

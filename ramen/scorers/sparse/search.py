@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
 _FITS = 4  # at most, the first included
-_STEP = 3.0  # factor of C
+_STEP = 4.0  # factor of C
 _GAIN_OF_ANCHORS = 1.002  # by which anchors must improve the value
 _GAIN_OF_FEATURES = 1.01  # more: pairs of words make the classifiers three times as large
 
