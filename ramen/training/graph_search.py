@@ -111,7 +111,8 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
         uninformative = distributed.broadcast(lambda: _uninformative(data, split, encoder, kinds))
     if uninformative:
         names = ", ".join(uninformative)
-        run.log(stage="search", note=f"graphs that say nothing about the labels that the texts do not: {names}")
+        note = f"left out as they say nothing about the labels that the texts do not: {names}"
+        run.log(stage="search", note=f"graphs {note}")
     kinds = [kind for kind in kinds if kind not in uninformative]
     weights = {kind: pair if kind in kinds else (0.0, 0.0) for kind, pair in weights.items()}
     if not kinds:
@@ -163,10 +164,11 @@ def _search(data: TrainingData, split: Split, encoder: Encoder, weights: Lambdas
     behind = [name for name, errors in held_out.ahead(none.ranked, best.ranked).items() if errors > _SURE]
     is_used = lead(best, none) >= _LIKELY and not behind
     kinds = ", ".join(kind for kind, pair in weights.items() if max(pair) > 0)
-    difference = f"the joint ranking is ahead by {lead(best, none):.1f} standard errors"
+    errors = lead(best, none)
+    difference = f"the joint ranking is {'ahead' if errors > 0 else 'behind'} by {abs(errors):.1f} standard errors"
     if behind:
-        difference += f", but {' and '.join(behind)} are behind"
-    verdict = "used" if is_used else f"left out, expected {_LIKELY:g}"
+        difference += f", {' and '.join(behind)} by more than {_SURE:g} behind"
+    verdict = "used" if is_used else f"left out, as they would have to be ahead by {_LIKELY:g}"
     run.log(stage="search", note=f"with the graphs {kinds} {difference}: {verdict}")
     return best if is_used else none
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import scipy.sparse as sp
 
@@ -76,6 +76,9 @@ class HeldOutJudge:
             trial = self._weigh(gathered, {**used, name: scorers[name]})
             if trial.weights[name] and trial.value > best.value:
                 used, best = {**used, name: scorers[name]}, trial
+        whole = self._weigh(gathered, scorers)  # from another start: weights are a local optimum
+        if whole.value > best.value:
+            best = replace(whole, weights={name: weight for name, weight in whole.weights.items() if weight})
         return best
 
 

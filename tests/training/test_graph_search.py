@@ -101,7 +101,7 @@ def test_graphs_that_cost_one_metric_are_left_out(larger, search, monkeypatch):
     monkeypatch.setattr(HeldOut, "ahead", lambda self, labels, others: {"P@1": 2.1, "R@10": -9.0})
     found, _, _, lines = search(larger, ["links"])
     assert found.graphs.lambdas == {"links": (0.0, 0.0)}
-    assert "but P@1 are behind: left out" in lines[-1]["note"]
+    assert "P@1 by more than 2 behind: left out" in lines[-1]["note"]
 
 
 def test_a_graph_of_chance_is_switched_off_and_said_so(larger, search):
@@ -115,7 +115,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, search):
     found, _, _, lines = search(larger, ["chance"])
     assert found.graphs == GraphWeights({"chance": (0.0, 0.0)}, False, 0.0)
     assert [line["note"] for line in lines if "note" in line] == [
-        "graphs that say nothing about the labels that the texts do not: chance"
+        "graphs left out as they say nothing about the labels that the texts do not: chance"
     ]
     assert not scales(lines)  # one training, and nothing to compare it with
 
