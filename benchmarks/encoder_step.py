@@ -26,7 +26,7 @@ from reference_sets import _commit, machine
 from ramen.encoders.product import product
 from ramen.encoders.token_sums import TokenSums
 from ramen.encoders.word_features import WordFeatures
-from ramen.losses import masked_softmax, softmax_both_ways
+from ramen.losses import Pairs, masked_softmax, softmax_both_ways
 from ramen.mining.clusters import balanced_clusters
 from ramen.threads import one_blas_thread
 
@@ -93,9 +93,10 @@ def loss(rng: np.random.Generator) -> tuple[str, Work, Work, Callable[[dict], di
     """The loss both ways with its gradient; the bound is copying the scores four times."""
     scores = torch.from_numpy(rng.uniform(-1, 1, (TEXTS, LABELS)).astype(np.float32)).requires_grad_()
     targets = torch.from_numpy(rng.random((TEXTS, LABELS)) < 0.003)
+    pairs = Pairs.of(targets)
 
     def ours() -> None:
-        softmax_both_ways(scores, targets, targets, 0.05).backward()
+        softmax_both_ways(scores, pairs, 0.05).backward()
 
     def theirs() -> None:
         forth, back = (masked_softmax(one, two, two, 0.05) for one, two in ((scores, targets), (scores.T, targets.T)))

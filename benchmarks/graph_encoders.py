@@ -5,6 +5,7 @@ A node's vector is mixed with those of its anchors, so the graph must be there, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch_geometric.nn import GCNConv, SAGEConv
 
-from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.base import Batch, Encoder, Tokens
 
 MOST = 10  # anchors a node
 
@@ -50,8 +51,20 @@ class GraphEncoder(Encoder):
         if matrix is not None:
             self.links[id(tokens)] = matrix
 
-    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def batch(self, sets: Sequence[tuple[Tokens, np.ndarray]], budget: int = 0) -> Batch:
+        """See :class:`Encoder`; the sets stay apart, as their anchors are found by set."""
+        count = sum(len(rows) for _, rows in sets)
+        return Batch(count, count, [[part for tokens, rows in sets for part in self.prepare(tokens, rows)]], None)
+
+    def prepare(self, tokens: Tokens, rows: np.ndarray) -> list[tuple[Tokens, np.ndarray]]:
+        """See :class:`Encoder`."""
+        return [(tokens, rows)]
+
+    def embed(self, prepared: list[tuple[Tokens, np.ndarray]]) -> torch.Tensor:
         """See :class:`Encoder`. At most ten anchors a row, others each time while it trains."""
+        return torch.cat([self._mixed(tokens, rows) for tokens, rows in prepared])
+
+    def _mixed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
         own = self.below(tokens, rows)
         matrix = self.links.get(id(tokens))
         targets, anchors = self._edges(matrix, rows) if matrix is not None else (np.empty(0, np.int64),) * 2
@@ -80,7 +93,7 @@ class GraphEncoder(Encoder):
         """See :class:`Encoder`."""
         return self.below.tokenize(texts)
 
-    def parameter_groups(self, lr: float) -> list[dict]:
+    def parameter_groups(self, lr: float, label_map_lr: float = 0.0) -> list[dict]:
         """See :class:`Encoder`."""
         mine = [*self.conv.parameters(), self.label_map.weight]
         return [*self.below.parameter_groups(lr), {"params": mine, "lr": lr / 2}]

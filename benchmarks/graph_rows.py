@@ -156,7 +156,7 @@ def _searched(data: TrainingData, encoder: Encoder) -> GraphWeights:
             return search_graph_weights(data, split, copy.deepcopy(encoder), run).graphs
 
 
-@mock.patch("ramen.training.encoder_loop.LONG_BATCH", LONG_BATCH)
+@mock.patch("ramen.training.schedule.LONG_BATCH", LONG_BATCH)
 def regularised(case: Case, kinds: list[str], *settings: str) -> Measured:
     """The encoder, trained as ``ramen train`` does; ``graph.lambda=auto`` chooses on validation first."""
     data, encoder = _prepared(case, kinds, *settings)

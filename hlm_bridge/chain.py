@@ -35,8 +35,8 @@ from ramen.settings import flat
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.log import Log
 from ramen.training.loop import Stage, Stateful, Step, run_steps
-from ramen.training.optimiser import Schedule
 from ramen.training.run_folder import chosen_graphs
+from ramen.training.schedule import Schedule
 from ramen.training.split import Split, cut
 
 PHASES = ("teacher", "align", "prune", "refine")

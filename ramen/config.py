@@ -79,14 +79,38 @@ class EncoderConfig:
 class TrainingConfig:
     """Training of the encoder."""
 
-    epochs: int = setting(10, "Passes over the training points; 0 leaves the encoder as it is.")
+    epochs: int = setting(
+        10,
+        "Passes over the training points; 0 leaves the encoder as it is. A number given without `training.min_steps`, "
+        "`training.max_steps` or `graph.min_steps` sets these to 0.",
+    )
     min_steps: int = setting(120, "Small data sets: train for more epochs until this many steps are reached.")
-    max_steps: int = setting(480, "Large data sets: train for fewer epochs, to about this many steps.", at_least=1)
+    max_steps: int = setting(
+        480, "Large data sets: train for fewer epochs, to about this many steps; 0 for as many as there are."
+    )
     batch_size: int = setting(
         1024, "Points in a batch. Reduced where the training points would make fewer than twelve batches.", at_least=1
     )
     lr: float = setting(2e-3, "Learning rate after warm-up.", above=0)
+    label_map_lr: float = setting(
+        0.0,
+        "Learning rate of the map from texts' vectors to labels'. 0: half of `training.lr` with a static encoder, ten "
+        "times as much with a transformer.",
+    )
+    warmup_steps: int = setting(
+        -1,
+        "Updates over which the learning rate rises linearly. -1: 20, or as many as there are.",
+        at_least=-1,
+    )
+    scheduler: str = setting(
+        "linear", "How the learning rate falls after warm-up.", choices=("linear", "cosine", "constant")
+    )
+    weight_decay: float = setting(0.0, "AdamW's, of matrices; biases and norms have none.")
+    dropout: float = setting(
+        -1.0, "Transformer: of hidden states and attention. -1: the backbone's own.", at_least=-1, below=1
+    )
     loss: str = setting("softmax", "Loss function.", choices=("softmax", "triplet"))
+    positives: int = setting(1, "Labels drawn for each point in a step.", at_least=1)
     negatives: str = setting(
         "clusters",
         "Hard negatives beside the labels of the other points in the batch. `clusters`: batches are made of whole "
@@ -96,6 +120,12 @@ class TrainingConfig:
     hard_from: int = setting(2, "Epochs on uniform batches before hard negatives are used.")
     accumulate: int = setting(1, "Batches whose gradients are accumulated for one update.", at_least=1)
     clip: float = setting(0.0, "Maximum gradient norm; 0 for no clipping.")
+    chunk: int = setting(
+        0,
+        "Transformer: tokens, padding included, whose activations are in memory at once. Larger batches are encoded "
+        "twice (gradient caching); their negatives stay those of the whole batch. 0: all of the batch's.",
+    )
+    compile: bool = setting(False, "Transformer: compile the model with `torch.compile`; pays in long runs on a GPU.")
 
 
 @dataclass
@@ -316,8 +346,19 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     config = Config(preset=preset)
     for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
         assign(config, key, value, _GIVEN, RENAMED)
-    override(config, _spelt_out(overrides), _GIVEN, RENAMED)
+    words = list(_spelt_out(overrides))
+    override(config, words, _GIVEN, RENAMED)
+    _let_epochs_win(config, {word.partition("=")[0] for word in words})
     return config
+
+
+def _let_epochs_win(config: Config, given: set[str]) -> None:
+    """Drop the bounds on the number of steps, unless given, where the number of epochs is."""
+    if "training.epochs" not in given:
+        return
+    for key in ("training.min_steps", "training.max_steps", "graph.min_steps"):
+        if key not in given:
+            assign(config, key, 0)
 
 
 def _spelt_out(words: Iterable[str]) -> Iterable[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
 
 from ramen.errors import WorkError
+from ramen.transfer import moved
 
 MASKED = -1e9  # score of masked candidates
 _LOWEST = 0.025  # temperature: e^(-2 / 0.025) is still a float32
@@ -44,29 +46,78 @@ def masked_softmax(
     return (losses * targets).sum() / targets.sum().clamp(min=1)
 
 
-def softmax_both_ways(
-    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, temperature: float
-) -> torch.Tensor:
+@dataclass(frozen=True)
+class Pairs:
+    """The right pairs of a batch's rows and columns, and those that are no negatives.
+
+    The right ones are listed, as finding them in a matrix on a GPU would make the host wait.
+
+    Attributes:
+        rows: int64 (P,), of each right pair.
+        columns: int64 (P,), likewise.
+        not_negative: bool (B, C), the right pairs among them.
+
+    Example:
+        >>> Pairs.of(torch.eye(2, dtype=torch.bool)).columns
+        tensor([0, 1])
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    not_negative: torch.Tensor
+
+    @classmethod
+    def of(cls, targets: torch.Tensor, not_negative: torch.Tensor | None = None) -> Self:
+        """From matrices, bool (B, C); without the second every other pair is a negative."""
+        rows, columns = targets.nonzero(as_tuple=True)
+        return cls(rows, columns, targets if not_negative is None else not_negative)
+
+    def to(self, device: torch.device) -> Pairs:
+        """The same on a device; from pinned memory the copy is only asked for."""
+        return Pairs(*(moved(part, device) for part in (self.rows, self.columns, self.not_negative)))
+
+    @property
+    def T(self) -> Pairs:
+        """The same with rows and columns exchanged."""
+        return Pairs(self.columns, self.rows, self.not_negative.T)
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """The right pairs as a matrix, bool (B, C)."""
+        targets = torch.zeros_like(self.not_negative)
+        targets[self.rows, self.columns] = True
+        return targets
+
+
+def softmax_both_ways(scores: torch.Tensor, pairs: Pairs, temperature: float) -> torch.Tensor:
     """The mean of :func:`masked_softmax` of the scores and of their transpose, in a seventh of the passes over them.
 
-    Both directions share the exponentials, as cosines are at most 1, and the gradient is written out. Arguments are
-    those of :func:`masked_softmax`; a target is no negative, and τ is at least 0.025, or exponentials would underflow.
+    Both directions share the exponentials, as cosines are at most 1, and the gradient is written out.
+
+    Args:
+        scores: float (B, C), cosines.
+        pairs: right ones, and those that are no negatives.
+        temperature: τ, at least 0.025, or exponentials would underflow.
+
+    Returns:
+        Scalar; 0 without a right pair.
 
     Example:
         >>> eye = torch.eye(2)
-        >>> round(softmax_both_ways(eye, eye > 0, eye > 0, 1.0).item(), 4)
+        >>> round(softmax_both_ways(eye, Pairs.of(eye > 0), 1.0).item(), 4)
         0.3133
     """
     assert temperature >= _LOWEST
-    return cast(torch.Tensor, _SoftmaxBothWays.apply(scores, targets, not_negative, temperature))
+    parts = pairs.rows, pairs.columns, pairs.not_negative
+    return cast(torch.Tensor, _SoftmaxBothWays.apply(scores, *parts, temperature))
 
 
 class _SoftmaxBothWays(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, temperature: float
-    ) -> torch.Tensor:
-        rows, columns = targets.nonzero(as_tuple=True)
+        ctx: Any, scores: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, not_negative: torch.Tensor,
+        temperature: float,
+    ) -> torch.Tensor:  # fmt: skip
         exps = torch.sub(scores.float(), 1.0).div_(temperature).exp_()
         of_targets = exps[rows, columns]
         exps.masked_fill_(not_negative, 0.0)
@@ -86,13 +137,12 @@ class _SoftmaxBothWays(torch.autograd.Function):
         out = exps * of_rows[:, None]
         out.addcmul_(exps, of_columns[None, :])
         out[rows, columns] -= by_row * in_row + by_column * in_column
-        return out.to(ctx.dtype), None, None, None
+        return out.to(ctx.dtype), None, None, None, None
 
 
-def triplet_both_ways(
-    scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor, margin: float
-) -> torch.Tensor:
-    """The mean of :func:`masked_triplet`, whose arguments these are, of the scores and of their transpose."""
+def triplet_both_ways(scores: torch.Tensor, pairs: Pairs, margin: float) -> torch.Tensor:
+    """The mean of :func:`masked_triplet` of the scores and of their transpose; arguments as above, γ for τ."""
+    targets, not_negative = pairs.targets, pairs.not_negative
     forth = masked_triplet(scores, targets, not_negative, margin)
     return (forth + masked_triplet(scores.T, targets.T, not_negative.T, margin)) / 2
 
@@ -112,13 +162,11 @@ def masked_triplet(
         margin: γ.
     """
     has_target = targets.any(1)
-    if not bool(has_target.any()):
-        return scores.sum() * 0.0
-    scores, targets, not_negative = scores[has_target], targets[has_target], not_negative[has_target]
-    positive = (scores * targets).sum(1, keepdim=True) / targets.sum(1, keepdim=True)
+    positive = (scores * targets).sum(1, keepdim=True) / targets.sum(1, keepdim=True).clamp(min=1)
     hardest = scores.masked_fill(not_negative, MASKED).topk(min(_HARDEST, scores.shape[1]), dim=1).values
     hinge = F.relu(hardest - positive + margin)
-    return (hinge * torch.softmax(hardest.detach() / _HARDNESS, 1)).sum(1).mean()
+    of_rows = (hinge * torch.softmax(hardest.detach() / _HARDNESS, 1)).sum(1)
+    return (of_rows * has_target).sum() / has_target.sum().clamp(min=1)
 
 
 def check_loss(value: float, stage: str, lr_setting: str, epoch: int, batch: int) -> None:

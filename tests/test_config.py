@@ -81,10 +81,17 @@ def test_unknown_preset_names_the_nearest():
 
 def test_every_key_can_be_overridden_by_its_own_value():
     config = load_config("transformer")
-    for section, values in as_tree(config).items():
-        if isinstance(values, dict):
-            overrides = [f"{section}.{key}={value}" for key, value in values.items()]
-            assert load_config("transformer", overrides) == config
+    sections = {section: values for section, values in as_tree(config).items() if isinstance(values, dict)}
+    overrides = [f"{section}.{key}={value}" for section, values in sections.items() for key, value in values.items()]
+    assert load_config("transformer", overrides) == config
+
+
+def test_a_number_of_epochs_wins_over_bounds_that_are_not_given():
+    training = load_config("static", ["training.epochs=300"]).training
+    assert (training.epochs, training.min_steps, training.max_steps) == (300, 0, 0)
+    config = load_config("static", ["training.epochs=300", "training.max_steps=50", "graph.min_steps=7"])
+    assert (config.training.min_steps, config.training.max_steps, config.graph.min_steps) == (0, 50, 7)
+    assert load_config("static", ["training.lr=1e-3"]).training.max_steps == 480
 
 
 @pytest.mark.parametrize("preset", SHIPPED)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ramen.losses import masked_softmax, masked_triplet, softmax_both_ways, triplet_both_ways
+from ramen.losses import Pairs, masked_softmax, masked_triplet, softmax_both_ways, triplet_both_ways
 
 
 def softmax_by_loops(scores, targets, known, temperature):
@@ -125,7 +125,7 @@ def test_both_ways_is_the_mean_of_both_directions_with_their_gradient(loss, one_
     elif case == "far apart":  # right pairs at -1, wrong ones at 1
         scores = torch.where(targets, -1.0, 1.0).double()
     found, expected = (scores.float().requires_grad_() for _ in range(2))
-    value = loss(found, targets, known, constant)
+    value = loss(found, Pairs.of(targets, known), constant)
     mean = (one_way(expected, targets, known, constant) + one_way(expected.T, targets.T, known.T, constant)) / 2
     assert value.item() == pytest.approx(mean.item(), rel=1e-5, abs=1e-7)
     (3 * value).backward()

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 import pytest
+import torch
 
 import ramen
 from ramen.config import load_config
 from ramen.scorers.views import Views
 from ramen.training.data import AnyEncoder, TrainingData, prepare
+from ramen.training.encoder_loop import EncoderSteps
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import HeldOutJudge
 from ramen.training.run_folder import CHECKPOINTS, RunFolder
-from ramen.training.split import MAX_POINTS, MIN_POINTS, Split, cut
+from ramen.training.schedule import plan_steps
+from ramen.training.split import MAX_POINTS, MIN_POINTS, Split, cut, everything
 
 
 class Lines(list):
@@ -77,3 +80,22 @@ def make_run(tmp_path_factory):
         return run
 
     return make
+
+
+def planted_steps(folder, kind, overrides, lambdas):
+    """Training data of a folder and the steps of an encoder in training over everything.
+
+    Args:
+        folder: of a data set.
+        kind: ``static`` or ``transformer``.
+        overrides: settings.
+        lambdas: weights of the graphs.
+    """
+    dataset = ramen.load_dataset(folder)
+    config = load_config(kind, overrides)
+    config.graphs = sorted(dataset.graphs)
+    torch.manual_seed(0)
+    data, encoder = prepare(dataset, config)
+    split = data.with_graphs(everything(dataset))
+    schedule = plan_steps(config, len(split.train_rows), uses_graphs=True)
+    return data, EncoderSteps(encoder.train(), data, split, lambdas, lambda **line: None, schedule)

@@ -37,7 +37,9 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     elif settings.kind == "transformer":
         from ramen.encoders.transformer import TransformerEncoder
 
-        encoder = TransformerEncoder(settings.backbone, settings.pooling, settings.max_tokens)
+        parts = settings.backbone, settings.pooling, settings.max_tokens
+        dropout, compiles = config.training.dropout, config.training.compile
+        encoder = TransformerEncoder(*parts, dropout=dropout, compiles=compiles)
     else:
         from ramen.encoders.static import build_static_encoder
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from tqdm import tqdm
-from transformers import AutoModel, AutoTokenizer, logging
+from transformers import AutoConfig, AutoModel, AutoTokenizer, logging
 
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.cache import cached_vectors, is_cached, key_of_folder, key_of_model
@@ -16,6 +16,11 @@ from ramen.errors import InputError
 
 _BATCH = 512
 _ROWS = 4096  # words averaged at a time
+# What configurations call it: BERT and its kin, DistilBERT, decoders.
+_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout",
+    "mlp_dropout",
+)  # fmt: skip
 
 
 def word_pieces(tokenizer: Any) -> list[str]:
@@ -26,13 +31,23 @@ def word_pieces(tokenizer: Any) -> list[str]:
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def load_backbone(name: str) -> tuple[Any, Any]:
+def load_backbone(name: str, dropout: float = -1.0) -> tuple[Any, Any]:
     """Load a transformer and its tokenizer.
 
+    Args:
+        name: see :func:`ramen.encoders.backbone.find_backbone`.
+        dropout: of hidden states and attention in training; below 0 the backbone's own.
+
     Raises:
-        InputError: it cannot be found or loaded; the message gives the reason.
+        InputError: it cannot be found or loaded, with the reason, or it has no dropout to set.
     """
-    return _load(name, AutoModel).eval(), _load(name, AutoTokenizer)
+    changes: dict[str, float] = {}
+    if dropout >= 0:
+        config = _load(name, AutoConfig)
+        changes = {key: dropout for key in _DROPOUTS if hasattr(config, key)}
+        if not changes:
+            raise InputError(f"training.dropout={dropout:g}: {name} has no dropout that could be set; leave it at -1")
+    return _load(name, AutoModel, **changes).eval(), _load(name, AutoTokenizer)
 
 
 class Backbone:
@@ -114,11 +129,11 @@ def contextual_vectors(backbone: Backbone, words: list[str]) -> np.ndarray:
     return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
 
 
-def _load(name: str, kind: Any) -> Any:
+def _load(name: str, kind: Any, **changes: Any) -> Any:
     path = find_backbone(name)
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(path)
+        return kind.from_pretrained(path, **changes)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"encoder.backbone={name!r}: {path} does not load as a transformer: {reason}") from error

@@ -22,6 +22,7 @@ from ramen.encoders.token_sums import TokenSums
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 from ramen.errors import InputError
 from ramen.files import open_to_readers
+from ramen.transfer import moved, pinned
 
 TITLE_WEIGHT = 2.0  # of a word in the title relative to one in the content, before training
 
@@ -60,9 +61,13 @@ class StaticEncoder(Encoder):
         """See :class:`Encoder`."""
         return tokenize(self.vocabulary, texts, self.max_tokens)
 
-    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
+    def prepare(self, tokens: Tokens, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Encoder`."""
+        return tokens.take(rows)
+
+    def embed(self, prepared: tuple[np.ndarray, np.ndarray]) -> torch.Tensor:
         """See :class:`Encoder`. A text without tokens gets the zero vector."""
-        ids, starts = tokens.take(rows)
+        ids, starts = prepared
         sums = self._sums(ids, starts) if self.device.type == "cpu" else self._sums_by_torch(ids, starts)
         projected = product(sums, self.projection.weight) if self.training else self.projection(sums)
         return F.normalize(sums + projected, dim=1)
@@ -73,23 +78,24 @@ class StaticEncoder(Encoder):
         tokens = entries, titles, np.append(starts, len(ids))
         return cast(torch.Tensor, TokenSums.apply(self.vectors, weights, field, *tokens))
 
-    def _sums_by_torch(self, ids_array: np.ndarray, starts: np.ndarray) -> torch.Tensor:
-        ids = torch.from_numpy(ids_array).to(self.device)
-        entries = self.plain_of[ids]
-        weights = F.softplus(self.raw_weights)[entries]
-        weights = weights * torch.exp(self.raw_field)[(ids >= self.vocabulary.size).long()]
+    def _sums_by_torch(self, ids: np.ndarray, starts: np.ndarray) -> torch.Tensor:
         # Embed only the rows in use: a gradient of the whole table would dominate the cost.
-        used, at = torch.unique(entries, return_inverse=True)
-        rows_used = F.embedding(used, self.vectors, sparse=True)
-        of_texts = torch.from_numpy(starts).to(self.device)
-        return F.embedding_bag(at, rows_used, of_texts, mode="sum", per_sample_weights=weights)
+        used, at = np.unique(self.vocabulary.plain_of[ids], return_inverse=True)
+        fields = (ids >= self.vocabulary.size).astype(np.int64)
+        entries, places, of_fields, of_texts = (
+            moved(pinned(part), self.device) for part in (used, at, fields, starts.astype(np.int64))
+        )
+        weights = F.softplus(self.raw_weights[entries])[places] * torch.exp(self.raw_field)[of_fields]
+        rows_used = F.embedding(entries, self.vectors, sparse=True)
+        return F.embedding_bag(places, rows_used, of_texts, mode="sum", per_sample_weights=weights)
 
-    def parameter_groups(self, lr: float) -> list[dict]:
-        """See :class:`Encoder`; the few weights learn ten times faster than the vectors."""
+    def parameter_groups(self, lr: float, label_map_lr: float = 0.0) -> list[dict]:
+        """See :class:`Encoder`; the few weights learn ten times faster than the vectors, the maps half as fast."""
         return [
             {"params": [self.vectors], "lr": lr},
             {"params": [self.raw_weights, self.raw_field], "lr": 10 * lr},
-            {"params": [self.projection.weight, self.label_map.weight], "lr": lr / 2},
+            {"params": [self.projection.weight], "lr": lr / 2},
+            {"params": [self.label_map.weight], "lr": label_map_lr or lr / 2},
         ]
 
     def folded(self) -> torch.Tensor:

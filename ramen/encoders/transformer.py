@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,34 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ramen.encoders.attention import as_attention, mask_form
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
 from ramen.encoders.precision import computes_bfloat16
 from ramen.encoders.token_cache import tokens_of
 from ramen.files import open_to_readers
+from ramen.transfer import moved, pinned
 
-_WORTH = 256  # padding tokens that a split into two batches must save to pay off
+# Padding tokens that another call of the model must save to pay off, and calls at most: on two cores a call costs
+# little, a GPU waits for each of them.
+_WORTH = {True: (256, 1_000), False: (4_096, 4)}
+_MULTIPLE = 8  # of padded lengths on a GPU: products of such shapes are faster, and fewer shapes are compiled
+_BULK = 4_096  # tokens embedded at once on a CPU without gradients
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Texts padded to one length, on the host.
+
+    Attributes:
+        ids: int32 (n, width).
+        counts: int32 (n,), tokens of each.
+        is_full: whether there is no padding.
+    """
+
+    ids: torch.Tensor
+    counts: torch.Tensor
+    is_full: bool
 
 
 class TransformerEncoder(Encoder):
@@ -34,19 +57,26 @@ class TransformerEncoder(Encoder):
         max_tokens: a text is cut there.
         dim: of the vectors: where it is not the model's own, a linear map leads from one to the other.
 
-    Attributes:
-        native_eval: use bfloat16 in ``eval()`` mode too, for vectors that need not be exact.
+        dropout: of hidden states and attention in training; below 0 the backbone's own.
+        compiles: compile the model with ``torch.compile``.
 
     Raises:
-        InputError: the backbone cannot be found or loaded.
+        InputError: the backbone cannot be found or loaded, or has no dropout to set.
     """
 
-    def __init__(self, backbone: str, pooling: str, max_tokens: int, dim: int | None = None) -> None:
+    sorts_by_length = True
+
+    def __init__(
+        self, backbone: str, pooling: str, max_tokens: int, dim: int | None = None, dropout: float = -1.0,
+        compiles: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        model, tokenizer = load_backbone(backbone)
+        model, tokenizer = load_backbone(backbone, dropout)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
-        self.pooling, self.native_eval = pooling, False
+        self.pooling = pooling
+        self._mask_form = mask_form(model)
+        self._compiled = [torch.compile(model)] if compiles else []  # in a list: no module of its own
         hidden = int(model.config.hidden_size)
         self.dim = dim or hidden
         self.dense = None if self.dim == hidden else nn.Linear(hidden, self.dim, bias=False)
@@ -63,7 +93,9 @@ class TransformerEncoder(Encoder):
         memo[id(self.tokenizer)] = self.tokenizer
         copied = self.__class__.__new__(self.__class__)
         memo[id(self)] = copied
-        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        parts = {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in parts.items()})
+        copied._compiled = [torch.compile(copied.model)] if self._compiled else []
         return copied
 
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -85,65 +117,65 @@ class TransformerEncoder(Encoder):
                 tree.pop(call, None)
         return json.dumps([tree, self.max_tokens], sort_keys=True)
 
-    def embed(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """See :class:`Encoder`; texts of similar length are batched to save padding."""
-        if not len(rows):  # a batch without labels; backbones reject it
-            return torch.zeros(0, self.dim, device=self.device)
-        counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
-        order = np.argsort(counts, kind="stable")
-        native = (self.training or self.native_eval) and computes_bfloat16(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=native):
-            vectors = torch.cat([self._pooled(tokens, rows[order[part]]) for part in buckets(counts[order])])
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        if self.dense is not None:
-            vectors = self.dense(vectors)
-        return F.normalize(vectors[torch.from_numpy(back).to(self.device)], dim=1)
+    @property
+    def bulk_tokens(self) -> int:
+        """See :class:`Encoder`: few on a CPU, whose caches they should fit."""
+        return _BULK if self.device.type == "cpu" else super().bulk_tokens
 
-    def _pooled(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor:
-        """Return pooled states of texts padded to one length, float32 (len(rows), dim)."""
+    def prepare(self, tokens: Tokens, rows: np.ndarray) -> list[Padded]:
+        """See :class:`Encoder`: texts padded to a few lengths, so that padding costs little."""
+        counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
+        worth, most = _WORTH[self.device.type == "cpu"]
+        return [self._padded(tokens, rows[part]) for part in buckets(counts, worth, most)]
+
+    def _padded(self, tokens: Tokens, rows: np.ndarray) -> Padded:
         counts = tokens.offsets[rows + 1] - tokens.offsets[rows]
         ids, _ = tokens.take(rows)
         width = max(1, int(counts.max()))
+        if self.device.type != "cpu":
+            width += -width % _MULTIPLE
         mask = np.arange(width) < counts[:, None]
-        batch = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        batch = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int32)
         batch[mask] = ids
-        attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
-        states = self.model(
-            input_ids=torch.from_numpy(batch).to(self.device), attention_mask=attention
-        ).last_hidden_state
-        return self._pool(states.float(), attention)
+        return Padded(pinned(batch), pinned(counts.astype(np.int32)), bool(mask.all()))
 
-    def _pool(self, states: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+    def embed(self, prepared: list[Padded]) -> torch.Tensor:
+        """See :class:`Encoder`."""
+        if not prepared:  # a batch without labels; backbones reject it
+            return torch.zeros(0, self.dim, device=self.device)
+        native = (self.training or self.native_eval) and computes_bfloat16(self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16) if native else nullcontext():
+            vectors = torch.cat([self._pooled(part) for part in prepared])
+        if self.dense is not None:
+            vectors = self.dense(vectors)
+        return F.normalize(vectors, dim=1)
+
+    def _pooled(self, part: Padded) -> torch.Tensor:
+        """Return pooled states of texts padded to one length, float32 (n, dim)."""
+        ids, counts = moved(part.ids, self.device).long(), moved(part.counts, self.device)
+        mask = torch.arange(ids.shape[1], device=self.device) < counts[:, None]
+        model = self._compiled[0] if self._compiled else self.model
+        attention = None if part.is_full else as_attention(mask, self._mask_form)
+        states = model(input_ids=ids, attention_mask=attention).last_hidden_state
+        return self._pool(states.float(), mask, counts)
+
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
             return states[:, 0]
         if self.pooling == "last":
-            return states[torch.arange(len(states), device=states.device), attention.sum(1).clamp(min=1) - 1]
-        weights = attention[:, :, None].to(states.dtype)
+            return states[torch.arange(len(states), device=states.device), (counts - 1).clamp(min=0)]
+        weights = mask[:, :, None].to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
-    def encode(self, tokens: Tokens, batch_size: int = 64) -> torch.Tensor:
-        """See :class:`Encoder`; texts of similar length are batched to save padding."""
-        was_training = self.training
-        self.eval()
-        out = torch.empty(len(tokens), self.dim)
-        order = np.argsort(np.diff(tokens.offsets), kind="stable")
-        with torch.no_grad():
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                out[torch.from_numpy(rows)] = self(tokens, rows).cpu()
-        self.train(was_training)
-        return out
-
-    def parameter_groups(self, lr: float) -> list[dict]:
-        """See :class:`Encoder`."""
-        return [
+    def parameter_groups(self, lr: float, label_map_lr: float = 0.0) -> list[dict]:
+        """See :class:`Encoder`; the maps learn ten times faster, unless set."""
+        groups = [
             {"params": [p for p in self.model.parameters() if p.requires_grad], "lr": lr},
-            {
-                "params": list(self.label_map.parameters()) + list(self.dense.parameters() if self.dense else ()),
-                "lr": 10 * lr,
-            },
+            {"params": list(self.label_map.parameters()), "lr": label_map_lr or 10 * lr},
         ]
+        if self.dense is not None:
+            groups.append({"params": list(self.dense.parameters()), "lr": 10 * lr})
+        return groups
 
     def export(self, folder: Path) -> None:
         """See :class:`Encoder`."""
@@ -165,23 +197,37 @@ class TransformerEncoder(Encoder):
         open_to_readers(folder)
 
 
-def buckets(counts: np.ndarray) -> list[slice]:
-    """Cut texts of ascending lengths into parts, each padded to its longest, wherever a cut saves enough padding.
+def buckets(counts: np.ndarray, worth: int, most: int) -> list[slice]:
+    """Cut texts of ascending lengths into parts, each padded to its longest, where that saves most padding.
 
     Args:
-        counts: int64 (n,), ascending lengths of at least one text.
+        counts: int64 (n,), ascending lengths.
+        worth: padding tokens that a cut must save to pay off.
+        most: parts, at most.
 
     Returns:
-        Parts that together are all rows in order.
+        Parts that together are all rows in order; none of no texts.
 
     Example:
-        >>> buckets(np.array([3] * 100 + [50] * 2))
+        >>> buckets(np.array([3] * 100 + [50] * 2), worth=256, most=4)
         [slice(0, 100, None), slice(100, 102, None)]
     """
-    cuts = np.arange(1, len(counts))
-    saved = cuts * (counts[-1] - counts[:-1])
-    if saved.max(initial=0) <= _WORTH:
-        return [slice(0, len(counts))]
-    cut = int(cuts[saved.argmax()])
-    after = [slice(part.start + cut, part.stop + cut) for part in buckets(counts[cut:])]
-    return buckets(counts[:cut]) + after
+    if not len(counts):
+        return []
+    parts = [slice(0, len(counts))]
+    cuts = [_best_cut(counts, parts[0])]
+    while len(parts) < most:
+        at = max(range(len(parts)), key=lambda part: cuts[part][0])
+        saved, cut = cuts[at]
+        if saved <= worth:
+            break
+        parts[at : at + 1] = [slice(parts[at].start, cut), slice(cut, parts[at].stop)]
+        cuts[at : at + 1] = [_best_cut(counts, part) for part in parts[at : at + 2]]
+    return parts
+
+
+def _best_cut(counts: np.ndarray, part: slice) -> tuple[int, int]:
+    """The padding tokens that the best cut of a part saves, and where it is."""
+    some = counts[part]
+    saved = np.arange(1, len(some)) * (some[-1] - some[:-1])
+    return (0, part.stop) if not len(saved) else (int(saved.max()), part.start + 1 + int(saved.argmax()))

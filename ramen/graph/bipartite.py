@@ -6,6 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen.losses import Pairs
+from ramen.transfer import pinned
+
 
 def sample_column(matrix: sp.csr_matrix, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Sample one stored column of each row that has any.
@@ -20,8 +23,27 @@ def sample_column(matrix: sp.csr_matrix, rows: np.ndarray, rng: np.random.Genera
 
 
 def block(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """Return which entries are stored at some rows and columns, bool (len(rows), len(columns))."""
-    return torch.from_numpy(matrix[rows][:, columns].toarray() != 0)
+    """Return which entries are stored at some rows and columns, bool (len(rows), len(columns)); on the host."""
+    return torch.from_numpy(_stored(matrix, rows, columns))
+
+
+def _stored(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    mask = np.zeros((len(rows), len(columns)), dtype=np.bool_)
+    mask[matrix[rows][:, columns].nonzero()] = True
+    return mask
+
+
+def pairs_of(targets: sp.csr_matrix, not_negative: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> Pairs:
+    """The pairs stored at some rows and columns, places counted within these; on the host.
+
+    Args:
+        targets: CSR, the right pairs.
+        not_negative: CSR, right pairs and others that are no negatives.
+        rows: int64 (B,).
+        columns: int64 (C,).
+    """
+    of_rows, of_columns = (pinned(at.astype(np.int64)) for at in targets[rows][:, columns].nonzero())
+    return Pairs(of_rows, of_columns, pinned(_stored(not_negative, rows, columns)))
 
 
 class BipartiteLinks:

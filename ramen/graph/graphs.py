@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from ramen.config import GraphConfig
-from ramen.encoders.base import Encoder, Tokens
+from ramen.encoders.base import Tokens
 from ramen.graph.bipartite import BipartiteLinks
 from ramen.graph.lambdas import Bandit, Lambdas
 from ramen.graph.prepare import Links
 from ramen.graph.prune import above, contradicted, edge_cosines
-from ramen.graph.regulariser import Drawn, GraphRegulariser, Loss
+from ramen.graph.regulariser import GraphDraw, GraphRegulariser, Loss
 
 PRUNE_FROM = 4  # epochs on the whole graph before the first pruning
 PRUNE_EVERY = 5  # epochs between prunings; each starts from the whole graph
@@ -31,7 +31,7 @@ class Graphs:
         lambdas: by graph; a graph is skipped if both are 0.
         settings: of the graphs.
         prune: ``none`` or ``threshold``.
-        loss: of (scores, targets, not_negative).
+        loss: of scores and pairs.
         held_out: float32 CSR (N, L) of held-out targets, to evaluate pruning; not used for training.
     """
 
@@ -56,37 +56,42 @@ class Graphs:
             matrices = self.links[kind].points, self.links[kind].labels
             rows = allowed, np.arange(len(tokens["labels"]), dtype=np.int64)
             of_rows = [None if m is None else BipartiteLinks(m, r) for m, r in zip(matrices, rows, strict=True)]
-            texts = tokens["points"], tokens["labels"]
-            self.regularisers[kind] = GraphRegulariser(tokens[kind], (of_rows[0], of_rows[1]), texts, loss)
+            self.regularisers[kind] = GraphRegulariser(kind, (of_rows[0], of_rows[1]), loss)
 
-    def penalty(
-        self, encoder: Encoder, batch: tuple[Drawn, Drawn], rng: np.random.Generator
-    ) -> tuple[torch.Tensor, int]:
-        """Return λ_x R_x + λ_z R_z of one sampled graph, and the number of texts encoded for it.
+    def draw(self, batch: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> GraphDraw | None:
+        """What a step compares of one sampled graph, or None.
 
         Sampling one graph per step instead of summing over all is cheaper, and was better in our measurements.
 
         Args:
-            encoder: in training mode.
-            batch: rows and vectors of the points and labels of the batch, for ``graph.rows=batch``.
+            batch: points and labels of the batch, int64, for ``graph.rows=batch``.
             rng: samples graph, rows and anchors.
         """
         if not self.kinds:
-            return torch.zeros((), device=encoder.device), 0
+            return None
         kind = self.kinds[rng.integers(len(self.kinds))]
-        weights = (self.bandit.lambdas if self.bandit else self.lambdas)[kind]
+        regulariser, weights = self.regularisers[kind], self.lambdas[kind]
         if self.settings.rows == "batch":
-            return self.regularisers[kind].of_batch(encoder, weights, batch, rng)
-        return self.regularisers[kind].of_rows(encoder, weights, self.settings.rows_per_step, rng)
+            return regulariser.draw(weights, batch, rng)
+        return regulariser.draw(weights, regulariser.rows(weights, self.settings.rows_per_step, rng), rng)
 
-    def refresh(self, epoch: int, encoder: Encoder, log: Callable[..., None]) -> None:
-        """Prune by the current encoder if the schedule says so for this epoch."""
+    def penalty(self, draw: GraphDraw, vectors: Sequence[torch.Tensor | None], keys: torch.Tensor) -> torch.Tensor:
+        """λ_x R_x + λ_z R_z of what was drawn, with the present λ; arguments as of :meth:`GraphRegulariser.value`."""
+        weights = (self.bandit.lambdas if self.bandit else self.lambdas)[draw.kind]
+        return self.regularisers[draw.kind].value(draw, weights, vectors, keys)
+
+    def prunes(self, epoch: int) -> bool:
+        """Whether the schedule says so for this epoch."""
         since = epoch - PRUNE_FROM
-        if self.prune == "none" or not self.kinds or since < 0 or since % PRUNE_EVERY:
+        return self.prune != "none" and bool(self.kinds) and since >= 0 and since % PRUNE_EVERY == 0
+
+    def refresh(self, epoch: int, vectors: Callable[[str], np.ndarray], log: Callable[..., None]) -> None:
+        """Prune by the encoder's present vectors, of ``"points"``, ``"labels"`` and each graph's anchors."""
+        if not self.prunes(epoch):
             return
-        rows = {name: encoder.encode(self.tokens[name]).numpy() for name in _ROWS}
+        rows = {name: vectors(name) for name in _ROWS}
         for kind in self.kinds:
-            anchors = encoder.encode(self.tokens[kind]).numpy()
+            anchors = vectors(kind)
             for name, links in zip(_ROWS, self.regularisers[kind].links, strict=True):
                 if links is None or not links.full.nnz:
                     continue

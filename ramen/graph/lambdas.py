@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Bandit:
         self.means = np.array([initial[kind] for kind in self.kinds], dtype=np.float64).reshape(-1, 2)
         self.active = self.means > 0
         self.running = np.nan
-        self._accuracies: list[float] = []
+        self._accuracies: list[SupportsFloat] = []
         self.perturb(np.random.default_rng(0))
 
     def _clip(self) -> None:
@@ -74,17 +75,18 @@ class Bandit:
         """Return λ of the current step."""
         return {kind: (float(x), float(z)) for kind, (x, z) in zip(self.kinds, self.values, strict=True)}
 
-    def reward(self, accuracy: float, rng: np.random.Generator) -> None:
+    def reward(self, accuracy: SupportsFloat, rng: np.random.Generator) -> None:
         """Record the accuracy of a batch; every tenth one moves the means.
 
         Args:
-            accuracy: share of the points whose best label within the batch is a target.
+            accuracy: share of the points whose best label within the batch is a target; may be a tensor on a GPU,
+                which is read with the tenth only.
             rng: of the step; draws the next perturbation.
         """
         self._accuracies.append(accuracy)
         if len(self._accuracies) < _HOLD:
             return
-        reward = float(np.mean(self._accuracies))
+        reward = float(np.mean([float(accuracy) for accuracy in self._accuracies]))
         if np.isfinite(self.running):
             slope = (reward - self.running) * (self.values - self.means) / _STD**2
             moved = self.means + _LR * np.clip(slope, -_CLIP, _CLIP)
@@ -97,7 +99,10 @@ class Bandit:
     def state(self) -> dict[str, np.ndarray]:
         """Return the state to resume from."""
         facts = {"means": self.means, "running": np.array([self.running]), "drawn": self._drawn}
-        return {f"bandit.{name}": v for name, v in {**facts, "accuracies": np.array(self._accuracies)}.items()}
+        return {
+            f"bandit.{name}": v
+            for name, v in {**facts, "accuracies": np.array([float(a) for a in self._accuracies])}.items()
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Resume from a state."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,31 +11,31 @@ import scipy.sparse as sp
 import torch
 
 from ramen.config import Config
-from ramen.encoders.base import Encoder
+from ramen.encoders.base import Batch, Encoder
 from ramen.encoders.product import product
-from ramen.graph.bipartite import block, sample_column
+from ramen.graph.bipartite import pairs_of, sample_column
 from ramen.graph.graphs import Graphs
 from ramen.graph.lambdas import Lambdas
 from ramen.graph.regulariser import Loss
-from ramen.losses import softmax_both_ways, triplet_both_ways
+from ramen.losses import Pairs, softmax_both_ways, triplet_both_ways
+from ramen.prefetch import items_ahead, prefetched
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import AnyEncoder, TrainingData
-from ramen.training.loop import Stage, run_steps, step_rng
+from ramen.training.gradient_cache import cached_vectors
+from ramen.training.loop import Figure, Stage, run_steps, step_rng
 from ramen.training.negatives import HardNegatives
-from ramen.training.optimiser import Schedule
+from ramen.training.schedule import REFIT_RATE, Schedule, batch_points, plan_steps
 from ramen.training.split import Split
+from ramen.training.step_draw import StepDraw, rows_at, step_draw
 
 TEMPERATURE = 0.05  # of the softmax loss
 MARGIN = 0.3  # of the triplet loss
-LONG_BATCH = 512  # points: with larger batches graph.min_steps does not apply, as dense classifiers would get worse
-_REFIT_SHARE, _REFIT_RATE = 0.2, 0.25  # of the epochs and of the learning rate, to go on with a trained encoder
-_LATER = 104  # number of the first epoch of such a training: hard negatives and pruning have begun long ago
-_SMALL_BATCH = 128  # for sets of few points: twelve batches an epoch, but none smaller
+_LATER = 104  # number of the first epoch of a refit: hard negatives and pruning have begun long ago
 _BATCHES, _TASK, _GRAPHS, _BANDIT = range(4)  # uses of chance, each with its own generators
 
 
 def make_loss(config: Config) -> Loss:
-    """The loss that the settings name, of (scores, targets, not_negative), both ways."""
+    """The loss that the settings name, of scores and pairs, both ways."""
     if config.training.loss == "triplet":
         return partial(triplet_both_ways, margin=MARGIN)
     return partial(softmax_both_ways, temperature=TEMPERATURE)
@@ -72,9 +72,10 @@ def train_encoder(
     if not settings.epochs:
         encoder.eval()
         return
-    steps = EncoderSteps(encoder, data, split, lambdas, log, _LATER if refit else 0)
-    schedule = plan_steps(data.config, split, lambdas, max_steps, refit)
-    lr = settings.lr * (_REFIT_RATE if refit else 1.0)
+    uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
+    schedule = plan_steps(data.config, len(split.train_rows), uses_graphs, max_steps, refit)
+    steps = EncoderSteps(encoder, data, split, lambdas, log, schedule, _LATER if refit else 0)
+    lr, map_lr = (rate * (REFIT_RATE if refit else 1.0) for rate in (settings.lr, settings.label_map_lr))
 
     def log_epoch(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
         rate = texts * schedule.per_epoch / seconds
@@ -82,30 +83,7 @@ def train_encoder(
         log(stage=stage, epoch=step // schedule.per_epoch, **facts)
 
     stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "training.lr")
-    run_steps(encoder, encoder.parameter_groups(lr), schedule, steps, stage, checkpoint, steps)
-
-
-def batch_points(config: Config, split: Split) -> int:
-    """Points in a batch: fewer with a small set, so that an epoch has about twelve batches."""
-    return min(config.training.batch_size, max(_SMALL_BATCH, len(split.train_rows) // 12))
-
-
-def plan_steps(
-    config: Config, split: Split, lambdas: Lambdas, max_steps: int | None = None, refit: bool = False
-) -> Schedule:
-    """The steps of a training on a split, in whole epochs; arguments as of :func:`train_encoder`."""
-    settings, size = config.training, batch_points(config, split)
-    per_epoch = -(-len(split.train_rows) // size)
-    uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
-    longer = uses_graphs and size <= LONG_BATCH
-    min_steps = max(settings.min_steps, config.graph.min_steps if longer else 0)
-    fewest, most = -(-min_steps // per_epoch), max(1, settings.max_steps // per_epoch)
-    epochs = max(fewest, min(settings.epochs, most))
-    if refit:
-        epochs = max(1, round(_REFIT_SHARE * epochs))
-    if max_steps is not None:
-        epochs = min(epochs, -(-max_steps // per_epoch))
-    return Schedule(epochs * per_epoch, per_epoch, accumulate=settings.accumulate, clip=settings.clip)
+    run_steps(encoder, encoder.parameter_groups(lr, map_lr), schedule, steps, stage, checkpoint, steps)
 
 
 class EncoderSteps:
@@ -117,23 +95,19 @@ class EncoderSteps:
         split: rows and targets to train on.
         lambdas: weights of the graphs.
         log: called with the figures of each pruning.
+        schedule: of the training.
         first_epoch: number of the first.
-
-    Attributes:
-        batch_size: points in a batch.
-        per_epoch: batches in an epoch.
     """
 
     def __init__(
         self, encoder: Encoder, data: TrainingData, split: Split, lambdas: Lambdas, log: Callable[..., None],
-        first_epoch: int = 0,
+        schedule: Schedule, first_epoch: int = 0,
     ) -> None:  # fmt: skip
         self.config = config = data.config
         tokens = data.tokens
         self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
-        self.loss = make_loss(config)
-        self.batch_size = batch_points(config, split)
-        self.per_epoch = -(-len(split.train_rows) // self.batch_size)
+        self.loss, self.schedule, self.first_epoch = make_loss(config), schedule, first_epoch
+        self.batch_size = batch_points(config, len(split.train_rows))
         self.not_negative = (split.targets + data.filtered).tocsr()
         rule = config.graph.prune
         if rule == "auto":
@@ -141,49 +115,81 @@ class EncoderSteps:
         held_out = _held_out_targets(split)
         self.graphs = Graphs(split.links, tokens, split.visible_rows, lambdas, config.graph, rule, self.loss, held_out)
         self.hard_negatives = HardNegatives(data, split, self.not_negative)
-        self.first_epoch = first_epoch
-        self._batches: tuple[int, list[np.ndarray]] = (-1, [])  # an epoch and its batches
+        self._epoch = -1
+        self._draws: Iterator[StepDraw] = iter(())  # of the rest of the epoch
 
-    def __call__(self, number: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def __call__(self, number: int) -> tuple[torch.Tensor, dict[str, Figure]]:
         """The loss of a batch, and as figures the task's part of it, the penalty and the texts encoded."""
-        epoch, at = divmod(number, self.per_epoch)
+        epoch, at = divmod(number, self.schedule.per_epoch)
         epoch += self.first_epoch
-        rng, graph_rng, bandit_rng = (step_rng(self.seed, use, epoch, at) for use in (_TASK, _GRAPHS, _BANDIT))
         if not at:
-            self._start_epoch(epoch, bandit_rng)
-        batch = self._batch(epoch, at)
-        rows = np.sort(self.split.train_rows[batch])
-        columns = sample_column(self.split.targets, rows, rng)[1]
-        columns = np.unique(np.concatenate([columns, self.hard_negatives.labels(batch, rng)]))
-        encoder = self.encoder
-        value = torch.zeros((), device=encoder.device)
-        queries, keys = encoder(self.tokens["points"], rows), encoder(self.tokens["labels"], columns)
-        if len(columns):
-            pairs = self.split.targets, self.not_negative
-            targets, not_negative = (block(one, rows, columns).to(encoder.device) for one in pairs)
-            scores = product(queries, encoder.as_labels(keys))
-            value = self.loss(scores, targets, not_negative)
-            if self.graphs.bandit:
-                self.graphs.bandit.reward(_accuracy(scores, targets, not_negative), bandit_rng)
-        penalty, more = self.graphs.penalty(encoder, ((rows, queries), (columns, keys)), graph_rng)
-        figures = {"loss": value.item(), "penalty": penalty.item(), "texts": len(rows) + len(columns) + more}
-        return value + penalty, figures
+            self._start_epoch(epoch)
+        if epoch != self._epoch:
+            self._epoch, self._draws = epoch, self._draws_from(epoch, at)
+        draw = next(self._draws)
+        vectors, replay = self._vectors(draw.batch)
+        value, penalty = self._task(draw, vectors, epoch, at), torch.zeros((), device=vectors.device)
+        if draw.graph is not None:
+            sides, keys = [rows_at(vectors, places) for places in draw.graph_sides], rows_at(vectors, draw.anchors)
+            assert keys is not None
+            penalty = self.graphs.penalty(draw.graph, sides, keys)
+        figures: dict[str, Figure] = {"loss": value.detach(), "penalty": penalty.detach(), "texts": draw.texts}
+        total = value + penalty
+        if replay is None:
+            return total, figures
+        if total.requires_grad:
+            total.backward()
+            replay()
+        return total.detach(), figures
 
-    def _start_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+    def _vectors(self, batch: Batch) -> tuple[torch.Tensor, Callable[[], None] | None]:
+        """Vectors of a batch, and what adds the encoder's gradients where they do not come by themselves."""
+        if len(batch.parts) == 1:
+            return self.encoder.embed_batch(batch), None
+        return cached_vectors(self.encoder, batch)
+
+    def _task(self, draw: StepDraw, vectors: torch.Tensor, epoch: int, at: int) -> torch.Tensor:
+        """The loss of the points against the labels."""
+        queries, keys = rows_at(vectors, draw.points), rows_at(vectors, draw.labels)
+        assert queries is not None and keys is not None
+        if not len(keys):
+            return torch.zeros((), device=vectors.device)
+        pairs = draw.pairs.to(vectors.device)
+        scores = product(queries, self.encoder.as_labels(keys))
         if self.graphs.bandit:
-            self.graphs.bandit.perturb(rng)
-        self.hard_negatives.refresh(epoch, self.encoder)
-        self.graphs.refresh(epoch, self.encoder, self._log_pruning)
+            self.graphs.bandit.reward(_accuracy(scores, pairs), step_rng(self.seed, _BANDIT, epoch, at))
+        return self.loss(scores, pairs)
+
+    def _draws_from(self, epoch: int, first: int) -> Iterator[StepDraw]:
+        """The draws of an epoch from a batch on, beside a GPU made ahead of time."""
+        batches = self.hard_negatives.batches(self.batch_size, step_rng(self.seed, _BATCHES, epoch))
+        makers = (partial(self._draw, epoch, at, batches[at]) for at in range(first, len(batches)))
+        return prefetched(makers, items_ahead(self.encoder.device))
+
+    def _draw(self, epoch: int, at: int, batch: np.ndarray) -> StepDraw:
+        """What a batch of positions in the split's rows compares."""
+        rng, graph_rng = (step_rng(self.seed, use, epoch, at) for use in (_TASK, _GRAPHS))
+        rows = np.sort(self.split.train_rows[batch])
+        positives = [sample_column(self.split.targets, rows, rng)[1] for _ in range(self.config.training.positives)]
+        columns = np.unique(np.concatenate([*positives, self.hard_negatives.labels(batch, rng)]))
+        pairs = pairs_of(self.split.targets, self.not_negative, rows, columns)
+        graph = self.graphs.draw((rows, columns), graph_rng)
+        return step_draw(self.encoder, self.tokens, rows, columns, pairs, graph, self.config.training.chunk)
+
+    def _start_epoch(self, epoch: int) -> None:
+        if self.graphs.bandit:
+            self.graphs.bandit.perturb(step_rng(self.seed, _BANDIT, epoch))
+        encoded: Callable[[str], np.ndarray] = self._encoded
+        if self.graphs.prunes(epoch):
+            encoded = cache(encoded)  # vectors by which are both pruned and mined
+        self.hard_negatives.refresh(epoch, encoded, self.encoder)
+        self.graphs.refresh(epoch, encoded, self._log_pruning)
+
+    def _encoded(self, name: str) -> np.ndarray:
+        return self.encoder.encode(self.tokens[name], exact=False).numpy()
 
     def _log_pruning(self, epoch: int, **figures: Any) -> None:
         self.log(epoch=epoch - self.first_epoch, **figures)
-
-    def _batch(self, epoch: int, at: int) -> np.ndarray:
-        """Positions in the split's rows, int64."""
-        if self._batches[0] != epoch:
-            rng = step_rng(self.seed, _BATCHES, epoch)
-            self._batches = epoch, self.hard_negatives.batches(self.batch_size, rng)
-        return self._batches[1][at]
 
     def bandit_means(self) -> dict[str, float]:
         """The bandit's present means, for the log; empty without it."""
@@ -213,9 +219,10 @@ def _held_out_targets(split: Split) -> sp.csr_matrix | None:
     )
 
 
-def _accuracy(scores: torch.Tensor, targets: torch.Tensor, not_negative: torch.Tensor) -> float:
+def _accuracy(scores: torch.Tensor, pairs: Pairs) -> torch.Tensor:
     """Share of the points with a target whose best label of the batch is one."""
     with torch.no_grad():
-        scores = scores.masked_fill(not_negative & ~targets, -2.0)
-        right = targets.gather(1, scores.argmax(1, keepdim=True))[:, 0]
-        return float(right[targets.any(1)].float().mean().nan_to_num())
+        targets = pairs.targets
+        scores = scores.masked_fill(pairs.not_negative & ~targets, -2.0)
+        right, has = targets.gather(1, scores.argmax(1, keepdim=True))[:, 0], targets.any(1)
+        return (right & has).sum() / has.sum().clamp(min=1)

@@ -19,11 +19,14 @@ from tqdm import tqdm
 from ramen import distributed
 from ramen.losses import check_loss
 from ramen.training.checkpoint import Checkpoint
-from ramen.training.optimiser import Optimiser, Schedule
+from ramen.training.optimiser import Optimiser
+from ramen.training.schedule import Schedule
 
 _SUM = "sum."  # before the names of the sums that a checkpoint keeps
+_READ_EVERY = 50  # steps between two readings of what a GPU computed
 
-Step = Callable[[int], tuple[torch.Tensor, Mapping[str, float]]]
+Figure = float | torch.Tensor
+Step = Callable[[int], tuple[torch.Tensor, Mapping[str, Figure]]]
 
 
 class Stateful(Protocol):
@@ -97,23 +100,23 @@ def run_steps(
     first, stored = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
     if state and stored:
         state.restore(stored)
-    sums = _Sums(stored)
+    sums = _Sums(stored, stage, schedule)
     model.train()
     name, disable, numbers = stage.name, distributed.progress_disabled(), range(first, schedule.steps)
     for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):
-        start, last = time.perf_counter(), number + 1 == schedule.steps
+        last = number + 1 == schedule.steps
         seed_dropout(stage.seed, number)
         loss, figures = step(number)
-        epoch, batch = divmod(number, schedule.per_epoch)
-        value = loss.item()
-        check_loss(value, name, stage.lr_setting or f"{name}.lr", epoch, batch)
+        if loss.device.type == "cpu":
+            sums.check(number, loss.item())  # before the weights move
         optimiser.step(loss, number)
         if schedule.ends_epoch(number):
-            distributed.sync_weights(model.parameters(), f"{name}, epoch {epoch + 1}")
-        sums.add({"loss": value, **figures, "steps": 1, "seconds": time.perf_counter() - start})
+            distributed.sync_weights(model.parameters(), f"{name}, epoch {schedule.epoch_of(number) + 1}")
+        sums.add(number, loss.detach(), figures)
         if (number + 1) % stage.log_every == 0 or last:
             stage.log(stage=name, step=number + 1, **sums.line())
         if checkpoint and (last or (checkpoint.due and not optimiser.waiting)):
+            sums.read()  # no weights are kept that a loss has spoilt
             arrays = {**sums.state(), **(state.state() if state else {})}
             checkpoint.save(number + 1, model, optimiser.adam, arrays, last=last)
     model.eval()
@@ -121,18 +124,47 @@ def run_steps(
 
 
 class _Sums:
-    """Sums of figures over the steps since the last line of the log."""
+    """Sums of figures over the steps since the last line of the log.
 
-    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
+    Figures on a GPU are read some steps at a time: reading one makes the host wait for all that it depends on.
+    """
+
+    def __init__(self, state: Mapping[str, np.ndarray], stage: Stage, schedule: Schedule) -> None:
         self._sums = {k.removeprefix(_SUM): float(v[0]) for k, v in state.items() if k.startswith(_SUM)}
+        self._stage, self._schedule = stage, schedule
+        self._unread: list[tuple[int, torch.Tensor, Mapping[str, Figure]]] = []
+        self._since = time.perf_counter()
 
-    def add(self, figures: Mapping[str, float]) -> None:
+    def add(self, number: int, loss: torch.Tensor, figures: Mapping[str, Figure]) -> None:
         """Add a step's."""
-        for name, value in figures.items():
+        self._unread.append((number, loss, {"loss": loss, **figures}))
+        if loss.device.type == "cpu" or len(self._unread) >= _READ_EVERY:
+            self.read()
+
+    def read(self) -> None:
+        """Add up what was not read yet.
+
+        Raises:
+            WorkError: a loss is not finite.
+        """
+        unread, self._unread = self._unread, []
+        for (number, _, _), loss in zip(unread, _numbers([loss for _, loss, _ in unread]), strict=True):
+            self.check(number, loss)
+        names = unread[0][2] if unread else ()
+        sums = {name: sum(_numbers([figures[name] for _, _, figures in unread])) for name in names}
+        now = time.perf_counter()
+        for name, value in {**sums, "steps": len(unread), "seconds": now - self._since}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
+        self._since = now
+
+    def check(self, number: int, loss: float) -> None:
+        """Raise a WorkError if the loss of a step is not finite."""
+        epoch, batch = divmod(number, self._schedule.per_epoch)
+        check_loss(loss, self._stage.name, self._stage.lr_setting or f"{self._stage.name}.lr", epoch, batch)
 
     def line(self) -> dict[str, float]:
         """Means over the steps, and their seconds; the sums start anew."""
+        self.read()
         sums, self._sums = self._sums, {}
         seconds, steps = sums.pop("seconds"), sums.pop("steps")
         return {**{name: value / steps for name, value in sums.items()}, "seconds": seconds}
@@ -140,6 +172,14 @@ class _Sums:
     def state(self) -> dict[str, np.ndarray]:
         """Arrays for a checkpoint."""
         return {_SUM + name: np.array([value]) for name, value in self._sums.items()}
+
+
+def _numbers(column: list[Figure]) -> list[float]:
+    """The values of a figure; those on a GPU are read together."""
+    tensors = [value for value in column if isinstance(value, torch.Tensor)]
+    if tensors and len(tensors) == len(column):
+        return [float(value) for value in torch.stack(tensors).tolist()]
+    return [float(value) for value in column]
 
 
 def seed_dropout(seed: int, number: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from ramen import distributed
 from ramen.config import TrainingConfig
@@ -62,24 +63,24 @@ class HardNegatives:
     """Batches of an epoch, and the labels that each of them scores besides its own.
 
     Args:
-        data: settings and token ids.
+        data: settings.
         split: rows to train on.
         not_negative: CSR (N, L), pairs that are no negatives.
     """
 
     def __init__(self, data: TrainingData, split: Split, not_negative: sp.csr_matrix) -> None:
         self.settings: TrainingConfig = data.config.training
-        self.tokens, self.seed, self.split = data.tokens, data.config.seed, split
+        self.seed, self.split = data.config.seed, split
         self.clusters: np.ndarray | None = None  # int64 (points of the split + labels,)
         self.nearest = MinedNegatives(not_negative[split.train_rows])
 
-    def refresh(self, epoch: int, encoder: Encoder) -> None:
-        """Renew them with the encoder's present vectors, where this epoch is due."""
+    def refresh(self, epoch: int, vectors: Callable[[str], np.ndarray], encoder: Encoder) -> None:
+        """Renew them, where this epoch is due, by the encoder's present vectors of ``"points"`` and ``"labels"``."""
         settings, since = self.settings, epoch - self.settings.hard_from
         if settings.negatives == "batch" or since < 0 or (self.state() and since % HARD_EVERY):
             return
-        points = encoder.encode(self.tokens["points"]).numpy()[self.split.train_rows]
-        labels = encoder.encode_labels(self.tokens["labels"]).numpy()
+        points = vectors("points")[self.split.train_rows]
+        labels = encoder.labels_of(torch.from_numpy(vectors("labels"))).numpy()
         if settings.negatives == "clusters":
             rows = np.concatenate([points, labels])
             del points, labels  # a third of the memory that an epoch takes

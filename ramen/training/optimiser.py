@@ -1,48 +1,13 @@
-"""AdamW with a warm-up and a linear decay of the learning rate, accumulated batches and clipped gradients."""
+"""AdamW on a schedule, with accumulated batches and clipped gradients."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ramen import distributed
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How many steps there are, which of them update the weights, and with what learning rate.
-
-    Attributes:
-        steps: batches in all epochs together.
-        per_epoch: batches in an epoch.
-        warmup: updates over which the learning rate rises linearly.
-        last_lr: share of the learning rate at the end of the linear decay.
-        accumulate: batches whose mean gradient makes one update; an epoch's last update may have fewer.
-        clip: maximum gradient norm; 0 for no clipping.
-    """
-
-    steps: int
-    per_epoch: int
-    warmup: float = 20.0
-    last_lr: float = 0.02
-    accumulate: int = 1
-    clip: float = 0.0
-
-    def factor(self, step: int) -> float:
-        """Factor of the learning rate at a step, counted from 0.
-
-        Example:
-            >>> [Schedule(steps=4, per_epoch=4, warmup=2).factor(step) for step in range(4)]
-            [0.5, 0.75, 0.5, 0.25]
-        """
-        update, updates = step // self.accumulate, -(-self.steps // self.accumulate)
-        return min(1.0, (update + 1) / self.warmup) * max(self.last_lr, 1 - update / updates)
-
-    def ends_epoch(self, step: int) -> bool:
-        """Whether a step, counted from 0, is the last one of its epoch or of all."""
-        return (step + 1) % self.per_epoch == 0 or step + 1 == self.steps
+from ramen.training.schedule import Schedule
 
 
 class Optimiser:
@@ -58,8 +23,7 @@ class Optimiser:
     """
 
     def __init__(self, groups: list[dict[str, Any]], schedule: Schedule) -> None:
-        trained = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
-        trained = [group for group in trained if group["params"]]
+        trained = [part for group in groups for part in _by_decay(group, schedule.weight_decay) if part["params"]]
         self.adam = torch.optim.AdamW(trained, weight_decay=0.0, fused=True)
         self.schedule, self.waiting = schedule, 0
         self._rates = [group["lr"] for group in trained]
@@ -92,3 +56,12 @@ class Optimiser:
             torch.nn.utils.clip_grad_norm_(self._parameters, schedule.clip)
         self.adam.step()
         self.adam.zero_grad(set_to_none=False)
+
+
+def _by_decay(group: dict[str, Any], decay: float) -> list[dict[str, Any]]:
+    """The trained parameters of a group: matrices, which decay, and the others (biases, norms), which do not."""
+    trained = [p for p in group["params"] if p.requires_grad]
+    if not decay:
+        return [{**group, "params": trained}]
+    matrices, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    return [{**group, "params": matrices, "weight_decay": decay}, {**group, "params": others}]

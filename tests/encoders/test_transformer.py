@@ -82,12 +82,13 @@ MIXED = ["lead acid battery " * count for count in (30, 1, 0, 7, 2)] * 12
 
 def test_buckets_are_all_rows_in_order_and_save_padding():
     counts = np.sort(np.random.default_rng(0).integers(0, 200, 128))
-    parts = buckets(counts)
+    parts = buckets(counts, worth=256, most=1_000)
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(128))
     assert 2 <= len(parts) <= 12
     padded = sum((part.stop - part.start) * counts[part.stop - 1] for part in parts)
     assert padded - counts.sum() < 0.2 * (128 * counts[-1] - counts.sum())
-    assert buckets(counts[:1]) == [slice(0, 1)] and buckets(np.full(500, 9)) == [slice(0, 500)]
+    assert buckets(counts[:1], 256, 9) == [slice(0, 1)] and buckets(np.full(500, 9), 256, 9) == [slice(0, 500)]
+    assert len(buckets(counts, worth=0, most=4)) == 4 and buckets(counts[:0], 256, 9) == []
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
@@ -98,7 +99,7 @@ def test_buckets_change_neither_vectors_nor_gradients(tiny_backbone, monkeypatch
     rows = np.random.default_rng(0).permutation(len(MIXED))[:40]
     found, gradients = [], []
     for worth in (64, 10**9):
-        monkeypatch.setattr("ramen.encoders.transformer._WORTH", worth)
+        monkeypatch.setattr("ramen.encoders.transformer._WORTH", {True: (worth, 1_000)})
         encoder.zero_grad()
         vectors = encoder(tokens, rows)
         vectors.mul(torch.arange(encoder.dim)).sin().sum().backward()

@@ -181,7 +181,7 @@ def test_going_on_starts_with_hard_negatives_and_small_steps(make):
 
 
 def test_with_large_batches_a_graph_trains_no_longer(make, monkeypatch):
-    monkeypatch.setattr("ramen.training.encoder_loop.LONG_BATCH", 100)
+    monkeypatch.setattr("ramen.training.schedule.LONG_BATCH", 100)
     data, encoder, split = make("training.epochs=1", "training.min_steps=1", "graph.min_steps=9")
     lines = []
     trained(data, encoder, split, LAMBDAS, None, lambda **line: lines.append(line))

@@ -24,20 +24,26 @@ def make(planted, quick):
         data, encoder = prepare(dataset, load_config("static", [*quick, *overrides]))
         split = everything(dataset)
         not_negative = sp.csr_matrix(split.targets + data.filtered)
+        encoder.tokens = data.tokens
         return HardNegatives(data, split, not_negative), encoder
 
     return build
 
 
+def encoded(encoder):
+    """What an epoch hands on: the vectors of a set of texts by its name."""
+    return lambda name: encoder.encode(encoder.tokens[name]).numpy()
+
+
 def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
     hard, encoder = make("training.negatives=ance")
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     rows = hard.split.train_rows
     not_negative = hard.nearest.not_negative.toarray() > 0
     mined = hard.nearest.mined.toarray() > 0
     assert not (mined & not_negative).any()
-    points = encoder.encode(hard.tokens["points"]).numpy()[rows]
-    scores = points @ encoder.encode_labels(hard.tokens["labels"]).numpy().T
+    points = encoder.encode(encoder.tokens["points"]).numpy()[rows]
+    scores = points @ encoder.encode_labels(encoder.tokens["labels"]).numpy().T
     scores[not_negative] = -np.inf
     assert (mined.sum(1) >= 6).all()
     for point in range(0, len(rows), 7):
@@ -47,7 +53,7 @@ def test_nearest_wrong_labels_are_near_and_neither_true_nor_filtered(make):
 
 def test_a_step_draws_at_most_two_wrong_labels_a_point(make):
     hard, encoder = make("training.negatives=ance")
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     rng = np.random.default_rng(0)
     drawn = set()
     for _ in range(60):
@@ -65,7 +71,7 @@ def test_a_point_whose_labels_are_all_right_has_none(make):
     dense = hard.nearest.not_negative.toarray()
     dense[0] = 1
     hard.nearest.not_negative = sp.csr_matrix(dense)
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     assert not len(hard.labels(np.array([0]), np.random.default_rng(0)))
     assert len(hard.labels(np.array([0, 1]), np.random.default_rng(0))) == 2
 
@@ -73,7 +79,7 @@ def test_a_point_whose_labels_are_all_right_has_none(make):
 def test_labels_of_the_batch_s_clusters(make, monkeypatch):
     monkeypatch.setattr("ramen.training.negatives.CLUSTER_SIZE", 8)
     hard, encoder = make("training.negatives=clusters")
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     n = len(hard.split.train_rows)
     sizes = np.bincount(hard.clusters)
     assert len(hard.clusters) == n + hard.split.targets.shape[1] and sizes.max() <= 8
@@ -88,7 +94,7 @@ def test_labels_of_the_batch_s_clusters(make, monkeypatch):
 
 def test_batch_gives_none(make):
     hard, encoder = make("training.negatives=batch")
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     rng = np.random.default_rng(0)
     batches = hard.batches(32, rng)
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(hard.split.train_rows)))
@@ -104,7 +110,7 @@ def test_renewed_only_when_due(make, kind):
     seen = []
     for epoch in range(5):
         before = len(calls)
-        hard.refresh(epoch, encoder)
+        hard.refresh(epoch, encoded(encoder), encoder)
         seen.append(len(calls) > before)
         assert bool(hard.state()) == (epoch >= 1)
     assert seen == [False, True, False, True, False]
@@ -113,7 +119,7 @@ def test_renewed_only_when_due(make, kind):
 @pytest.mark.parametrize("kind", ["clusters", "ance", "batch"])
 def test_a_restored_state_gives_the_same_labels(make, kind):
     hard, encoder = make(f"training.negatives={kind}")
-    hard.refresh(2, encoder)
+    hard.refresh(2, encoded(encoder), encoder)
     again = make(f"training.negatives={kind}")[0]
     again.restore(hard.state())
     for seed in range(5):

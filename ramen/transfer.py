@@ -1,0 +1,22 @@
+"""Copies of arrays to a GPU that the host does not wait for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def pinned(array: np.ndarray) -> torch.Tensor:
+    """A tensor of an array; with a GPU in memory that the GPU reads by itself.
+
+    Example:
+        >>> pinned(np.arange(2))
+        tensor([0, 1])
+    """
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory() if torch.cuda.is_available() else tensor
+
+
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; from pinned memory the copy is only asked for."""
+    return tensor.to(device, non_blocking=True)
