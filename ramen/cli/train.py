@@ -15,6 +15,7 @@ EXAMPLES = """\b
 Examples:
   ramen train data/planted --preset static --out runs/planted
   ramen train data/planted --preset fast --graphs none --seed 1 --out runs/quick
+  ramen train data/planted --out runs/more encoder=runs/planted validation.refit=false
 """
 
 
