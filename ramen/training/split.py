@@ -97,17 +97,16 @@ def _unseen_by_start(data: TrainingData, log: Callable[..., None]) -> np.ndarray
     run, rows = run_of(folder), read_held_out(folder, dataset.train.uids)
     if rows is None:
         if run is not None:
-            log(stage="search", note=f"validation: {run} says of no points that its encoder has not seen them; where "
-                "it was trained on those used, what is chosen favours the encoder")  # fmt: skip
+            seen = f"validation: the encoder of {run} may have been trained on the held-out points"
+            log(stage="search", note=f"{seen}; hyperparameters chosen on them are biased towards it")
         return None
     labelled = np.diff(dataset.train_targets.indptr) > 0
     rows = rows[labelled[rows]]
     by, who = ("the distillation", "the student") if run is None else (str(run), "its encoder")
     least = min(MIN_POINTS, labelled.sum() // 4)  # a choice by fewer is noise
     if len(rows) < (least if run is None else least // 2):  # a run holds out about so many, groups of them whole
-        log(
-            stage="search", note=f"validation: {by} held out only {len(rows)} points; {who} has seen some of those used"
-        )
+        note = f"validation: {by} held out only {len(rows)} points; {who} may have seen some of those used"
+        log(stage="search", note=note)
         return None
     log(stage="search", note=f"validation: the {len(rows)} points that {by} held out")
     return rows

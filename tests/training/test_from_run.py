@@ -70,7 +70,7 @@ def test_without_epochs_nothing_is_lost(kind, request, planted, tmp_path):
         {name: before[name] for name in ("P@1", "P@5", "R@10")}, abs=0.5
     )
     said = notes(again)
-    assert "search: validation:" in said and "what is chosen favours the encoder" in said
+    assert "search: validation:" in said and "hyperparameters chosen on them are biased towards it" in said
     assert "as an older version" not in said
 
 
