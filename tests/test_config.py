@@ -120,3 +120,5 @@ def test_settings_of_a_run_that_are_missing_or_unknown(tmp_path):
 def test_the_short_form_of_a_distilled_encoder():
     config = load_config("static", ["encoder=hlm:runs/hlm"])
     assert config.encoder.kind == "distilled" and config.encoder.backbone == "runs/hlm"
+    config = load_config("static", ["encoder=runs/a"])
+    assert config.encoder.kind == "distilled" and config.encoder.backbone == "runs/a"

@@ -84,7 +84,8 @@ def evaluate(
     if html is not None:
         from ramen.pages import write_report_page
 
-        write_report_page(html, f"{source.name} on {dataset.card.name}", ranked, figures, dataset)
+        log = None if run is None else run / "log.jsonl"
+        write_report_page(html, f"{source.name} on {dataset.card.name}", ranked, figures, dataset, log)
         say(f"page: {html}")
     if run is not None:
         say_next("ramen", "tag", run, "TEXT")

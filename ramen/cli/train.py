@@ -14,7 +14,7 @@ from ramen.cli.console import Stopped, assignments, insistent_interrupt, say_nex
 EXAMPLES = """\b
 Examples:
   ramen train data/planted --preset static --out runs/planted
-  ramen train data/planted --preset fast --graphs none --seed 1 --out runs/quick
+  ramen train data/planted --preset fast --graphs none --seed 1 --out runs/more encoder=runs/planted
 """
 
 

@@ -12,6 +12,8 @@ from ramen.encoders.base import Encoder
 from ramen.errors import InputError
 
 STUDENT = "student"  # the folder of a distilled encoder in what hlm writes
+ENCODER = "encoder"  # the folder of the encoder in a run
+_SETTINGS, _MANIFEST = "config.yaml", "manifest.json"  # of a run; the manifest completes it
 
 
 def build_encoder(config: Config, texts: list[str]) -> Encoder:
@@ -60,16 +62,42 @@ def check_encoder(settings: EncoderConfig) -> None:
 
 
 def student_folder(name: str) -> Path:
-    """Return the sentence-transformers folder within the output of hlm, or ``name`` itself if it is one.
+    """Return the sentence-transformers folder within a finished run or the output of hlm, or ``name`` if it is one.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, the run is not finished, or it was trained on bags of words.
+
+    Example:
+        ``student_folder("runs/a")`` is ``Path("runs/a/encoder")``.
     """
     path = Path(name).expanduser()
-    for folder in (path / STUDENT, path):
+    for folder in (path / STUDENT, path, path / ENCODER):
         if (folder / "modules.json").is_file():
+            _refuse_unfinished(folder.parent if folder.name == ENCODER else folder)
             return folder
+    _refuse_unfinished(path)
+    if (path / _MANIFEST).is_file() and (path / ENCODER).is_dir():
+        raise InputError(f"{name}: this run was trained on bags of words, it has no encoder of texts to start from")
+    found = "none of them" if path.exists() else "nothing there"
     raise InputError(
-        f"encoder=hlm:{name}: expected a folder that hlm run wrote (with {STUDENT}/modules.json) or a "
-        f"sentence-transformers folder, found {'neither' if path.exists() else 'nothing there'}"
+        f"{name}: expected the folder of a finished run, one that hlm run wrote (with {STUDENT}/modules.json), or a "
+        f"sentence-transformers folder, found {found}"
     )
+
+
+def run_of(folder: Path) -> Path | None:
+    """Return the finished run that an encoder's folder belongs to, or None.
+
+    Args:
+        folder: as :func:`student_folder` returns it.
+
+    Example:
+        ``run_of(Path("runs/a/encoder"))`` is ``Path("runs/a")``.
+    """
+    run = folder.resolve().parent
+    return folder.parent if folder.name == ENCODER and (run / _MANIFEST).is_file() else None
+
+
+def _refuse_unfinished(path: Path) -> None:
+    if (path / _SETTINGS).is_file() and not (path / _MANIFEST).is_file():
+        raise InputError(f"{path}: found an unfinished run, expected a finished one: ramen train --resume finishes it")

@@ -1,4 +1,4 @@
-"""Files of a distilled encoder: the label vectors of its teacher, and the held-out points."""
+"""Files beside an encoder to start from: label vectors of a teacher, and points that it has not been trained on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ramen.errors import InputError
 from ramen.files import replacing
 
 TEACHER_LABELS = "labels.safetensors"  # in the encoder's folder
-HELD_OUT = "held_out.json"  # likewise: training points excluded from all phases of distillation
+HELD_OUT = "held_out.json"  # likewise: training points whose pairs the encoder has never seen
 
 
 def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> None:
@@ -49,22 +49,22 @@ def read_teacher_labels(folder: Path, uids: list[str]) -> torch.Tensor | None:
     missing = next((uid for uid in uids if uid not in row_of), None)
     if missing is not None:
         raise InputError(
-            f"{path}: has {len(row_of):,} labels and no vector of {missing!r}; for another data set than hlm ran on "
-            "add encoder.labels=own"
+            f"{path}: has {len(row_of):,} labels and no vector of {missing!r}; for a data set "
+            "with other labels add encoder.labels=own"
         )
     return F.normalize(vectors[[row_of[uid] for uid in uids]], dim=1)
 
 
 def write_held_out(folder: Path, uids: list[str]) -> None:
-    """Write the uids of the training points held out by distillation next to the encoder."""
+    """Write next to an encoder the uids of the training points whose pairs it has never seen."""
     with replacing(folder / HELD_OUT) as part:
         part.write_text(json.dumps(uids), encoding="utf-8")
 
 
 def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
-    """Return the training rows held out by distillation; None if the folder has no such file.
+    """Return the rows of the points whose pairs the encoder has never seen; None if the folder has no such file.
 
-    Model selection on points that the student was trained on would be biased towards the student.
+    Model selection on points that the encoder was trained on would be biased towards it.
 
     Raises:
         InputError: the file is damaged.

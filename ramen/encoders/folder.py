@@ -56,10 +56,22 @@ def load_folder(folder: Path, max_tokens: int) -> Encoder:
 def save_folder(encoder: Encoder, folder: Path) -> None:
     """Write the exported encoder and its label map, if trained, for :func:`load_folder`."""
     encoder.export(folder)
-    weight = encoder.label_map.weight.detach().cpu()
-    if weight.any():
-        save_file({"weight": weight.contiguous()}, folder / LABEL_MAP)
-        open_to_readers(folder)
+    if encoder.label_map.weight.any():
+        save_label_map(encoder, folder)
+
+
+def save_label_map(encoder: Encoder, folder: Path) -> None:
+    """Write the label map next to the modules of an exported encoder, even if it is still the identity.
+
+    Args:
+        encoder: its ``label_map.weight`` is float32 (dim, dim), 0 for the identity.
+        folder: that ``encoder.export`` wrote; ``SentenceTransformer(folder)`` ignores the file.
+
+    Example:
+        ``save_label_map(encoder, Path("runs/a/encoder"))``
+    """
+    save_file({"weight": encoder.label_map.weight.detach().cpu().contiguous()}, folder / LABEL_MAP)
+    open_to_readers(folder)
 
 
 def load_label_map(encoder: Encoder, folder: Path) -> None:

@@ -6,7 +6,7 @@ import gzip
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,7 @@ def save_run(
     ranking: Ranking,
     labels: Texts,
     metrics: dict[str, Any],
+    beside: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a run into its folder; the manifest comes last and completes the run.
 
@@ -81,11 +82,14 @@ def save_run(
         ranking: of all scorers.
         labels: uids and titles.
         metrics: for ``metrics.json``.
+        beside: writes further files into the folder of the exported encoder.
     """
     for folder in _PARTS:
         shutil.rmtree(out / folder, ignore_errors=True)
     shutil.rmtree(out / "encoder.part", ignore_errors=True)
     encoder.export(out / "encoder.part")
+    if beside is not None:
+        beside(out / "encoder.part")
     (out / "encoder.part").rename(out / "encoder")
     if words is not None:
         words.save(out / "words")

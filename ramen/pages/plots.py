@@ -77,6 +77,33 @@ def curves(
     return panel
 
 
+def lines(of: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> Callable[[Axes], None]:
+    """Return a panel with one line per name, each over x values of its own.
+
+    Args:
+        of: by name the x and the y values, equally many.
+        x: name of the x axis.
+        y: name of the y axis.
+
+    Example:
+        ``drawn(lines({"without graphs": ([1, 2, 3], [2.8, 2.1, 1.9])}, "epoch", "loss"))``
+    """
+
+    def panel(axes: Axes) -> None:
+        for number, (name, (at, values)) in enumerate(of.items()):
+            style: Any = _DASHES[number % len(_DASHES)]
+            colour = _COLOURS[number % len(_COLOURS)]
+            axes.plot(at, values, color=colour, linestyle=style, marker="o" if len(at) < 30 else "", markersize=3,
+                      label=name)  # fmt: skip
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.locator_params(axis="x", integer=True)
+        if len(of) > 1:
+            axes.legend(fontsize="small")
+
+    return panel
+
+
 def diagonal(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], None]:
     """Return a reliability diagram: share right over predicted probability, with the diagonal."""
 

@@ -13,6 +13,7 @@ from ramen.metrics import by_frequency, inverse_propensity, report
 from ramen.metrics.report import METRICS
 from ramen.pages.page import Example, Page, Part, write_page
 from ramen.pages.plots import check_plots, curves, diagonal, drawn
+from ramen.pages.training_plot import training_part
 
 SIDE_BY_SIDE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
 _DEEPEST = 10  # the curves end there
@@ -21,8 +22,9 @@ _LENGTH, _LABEL_LENGTH = 300, 80  # characters
 
 
 def write_report_page(
-    path: str | Path, title: str, ranked: Mapping[str, np.ndarray], figures: Mapping[str, Any], dataset: Dataset
-) -> None:
+    path: str | Path, title: str, ranked: Mapping[str, np.ndarray], figures: Mapping[str, Any], dataset: Dataset,
+    log: Path | None = None,
+) -> None:  # fmt: skip
     """Write the evaluation of a system as a self-contained HTML page.
 
     Args:
@@ -32,6 +34,7 @@ def write_report_page(
             of its scorers and the system compared with under their names.
         figures: as :func:`ramen.evaluate` returns them, optionally with ``"against"``.
         dataset: of the test part.
+        log: ``log.jsonl`` of the run, of which the page plots the training; None for no such plot.
 
     Raises:
         InputError: matplotlib is not installed, or the file is not writable.
@@ -55,6 +58,9 @@ def write_report_page(
         parts.append(_moves(figures["ranking"]))
     if "calibration" in figures:
         parts.append(_calibration(figures["calibration"]))
+    training = training_part(log) if log is not None else None
+    if training is not None:
+        parts.append(training)
     parts.append(_examples(ranked[""], dataset))
     write_page(Path(path), Page(title, f"{points}; {constants}.", parts))
 

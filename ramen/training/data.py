@@ -17,7 +17,7 @@ from ramen.data import Dataset, bags_of_words
 from ramen.data.matrices import pair_matrix
 from ramen.encoders.bag_of_words import BagFeatures, BagOfWordsEncoder
 from ramen.encoders.base import Encoder, Tokens
-from ramen.encoders.build import build_encoder, student_folder
+from ramen.encoders.build import build_encoder
 from ramen.encoders.distilled import read_teacher_labels
 from ramen.graph.prepare import Links, prepare_links, walked
 from ramen.scorers.base import title_of
@@ -27,6 +27,7 @@ from ramen.scorers.vectors import ridge_map, sampled_rows
 from ramen.scorers.views import Views
 from ramen.timing import timed
 from ramen.training.split import Split
+from ramen.training.start import start_folder
 
 _NAME = 120  # characters of a point's name
 
@@ -160,6 +161,7 @@ def prepare(dataset: Dataset, config: Config) -> tuple[TrainingData, AnyEncoder]
     distributed.sync_weights(encoder.parameters(), "the untrained encoder")
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     teacher_labels = None
-    if config.encoder.kind == "distilled" and config.encoder.labels != "own":
-        teacher_labels = read_teacher_labels(student_folder(config.encoder.backbone), dataset.labels.uids)
+    folder = start_folder(config)
+    if folder is not None and config.encoder.labels != "own":
+        teacher_labels = read_teacher_labels(folder, dataset.labels.uids)
     return TrainingData(dataset, config, texts, tokens, filtered, links, teacher_labels), encoder

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,7 @@ from ramen.inference.run import MANIFEST, Ranking, save_run
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.log import Log
 from ramen.training.ranker_search import learned_ranking, word_set
+from ramen.training.start import write_beside
 
 if TYPE_CHECKING:
     from ramen.training.model import Model, Params
@@ -111,8 +113,14 @@ class RunFolder:
                     part.write_text(json.dumps(stored))
         return read(stored)
 
-    def save(self, model: Model, params: Params) -> None:
-        """Write what tagging reads, and remove the checkpoints; of several processes the first does."""
+    def save(self, model: Model, params: Params, unseen: Sequence[str] = ()) -> None:
+        """Write what tagging reads, and remove the checkpoints; of several processes the first does.
+
+        Args:
+            model: the encoder and the scorers.
+            params: hyperparameters.
+            unseen: uids of points whose pairs the encoder has never seen.
+        """
         if not distributed.is_main():
             return
         views, ranker = model.views, model.ranker
@@ -122,8 +130,9 @@ class RunFolder:
         words = views.words(features).features if reads_words else None
         weights = {name: ranker.weights[name] for name in model.scorers}
         ranking = Ranking(weights, learned, ranker.calibration)
+        beside = partial(write_beside, model=model, unseen=unseen)
         labels = model.labels
-        save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics())
+        save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics(), beside)
         shutil.rmtree(self.path / CHECKPOINTS)
 
     def evaluate(self, dataset: Dataset, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ import scipy.sparse as sp
 
 from ramen import distributed
 from ramen.data import Dataset
-from ramen.encoders.build import student_folder
+from ramen.encoders.build import run_of
 from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
 from ramen.graph.prepare import Links
 from ramen.mining.duplicates import small_groups
+from ramen.training.start import start_folder
 
 if TYPE_CHECKING:
     from ramen.training.data import AnyEncoder, TrainingData
@@ -41,6 +43,7 @@ class Split:
         filtered_at_test: float32 CSR (V, L), held-out pairs that a test part like the data set's would filter.
         links: graphs that training sees; held-out rows are never drawn.
         walked: whether walks densified them.
+        unseen_by_start: whether the encoder that training starts from has certainly seen none of the held-out pairs.
     """
 
     train_rows: np.ndarray
@@ -52,6 +55,7 @@ class Split:
     filtered_at_test: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     walked: bool = False
+    unseen_by_start: bool = True
 
 
 def everything(dataset: Dataset) -> Split:
@@ -64,7 +68,7 @@ def everything(dataset: Dataset) -> Split:
 def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[..., None]) -> Split:
     """What a search trains on and what it is judged by; nothing is held out with ``validation.share=0``.
 
-    Points that a student's distillation held out are used where it says which: it has seen the pairs of the others.
+    If the encoder to start from says which points it has never seen, these are used: it knows the pairs of the others.
 
     Args:
         data: of the run.
@@ -75,30 +79,36 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     unseen = unseen_share(dataset, settings.unseen)
     if not settings.share:
         return split_off(dataset, np.empty(0, dtype=np.int64))
-    held_out = _held_out_by_distillation(data, log)
+    held_out = _unseen_by_start(data, log)
+    is_unseen = held_out is not None or start_folder(data.config) is None
     if held_out is None:
         vectors = np.asarray(encoder.encode(data.tokens["points"]))
         held_out = distributed.broadcast(
             lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen)
         )
-    return split_off(dataset, held_out, unseen)
+    return dataclasses.replace(split_off(dataset, held_out, unseen), unseen_by_start=is_unseen)
 
 
-def _held_out_by_distillation(data: TrainingData, log: Callable[..., None]) -> np.ndarray | None:
-    """Labelled rows that a student's distillation held out, or None where it does not say or they are too few."""
-    config, dataset = data.config, data.dataset
-    if config.encoder.kind != "distilled":
+def _unseen_by_start(data: TrainingData, log: Callable[..., None]) -> np.ndarray | None:
+    """Labelled rows that the encoder to start from has never seen; None where it does not say or they are too few."""
+    dataset, folder = data.dataset, start_folder(data.config)
+    if folder is None:
         return None
-    rows = read_held_out(student_folder(config.encoder.backbone), dataset.train.uids)
+    run, rows = run_of(folder), read_held_out(folder, dataset.train.uids)
     if rows is None:
+        if run is not None:
+            seen = f"validation: the encoder of {run} may have been trained on the held-out points"
+            log(stage="search", note=f"{seen}; hyperparameters chosen on them are biased towards it")
         return None
     labelled = np.diff(dataset.train_targets.indptr) > 0
     rows = rows[labelled[rows]]
-    if len(rows) < min(MIN_POINTS, labelled.sum() // 4):  # a choice by so few is noise
-        note = f"validation: the distillation held out only {len(rows)} points; the student has seen some of those used"
+    by, who = ("the distillation", "the student") if run is None else (str(run), "its encoder")
+    least = min(MIN_POINTS, labelled.sum() // 4)  # a choice by fewer is noise
+    if len(rows) < (least if run is None else least // 2):  # a run holds out about so many, groups of them whole
+        note = f"validation: {by} held out only {len(rows)} points; {who} may have seen some of those used"
         log(stage="search", note=note)
         return None
-    log(stage="search", note=f"validation: the {len(rows)} points that the distillation held out")
+    log(stage="search", note=f"validation: the {len(rows)} points that {by} held out")
     return rows
 
 

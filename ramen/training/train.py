@@ -23,6 +23,7 @@ from ramen.training.model import Model, Params
 from ramen.training.ranker_search import search_ranker
 from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split, everything, validation_split
+from ramen.training.start import log_start, unseen_uids
 
 
 @one_blas_thread()
@@ -48,7 +49,7 @@ def train(
         out: run folder to write; it must not exist, or with ``resume`` hold an unfinished run of the same settings.
         graphs: ``none``, ``all`` or kinds as in ``"a,b"``.
         seed: of all random numbers.
-        overrides: settings such as ``"training.epochs=5"``.
+        overrides: settings such as ``"training.epochs=5"``; ``"encoder=runs/a"`` starts from the encoder of that run.
         resume: go on from the last checkpoint.
 
     Returns:
@@ -71,10 +72,11 @@ def train(
         with run.open(config, dataset):
             with timed("prepare"):
                 training, encoder = prepare(dataset, config)
+                log_start(config, run.log)
                 split = validation_split(training, encoder, run.log)
             params, model = search_and_fit(training, split, encoder, run)
             with timed("save"):
-                run.save(model, params)
+                run.save(model, params, unseen_uids(config, dataset, split))
             with timed("evaluate"):
                 run.evaluate(whole, config)
             run.log.times(clock.so_far())

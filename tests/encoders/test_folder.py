@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from ramen.config import EncoderConfig
-from ramen.encoders.folder import load_folder
+from ramen.encoders.folder import LABEL_MAP, load_folder, save_folder, save_label_map
 from ramen.encoders.static import build_static_encoder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
@@ -47,6 +48,28 @@ def test_static_folder_gives_the_encoder_back(static, tmp_path):
     queries = loaded(loaded.tokenize(TEXTS), np.arange(3))
     queries.sum().backward()
     assert all(parameter.grad is not None for parameter in (loaded.raw_weights, loaded.raw_field))
+
+
+@pytest.mark.parametrize("kind", ["static", "transformer"])
+def test_a_folder_gives_the_label_map_back(kind, tiny_backbone, tmp_path, request):
+    encoder = (
+        request.getfixturevalue("static") if kind == "static" else TransformerEncoder(str(tiny_backbone), "mean", 12)
+    )
+    torch.manual_seed(2)
+    with torch.no_grad():
+        encoder.label_map.weight.normal_(0, 0.1)
+    save_folder(encoder, tmp_path / "s")
+    loaded = same(tmp_path / "s", encoder, TEXTS[:3])
+    ours, theirs = (one.eval().encode_labels(one.tokenize(TEXTS[:3])) for one in (loaded, encoder))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_an_identity_is_written_only_on_request(static, tmp_path):
+    save_folder(static, tmp_path / "s")
+    assert not (tmp_path / "s" / LABEL_MAP).exists()
+    save_label_map(static, tmp_path / "s")
+    assert not load_file(tmp_path / "s" / LABEL_MAP)["weight"].any()
+    same(tmp_path / "s", static)
 
 
 @pytest.mark.parametrize("dim", [None, 48, 16])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ramen.data import check
 from ramen.inference.evaluation import measure, rankings
 from ramen.pages import write_data_page, write_report_page
 from ramen.pages.page import Example, Page, Part, write_page
+from ramen.pages.plots import lines
+from ramen.pages.training_plot import training_part
 
 pytest.importorskip("matplotlib", reason="pages need the extra plot")
 
@@ -81,7 +84,8 @@ def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path, ramen
         assert name in found.text and f"{one['PSP@5']:.2f}" in found.text
     for name, size in figures["ranking"].items():
         assert f"{name}" in found.text and f"{size:.3f}" in found.text
-    assert "other.npy" in found.text and sum(tag == "img" for tag, _ in found.tags) == 3
+    assert "other.npy" in found.text and "Training" in found.text
+    assert sum(tag == "img" for tag, _ in found.tags) == 4
     assert f"calibration error {figures['calibration']['ECE']:.2f} points" in found.text
     ranked, marks = rankings(finished_run, data)[""], [attributes.get("class") for _, attributes in found.tags]
     asked = np.flatnonzero(np.diff(data.test_targets.indptr))
@@ -89,6 +93,39 @@ def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path, ramen
     right = sum(int(data.test_targets[row, ranked[row, :5]].astype(bool).sum()) for row in shown)
     assert marks.count("label right") == right and marks.count("label wrong") == 50 - right
     assert all(data.test.titles[row][:40] in found.text for row in shown)
+
+
+def test_the_training_plot_has_a_curve_for_each_training(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "ramen.pages.training_plot.lines", lambda *arguments: seen.append(arguments) or lines(*arguments)
+    )
+    log = tmp_path / "log.jsonl"
+    one, other = {"stage": "encoder", "training": "without graphs"}, {"stage": "encoder", "training": "on all points"}
+    validated = {"stage": "validate", "training": "without graphs"}
+    written = [
+        {**one, "epoch": 1, "loss": 3.0},
+        {**one, "epoch": 2, "loss": 2.5},
+        {**one, "epoch": 2, "loss": 2.0},  # resumed
+        {**other, "epoch": 1, "loss": 1.5},
+        {**other, "epoch": 2, "loss": None},
+        {**validated, "step": 20, "P@1": 30.0},
+        {**validated, "step": 40, "P@1": 40.0},
+        {"stage": "search", "P@1": 50.0, "step": 1},
+    ]
+    log.write_text("\n".join(map(json.dumps, written)) + '\n{"stage": "enco')
+    part = training_part(log)
+    assert seen == [
+        ({"without graphs": ([1, 2], [3.0, 2.0]), "on all points": ([1], [1.5])}, "epoch", "loss"),
+        ({"without graphs": ([20, 40], [30.0, 40.0])}, "step", "P@1, %"),
+    ]
+    assert part.plot.startswith("data:image/svg+xml") and part.alt.endswith("loss by epoch, P@1 by step.")
+
+
+def test_a_log_without_training_has_no_plot(tmp_path):
+    assert training_part(tmp_path / "none.jsonl") is None
+    (tmp_path / "log.jsonl").write_text('[1]\n{"stage": "prepare"}\n')
+    assert training_part(tmp_path / "log.jsonl") is None
 
 
 def test_points_without_text_are_shown_by_their_names(small_set, tmp_path):

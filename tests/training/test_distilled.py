@@ -122,9 +122,11 @@ def test_bad_input_is_one_error(distilled, planted, tmp_path):
         with pytest.raises(InputError, match=match):
             ramen.train(planted, out=tmp_path / "run", overrides=words)
 
-    refused(["encoder=glm:x"], "expected encoder=hlm:PATH")
+    refused(["encoder=glm:x"], "glm:x: expected the folder of a finished run.*found nothing there")
+    refused(["encoder=static"], "expected encoder=RUN or encoder=hlm:PATH; the kind is set by encoder.kind=static")
+    refused(["encoder=hlm:"], "expected encoder=RUN or encoder=hlm:PATH")
     refused([f"encoder=hlm:{tmp_path}/none"], "found nothing there")
-    refused([f"encoder=hlm:{planted}"], "found neither")
+    refused([f"encoder=hlm:{planted}"], "found none of them")
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="kind static: add --preset static"):
         ramen.train(planted, preset="transformer", out=tmp_path / "a", overrides=[f"encoder=hlm:{distilled}"])
