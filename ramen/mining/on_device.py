@@ -57,7 +57,7 @@ def nearest_on(
     """
     rows, scores = no_rows(len(queries), k)
     exclude = np.full(len(queries), -1, dtype=np.int64) if exclude is None else exclude
-    at_once = max(1, _budget(device) // (20 * max(1, matrix.shape[1])))
+    at_once = max(1, _budget(device) // (40 * max(1, matrix.shape[1])))
     with _full_precision(), torch.no_grad():
         for start in range(0, len(queries) if len(matrix) else 0, at_once):
             part = slice(start, start + at_once)
@@ -76,11 +76,14 @@ def _rounds(device: torch.device) -> bool:
 
 
 def _budget(device: torch.device) -> int:
-    """Return the bytes that blocks may take: a quarter of the free memory, torch's own cache included."""
+    """Return the bytes for the blocks of one search: a sixth of the free memory, torch's own cache included.
+
+    With the queries, which take up to half as much, that makes a quarter.
+    """
     if device.type != "cuda":
         return _HOST_BUDGET
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return (torch.cuda.mem_get_info(device)[0] + cached) // 4
+    return (torch.cuda.mem_get_info(device)[0] + cached) // 6
 
 
 @contextmanager
@@ -158,8 +161,9 @@ def _search(
     (n, dim), (count, k) = matrix.shape, rows.shape
     budget = _budget(device) // 2
     rows_at_once = min(n, _ROWS, max(1, budget // (20 * max(1, dim))))
-    # Bytes of a score with its key and the copy that topk makes, and of a candidate's vector.
-    queries_at_once = max(1, budget // (24 * rows_at_once + 12 * (k + _SPARE) * dim))
+    # A number of the block takes up to 20 bytes: itself, rounded, its error, and a copy in float64 for the norms. A
+    # score takes up to 40 with its key of 8, which is made in steps; a number of a candidate 12.
+    queries_at_once = max(1, budget // (40 * rows_at_once + 12 * (k + _SPARE) * dim))
     vectors = _Vectors.of(torch.tensor(queries, dtype=torch.float32, device=device), rounds)
     excluded, best = torch.tensor(exclude, dtype=torch.int64, device=device), _Best.none(count, k, device)
     for first, values in _blocks(device, matrix, rows_at_once):
@@ -218,7 +222,7 @@ def _offer(queries: _Vectors, block: _Vectors, first: int, exclude: Tensor, best
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
     """Return the dot products of all pairs of rows, float32, summed in float32 also where the rows are bfloat16."""
-    if left.dtype == torch.bfloat16 and left.is_cuda:
+    if left.dtype == torch.bfloat16 and left.device.type != "cpu":
         return torch.mm(left, right.T, out_dtype=torch.float32)
     return left.float() @ right.float().T
 

@@ -76,7 +76,7 @@ def test_rows_and_scores_equal_those_of_the_host(search, k, rounds, budget, spar
         assert rows.dtype == np.int64 and scores.dtype == np.float32
 
 
-@pytest.mark.parametrize("budget", [3000, 300_000, 1 << 24])
+@pytest.mark.parametrize("budget", [200_000, 1 << 24])
 def test_random_vectors_give_the_same_rows(device, rounds, budget):
     rng = np.random.default_rng(0)
     queries, matrix = rng.normal(size=(30, 48)).astype(np.float32), rng.normal(size=(3000, 48)).astype(np.float32)
@@ -164,13 +164,13 @@ def test_the_precision_of_others_is_put_back(device):
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_no_step_mixes_tensors_of_two_devices(ties):
-    with FakeTensorMode():
-        gpu = torch.device("cuda")
+    with FakeTensorMode():  # "meta" is no CPU either, and can be indexed where torch is built without CUDA
+        gpu = torch.device("meta")
         queries = on_device._Vectors.of(torch.empty((5, 16), device=gpu), rounds=not ties)
         block = on_device._Vectors.of(torch.empty((300, 16), device=gpu), rounds=not ties)
         best = on_device._Best.none(5, 3, gpu)
         on_device._offer(queries[:4], block, 10, torch.empty(4, dtype=torch.int64, device=gpu), best[:4], ties)
-        assert best.certain().device.type == best.rows.device.type == "cuda"
+        assert best.certain().device.type == best.rows.device.type == "meta"
         assert queries.rounded.dtype == (torch.float32 if ties else torch.bfloat16)
 
 
