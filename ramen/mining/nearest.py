@@ -19,6 +19,7 @@ _CHUNK = 32  # scores compared at once with the worst one in the heap
 # A GPU pays from about these on. Sending a number takes about 4e-10 s (10 GB/s); in that time a CPU multiplies it with
 # 200 queries (1e12 operations/s). 2^36 products take a CPU 0.1 s, about what the first use of a GPU costs.
 _GPU_QUERIES, _GPU_PRODUCTS = 256, 1 << 36
+_GPU_BYTES = 1 << 28  # of scratch memory: with less, the blocks would be too small to be fast
 
 
 def nearest(
@@ -58,7 +59,9 @@ def nearest(
 
 
 def device_for(n_queries: int, size: int) -> torch.device | None:
-    """Return the GPU if a search is large enough to pay for it, else None; never imports torch.
+    """Return the GPU if a search is large enough to pay and the GPU has memory to spare, else None.
+
+    Never imports torch: who has not, has put nothing on a GPU and need not wait for it.
 
     Args:
         n_queries: B; a few queries at a time, as in serving, stay on the CPU.
@@ -71,7 +74,12 @@ def device_for(n_queries: int, size: int) -> torch.device | None:
     torch = sys.modules.get("torch")
     if torch is None or n_queries < _GPU_QUERIES or n_queries * size < _GPU_PRODUCTS:
         return None
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    from ramen.mining.on_device import scratch_bytes
+
+    device = torch.device("cuda", torch.cuda.current_device())
+    return device if scratch_bytes(device) >= _GPU_BYTES else None
 
 
 def _nearest(

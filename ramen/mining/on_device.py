@@ -57,7 +57,7 @@ def nearest_on(
     """
     rows, scores = no_rows(len(queries), k)
     exclude = np.full(len(queries), -1, dtype=np.int64) if exclude is None else exclude
-    at_once = max(1, _budget(device) // (40 * max(1, matrix.shape[1])))
+    at_once = max(1, scratch_bytes(device) // (40 * max(1, matrix.shape[1])))
     with _full_precision(), torch.no_grad():
         for start in range(0, len(queries) if len(matrix) else 0, at_once):
             part = slice(start, start + at_once)
@@ -75,10 +75,14 @@ def _rounds(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _budget(device: torch.device) -> int:
+def scratch_bytes(device: torch.device) -> int:
     """Return the bytes for the blocks of one search: a sixth of the free memory, torch's own cache included.
 
     With the queries, which take up to half as much, that makes a quarter.
+
+    Example:
+        >>> scratch_bytes(torch.device("cpu"))
+        268435456
     """
     if device.type != "cuda":
         return _HOST_BUDGET
@@ -159,7 +163,7 @@ def _search(
 ) -> np.ndarray:  # fmt: skip
     """Write the best rows and their scores; return which queries are certain, bool (B,)."""
     (n, dim), (count, k) = matrix.shape, rows.shape
-    budget = _budget(device) // 2
+    budget = scratch_bytes(device) // 2
     rows_at_once = min(n, _ROWS, max(1, budget // (20 * max(1, dim))))
     # A number of the block takes up to 20 bytes: itself, rounded, its error, and a copy in float64 for the norms. A
     # score takes up to 40 with its key of 8, which is made in steps; a number of a candidate 12.

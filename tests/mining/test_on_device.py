@@ -37,7 +37,7 @@ def configured(rounds, budget=None, spare=None):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(on_device, "_rounds", lambda device: rounds)
         if budget is not None:
-            patch.setattr(on_device, "_budget", lambda device: budget)
+            patch.setattr(on_device, "scratch_bytes", lambda device: budget)
         if spare is not None:
             patch.setattr(on_device, "_SPARE", spare)
         yield
@@ -174,19 +174,28 @@ def test_no_step_mixes_tensors_of_two_devices(ties):
         assert queries.rounded.dtype == (torch.float32 if ties else torch.bfloat16)
 
 
-def test_only_large_searches_go_to_a_gpu(monkeypatch):
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """Torch says that there is a GPU, number 3, with a gigabyte to spare."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(on_device, "scratch_bytes", lambda device: 1 << 30)
+
+
+@pytest.mark.usefixtures("a_gpu")
+def test_only_large_searches_go_to_a_gpu(monkeypatch):
     assert device_for(100_000, 1_300_000 * 768) == torch.device("cuda", 3)
     assert device_for(1, 10**12) is None and device_for(1000, 1000) is None
+    monkeypatch.setattr(on_device, "scratch_bytes", lambda device: 1 << 20)
+    assert device_for(100_000, 1_300_000 * 768) is None
+    monkeypatch.undo()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_for(100_000, 1_300_000 * 768) is None
 
 
+@pytest.mark.usefixtures("a_gpu")
 def test_nearest_and_bfloat16_weights_use_it(monkeypatch):
     seen = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(on_host, "_GPU_QUERIES", 2)
     monkeypatch.setattr(on_host, "_GPU_PRODUCTS", 1)
     monkeypatch.setattr(
@@ -195,7 +204,7 @@ def test_nearest_and_bfloat16_weights_use_it(monkeypatch):
     nearest(np.ones((2, 3), np.float32), np.ones((4, 3), np.float32), 1)
     BFloat16Weights(np.ones((4, 3), np.uint16)).top(np.ones((2, 3), np.float32), 1)
     nearest(np.ones((1, 3), np.float32), np.ones((4, 3), np.float32), 1)
-    assert seen == [("cuda:0", "float32"), ("cuda:0", "uint16")]
+    assert seen == [("cuda:3", "float32"), ("cuda:3", "uint16")]
 
 
 def test_a_search_does_not_import_torch():
