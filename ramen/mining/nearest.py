@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ramen.compiled import FAST, kernel
 from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import one_blas_thread, parallel_for
 
+if TYPE_CHECKING:
+    import torch
+
 _QUERIES, _ROWS = 256, 2048  # of one block of scores: 2 MB, which fits in the cache
 _CHUNK = 32  # scores compared at once with the worst one in the heap
+# A GPU pays from about these on. Sending a number takes about 4e-10 s (10 GB/s); in that time a CPU multiplies it with
+# 200 queries (1e12 operations/s). 2^36 products take a CPU 0.1 s, about what the first use of a GPU costs.
+_GPU_QUERIES, _GPU_PRODUCTS = 256, 1 << 36
+_GPU_BYTES = 1 << 28  # of scratch memory: with less, the blocks would be too small to be fast
 
 
 def nearest(
     queries: np.ndarray, matrix: np.ndarray, k: int, exclude: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows with the highest dot products, best first; ties by smaller row.
+
+    A large search runs on the GPU, where torch is in use and sees one (:func:`device_for`). The scores are the same up
+    to the rounding of float32 sums.
 
     Args:
         queries: float32 (B, d).
@@ -31,6 +44,11 @@ def nearest(
         array([[0, 2],
                [1, 2]])
     """
+    device = device_for(len(queries), matrix.size)
+    if device is not None:
+        from ramen.mining.on_device import nearest_on
+
+        return nearest_on(device, queries, matrix, k, exclude)
     rows, scores = no_rows(len(queries), k)
     exclude = np.full(len(queries), -1, dtype=np.int64) if exclude is None else exclude
     with one_blas_thread():
@@ -38,6 +56,30 @@ def nearest(
             part = slice(start, start + _QUERIES)
             _nearest(np.ascontiguousarray(queries[part].T), matrix, exclude[part], scores[part], rows[part])
     return rows, scores
+
+
+def device_for(n_queries: int, size: int) -> torch.device | None:
+    """Return the GPU if a search is large enough to pay and the GPU has memory to spare, else None.
+
+    Never imports torch: who has not, has put nothing on a GPU and need not wait for it.
+
+    Args:
+        n_queries: B; a few queries at a time, as in serving, stay on the CPU.
+        size: n * d, the numbers in the matrix.
+
+    Example:
+        >>> device_for(1, 1_300_000 * 768) is None
+        True
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or n_queries < _GPU_QUERIES or n_queries * size < _GPU_PRODUCTS:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    from ramen.mining.on_device import scratch_bytes
+
+    device = torch.device("cuda", torch.cuda.current_device())
+    return device if scratch_bytes(device) >= _GPU_BYTES else None
 
 
 def _nearest(

@@ -8,11 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.mining.heaps import best
+from ramen.mining.nearest import device_for
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.ranking.learned import LearnedRanking
 from ramen.scorers.base import Queries, Scorer
 
 _BATCH = 1024  # queries at once: bounds the memory
+_GPU_BATCH = (
+    16_384  # where searches run on a GPU: each sends all label weights there, 4 GB for 1.3 million labels x 768
+)
 
 
 class Ranker:
@@ -114,8 +118,10 @@ class Ranker:
     def _gather(
         self, scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None
     ) -> Iterator[tuple[slice, Queries, Gathered]]:
-        for first in range(0, len(queries), _BATCH):
-            part = slice(first, first + _BATCH)
+        numbers = self.n_labels * queries.vectors.shape[1]
+        size = _BATCH if device_for(min(len(queries), _GPU_BATCH), numbers) is None else _GPU_BATCH
+        for first in range(0, len(queries), size):
+            part = slice(first, first + size)
             batch, excluded = queries[part], None if filtered is None else filtered[part]
             yield part, batch, gather(scorers, batch, candidates, excluded)
 

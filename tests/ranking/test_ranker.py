@@ -58,6 +58,21 @@ def test_rank_equals_brute_force(scorers, ask, weights, batch, monkeypatch):
         np.testing.assert_allclose(expected[row, kept], values[row, : len(kept)], atol=1e-5)
 
 
+def test_larger_batches_on_a_gpu_change_nothing(scorers, ask, monkeypatch):
+    queries, ranker = ask(np.random.default_rng(0)), Ranker(scorers, WEIGHTS[0])
+    sizes = []
+    monkeypatch.setattr("ramen.ranking.ranker._BATCH", 2)
+    monkeypatch.setattr("ramen.ranking.ranker.gather", lambda *args: sizes.append(len(args[1])) or gather(*args))
+    expected = ranker.rank(queries, 6)
+    assert set(sizes) <= {1, 2}
+    sizes.clear()
+    monkeypatch.setattr("ramen.ranking.ranker.device_for", lambda n_queries, size: "cuda")
+    labels, values = ranker.rank(queries, 6)
+    assert sizes[0] == len(queries)
+    np.testing.assert_array_equal(labels, expected[0])
+    np.testing.assert_allclose(values, expected[1], atol=1e-5)
+
+
 def test_filtered_labels_never_come_back(scorers, ask):
     queries = ask(np.random.default_rng(0))
     ranker = Ranker(scorers, WEIGHTS[0])

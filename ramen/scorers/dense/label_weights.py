@@ -11,7 +11,7 @@ import numpy as np
 from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
 from ramen.mining.heaps import best, no_rows
-from ramen.mining.nearest import nearest, products
+from ramen.mining.nearest import device_for, nearest, products
 from ramen.threads import parallel_for
 
 Arrays = Mapping[str, np.ndarray]
@@ -111,7 +111,12 @@ class BFloat16Weights(LabelWeights):
         self.n_labels, self.dim = self.bits.shape
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`LabelWeights`; a block of labels is widened at a time."""
+        """See :class:`LabelWeights`; a block of labels is widened at a time, on a GPU none on the host."""
+        device = device_for(len(queries), self.bits.size)
+        if device is not None:
+            from ramen.mining.on_device import nearest_on
+
+            return nearest_on(device, queries, self.bits, k)
         labels, scores = no_rows(len(queries), k)
         for start in range(0, self.n_labels, _BLOCK):
             nearest_labels, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
