@@ -16,6 +16,7 @@ from ramen.scorers.dense.sharded import ShardedClassifier
 from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 _A_POINT = 200  # labels of a point's list, about
+_USABLE = 0.9  # of a GPU's free memory; fragments and the workspaces of products take the rest
 CPU_LABELS = 30_000  # on a CPU more of them do not all compete, unless dense.all_labels says so
 
 
@@ -98,7 +99,7 @@ def all_compete(labels: int, dim: int, settings: DenseConfig, device: torch.devi
     here = -(-labels // distributed.world_size())
     needed = DenseClassifier.gpu_memory(here, dim, settings.batch_size, settings.precision)
     needed = max(needed, 4 * dim * labels + here * dim * (4 if settings.precision == "fp32" else 2))  # all start there
-    fits = needed <= free_gpu_memory(device)
+    fits = needed <= _USABLE * free_gpu_memory(device)
     if distributed.world_size() == 1:
         return fits
     return bool(distributed.all_gather(torch.tensor([int(fits)], device=device)).all())

@@ -11,9 +11,9 @@ from ramen.errors import InputError
 class LearningRate:
     """Linear warm-up, then one of four schedules over all steps of ``dense.epochs``.
 
-    With the warm-up of w steps, step t (from 0) of T has the factor min(1, (t + 1) / w) times: 1 (``constant``);
-    0.5^epoch (``halving``); 1 - p (``linear``); or (1 + cos(π p)) / 2 (``cosine``; SGDR, ICLR 2017, eq. 5), where
-    p = (t - w) / (T - w) is the part that is done, 0 during the warm-up.
+    Of T steps w are warm-up. The rate of step t, from 0, is ``lr`` times min(1, (t + 1) / w) times a factor: 1 with
+    ``constant``; 0.5^epoch with ``halving``; 1 - p with ``linear``; (1 + cos(π p)) / 2 with ``cosine`` (SGDR, ICLR
+    2017, eq. 5). Here p = (t - w) / (T - w), and 0 during the warm-up.
 
     Args:
         settings: with ``lr``, ``scheduler``, ``warmup_steps`` and ``epochs``.

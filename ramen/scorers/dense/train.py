@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOP = 50  # labels listed for each point where the classifiers name them
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
-_READ_EVERY = 50  # steps on a GPU, after which the loss is read: each time waits for the GPU
+_READ_EVERY = {"cpu": 1, "cuda": 50}  # steps after which the loss is read, which waits for a GPU
 
 
 def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int, Classifier, float]]:
@@ -65,7 +65,7 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
             clusters = distributed.broadcast(bisected)
             batches = cluster_batches(clusters, settings.batch_size, rng)
         total = torch.zeros((), dtype=torch.float64)
-        name, read_every = f"dense {epoch + 1}/{settings.epochs}", _READ_EVERY if device.type == "cuda" else 1
+        name, read_every = f"dense {epoch + 1}/{settings.epochs}", _READ_EVERY[device.type]
         for number, rows in enumerate(
             tqdm(batches, desc=name, unit="batch", disable=distributed.progress_disabled(), leave=False)
         ):

@@ -108,21 +108,27 @@ def test_hashed_rounding_keeps_the_mean(uncompiled):
     assert second.float().mean().item() == pytest.approx(1e-3, rel=1e-3)
 
 
+NO_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
-def test_the_compiled_step_is_the_plain_one():
-    found = []
-    for update in (compiled_update(), fused_update):
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=NO_COMPILER), pytest.param("cuda", marks=NO_GPU)])
+def test_the_compiled_step_is_the_plain_one(device):
+    results = []
+    for update in (compiled_update(), compiled_update(), fused_update):
         generator = torch.Generator().manual_seed(3)
         weights, (first, second) = torch.ones(77, 64).bfloat16(), torch.zeros(2, 77, 64).bfloat16()
+        tensors = [tensor.to(device) for tensor in (weights, first, second)]
         for step in range(3):
-            gradient = torch.randn(77, 64, generator=generator)
+            steps, gradient = torch.full((77, 1), step + 1.0), torch.randn(77, 64, generator=generator)
             scalars = torch.tensor(0.01), torch.tensor(0.999), torch.tensor(step, dtype=torch.int32)
-            update(weights, first, second, torch.full((77, 1), step + 1.0), gradient, *scalars)
-        found.append((weights, first, second))
-    for one, other in zip(*found, strict=True):
-        assert (one != other).float().mean() < 0.001  # the last bit of float32 may differ
-        torch.testing.assert_close(one, other, atol=0.02, rtol=0)
+            update(*tensors, *(tensor.to(device) for tensor in (steps, gradient, *scalars)))
+        results.append(tensors)
+    for one, again, plain in zip(*results, strict=True):
+        assert torch.equal(one, again)
+        assert (one != plain).float().mean() < 0.001  # the last bit of float32 may differ
+        torch.testing.assert_close(one, plain, atol=0.02, rtol=0)
 
 
 def test_where_compiling_fails_the_plain_step_is_done_and_said_once(monkeypatch, caplog):
