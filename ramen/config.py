@@ -200,8 +200,22 @@ class DenseConfig:
         choices=("mined", "top", "both"),
     )
     batch_size: int = setting(512, "Points in a batch.", at_least=1)
-    lr: float = setting(2e-3, "Learning rate.", above=0)
-    all_labels: int = setting(30_000, "With more labels, only true and mined ones compete in a batch.")
+    lr: float = setting(2e-3, "Peak learning rate.", above=0)
+    scheduler: str = setting(
+        "halving",
+        "Learning rate after the warm-up. `halving`: by half after each epoch; `linear` and `cosine`: down to 0 over "
+        "all steps of `dense.epochs`, even if the search stops earlier; `constant`.",
+        choices=("halving", "linear", "cosine", "constant"),
+    )
+    warmup_steps: int = setting(0, "Steps in which the learning rate rises linearly to its peak.")
+    weight_decay: float = setting(
+        0.0, "Full: decoupled weight decay, as in AdamW: a step subtracts this times the learning rate of each weight."
+    )
+    all_labels: int = setting(
+        0,
+        "With more labels, only true and mined ones compete in a batch. 0: 30,000 on a CPU; on a GPU as many as its "
+        "free memory can train at once.",
+    )
 
 
 @dataclass

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from ramen.losses import MASKED
 from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.label_weights import BFloat16Weights, Float32Weights, LabelWeights
 from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, State
@@ -14,7 +15,8 @@ from ramen.scorers.dense.reduction import LocalReduction
 
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 TEMPERATURE = 0.05  # of the softmax over labels
-CHUNK = 100_000  # labels scored at once
+CHUNK, GPU_CHUNK, _LEAST_CHUNK = 100_000, 32_768, 1_024  # labels scored at once
+_GPU_SHARE = 0.18  # of the memory of weights and state, for a chunk on a GPU
 
 
 class DenseClassifier(Classifier):
@@ -34,6 +36,7 @@ class DenseClassifier(Classifier):
         seed: of bfloat16's rounding.
         native: multiply in bfloat16, which hardware that has it does two to three times as fast, whatever the weights
             are kept in; on a GPU bfloat16 weights always are. Else they are widened.
+        weight_decay: decoupled, as AdamW does it; of the labels that move.
 
     Attributes:
         reduction: sums over all labels, where other ranks have some.
@@ -53,13 +56,14 @@ class DenseClassifier(Classifier):
         loss: str = "softmax",
         seed: int = 0,
         native: bool = False,
+        weight_decay: float = 0.0,
     ) -> None:
         self.weights = start.clone() if precision == "fp32" else start.to(torch.bfloat16, copy=True)
         self.n_labels, self.dim = start.shape
         self.temperature, self.chunk, self.loss = temperature, chunk, loss
         self.reduction = LocalReduction()
         self.native = native or (precision == "bf16" and start.is_cuda)
-        self._optimiser: Optimiser = Adam() if precision == "fp32" else BFloat16Adam(seed)
+        self._optimiser: Optimiser = Adam(weight_decay) if precision == "fp32" else BFloat16Adam(seed, weight_decay)
         self._state: State | None = None
         self._buffers: dict[str, torch.Tensor] = {}
         self._steps = torch.zeros(len(start), 1, device=start.device)  # of each label: with a shortlist they differ
@@ -67,10 +71,33 @@ class DenseClassifier(Classifier):
     @staticmethod
     def memory(labels: int, dim: int, batch_size: int, chunk: int, precision: str = "fp32") -> int:
         """Bytes that training takes: weights, state of the optimiser, and a chunk's scores, gradient and copies."""
-        rows = 12 * dim + 4 if precision == "fp32" else 6 * dim + 4
         copies = dim if precision == "fp32" else 2 * dim  # bfloat16: widened
         widened = 0 if precision == "fp32" else 20 * dim * min(labels, ROWS)  # moments and random bits
-        return labels * rows + 4 * min(labels, chunk) * (batch_size + copies) + widened
+        return labels * _label_bytes(dim, precision) + 4 * min(labels, chunk) * (batch_size + copies) + widened
+
+    @staticmethod
+    def gpu_chunk(labels: int, dim: int, batch_size: int, precision: str = "fp32") -> int:
+        """Labels that a GPU scores at once, so that a chunk takes 18 % of the memory of weights and state.
+
+        At least 1,024, as smaller products leave a GPU idle, and at most 32,768, as larger ones are no faster.
+
+        Example:
+            >>> DenseClassifier.gpu_chunk(10**6, 384, 1024), DenseClassifier.gpu_chunk(131_073, 384, 1024, "bf16")
+            (32768, 6144)
+        """
+        allowed = _GPU_SHARE * labels * _label_bytes(dim, precision) / _chunk_bytes(dim, batch_size, precision)
+        return int(min(GPU_CHUNK, max(_LEAST_CHUNK, allowed // _LEAST_CHUNK * _LEAST_CHUNK)))
+
+    @staticmethod
+    def gpu_memory(labels: int, dim: int, batch_size: int, precision: str = "fp32") -> int:
+        """Bytes of a GPU's memory that training takes with chunks of :meth:`gpu_chunk`.
+
+        At most 1.25 times weights and state for a hundred thousand labels and more: beside the chunk there are the
+        queries, their gradient and copies, and the vectors of the true pairs, four a point.
+        """
+        chunk = min(labels, DenseClassifier.gpu_chunk(labels, dim, batch_size, precision))
+        in_chunk = chunk * _chunk_bytes(dim, batch_size, precision)
+        return labels * _label_bytes(dim, precision) + in_chunk + (20 + 4 * 8) * batch_size * dim
 
     def scores(self, queries: torch.Tensor) -> torch.Tensor:
         """float32 (B, L)."""
@@ -90,20 +117,41 @@ class DenseClassifier(Classifier):
         filtered: sp.csr_matrix | None,
         lr: float,
         shortlist: np.ndarray | sp.csr_matrix | None = None,
-    ) -> float:
+    ) -> torch.Tensor:
         """See :class:`Classifier`; of lists by point the union competes for all."""
+        return self._fit(queries, targets, filtered, lr, shortlist, None)
+
+    def fit_step_with_gradient(
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Classifier`."""
+        gradient = torch.zeros(len(queries), self.dim, device=self.weights.device)
+        loss = self._fit(queries, targets, filtered, lr, shortlist, gradient)
+        return loss, self.reduction.total(gradient)
+
+    def _fit(
+        self, queries: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix | None, lr: float,
+        shortlist: np.ndarray | sp.csr_matrix | None, gradient: torch.Tensor | None,
+    ) -> torch.Tensor:  # fmt: skip
+        """Do a step; add the gradient with respect to the queries to ``gradient``, if given."""
+        device = self.weights.device
         if not self.reduction.pairs(targets):
-            return 0.0
+            return torch.zeros((), device=device)
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
-        queries = queries.to(self.weights.device)
+        queries = _to_device(queries.detach().float(), device)
         not_negative = targets if filtered is None else (targets + filtered).tocsr()
         tensors = self._tensors()
         if shortlist is None:
-            return self._step(tensors, queries, targets, not_negative, lr)
-        rows = torch.from_numpy(shortlist).to(self.weights.device)
+            return self._step(tensors, queries, targets, not_negative, lr, gradient)
+        rows = _to_device(torch.from_numpy(shortlist), device)
         part = tuple(tensor[rows] for tensor in tensors)
-        loss = self._step(part, queries, targets[:, shortlist], not_negative[:, shortlist], lr)
+        loss = self._step(part, queries, targets[:, shortlist], not_negative[:, shortlist], lr, gradient)
         for tensor, moved in zip(tensors, part, strict=True):
             tensor[rows] = moved
         return loss
@@ -131,42 +179,53 @@ class DenseClassifier(Classifier):
             step = torch.mm(gradient.T, scaled, out=self._buffer("step", gradient.shape[1], scaled.shape[1]))
         self._optimiser.step(moved[0], moved[2:], moved[1], step, lr)
 
+    def _query_gradient(self, weights: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """float32 (B, d), the gradient of some labels' scores times their weights."""
+        if self.native:
+            return _native_product(gradient, weights)
+        return gradient @ weights.float()
+
     def _step(
-        self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, not_negative: sp.csr_matrix, lr: float
-    ) -> float:
+        self, tensors: State, queries: torch.Tensor, targets: sp.csr_matrix, not_negative: sp.csr_matrix, lr: float,
+        query_gradient: torch.Tensor | None,
+    ) -> torch.Tensor:  # fmt: skip
         """Move weights, step counts and state of some labels in place."""
         weights, steps, *_ = tensors
-        rows, columns = _places(targets, weights.device)
-        scaled = queries / self.temperature
-        true_scores = (scaled[rows] * weights[columns].float()).sum(1)
+        true, excluded = (_Pairs(matrix, self.chunk, weights.device) for matrix in (targets, not_negative))
+        scaled, n = queries / self.temperature, len(queries)
+        true_scores = scaled[true.rows].mul_(weights[true.columns]).sum(1)
         if self.loss == "bce":
             margins, pull = -true_scores, torch.sigmoid(-true_scores)
-            push, logsum, shares = torch.ones(len(queries), device=weights.device), None, None
+            push, logsum, shares = torch.ones(n, device=weights.device), None, None
         else:
-            logsum, shares = self._logsum(tensors, scaled, not_negative)
-            margins = logsum[rows] - true_scores
+            logsum, shares = self._logsum(tensors, scaled, excluded)
+            margins = logsum[true.rows] - true_scores
             pull = torch.sigmoid(margins)  # -d loss / d score of each true pair
-            push = self.reduction.total(torch.zeros(len(queries), device=weights.device).index_add_(0, rows, pull))
+            push = self.reduction.total(torch.zeros(n, device=weights.device).index_add_(0, true.rows, pull))
         steps += 1
+        mean = scaled / n
         for start in range(0, len(weights), self.chunk):
-            gradient = shares
+            gradient = shares  # if None, gives back the last chunk's memory first
             if gradient is None:
-                gradient = self._masked_scores(tensors, scaled, not_negative, start)
+                gradient = self._masked_scores(tensors, scaled, excluded, start)
                 gradient = gradient.sigmoid_() if logsum is None else gradient.sub_(logsum[:, None]).exp_()
             gradient.mul_(push[:, None])
-            inside = (columns >= start) & (columns < start + self.chunk)
-            gradient[rows[inside], columns[inside] - start] = -pull[inside]
+            inside = true.inside(start)
+            gradient.index_put_((true.rows[inside], true.columns[inside] - start), -pull[inside])
             moved = tuple(tensor[start : start + self.chunk] for tensor in tensors)
-            self._move(moved, gradient, scaled / len(queries), lr)
-        return float(self.reduction.total(F.softplus(margins).sum())) / self.reduction.pairs(targets)
+            if query_gradient is not None:
+                query_gradient.add_(self._query_gradient(moved[0], gradient), alpha=1 / (n * self.temperature))
+            self._move(moved, gradient, mean, lr)
+        return self.reduction.total(F.softplus(margins).sum()) / self.reduction.pairs(targets)
 
     def _logsum(
-        self, tensors: State, scaled: torch.Tensor, not_negative: sp.csr_matrix
+        self, tensors: State, scaled: torch.Tensor, excluded: _Pairs
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log of the sum over the wrong labels; and where one chunk holds all, their shares of it."""
         local_logsum, shares = torch.full((len(scaled),), -torch.inf, device=scaled.device), None
         for start in range(0, len(tensors[0]), self.chunk):
-            shares = self._masked_scores(tensors, scaled, not_negative, start)
+            shares = None  # gives back the last chunk's memory first
+            shares = self._masked_scores(tensors, scaled, excluded, start)
             highest = shares.amax(1)
             total = shares.sub_(highest[:, None]).exp_().sum(1)
             local_logsum = torch.logaddexp(local_logsum, highest + total.log())
@@ -177,15 +236,12 @@ class DenseClassifier(Classifier):
             total = total * torch.exp(logsum - local_logsum)
         return logsum, shares.div_(total[:, None])
 
-    def _masked_scores(
-        self, tensors: State, scaled: torch.Tensor, not_negative: sp.csr_matrix, start: int
-    ) -> torch.Tensor:
+    def _masked_scores(self, tensors: State, scaled: torch.Tensor, excluded: _Pairs, start: int) -> torch.Tensor:
         scores = self._scores(tensors, scaled, start, start + self.chunk)
-        inside = (
-            not_negative if scores.shape[1] == not_negative.shape[1] else not_negative[:, start : start + self.chunk]
+        inside = excluded.inside(start)
+        return scores.index_put_(
+            (excluded.rows[inside], excluded.columns[inside] - start), torch.full((), MASKED, device=scores.device)
         )
-        scores[_places(inside, scores.device)] = -1e9
-        return scores
 
     def _buffer(self, name: str, rows: int, columns: int) -> torch.Tensor:
         """Memory reused from step to step: allocating hundreds of megabytes costs as much as filling them."""
@@ -195,13 +251,53 @@ class DenseClassifier(Classifier):
         return buffer[: rows * columns].view(rows, columns)
 
 
+class _Pairs:
+    """Rows and columns of a CSR matrix's pairs on a device, ordered by chunk of columns.
+
+    The host knows which pairs a chunk has, so that a GPU is never asked, and waited for.
+
+    Attributes:
+        rows: int64 (pairs,).
+        columns: int64 (pairs,).
+    """
+
+    def __init__(self, matrix: sp.csr_matrix, chunk: int, device: torch.device) -> None:
+        places = np.empty((2, matrix.nnz), np.int64)
+        places[0], places[1] = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+        if matrix.shape[1] > chunk:
+            chunks = places[1] // chunk
+            order = np.argsort(chunks, kind="stable")
+            places = np.ascontiguousarray(places[:, order])
+            self._bounds = np.searchsorted(chunks[order], np.arange(-(-matrix.shape[1] // chunk) + 1)).tolist()
+        else:
+            self._bounds = [0, matrix.nnz]
+        self._chunk = chunk
+        self.rows, self.columns = _to_device(torch.from_numpy(places), device).unbind()
+
+    def inside(self, start: int) -> slice:
+        """The pairs of the chunk that starts with this column."""
+        number = start // self._chunk
+        return slice(self._bounds[number], self._bounds[number + 1])
+
+
+def _label_bytes(dim: int, precision: str) -> int:
+    """Weights, both moments and the number of steps."""
+    return 12 * dim + 4 if precision == "fp32" else 6 * dim + 4
+
+
+def _chunk_bytes(dim: int, batch_size: int, precision: str) -> int:
+    """Of each label in a chunk on a GPU: scores, with bfloat16 also as such, and the weights' gradient."""
+    return (4 if precision == "fp32" else 6) * batch_size + 4 * dim
+
+
 def _native_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """float32 product of two matrices in bfloat16."""
     a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
     return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else torch.mm(a, b).float()
 
 
-def _places(matrix: sp.csr_matrix, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    pairs = matrix.tocoo()
-    rows, columns = (torch.from_numpy(at.astype(np.int64)).to(device) for at in (pairs.row, pairs.col))
-    return rows, columns
+def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor there; from the CPU to a GPU through pinned memory, without waiting for the GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -44,16 +44,33 @@ class ShardedClassifier(Classifier):
         filtered: sp.csr_matrix | None,
         lr: float,
         shortlist: np.ndarray | sp.csr_matrix | None = None,
-    ) -> float:
+    ) -> torch.Tensor:
         """See :class:`Classifier`."""
+        return self.part.fit_step(queries, *self._own(targets, filtered), lr, self._own_list(shortlist))
+
+    def fit_step_with_gradient(
+        self,
+        queries: torch.Tensor,
+        targets: sp.csr_matrix,
+        filtered: sp.csr_matrix | None,
+        lr: float,
+        shortlist: np.ndarray | sp.csr_matrix | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Classifier`; every process gets the sum over all labels."""
+        return self.part.fit_step_with_gradient(queries, *self._own(targets, filtered), lr, self._own_list(shortlist))
+
+    def _own(
+        self, targets: sp.csr_matrix, filtered: sp.csr_matrix | None
+    ) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
+        """The pairs of this process's labels; the reduction learns how many there are in all."""
         self._reduction.n_pairs = int(targets.nnz)
-        if isinstance(shortlist, sp.csr_matrix):
-            shortlist = shortlist[:, self.shard]
-        elif shortlist is not None:
-            inside = (shortlist >= self.shard.start) & (shortlist < self.shard.stop)
-            shortlist = shortlist[inside] - self.shard.start
-        filtered = None if filtered is None else filtered[:, self.shard]
-        return self.part.fit_step(queries, targets[:, self.shard], filtered, lr, shortlist)
+        return targets[:, self.shard], None if filtered is None else filtered[:, self.shard]
+
+    def _own_list(self, shortlist: np.ndarray | sp.csr_matrix | None) -> np.ndarray | sp.csr_matrix | None:
+        if shortlist is None or isinstance(shortlist, sp.csr_matrix):
+            return None if shortlist is None else shortlist[:, self.shard]
+        inside = (shortlist >= self.shard.start) & (shortlist < self.shard.stop)
+        return shortlist[inside] - self.shard.start
 
     def label_weights(self) -> ShardedWeights:
         """See :class:`Classifier`."""

@@ -67,14 +67,14 @@ class ShortlistClassifier(Classifier):
         filtered: sp.csr_matrix | None,
         lr: float,
         shortlist: np.ndarray | sp.csr_matrix | None = None,
-    ) -> float:
+    ) -> torch.Tensor:
         """See :class:`Classifier`; true labels need not be in the lists, and true or filtered ones are no negatives."""
         n_pairs = self.reduction.pairs(targets)
         if not n_pairs:
-            return 0.0
+            return torch.zeros((), device=self.weights.device)
         pairs = listed(targets, filtered, shortlist)
         step = self._in_kernels if self.weights.device.type == "cpu" else self._in_torch
-        return float(self.reduction.total(step(queries, *pairs, lr))) / n_pairs
+        return self.reduction.total(step(queries, *pairs, lr)) / n_pairs
 
     def _in_kernels(
         self, queries: torch.Tensor, points: np.ndarray, labels: np.ndarray, is_true: np.ndarray, lr: float

@@ -16,8 +16,9 @@ from ramen.config import DenseConfig
 from ramen.losses import check_loss
 from ramen.mining.clusters import balanced_clusters, cluster_batches
 from ramen.scorers.dense.base import Classifier
-from ramen.scorers.dense.build import make_classifier
+from ramen.scorers.dense.build import all_compete, make_classifier
 from ramen.scorers.dense.label_weights import LabelWeights
+from ramen.scorers.dense.schedule import LearningRate
 
 if TYPE_CHECKING:
     from ramen.scorers.dense.scorer import DenseParams
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TOP = 50  # labels listed for each point where the classifiers name them
 _CLUSTER = 64  # points; a batch with a shortlist is made of such clusters
-_LR_DECAY = 0.5  # of the learning rate after each epoch: an epoch is then the same whatever their number
+_READ_EVERY = {"cpu": 1, "cuda": 50}  # steps after which the loss is read, which waits for a GPU
 
 
 def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int, Classifier, float]]:
@@ -38,14 +39,19 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
         views: rows to train on.
         start: name of the label vectors that it starts from.
         top: labels listed for each point with ``dense.negatives=top``.
+
+    Raises:
+        InputError: settings that do not go together.
+        WorkError: the loss is not finite.
     """
     config, targets, filtered = views.config, views.targets, views.filtered
     points, labels = torch.from_numpy(views.vectors), torch.from_numpy(views.starts[start])
     settings, n = config.dense, len(points)
-    classifier = make_classifier(labels.to("cuda" if torch.cuda.is_available() else "cpu"), settings, config.seed)
+    learning_rate, device = LearningRate(settings, n), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    has_lists = settings.kind == "shortlist" or not all_compete(len(labels), labels.shape[1], settings, device)
+    classifier = make_classifier(labels.to(device), settings, config.seed)
     yield 0, classifier, float("nan")
     mined_lists = None
-    has_lists = settings.kind == "shortlist" or len(labels) > settings.all_labels
     if settings.epochs and has_lists and settings.negatives != "top":
         mined_lists = (sp.csr_matrix(views.negatives.T) + targets).tocsr()
     for epoch in range(settings.epochs):
@@ -58,16 +64,18 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
             bisected = partial(balanced_clusters, points.numpy(), _CLUSTER, config.seed + epoch, at_once=1)
             clusters = distributed.broadcast(bisected)
             batches = cluster_batches(clusters, settings.batch_size, rng)
-        total, lr = 0.0, settings.lr * _LR_DECAY**epoch
-        name = f"dense {epoch + 1}/{settings.epochs}"
+        total = torch.zeros((), dtype=torch.float64)
+        name, read_every = f"dense {epoch + 1}/{settings.epochs}", _READ_EVERY[device.type]
         for number, rows in enumerate(
             tqdm(batches, desc=name, unit="batch", disable=distributed.progress_disabled(), leave=False)
         ):
             shortlist = None if lists is None else lists[rows]
-            loss = classifier.fit_step(points[torch.from_numpy(rows)], targets[rows], filtered[rows], lr, shortlist)
-            check_loss(loss, "dense", "dense.lr", epoch, number)
-            total += loss
-        yield epoch + 1, classifier, total / len(batches)
+            batch = points[torch.from_numpy(rows)], targets[rows], filtered[rows]
+            loss = classifier.fit_step(*batch, learning_rate(epoch * len(batches) + number), shortlist)
+            total = total.to(loss.device) + loss
+            if (number + 1) % read_every == 0 or number + 1 == len(batches):
+                check_loss(float(total), "dense", "dense.lr", epoch, number)
+        yield epoch + 1, classifier, float(total) / len(batches)
 
 
 def _lists(

@@ -6,7 +6,9 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from ramen.errors import InputError
 from ramen.scorers.dense.classifier import DenseClassifier
+from ramen.scorers.dense.shortlist import ShortlistClassifier
 
 LABELS, DIM, ROWS, LR = 23, 6, 9, 0.01
 
@@ -42,7 +44,7 @@ def test_steps_equal_torchs_adam_on_the_same_loss(chunk, temperature):
     for seed in range(4):
         queries, targets, filtered, _ = problem(seed)
         losses = loss_by_loops(weights, queries, targets, filtered, temperature)
-        found = head.fit_step(queries, targets, filtered, LR)
+        found = float(head.fit_step(queries, targets, filtered, LR))
         assert found == pytest.approx(losses.mean().item(), rel=1e-4)
         optimiser.zero_grad()
         (losses.sum() / ROWS).backward()
@@ -54,8 +56,8 @@ def test_steps_equal_torchs_adam_on_the_same_loss(chunk, temperature):
 def test_the_chunk_changes_nothing():
     queries, targets, filtered, start = problem(3)
     one, many = DenseClassifier(start, chunk=7), DenseClassifier(start, chunk=10**6)
-    losses = [(one.fit_step(queries, targets, filtered, LR), many.fit_step(queries, targets, filtered, LR))]
-    assert losses[0][0] == pytest.approx(losses[0][1], rel=1e-5)
+    losses = [float(head.fit_step(queries, targets, filtered, LR)) for head in (one, many)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(one.weights, many.weights, atol=2e-4, rtol=0)
     assert not torch.equal(one.weights, start)
 
@@ -123,8 +125,8 @@ def test_a_shortlist_of_all_labels_is_no_shortlist():
     short, whole = DenseClassifier(start), DenseClassifier(start)
     for _ in range(3):
         losses = [
-            short.fit_step(queries, targets, filtered, LR, np.arange(LABELS)),
-            whole.fit_step(queries, targets, filtered, LR),
+            float(short.fit_step(queries, targets, filtered, LR, np.arange(LABELS))),
+            float(whole.fit_step(queries, targets, filtered, LR)),
         ]
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     assert torch.equal(short.weights, whole.weights)
@@ -163,6 +165,59 @@ def test_native_bfloat16_products_step_as_widened_ones_do():
     for _ in range(5):
         targets = sp.csr_matrix(rng.random((8, 40)) < 0.1, dtype=np.float32)
         queries = torch.tensor(rng.normal(size=(8, 16)), dtype=torch.float32)
-        losses = [head.fit_step(queries, targets, None, 0.01) for head in heads]
+        losses = [float(head.fit_step(queries, targets, None, 0.01)) for head in heads]
         assert losses[0] == pytest.approx(losses[1], rel=0.02)
     torch.testing.assert_close(heads[0].weights.float(), heads[1].weights.float(), atol=0.02, rtol=0.05)
+
+
+def bce_by_loops(weights, queries, targets, filtered, temperature):
+    """The losses of all pairs that are not filtered."""
+    scores, true = queries @ weights.T / temperature, torch.tensor(targets.toarray())
+    losses = F.binary_cross_entropy_with_logits(scores, true, reduction="none")
+    return losses[torch.tensor(filtered.toarray()) == 0]
+
+
+@pytest.mark.parametrize("chunk", [7, 23])
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_the_gradient_of_queries_is_autograds_and_the_step_is_the_same(loss, chunk):
+    queries, targets, filtered, start = problem(6)
+    head, same = (DenseClassifier(start, 0.3, chunk, loss=loss) for _ in range(2))
+    for _ in range(2):
+        at = queries.clone().requires_grad_()
+        losses = (loss_by_loops if loss == "softmax" else bce_by_loops)(head.weights, at, targets, filtered, 0.3)
+        (losses.sum() / ROWS).backward()
+        value, gradient = head.fit_step_with_gradient(queries, targets, filtered, LR)
+        torch.testing.assert_close(gradient, at.grad, atol=1e-5, rtol=1e-4)
+        assert float(value) == float(same.fit_step(queries, targets, filtered, LR))
+        assert torch.equal(head.weights, same.weights)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_the_gradient_of_queries_in_bfloat16_is_near(native):
+    queries, targets, filtered, start = problem(6)
+    start = start.bfloat16().float()
+    heads = DenseClassifier(start, 0.3, 7), DenseClassifier(start, 0.3, 7, precision="bf16", native=native)
+    (_, wanted), (_, found) = (head.fit_step_with_gradient(queries, targets, filtered, LR) for head in heads)
+    torch.testing.assert_close(found, wanted, atol=0.02 if native else 1e-5, rtol=0)
+
+
+def test_the_gradient_of_queries_with_a_shortlist_or_without_pairs():
+    queries, targets, filtered, start = problem(7)
+    shortlist = np.union1d(targets.indices, [0, 5, 11]).astype(np.int64)
+    head, alone = DenseClassifier(start), DenseClassifier(start[shortlist])
+    _, found = head.fit_step_with_gradient(queries, targets, filtered, LR, shortlist)
+    _, wanted = alone.fit_step_with_gradient(queries, targets[:, shortlist], filtered[:, shortlist], LR)
+    torch.testing.assert_close(found, wanted)
+    loss, found = head.fit_step_with_gradient(queries, sp.csr_matrix(targets.shape, dtype=np.float32), None, LR)
+    assert loss == 0 and not found.any()
+    with pytest.raises(InputError, match="dense.kind=full"):
+        ShortlistClassifier(start).fit_step_with_gradient(queries, targets, filtered, LR)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("labels", "batch"), [(131_073, 512), (131_073, 1024), (10**6, 1024)])
+def test_a_gpu_needs_a_quarter_beside_weights_and_state(labels, batch, precision):
+    kept = labels * (12 * 384 + 4 if precision == "fp32" else 6 * 384 + 4)
+    chunk = DenseClassifier.gpu_chunk(labels, 384, batch, precision)
+    assert 1024 <= chunk <= 32_768 and chunk % 1024 == 0
+    assert kept < DenseClassifier.gpu_memory(labels, 384, batch, precision) <= 1.25 * kept

@@ -115,7 +115,7 @@ def test_weights_rank_and_come_back_from_a_file(make, tmp_path):
 def test_one_label_and_labels_without_points(make):
     queries, targets, _, start = problem(3, labels=1)
     classifier = make(start)
-    assert np.isfinite(classifier.fit_step(queries, targets, None, LR)) and np.isfinite(rows(classifier)).all()
+    assert torch.isfinite(classifier.fit_step(queries, targets, None, LR)) and np.isfinite(rows(classifier)).all()
     queries, targets, filtered, start = problem(3)
     classifier = make(start)
     classifier.fit_step(queries, targets, filtered, LR)
@@ -126,7 +126,7 @@ def test_all_queries_zero(make):
     _, targets, filtered, start = problem(5)
     classifier = make(start)
     before = rows(classifier).copy()
-    assert np.isfinite(classifier.fit_step(torch.zeros(ROWS, DIM), targets, filtered, LR))
+    assert torch.isfinite(classifier.fit_step(torch.zeros(ROWS, DIM), targets, filtered, LR))
     np.testing.assert_allclose(rows(classifier), before)
 
 
@@ -134,7 +134,7 @@ def test_a_row_whose_every_label_is_known_pushes_none(make):
     start = unit(np.random.default_rng(0), 3)
     classifier = make(start)
     before = rows(classifier).copy()
-    assert np.isfinite(
+    assert torch.isfinite(
         classifier.fit_step(torch.ones(1, DIM), sp.csr_matrix([[1.0, 0, 0]]), sp.csr_matrix([[0, 1.0, 1.0]]), LR)
     )
     np.testing.assert_array_equal(rows(classifier)[1:], before[1:])

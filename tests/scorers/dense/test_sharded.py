@@ -55,6 +55,11 @@ def check_classifier(kind, precision, loss, labels):
         given = batch(rng, step, labels)
         np.testing.assert_allclose(one.fit_step(*given), many.fit_step(*given), **near)
         np.testing.assert_allclose(weights(many.label_weights(), labels), weights(one.label_weights(), labels), **near)
+    if kind == "full":
+        given = batch(rng, 3, labels)
+        (loss, wanted), (same, found) = (each.fit_step_with_gradient(*given) for each in (one, many))
+        np.testing.assert_allclose(loss, same, **near)
+        np.testing.assert_allclose(found, wanted, **near)
     whole = many.label_weights().whole()
     np.testing.assert_array_equal(weights(whole, labels), weights(many.label_weights(), labels))
     queries = given[0].numpy()
