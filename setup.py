@@ -22,6 +22,7 @@ EXTRAS = {
     "parquet": ["pyarrow"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"],
     "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
+    "tensorboard": ["tensorboard>=2.16"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
@@ -60,7 +61,11 @@ setup(
         # setuptools: a test builds the wheel without build isolation.
         "dev": [
             *TOOLS,
-            *(need for name in ("train", "hlm", "plot", "serve", "parquet", "wnet") for need in EXTRAS[name]),
+            *(
+                need
+                for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet")
+                for need in EXTRAS[name]
+            ),
         ],
     },
 )

@@ -265,10 +265,28 @@ class ValidationConfig:
         "Fraction of the test pairs whose label has no training point, from 0 to below 1. Held-out pairs whose label "
         "has no other point count as much. `auto`: estimated from the numbers of such labels and of test points.",
     )
+    every: int = setting(
+        0,
+        "Steps of the encoder's training between two measurements of the held-out points by the encoder alone; the "
+        "best weights are kept. 0: none, and the last weights are.",
+    )
+    patience: int = setting(
+        0, "End the encoder's training after so many measurements without a better value; 0: never."
+    )
     refit: bool = setting(
         True,
         "Go on with the encoder for a few epochs on all points, and fit the scorers on them. `false` keeps what was "
         "trained without the held-out points.",
+    )
+
+
+@dataclass
+class LogConfig:
+    """What a run says of its training, besides ``log.jsonl`` and the terminal."""
+
+    every: int = setting(0, "Steps of the encoder's training between two lines; 0: a line an epoch.")
+    tensorboard: bool = setting(
+        False, "Write all figures for TensorBoard, too, into the run's folder `tensorboard`. Needs its package."
     )
 
 
@@ -299,6 +317,7 @@ class Config:
     sparse: SparseConfig = field(default_factory=SparseConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 # Keys of earlier versions: the new key, or a sentence that says what to do instead. A section ends in a dot.

@@ -10,6 +10,7 @@ from ramen.errors import InputError
 OF = {
     "train": {"torch", "transformers", "sentence_transformers", "sklearn", "lightgbm"},
     "plot": {"matplotlib", "jinja2"},
+    "tensorboard": {"tensorboard"},
     "wnet": {"torch", "monai", "skimage", "sklearn", "PIL"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
 }

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ramen.errors import WorkError
-from ramen.transfer import moved
+from ramen.transfer import to_device
 
 MASKED = -1e9  # score of masked candidates
 _LOWEST = 0.025  # temperature: e^(-2 / 0.025) is still a float32
@@ -74,7 +74,7 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """The same on a device; from pinned memory the copy is only asked for."""
-        return Pairs(*(moved(part, device) for part in (self.rows, self.columns, self.not_negative)))
+        return Pairs(*(to_device(part, device) for part in (self.rows, self.columns, self.not_negative)))
 
     @property
     def T(self) -> Pairs:

@@ -17,6 +17,8 @@ def pinned(array: np.ndarray) -> torch.Tensor:
     return tensor.pin_memory() if torch.cuda.is_available() else tensor
 
 
-def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor on a device; from pinned memory the copy is only asked for."""
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; to a GPU through pinned memory, so that the copy is only asked for."""
+    if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available() and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

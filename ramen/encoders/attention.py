@@ -15,7 +15,7 @@ def as_attention(mask: torch.Tensor, form: str) -> torch.Tensor | None:
 
     Args:
         mask: bool (B, width), True for the tokens of each text, which is padded on the right.
-        form: ``expanded`` is bool (B, 1, width, width), which transformers hands on as it is; ``causal`` is no mask at all,
+        form: ``expanded`` is bool (B, 1, width, width), which transformers hands on as it is; ``causal`` is no mask,
             as no token sees the padding after it; ``plain`` int64 (B, width) always works, and makes the host wait.
 
     Example:

@@ -17,7 +17,7 @@ from torch import nn
 from ramen import distributed
 from ramen.encoders.product import product
 from ramen.prefetch import items_ahead, prefetched
-from ramen.transfer import moved, pinned
+from ramen.transfer import pinned, to_device
 
 _BULK = 131_072  # tokens embedded at once without gradients
 
@@ -179,7 +179,7 @@ class Encoder(nn.Module, ABC):
         """Return the rows of all ranks in the order of the batch, given the vectors of its parts."""
         own = torch.cat(vectors) if len(vectors) != 1 else vectors[0]
         if batch.back is not None:
-            own = own[moved(batch.back, own.device)]
+            own = own[to_device(batch.back, own.device)]
         if distributed.world_size() == 1 or not batch.count:
             return own
         return distributed.all_gather_rows(own[: batch.share], batch.count)

@@ -22,7 +22,7 @@ from ramen.encoders.token_sums import TokenSums
 from ramen.encoders.vocabulary import Vocabulary, build_vocabulary
 from ramen.errors import InputError
 from ramen.files import open_to_readers
-from ramen.transfer import moved, pinned
+from ramen.transfer import pinned, to_device
 
 TITLE_WEIGHT = 2.0  # of a word in the title relative to one in the content, before training
 
@@ -83,7 +83,7 @@ class StaticEncoder(Encoder):
         used, at = np.unique(self.vocabulary.plain_of[ids], return_inverse=True)
         fields = (ids >= self.vocabulary.size).astype(np.int64)
         entries, places, of_fields, of_texts = (
-            moved(pinned(part), self.device) for part in (used, at, fields, starts.astype(np.int64))
+            to_device(pinned(part), self.device) for part in (used, at, fields, starts.astype(np.int64))
         )
         weights = F.softplus(self.raw_weights[entries])[places] * torch.exp(self.raw_field)[of_fields]
         rows_used = F.embedding(entries, self.vectors, sparse=True)

@@ -21,7 +21,7 @@ from ramen.encoders.contextual import load_backbone
 from ramen.encoders.precision import computes_bfloat16
 from ramen.encoders.token_cache import tokens_of
 from ramen.files import open_to_readers
-from ramen.transfer import moved, pinned
+from ramen.transfer import pinned, to_device
 
 # Padding tokens that another call of the model must save to pay off, and calls at most: on two cores a call costs
 # little, a GPU waits for each of them.
@@ -152,7 +152,7 @@ class TransformerEncoder(Encoder):
 
     def _pooled(self, part: Padded) -> torch.Tensor:
         """Return pooled states of texts padded to one length, float32 (n, dim)."""
-        ids, counts = moved(part.ids, self.device).long(), moved(part.counts, self.device)
+        ids, counts = to_device(part.ids, self.device).long(), to_device(part.counts, self.device)
         mask = torch.arange(ids.shape[1], device=self.device) < counts[:, None]
         model = self._compiled[0] if self._compiled else self.model
         attention = None if part.is_full else as_attention(mask, self._mask_form)

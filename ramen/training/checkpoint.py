@@ -1,10 +1,15 @@
-"""State of an interrupted stage: the last two of them, each written beside and renamed, checked when read."""
+"""State of an interrupted stage: the last two of them, each written beside and renamed, checked when read.
+
+The state of a GPU is copied to the host and written while training goes on; that of a CPU, whose cores have work and
+whose memory a second copy would take, at once.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +41,12 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self.path, self.before = path, path.with_name(path.name + ".before")
         self._saved_at = time.monotonic()
+        self._writer: threading.Thread | None = None
+
+    @property
+    def best(self) -> Checkpoint:
+        """Where the best weights of the stage are kept."""
+        return Checkpoint(self.path.with_name(self.path.stem + "-best" + self.path.suffix))
 
     @property
     def due(self) -> bool:
@@ -44,6 +55,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Both files, where they are."""
+        self.wait()
         for path in (self.path, self.before):
             path.unlink(missing_ok=True)
 
@@ -74,21 +86,45 @@ class Checkpoint:
         if not distributed.is_main():
             self._saved_at = time.monotonic()
             return
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        tensors = _weights_of(model)
         if not last:
             for index, state in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{index}.{name}": value for name, value in state.items()})
             tensors.update({f"array.{name}": torch.from_numpy(value) for name, value in (arrays or {}).items()})
+        self._keep(steps, tensors, must=last)
+
+    def save_weights(self, steps: int, model: nn.Module) -> None:
+        """Keep the weights after some steps, for :meth:`load`; of several ranks the first does."""
+        if distributed.is_main():
+            self._keep(steps, _weights_of(model), must=False)
+
+    def _keep(self, steps: int, tensors: Tensors, must: bool) -> None:
+        """Write a state; a failure is a warning unless it must be kept."""
+        beside = not must and _on_gpu(tensors)
+        tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+        self.wait()
+        if beside:
+            self._writer = threading.Thread(target=self._try_to_write, args=(steps, tensors), name="checkpoint")
+            self._writer.start()
+        elif must:
+            self._write(steps, tensors)
+        else:
+            self._try_to_write(steps, tensors)
+        self._saved_at = time.monotonic()
+
+    def wait(self) -> None:
+        """Until what is being written is."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _try_to_write(self, steps: int, tensors: Tensors) -> None:
         try:
             self._write(steps, tensors)
         except WorkError as error:
-            if last:
-                raise
             logger.warning("%s; training goes on", error)
-        self._saved_at = time.monotonic()
 
     def _write(self, steps: int, tensors: Tensors) -> None:
-        tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
         meta = {"steps": steps, "digest": _digest(tensors)}
         with replacing(self.path) as part:
             save_file(tensors, part, metadata={"ramen": json.dumps(meta)})
@@ -119,6 +155,7 @@ class Checkpoint:
 
     def _newest(self) -> Tensors:
         """The newest state that can be read, with its steps; nothing where there is none."""
+        self.wait()
         for path in (self.path, self.before):
             if not path.exists():
                 continue
@@ -146,6 +183,14 @@ class Checkpoint:
         if states and optimiser:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
         return {n.removeprefix("array."): t.numpy() for n, t in tensors.items() if n.startswith("array.")}
+
+
+def _weights_of(model: nn.Module) -> Tensors:
+    return {f"model.{name}": value for name, value in model.state_dict().items()}
+
+
+def _on_gpu(tensors: Tensors) -> bool:
+    return any(value.is_cuda for value in tensors.values())
 
 
 def _read(path: Path) -> tuple[int, Tensors]:

@@ -27,6 +27,7 @@ from ramen.training.negatives import HardNegatives
 from ramen.training.schedule import REFIT_RATE, Schedule, batch_points, plan_steps
 from ramen.training.split import Split
 from ramen.training.step_draw import StepDraw, rows_at, step_draw
+from ramen.training.validation import Validation
 
 TEMPERATURE = 0.05  # of the softmax loss
 MARGIN = 0.3  # of the triplet loss
@@ -77,13 +78,20 @@ def train_encoder(
     steps = EncoderSteps(encoder, data, split, lambdas, log, schedule, _LATER if refit else 0)
     lr, map_lr = (rate * (REFIT_RATE if refit else 1.0) for rate in (settings.lr, settings.label_map_lr))
 
-    def log_epoch(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
-        rate = texts * schedule.per_epoch / seconds
-        facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
-        log(stage=stage, epoch=step // schedule.per_epoch, **facts)
+    validation = None
+    if data.config.validation.every and checkpoint is not None and len(split.held_out_rows):
+        validation = Validation(encoder, data, split, checkpoint.best, log)
+        steps.validation = validation
 
-    stage = Stage("encoder", data.config.seed, log_epoch, schedule.per_epoch, "training.lr")
-    run_steps(encoder, encoder.parameter_groups(lr, map_lr), schedule, steps, stage, checkpoint, steps)
+    def log_steps(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
+        rate = texts * every / seconds
+        facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
+        log(stage=stage, epoch=-(-step // schedule.per_epoch), step=step, lr=lr * schedule.factor(step - 1), **facts)
+
+    every = data.config.log.every or schedule.per_epoch
+    stage = Stage("encoder", data.config.seed, log_steps, every, "training.lr")
+    groups = encoder.parameter_groups(lr, map_lr)
+    run_steps(encoder, groups, schedule, steps, stage, checkpoint, steps, validation)
 
 
 class EncoderSteps:
@@ -115,6 +123,7 @@ class EncoderSteps:
         held_out = _held_out_targets(split)
         self.graphs = Graphs(split.links, tokens, split.visible_rows, lambdas, config.graph, rule, self.loss, held_out)
         self.hard_negatives = HardNegatives(data, split, self.not_negative)
+        self.validation: Validation | None = None  # its state is kept with that of the steps
         self._epoch = -1
         self._draws: Iterator[StepDraw] = iter(())  # of the rest of the epoch
 
@@ -199,12 +208,15 @@ class EncoderSteps:
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays that a resumed run goes on from."""
-        return {**self.hard_negatives.state(), **self.graphs.state()}
+        validation = {} if self.validation is None else self.validation.state()
+        return {**self.hard_negatives.state(), **self.graphs.state(), **validation}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""
         self.hard_negatives.restore(state)
         self.graphs.restore(state)
+        if self.validation is not None:
+            self.validation.restore(state)
 
 
 def _held_out_targets(split: Split) -> sp.csr_matrix | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ramen import distributed
+from ramen.extras import needing
 from ramen.timing import time_table
 
 logger = logging.getLogger("ramen")
@@ -28,6 +29,23 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = time.perf_counter()
+        self._curves: Any = None  # torch's writer for TensorBoard
+
+    def plot_to(self, folder: Path) -> None:
+        """Write the figures for TensorBoard, too, into a folder; of several ranks the first does.
+
+        Raises:
+            InputError: TensorBoard's package is not installed.
+        """
+        with needing("tensorboard", "log.tensorboard=true"):
+            from torch.utils.tensorboard import SummaryWriter
+        if distributed.is_main():
+            self._curves = SummaryWriter(str(folder))
+
+    def close(self) -> None:
+        """Write what is left for TensorBoard."""
+        if self._curves is not None:
+            self._curves.close()
 
     def __call__(self, **figures: Any) -> None:
         """Add a line; of several ranks the first does."""
@@ -39,7 +57,18 @@ class Log:
         figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)  # of memory, so far
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")
+        self._plot(figures)
         logger.info("  ".join(f"{key} {value}" for key, value in figures.items() if value is not None))
+
+    def _plot(self, figures: Mapping[str, Any]) -> None:
+        """Add the numbers of a line to the curves: one for each stage, training or scorer, and figure."""
+        place = figures.get("step", figures.get("epoch"))
+        if self._curves is None or place is None:
+            return
+        of = [str(figures[key]) for key in ("stage", "training", "scorer", "graph", "side") if key in figures]
+        for name, value in figures.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in ("step", "epoch"):
+                self._curves.add_scalar("/".join([*of, name]), value, place)
 
     def times(self, seconds: Mapping[str, float]) -> None:
         """Add a line with the seconds of each stage, and show their table."""

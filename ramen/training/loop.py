@@ -78,6 +78,7 @@ def run_steps(
     stage: Stage,
     checkpoint: Checkpoint | None,
     state: Stateful | None = None,
+    ends: Callable[[int, bool], bool] | None = None,
 ) -> None:
     """Train a model in place for the steps of a schedule, going on from a checkpoint, and leave it in ``eval()``.
 
@@ -91,6 +92,8 @@ def run_steps(
         stage: how it is named, seeded and logged.
         checkpoint: where to go on from; kept every so often, only between updates, and after the last step.
         state: of the step, kept with the weights.
+        ends: called after each step with the number of those done and whether it was the last; returns whether
+            training ends with it.
 
     Raises:
         WorkError: the loss is not finite, or the disk is full when the result is kept.
@@ -104,7 +107,6 @@ def run_steps(
     model.train()
     name, disable, numbers = stage.name, distributed.progress_disabled(), range(first, schedule.steps)
     for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):
-        last = number + 1 == schedule.steps
         seed_dropout(stage.seed, number)
         loss, figures = step(number)
         if loss.device.type == "cpu":
@@ -113,12 +115,17 @@ def run_steps(
         if schedule.ends_epoch(number):
             distributed.sync_weights(model.parameters(), f"{name}, epoch {schedule.epoch_of(number) + 1}")
         sums.add(number, loss.detach(), figures)
+        last = number + 1 == schedule.steps
+        last = (ends is not None and ends(number + 1, last)) or last
         if (number + 1) % stage.log_every == 0 or last:
             stage.log(stage=name, step=number + 1, **sums.line())
         if checkpoint and (last or (checkpoint.due and not optimiser.waiting)):
             sums.read()  # no weights are kept that a loss has spoilt
             arrays = {**sums.state(), **(state.state() if state else {})}
-            checkpoint.save(number + 1, model, optimiser.adam, arrays, last=last)
+            done = schedule.steps if last else number + 1
+            checkpoint.save(done, model, optimiser.adam, arrays, last=last)
+        if last:
+            break
     model.eval()
     model.zero_grad(set_to_none=True)  # gives back as much memory as the model takes
 

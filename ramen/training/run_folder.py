@@ -90,7 +90,12 @@ class RunFolder:
         """
         with clear_errors(self.path):
             distributed.broadcast(lambda: _open(self.path, config, dataset))
-            yield
+            if config.log.tensorboard:
+                self.log.plot_to(self.path / "tensorboard")
+            try:
+                yield
+            finally:
+                self.log.close()
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Where the training of that name is kept, to go on from."""

@@ -11,7 +11,7 @@ import torch
 from ramen.encoders.base import Batch, Encoder, Tokens
 from ramen.graph.regulariser import GraphDraw
 from ramen.losses import Pairs
-from ramen.transfer import moved, pinned
+from ramen.transfer import pinned, to_device
 
 Places = torch.Tensor  # int64, of texts among those that a step encodes
 
@@ -114,4 +114,4 @@ def step_draw(
 
 def rows_at(vectors: torch.Tensor, places: Places | None) -> torch.Tensor | None:
     """The vectors at some places, or None."""
-    return None if places is None else vectors[moved(places, vectors.device)]
+    return None if places is None else vectors[to_device(places, vectors.device)]

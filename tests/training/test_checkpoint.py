@@ -1,12 +1,14 @@
 """The state of a stage: what comes back, and what survives a full disk."""
 
 import errno
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from ramen.errors import InputError, WorkError
+from ramen.training import checkpoint as checkpoints
 from ramen.training.checkpoint import Checkpoint
 
 
@@ -113,3 +115,36 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
     checkpoint.save(1, *state())
     with pytest.raises(InputError, match="cannot be resumed from"):
         checkpoint.restore(*state(width=5))
+
+
+def test_the_state_of_a_gpu_is_written_beside_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("ramen.training.checkpoint._on_gpu", lambda tensors: True)
+    entered, may_go_on = threading.Event(), threading.Event()
+    save = checkpoints.save_file
+
+    def slow(*arguments, **named):
+        entered.set()
+        assert may_go_on.wait(10)
+        save(*arguments, **named)
+
+    monkeypatch.setattr(checkpoints, "save_file", slow)
+    model, optimiser = state()
+    step(model, optimiser)
+    kept = Checkpoint(tmp_path / "c")
+    kept.save(1, model, optimiser)
+    assert entered.wait(10) and not (tmp_path / "c").exists()
+    may_go_on.set()
+    again, other = state(seed=3)
+    assert kept.restore(again, other)[0] == 1  # waits for the file
+    assert torch.equal(again.weight, model.weight) and kept._writer is None
+
+
+def test_best_weights_are_kept_apart(tmp_path):
+    model, optimiser = state()
+    kept = Checkpoint(tmp_path / "search-0.safetensors")
+    kept.best.save_weights(7, model)
+    kept.save(9, *state(seed=1), last=True)
+    again = state(seed=2)[0]
+    kept.best.load(again)
+    assert torch.equal(again.weight, model.weight)
+    assert {path.name for path in tmp_path.iterdir()} == {"search-0.safetensors", "search-0-best.safetensors"}

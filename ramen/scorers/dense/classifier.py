@@ -12,6 +12,7 @@ from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.label_weights import BFloat16Weights, Float32Weights, LabelWeights
 from ramen.scorers.dense.optimisers import ROWS, Adam, BFloat16Adam, Optimiser, State
 from ramen.scorers.dense.reduction import LocalReduction
+from ramen.transfer import to_device
 
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 TEMPERATURE = 0.05  # of the softmax over labels
@@ -144,12 +145,12 @@ class DenseClassifier(Classifier):
             return torch.zeros((), device=device)
         if isinstance(shortlist, sp.csr_matrix):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
-        queries = _to_device(queries.detach().float(), device)
+        queries = to_device(queries.detach().float(), device)
         not_negative = targets if filtered is None else (targets + filtered).tocsr()
         tensors = self._tensors()
         if shortlist is None:
             return self._step(tensors, queries, targets, not_negative, lr, gradient)
-        rows = _to_device(torch.from_numpy(shortlist), device)
+        rows = to_device(torch.from_numpy(shortlist), device)
         part = tuple(tensor[rows] for tensor in tensors)
         loss = self._step(part, queries, targets[:, shortlist], not_negative[:, shortlist], lr, gradient)
         for tensor, moved in zip(tensors, part, strict=True):
@@ -272,7 +273,7 @@ class _Pairs:
         else:
             self._bounds = [0, matrix.nnz]
         self._chunk = chunk
-        self.rows, self.columns = _to_device(torch.from_numpy(places), device).unbind()
+        self.rows, self.columns = to_device(torch.from_numpy(places), device).unbind()
 
     def inside(self, start: int) -> slice:
         """The pairs of the chunk that starts with this column."""
@@ -294,10 +295,3 @@ def _native_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """float32 product of two matrices in bfloat16."""
     a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
     return torch.mm(a, b, out_dtype=torch.float32) if a.is_cuda else torch.mm(a, b).float()
-
-
-def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor there; from the CPU to a GPU through pinned memory, without waiting for the GPU."""
-    if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
