@@ -176,6 +176,12 @@ class DenseConfig:
     """Training of the one-vs-all classifiers over the encoder's vectors."""
 
     epochs: int = setting(5, "At most this many; held-out points decide. 0 for none.")
+    joint: float = setting(
+        0.0,
+        "Weight of the classifiers' loss in the encoder's training, from the epoch `training.hard_from` on (Renee, "
+        "ELMO). `dense.epochs` more are trained on the finished encoder, as far as held-out points ask for them. "
+        "0: they are trained after the encoder.",
+    )
     kind: str = setting(
         "full",
         "`full`: a weight vector for each label, and all labels compete (up to `dense.all_labels`); `shortlist`: "

@@ -88,12 +88,14 @@ class Encoder(nn.Module, ABC):
         max_tokens: texts are cut there.
         label_map: from the vector of a text to that of the label with that text.
         sorts_by_length: whether texts of similar length are embedded together.
+        classifiers: trained together with the encoder, and kept and copied with it; None for none.
         native_eval: use bfloat16 in ``eval()`` mode too, for vectors that need not be exact.
     """
 
     dim: int
     max_tokens: int
     label_map: nn.Linear
+    classifiers: nn.Module | None
     sorts_by_length = False
     native_eval = False
 
@@ -111,6 +113,7 @@ class Encoder(nn.Module, ABC):
         """
         self.label_map = nn.Linear(self.dim, self.dim, bias=False)
         nn.init.zeros_(self.label_map.weight)
+        self.register_module("classifiers", None)
 
     def as_labels(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return label vectors for the vectors of label texts, both float32 (n, dim) of unit length."""

@@ -19,6 +19,7 @@ from ramen.graph.lambdas import fixed_lambdas
 from ramen.scorers.dense.build import check_classifier
 from ramen.threads import one_torch_thread_in_children, thread_count
 from ramen.training import boosting
+from ramen.training.joint import check_joint
 from ramen.training.plan import refuse_too_large
 from ramen.training.run_folder import chosen_graphs, dataset_digest
 from ramen.training.split import unseen_share
@@ -51,6 +52,7 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
     if not dataset.train_targets.nnz:
         raise InputError(f"{dataset.path}: no training point has a label")
     check_classifier(config.dense)
+    check_joint(config)
     unseen_share(dataset, config.validation.unseen)
     if config.ranking.learn and config.validation.share:
         boosting.load()  # before hours of training

@@ -22,10 +22,12 @@ from ramen.encoders.distilled import read_teacher_labels
 from ramen.graph.prepare import Links, prepare_links, walked
 from ramen.scorers.base import title_of
 from ramen.scorers.dense.alignment import procrustes
+from ramen.scorers.dense.search import JOINT
 from ramen.scorers.sparse.features import BagsOfWords, FeatureRows, FeatureSource, TextFeatures
 from ramen.scorers.vectors import ridge_map, sampled_rows
 from ramen.scorers.views import Views
 from ramen.timing import timed
+from ramen.training.joint import JointClassifiers, joint_of
 from ramen.training.split import Split
 from ramen.training.start import start_folder
 
@@ -77,7 +79,7 @@ class TrainingData:
         """The rows of a split as an encoder trained on them sees them."""
         rows, targets = split.train_rows, split.targets[split.train_rows]
         points = np.asarray(encoder.encode(self.tokens["points"]))
-        starts = self._label_vectors(encoder, points[rows], targets)
+        starts = {**_joint_start(encoder), **self._label_vectors(encoder, points[rows], targets)}
         labels = starts["own"] if "own" in starts else starts["teacher"]
         if self.teacher_labels is not None and self.config.encoder.labels == "teacher":
             starts.pop("own", None)
@@ -146,6 +148,12 @@ class TrainingData:
         return [title_of(text) for text in self.texts[name]] if self.texts else None
 
 
+def _joint_start(encoder: AnyEncoder) -> dict[str, np.ndarray]:
+    """The weights of classifiers that were trained together with an encoder, first among those to start from."""
+    joint = joint_of(encoder) if isinstance(encoder, Encoder) else None
+    return {} if joint is None or not joint.is_trained else {JOINT: joint.vectors()}
+
+
 def prepare(dataset: Dataset, config: Config) -> tuple[TrainingData, AnyEncoder]:
     """The training data of a run and its untrained encoder, which is the same on every process."""
     torch.manual_seed(config.seed)
@@ -159,6 +167,8 @@ def prepare(dataset: Dataset, config: Config) -> tuple[TrainingData, AnyEncoder]
     corpus = texts if config.graph.words else ("points", "labels")
     encoder = build_encoder(config, [text for name in corpus for text in texts[name]])
     distributed.sync_weights(encoder.parameters(), "the untrained encoder")
+    if config.dense.joint:
+        encoder.classifiers = JointClassifiers(len(dataset.labels), encoder.dim, config).to(encoder.device)
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
     teacher_labels = None
     folder = start_folder(config)

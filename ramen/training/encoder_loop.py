@@ -22,6 +22,7 @@ from ramen.prefetch import items_ahead, prefetched
 from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.gradient_cache import cached_vectors
+from ramen.training.joint import JointClassifiers, joint_of
 from ramen.training.loop import Figure, Stage, run_steps, step_rng
 from ramen.training.negatives import HardNegatives
 from ramen.training.schedule import REFIT_RATE, Schedule, batch_points, plan_steps
@@ -116,7 +117,7 @@ class EncoderSteps:
         self.encoder, self.tokens, self.split, self.log, self.seed = encoder, tokens, split, log, config.seed
         self.loss, self.schedule, self.first_epoch = make_loss(config), schedule, first_epoch
         self.batch_size = batch_points(config, len(split.train_rows))
-        self.not_negative = (split.targets + data.filtered).tocsr()
+        self.filtered, self.not_negative = data.filtered, (split.targets + data.filtered).tocsr()
         rule = config.graph.prune
         if rule == "auto":
             rule = "threshold" if split.walked else "none"
@@ -144,6 +145,10 @@ class EncoderSteps:
             penalty = self.graphs.penalty(draw.graph, sides, keys)
         figures: dict[str, Figure] = {"loss": value.detach(), "penalty": penalty.detach(), "texts": draw.texts}
         total = value + penalty
+        joint = joint_of(self.encoder)
+        if joint is not None and epoch >= self.config.training.hard_from:
+            of_classifiers = self._joint(joint, draw, vectors, number)
+            total, figures["joint"] = total + of_classifiers, of_classifiers.detach()
         if replay is None:
             return total, figures
         if total.requires_grad:
@@ -169,6 +174,13 @@ class EncoderSteps:
             self.graphs.bandit.reward(_accuracy(scores, pairs), step_rng(self.seed, _BANDIT, epoch, at))
         return self.loss(scores, pairs)
 
+    def _joint(self, joint: JointClassifiers, draw: StepDraw, vectors: torch.Tensor, number: int) -> torch.Tensor:
+        """The loss of the points against all labels' classifiers."""
+        queries = rows_at(vectors, draw.points)
+        assert queries is not None
+        pairs = self.split.targets[draw.rows], self.filtered[draw.rows]
+        return joint.loss(queries, *pairs, draw.columns, self.schedule.factor(number))
+
     def _draws_from(self, epoch: int, first: int) -> Iterator[StepDraw]:
         """The draws of an epoch from a batch on, beside a GPU made ahead of time."""
         batches = self.hard_negatives.batches(self.batch_size, step_rng(self.seed, _BATCHES, epoch))
@@ -189,8 +201,13 @@ class EncoderSteps:
         if self.graphs.bandit:
             self.graphs.bandit.perturb(step_rng(self.seed, _BANDIT, epoch))
         encoded: Callable[[str], np.ndarray] = self._encoded
-        if self.graphs.prunes(epoch):
-            encoded = cache(encoded)  # vectors by which are both pruned and mined
+        joint = joint_of(self.encoder)
+        starts = joint is not None and epoch >= self.config.training.hard_from and not joint.is_trained
+        if starts or self.graphs.prunes(epoch):
+            encoded = cache(encoded)  # each set once for all that needs it
+        if starts:
+            assert joint is not None
+            joint.start(self.encoder.labels_of(torch.from_numpy(encoded("labels"))).numpy())
         self.hard_negatives.refresh(epoch, encoded, self.encoder)
         self.graphs.refresh(epoch, encoded, self._log_pruning)
 

@@ -54,8 +54,9 @@ class StepDraw:
         texts: how many are encoded.
         batch: all of them, prepared.
         rows: int64, the points, ascending.
+        columns: int64, the labels that all points are compared with, ascending; there may be none.
         points: places of the points.
-        labels: places of the labels that all points are compared with; there may be none.
+        labels: places of the labels.
         pairs: of points and labels.
         graph: what is drawn of a graph, or None.
         graph_sides: places of its points and labels.
@@ -65,6 +66,7 @@ class StepDraw:
     texts: int
     batch: Batch
     rows: np.ndarray
+    columns: np.ndarray
     points: Places
     labels: Places
     pairs: Pairs
@@ -103,6 +105,7 @@ def step_draw(
         texts=len(union),
         batch=union.batch(encoder, tokens, budget),
         rows=rows,
+        columns=columns,
         points=union.places("points", rows),
         labels=union.places("labels", columns),
         pairs=pairs,

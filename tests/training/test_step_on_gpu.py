@@ -56,3 +56,13 @@ def test_a_step_has_no_mixed_devices_and_waits_for_nothing(make, kind, settings,
                 assert len(calls) - before[1] <= 4
             assert loss.device.type == DEVICE and figures["texts"] > 64
     assert waits.copies and (kind == "static" or calls)
+
+
+def test_classifiers_trained_along_wait_for_nothing_either(make, monkeypatch):
+    monkeypatch.setattr("ramen.training.joint.JointClassifiers.is_trained", True)
+    steps = make("transformer", "dense.joint=1.0", "training.hard_from=0", "training.negatives=batch")
+    with fake_gpu(steps.encoder) as waits:
+        loss, figures = steps(0)
+        loss.backward()
+        assert not waits.counts, waits.counts
+        assert figures["joint"].device.type == DEVICE

@@ -147,7 +147,7 @@ class DenseClassifier(Classifier):
             shortlist = np.union1d(shortlist.indices, targets.indices).astype(np.int64)
         queries = to_device(queries.detach().float(), device)
         not_negative = targets if filtered is None else (targets + filtered).tocsr()
-        tensors = self._tensors()
+        tensors = self.tensors()
         if shortlist is None:
             return self._step(tensors, queries, targets, not_negative, lr, gradient)
         rows = to_device(torch.from_numpy(shortlist), device)
@@ -157,8 +157,13 @@ class DenseClassifier(Classifier):
             tensor[rows] = moved
         return loss
 
-    def _tensors(self) -> State:
-        """What a step moves, a row a label: weights, step counts, state of the optimiser."""
+    def bind(self, tensors: State) -> None:
+        """Work on these tensors from now on, in the order of :meth:`tensors`."""
+        self.weights, self._steps, *state = tensors
+        self._state = tuple(state)
+
+    def tensors(self) -> State:
+        """What a step moves in place, a row a label: weights, step counts, state of the optimiser."""
         if self._state is None:
             self._state = self._optimiser.start(self.weights)
         return (self.weights, self._steps, *self._state)

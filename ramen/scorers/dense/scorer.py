@@ -42,12 +42,12 @@ class DenseScorer(VectorScorer):
     @classmethod
     def is_enabled(cls, config: Config) -> bool:
         """See :class:`TrainedScorer`."""
-        return config.dense.epochs > 0
+        return config.dense.epochs > 0 or config.dense.joint > 0
 
     @classmethod
     def default_params(cls, config: Config) -> DenseParams:
-        """See :class:`TrainedScorer`; one epoch."""
-        return DenseParams(1)
+        """See :class:`TrainedScorer`; one epoch, or those that were trained together with the encoder."""
+        return DenseParams(0 if config.dense.joint else 1)
 
     @classmethod
     def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer | None:

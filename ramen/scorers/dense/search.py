@@ -15,13 +15,14 @@ from ramen.scorers.judge import GAIN, Judge, log_sum
 if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
+JOINT = "joint"  # name of the vectors of classifiers that were trained together with the encoder
 _MORE = 1.002  # by which each epoch after the first must improve the value
 
 
 def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer | None:
     """Train as long as an epoch makes the weighted sum better; None where the first does not.
 
-    The classifiers of the best epoch are returned.
+    The classifiers of the best epoch are returned; those that were trained together with the encoder may need none.
     """
     start = _best_start(views, judge)
     best = judge.best_sum(beside)
@@ -29,12 +30,14 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
     weights = {**best.weights, DenseScorer.name: 1.0}
     chosen, began = None, time.perf_counter()
     for epoch, classifier, loss in train_epochs(views, start):
-        if not epoch:
+        if not epoch and start != JOINT:
             continue
         trial = DenseScorer(copy.deepcopy(classifier.label_weights()), params=DenseParams(epoch, start))
         summed = judge.weigh({**in_sum, DenseScorer.name: trial}, weights)
         log_sum(judge, summed, scorer=DenseScorer.name, epoch=epoch, loss=loss, seconds=time.perf_counter() - began)
         began = time.perf_counter()
+        if not epoch and summed.value <= best.value * GAIN:
+            continue  # the next epoch is on vectors that stay as they are
         if not summed.weights[DenseScorer.name] or summed.value <= best.value * (_MORE if chosen else GAIN):
             break
         best, chosen, weights = summed, trial, summed.weights
@@ -43,7 +46,7 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
             stage="search", note="the dense scorer is left out: after an epoch the sum gains less than 0.5 % with it"
         )
         return None
-    if chosen.params.epochs == views.config.dense.epochs:
+    if 0 < chosen.params.epochs == views.config.dense.epochs:
         judge.log(stage="search", note="dense.epochs: the best value is the largest allowed")
     return DenseScorer.trained(views, chosen.weights, chosen.params)
 
