@@ -27,6 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the package need not be installed
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch  # noqa: E402
 from gpu_encoders import encode, man, planted, query_encoders, step  # noqa: E402
@@ -197,11 +198,14 @@ def cuda_tests(context: Context) -> Iterator[Row]:
 
 
 def profile(context: Context) -> Iterator[Row]:
-    """What share of the time the card was busy in the parts that measured it."""
+    """What share of the time the card was busy in the parts that measured it, a printed line each."""
     for name in ("step", "encode"):
         for row in context.rows.get(name, ()):
             if "busy_percent" in row:
-                yield {"of": f"{name}: {row['what']}", "busy_percent": row["busy_percent"]}
+                share = row["busy_percent"]
+                found = "nothing to measure without a card" if share is None else f"card busy {share:.0f} % of the time"
+                print(f"{name}, {row['what']}: {found}", flush=True)
+                yield {"of": f"{name}: {row['what']}", "busy_percent": share}
 
 
 # Name -> what runs and its share of the time; the profile comes last, as it reads what the others found.

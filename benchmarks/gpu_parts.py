@@ -164,7 +164,7 @@ def free_memory() -> None:
 
 def measure_roofs(context: Context) -> dict[str, float]:
     """Measured TFLOP/s of square products in bfloat16, TF32 and float32, and GB/s of a copy, reads and writes."""
-    side, repeats, roofs = context.size(8192, 128), context.size(10, 2), {}
+    side, repeats, roofs = context.size(8192, 128), context.size(30, 2), {}
     before = torch.get_float32_matmul_precision()
     kinds = (("bf16", torch.bfloat16, "highest"), ("tf32", torch.float32, "high"), ("fp32", torch.float32, "highest"))
     for name, dtype, precision in kinds:
