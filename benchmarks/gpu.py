@@ -189,12 +189,18 @@ def cuda_tests(context: Context) -> Iterator[Row]:
     paths = context.size(TESTS, TESTS[:1])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "cuda", *paths]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or [""]
-    row: Row = {"command": " ".join(command[1:]), "exit": done.returncode, "summary": said[-1]}
-    if done.returncode:
-        row["tail"] = said[-40:]
-    yield {**row, "checks": [check("exit code of the CUDA tests", done.returncode, "<=", 0)]}
+    row: Row = {"command": " ".join(command[1:]), "exit": None}
+    process = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        done = subprocess.run(command, timeout=max(1.0, context.left() - 2), **process)  # type: ignore[call-overload]
+        said, row["exit"] = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as cut:
+        said = (cut.stdout or b"") + b"\nstopped: no time left"
+    lines = said.decode(errors="replace").strip().splitlines() or [""]
+    row["summary"] = lines[-1]
+    if row["exit"] != 0:
+        row["tail"] = lines[-40:]
+    yield {**row, "checks": [check("exit code of the CUDA tests", row["exit"], "<=", 0)]}
 
 
 def profile(context: Context) -> Iterator[Row]:

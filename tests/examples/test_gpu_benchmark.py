@@ -118,6 +118,12 @@ def test_append_keeps_the_other_parts(call):
     assert code == 0 and [part["part"] for part in facts["parts"]] == ["profile", "tests"]
 
 
+def test_tests_that_take_too_long_are_stopped_and_say_so(gpu, tmp_path):
+    context = gpu.Context(True, tmp_path)  # its time is over: a second is left
+    (row,) = gpu.cuda_tests(context)
+    assert row["exit"] is None and row["summary"] == "stopped: no time left" and row["checks"][0]["met"] is None
+
+
 @without_card
 def test_without_a_card_it_says_so(gpu, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", str(tmp_path)])
