@@ -20,6 +20,7 @@ from torch import nn
 import ramen
 from hlm_bridge.config import HlmConfig, sources
 from hlm_bridge.oracle import with_anchors
+from ramen.checkpoint import Checkpoint
 from ramen.config import EncoderConfig
 from ramen.data import Dataset
 from ramen.data.matrices import pair_matrix
@@ -32,7 +33,6 @@ from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.settings import flat
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.log import Log
 from ramen.training.loop import Stage, Stateful, Step, run_steps
 from ramen.training.run_folder import chosen_graphs

@@ -340,6 +340,7 @@ RENAMED: dict[str, str] = {
     "stage1.cluster_size": "it is fixed at 16",
     "stage1.nearest": "it is fixed at 20",
     "stage1.hard_every": "it is fixed at 2 epochs",
+    "evaluate.points": "data.test_points",
     "graph.floor": "it is fixed at 0.02",
     "graph.auto_steps": "trainings that compare graphs are whole, and the better one is kept",
     "graph.walks=auto": "set graph.walks=on, or off, which is the default",

@@ -35,14 +35,19 @@ def evaluate(
         Path | None, typer.Option(help="Also write a page for a browser: plots, and ten texts with their labels.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="data.text=title or full; default: the run's.")
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="data.text=title or full, else the run's; data.test_points=N.",
+        ),
     ] = None,
 ) -> None:
     """Evaluate a run on the test split.
 
     Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. The figures of the joint ranking and of each scorer alone are
-    also written to the run's metrics.json, unless --scorer or another data.text is given. --json adds 95 % intervals of
-    all figures, and the contributions of rare and frequent labels to P@5.
+    also written to the run's metrics.json, unless --scorer or another data.text is given, or with data.test_points=N
+    only some test points are measured, drawn at random. --json adds 95 % intervals of all figures, and the
+    contributions of rare and frequent labels to P@5.
 
     For a published data set, recognised by its sizes, also prints the published figures of its card, and a warning if A
     and B differ from the card's.
@@ -53,8 +58,9 @@ def evaluate(
     for option, path in (("--json", json), ("--html", html)):
         if path is not None:
             check_file(path, option)
-    text = _text_option(overrides or [])
+    text, points = _data_options(overrides or [])
     import ramen
+    from ramen.data.options import with_test_points
     from ramen.inference.comparison import compare_rankings, ranked_by
     from ramen.inference.evaluation import measure, rankings, save_metrics
     from ramen.pages.plots import check_plots
@@ -68,10 +74,13 @@ def evaluate(
                 raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
     if html is not None:
         check_plots()
-    dataset = ramen.load_dataset(data)
+    dataset = whole = ramen.load_dataset(data)
+    if points:
+        dataset = with_test_points(whole, points, seed=0)
+        say(f"measured on {len(dataset.test):,} of {len(whole.test):,} test points")
     ranked = {"": ranked_by(source, dataset)} if run is None else rankings(run, dataset, scorer, text)
     figures = measure(ranked, dataset, scorer)
-    if run is not None:
+    if run is not None and dataset is whole:
         save_metrics(run, figures, scorer, text)
     _show_figures(figures)
     if against is not None:
@@ -91,14 +100,20 @@ def evaluate(
         say_next("ramen", "tag", run, "TEXT")
 
 
-def _text_option(overrides: list[str]) -> str | None:
+def _data_options(overrides: list[str]) -> tuple[str | None, int]:
+    """The texts to read, None for those of training; and the number of test points to measure on, 0 for all."""
     options = assignments(overrides)
-    for key in options.keys() - {"data.text"}:
-        raise InputError(f"argument {key}={options[key]!r}: expected data.text=title or data.text=full")
+    for key in options.keys() - {"data.text", "data.test_points"}:
+        raise InputError(
+            f"argument {key}={options[key]!r}: expected data.text=title, data.text=full or data.test_points=N"
+        )
     text = options.get("data.text")
     if text not in (None, "title", "full"):
         raise InputError(f"data.text={text!r}: expected one of title, full")
-    return text
+    points = options.get("data.test_points", "0")
+    if not points.isdecimal():
+        raise InputError(f"data.test_points={points!r}: expected a whole number of at least 0")
+    return text, int(points)
 
 
 def _show_figures(figures: Mapping[str, Any]) -> None:

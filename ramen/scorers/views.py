@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen import distributed
+from ramen.checkpoint import Checkpoint
 from ramen.config import Config
 from ramen.mining.approximate import nearest_of_each
 from ramen.mining.inverted import InvertedIndex
@@ -44,6 +45,7 @@ class Views:
         links: by graph CSR (L, M), from labels to anchors.
         extension_map: returns float32 (d, d), which takes the vector of a new label's text to the label's vector;
             None where no labels can be added.
+        checkpoint: returns where a long training on these views is kept, by name; None for nowhere.
     """
 
     config: Config
@@ -59,6 +61,7 @@ class Views:
     label_titles: list[str] | None
     links: dict[str, sp.csr_matrix]
     extension_map: Callable[[], np.ndarray | None]
+    checkpoint: Callable[[str], Checkpoint] | None = None
     _words: dict[str, FeatureRows] = field(default_factory=dict)
     _fitted: dict[str, TrainedScorer] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ramen import distributed
+from ramen.checkpoint import Checkpoint
 from ramen.config import Config
 from ramen.data import Dataset, bags_of_words
 from ramen.data.matrices import pair_matrix
@@ -75,8 +76,8 @@ class TrainingData:
                 links = {kind: walked(one, split.visible_rows, kind, seed, log) for kind, one in self.links.items()}
         return dataclasses.replace(split, links=links, walked=walks)
 
-    def views(self, split: Split, encoder: AnyEncoder) -> Views:
-        """The rows of a split as an encoder trained on them sees them."""
+    def views(self, split: Split, encoder: AnyEncoder, checkpoint: Callable[[str], Checkpoint] | None = None) -> Views:
+        """The rows of a split as an encoder trained on them sees them; what is long trained on them is kept."""
         rows, targets = split.train_rows, split.targets[split.train_rows]
         points = np.asarray(encoder.encode(self.tokens["points"]))
         starts = {**_joint_start(encoder), **self._label_vectors(encoder, points[rows], targets)}
@@ -98,6 +99,7 @@ class TrainingData:
             label_titles=self._titles("labels"),
             links={kind: links for kind in self.config.graphs if (links := graphs[kind].labels) is not None},
             extension_map=lambda: self._extension_map(encoder, labels),
+            checkpoint=checkpoint,
             _words=self._words_of(rows),
         )
 

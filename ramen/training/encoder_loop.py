@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ramen.checkpoint import Checkpoint
 from ramen.config import Config
 from ramen.encoders.base import Batch, Encoder
 from ramen.encoders.product import product
@@ -19,7 +20,6 @@ from ramen.graph.lambdas import Lambdas
 from ramen.graph.regulariser import Loss
 from ramen.losses import Pairs, softmax_both_ways, triplet_both_ways
 from ramen.prefetch import items_ahead, prefetched
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.gradient_cache import cached_vectors
 from ramen.training.joint import JointClassifiers, joint_of
@@ -179,7 +179,7 @@ class EncoderSteps:
         queries = rows_at(vectors, draw.points)
         assert queries is not None
         pairs = self.split.targets[draw.rows], self.filtered[draw.rows]
-        return joint.loss(queries, *pairs, draw.columns, self.schedule.factor(number))
+        return joint.loss(queries, *pairs, draw.columns, self.schedule.factor(number), number)
 
     def _draws_from(self, epoch: int, first: int) -> Iterator[StepDraw]:
         """The draws of an epoch from a batch on, beside a GPU made ahead of time."""

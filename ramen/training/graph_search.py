@@ -132,12 +132,12 @@ def trained_views(
 
     With ``refit`` it was trained before, without the held-out points; see :func:`train_encoder`.
     """
-    checkpoint = run.checkpoint("refit" if refit else graphs.checkpoint)
+    name = "refit" if refit else graphs.checkpoint
     log = partial(run.log, training="on all points" if refit else graphs.name)
     with timed("train encoder"):
-        train_encoder(encoder, data, split, graphs.lambdas, checkpoint, log, refit=refit)
+        train_encoder(encoder, data, split, graphs.lambdas, run.checkpoint(name), log, refit=refit)
     with timed("encode"):
-        return data.views(split, encoder)
+        return data.views(split, encoder, lambda stage: run.checkpoint(f"{name}-{stage}"))
 
 
 def _trained_in_place(

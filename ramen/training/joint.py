@@ -81,8 +81,9 @@ class JointClassifiers(nn.Module):
         return self.tensors[0].to("cpu", torch.float32, copy=True).numpy()
 
     def loss(
-        self, queries: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix, columns: np.ndarray, factor: float
-    ) -> torch.Tensor:
+        self, queries: torch.Tensor, targets: sp.csr_matrix, filtered: sp.csr_matrix, columns: np.ndarray,
+        factor: float, number: int = 0,
+    ) -> torch.Tensor:  # fmt: skip
         """Move them by a batch; returns their loss, whose gradient is that of the queries.
 
         Args:
@@ -91,9 +92,12 @@ class JointClassifiers(nn.Module):
             filtered: CSR (B, L) of labels that are neither right nor wrong.
             columns: int64, labels of the batch: where not all can compete these do, and the true ones.
             factor: of the schedule, which multiplies ``dense.lr``.
+            number: of the step.
         """
         shortlist = None if self._all_compete() else np.union1d(columns, targets.indices).astype(np.int64)
-        step = self.classifier.fit_step_with_gradient
+        classifier = self.classifier
+        classifier.at_step(number)
+        step = classifier.fit_step_with_gradient
         value, gradient = step(queries.detach(), targets, filtered, self.settings.lr * factor, shortlist)
         passed_on = (queries * gradient.to(queries.device)).sum()
         return self.settings.joint * (value + passed_on - passed_on.detach())

@@ -17,8 +17,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ramen import distributed
+from ramen.checkpoint import Checkpoint
 from ramen.losses import check_loss
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.optimiser import Optimiser
 from ramen.training.schedule import Schedule
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ramen import distributed
+from ramen.checkpoint import Checkpoint
 from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
 from ramen.data.options import with_test_points
@@ -23,7 +24,6 @@ from ramen.errors import InputError, nearest
 from ramen.files import clear_errors, replacing
 from ramen.inference.evaluation import evaluate
 from ramen.inference.run import MANIFEST, Ranking, save_run
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.log import Log
 from ramen.training.ranker_search import learned_ranking, word_set
 from ramen.training.start import write_beside

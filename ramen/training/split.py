@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from ramen import distributed
 from ramen.data import Dataset
+from ramen.encoders.base import Encoder
 from ramen.encoders.build import run_of
 from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
@@ -82,7 +83,7 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     held_out = _unseen_by_start(data, log)
     is_unseen = held_out is not None or start_folder(data.config) is None
     if held_out is None:
-        vectors = np.asarray(encoder.encode(data.tokens["points"]))
+        vectors = _vectors(encoder, data.tokens["points"])
         held_out = distributed.broadcast(
             lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen)
         )
@@ -110,6 +111,11 @@ def _unseen_by_start(data: TrainingData, log: Callable[..., None]) -> np.ndarray
         return None
     log(stage="search", note=f"validation: the {len(rows)} points that {by} held out")
     return rows
+
+
+def _vectors(encoder: AnyEncoder, points: Any) -> np.ndarray:
+    """Vectors that only tell which points are alike."""
+    return encoder.encode(points, exact=False).numpy() if isinstance(encoder, Encoder) else encoder.encode(points)
 
 
 def cut(

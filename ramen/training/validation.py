@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ramen.checkpoint import Checkpoint
 from ramen.encoders.base import Encoder
 from ramen.scorers.base import Queries
 from ramen.scorers.encoder import EncoderParams, EncoderScorer
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import TrainingData
 from ramen.training.held_out import HeldOut
 from ramen.training.split import Split

@@ -82,7 +82,13 @@ def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     assert done.returncode == 0, done.stderr
     assert "@100" in done.stdout
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"] == figures["test"]
-    refused(ramen("eval", "run", "--data", "data", "data.pairs=0.1"), "expected data.text=title or data.text=full")
+    refused(
+        ramen("eval", "run", "--data", "data", "data.pairs=0.1"),
+        "expected data.text=title, data.text=full or data.test_points=N",
+    )
+    done = ramen("eval", "run", "--data", "data", "data.test_points=7", "--json", "some.json")
+    assert "measured on 7 of " in done.stderr
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"] == figures["test"]
     refused(ramen("eval", "run", "--data", "data", "data.text=titel"), "'titel': expected one of title, full")
 
     done = ramen("tag", "run", "--k", 3, stdin=b"one text\nanother\n")

@@ -105,7 +105,7 @@ def test_chunks_change_nothing(chain_config, tmp_path):
 
 
 def test_a_stopped_phase_goes_on_to_the_same_result(chain_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
     import hlm_bridge.teacher as phase
 
     whole = chain_config(f"out={tmp_path / 'whole'}")

@@ -49,7 +49,7 @@ def port():
 # Ends in the second epoch, after a checkpoint in the middle of it.
 STOPPED = """
 import os, sys
-import ramen, ramen.training.checkpoint as kept
+import ramen, ramen.checkpoint as kept
 kept._EVERY_SECONDS = 0.0
 save, calls = kept.Checkpoint.save, []
 def stopping(self, *arguments, **named):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import ramen
+from ramen.checkpoint import Checkpoint
 from ramen.config import load_config
 from ramen.graph.bipartite import sample_column
 from ramen.graph.graphs import Graphs
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.data import prepare
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.negatives import HardNegatives
@@ -63,7 +63,7 @@ def same(one, other):
 def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, settings, walks):
     monkeypatch.setattr("ramen.graph.graphs.PRUNE_FROM", 1)
     monkeypatch.setattr("ramen.graph.graphs.PRUNE_EVERY", 2)
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
     data, encoder, split = make(*settings, walks=walks)
     straight = trained(data, encoder, split, LAMBDAS, Checkpoint(tmp_path / "a"))
 
@@ -79,7 +79,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("negatives", ["clusters", "ance"])
 def test_one_stopped_within_an_epoch_does_so_too(make, tmp_path, monkeypatch, negatives):
     monkeypatch.setattr("ramen.graph.graphs.PRUNE_FROM", 2)
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
     settings = [
         "graph.lambda=bandit",
         f"training.negatives={negatives}",

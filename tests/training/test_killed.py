@@ -14,9 +14,9 @@ KILLS = 20
 # started before the forks.
 DRIVER = """
 import os, random, signal, sys, time
-import ramen, ramen.training.checkpoint, ramen.training.train
+import ramen, ramen.checkpoint, ramen.training.train
 from ramen.training import train as module
-ramen.training.checkpoint._EVERY_SECONDS = 0.0  # keeps every batch
+ramen.checkpoint._EVERY_SECONDS = 0.0  # keeps every batch
 data, out, kills, settings = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
 chance = random.Random(5)
 for attempt in range(kills + 1):

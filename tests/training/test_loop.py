@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from ramen.checkpoint import Checkpoint
 from ramen.errors import WorkError
-from ramen.training.checkpoint import Checkpoint
 from ramen.training.loop import Stage, run_steps, step_rng
 from ramen.training.optimiser import Schedule
 
@@ -15,7 +15,7 @@ SCHEDULE = Schedule(steps=13, per_epoch=5, warmup=3, accumulate=2, clip=0.5)
 
 @pytest.fixture(autouse=True)
 def save_always(monkeypatch):
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
 
 
 class Steps:

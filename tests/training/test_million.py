@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import ramen
+from ramen.checkpoint import Checkpoint
 from ramen.config import load_config
 from ramen.data.prepare import prepare
 from ramen.errors import InputError
-from ramen.training.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -137,9 +137,9 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("kind", ["clusters", "ance"])
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, planted, quick, monkeypatch, kind):
-    from ramen.training.checkpoint import Checkpoint
+    from ramen.checkpoint import Checkpoint
 
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
     monkeypatch.setattr("ramen.training.negatives.HARD_EVERY", 3)
     settings = ["training.epochs=5", "training.min_steps=0", "training.hard_from=1"]
     config = load_config("static", [*quick, *settings, f"training.negatives={kind}"])

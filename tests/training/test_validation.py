@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_makers import planted_steps
 
-from ramen.training.checkpoint import Checkpoint
+from ramen.checkpoint import Checkpoint
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.split import cut
 from ramen.training.validation import Validation
@@ -81,7 +81,7 @@ def test_patience_ends_it_and_the_best_weights_are_kept(make, tmp_path, monkeypa
 
 @pytest.mark.parametrize("stop_at", [2, 3, 4])
 def test_a_stopped_one_goes_on_to_the_same_end(make, tmp_path, monkeypatch, stop_at):
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
 
     def by_weights(self):
         return float(torch.sin(1e4 * self.encoder.label_map.weight.detach().sum())), {}

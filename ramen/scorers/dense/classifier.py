@@ -17,6 +17,7 @@ from ramen.transfer import to_device
 PRECISIONS, LOSSES = ("fp32", "bf16"), ("softmax", "bce")
 TEMPERATURE = 0.05  # of the softmax over labels
 CHUNK, GPU_CHUNK, _LEAST_CHUNK = 100_000, 32_768, 1_024  # labels scored at once
+_DRAWS = 10_000  # of random bits in a step, at most
 _GPU_SHARE = 0.18  # of the memory of weights and state, for a chunk on a GPU
 
 
@@ -161,6 +162,11 @@ class DenseClassifier(Classifier):
         """Work on these tensors from now on, in the order of :meth:`tensors`."""
         self.weights, self._steps, *state = tensors
         self._state = tuple(state)
+
+    def at_step(self, number: int) -> None:
+        """Draw bfloat16's rounding by a step's number, so that a resumed training rounds as one never stopped."""
+        if isinstance(self._optimiser, BFloat16Adam):
+            self._optimiser.calls = _DRAWS * number
 
     def tensors(self) -> State:
         """What a step moves in place, a row a label: weights, step counts, state of the optimiser."""

@@ -105,6 +105,6 @@ def test_the_peak_is_within_a_quarter_of_weights_and_state(gpu, monkeypatch, pre
         for _ in range(2):
             head.fit_step(torch.zeros(batch, dim), targets, None, 0.01)
             head.fit_step_with_gradient(torch.zeros(batch, dim), targets, None, 0.01)
-    kept = sum(tensor.nbytes for tensor in head._tensors())
+    kept = sum(tensor.nbytes for tensor in head.tensors())
     assert kept < memory.peak <= DenseClassifier.gpu_memory(labels, dim, batch, precision)
     assert memory.peak <= 1.25 * kept

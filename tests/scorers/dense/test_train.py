@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ramen.checkpoint import Checkpoint
 from ramen.config import DenseConfig
 from ramen.errors import InputError, WorkError
 from ramen.scorers.dense import build, train
@@ -121,3 +122,20 @@ def test_a_loss_read_seldom_is_the_same(make_views, monkeypatch):
     monkeypatch.setattr(train, "check_loss", lambda *given: read.append(given[-1]))
     assert [loss for _, _, loss in train_epochs(make_views(*settings), "own")][1] == each
     assert read == [3, 5]  # of six batches
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_interrupted_training_goes_on_after_the_last_wanted_epoch(make_views, tmp_path, monkeypatch, precision):
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
+    settings = "dense.epochs=4", f"dense.precision={precision}"
+    straight = train_on_views(make_views(*settings), DenseParams(4, "own"))
+    views = make_views(*settings)
+    views.checkpoint = lambda name: Checkpoint(tmp_path / name)
+    for epoch, _, _ in train_epochs(views, "own"):
+        if epoch == 3:
+            break  # as in a search that does not want the third
+    again = [epoch for epoch, _, _ in train_epochs(views, "own")]
+    assert again == [2, 3, 4]
+    resumed = train_on_views(views, DenseParams(4, "own"))
+    np.testing.assert_array_equal(straight.block(0, 9), resumed.block(0, 9))
+    assert [path.name for path in tmp_path.iterdir() if "before" not in path.name] == ["dense-own"]

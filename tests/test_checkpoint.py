@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from ramen import checkpoint as checkpoints
+from ramen.checkpoint import Checkpoint
 from ramen.errors import InputError, WorkError
-from ramen.training import checkpoint as checkpoints
-from ramen.training.checkpoint import Checkpoint
 
 
 def state(seed=0, width=3):
@@ -26,7 +26,7 @@ def step(model, optimiser):
 
 @pytest.fixture(autouse=True)
 def save_always(monkeypatch):
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 0.0)
 
 
 def test_a_resumed_stage_goes_on_as_if_never_stopped(tmp_path):
@@ -53,7 +53,7 @@ def test_nothing_kept_is_epoch_zero(tmp_path):
 
 
 def test_recent_saves_are_skipped_but_the_last_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("ramen.training.checkpoint._EVERY_SECONDS", 1000.0)
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 1000.0)
     checkpoint = Checkpoint(tmp_path / "c")
     checkpoint.save(1, *state())
     assert not checkpoint.path.exists()
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, caplog):
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ramen.training.checkpoint.save_file", full)
+    monkeypatch.setattr("ramen.checkpoint.save_file", full)
     checkpoint.save(2, *state(1))
     assert "no space left on the disk; what was saved before is untouched; training goes on" in caplog.text
     with pytest.raises(WorkError, match="no space left on the disk"):
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
 
 
 def test_the_state_of_a_gpu_is_written_beside_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("ramen.training.checkpoint._on_gpu", lambda tensors: True)
+    monkeypatch.setattr("ramen.checkpoint._on_gpu", lambda tensors: True)
     entered, may_go_on = threading.Event(), threading.Event()
     save = checkpoints.save_file
 

@@ -98,6 +98,16 @@ class Checkpoint:
         if distributed.is_main():
             self._keep(steps, _weights_of(model), must=False)
 
+    def save_tensors(self, steps: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep tensors after some steps, where it is :attr:`due`; of several ranks the first does."""
+        if distributed.is_main() and self.due:
+            self._keep(steps, dict(tensors), must=False)
+
+    def tensors(self) -> tuple[int, Tensors]:
+        """The steps and tensors of :meth:`save_tensors`; 0 and none where nothing is kept."""
+        tensors = distributed.broadcast(self._newest)
+        return (int(tensors.pop(_STEPS)), tensors) if tensors else (0, {})
+
     def _keep(self, steps: int, tensors: Tensors, must: bool) -> None:
         """Write a state; a failure is a warning unless it must be kept."""
         beside = not must and _on_gpu(tensors)
