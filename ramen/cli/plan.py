@@ -32,6 +32,7 @@ def plan(
     from ramen.data.options import with_pairs, with_texts
     from ramen.training.checks import check_texts, graphs_of
     from ramen.training.plan import estimate, probe
+    from ramen.training.schedule import described_trainings
 
     config = load_config(preset, overrides or [])
     dataset = with_pairs(with_texts(ramen.load_dataset(data), config.data.text), config.data.pairs, config.seed)
@@ -40,6 +41,8 @@ def plan(
     needs = estimate(dataset, config)
     show(f"{needs.points:,} points, {needs.labels:,} labels, {needs.pairs:,} pairs")
     show("parameters: " + ", ".join(f"{name} {count:,}" for name, count in needs.parameters.items()))
+    for words in described_trainings(config, needs.trained, bool(config.graphs)):
+        show(f"encoder: {words}")
     for name, needed in needs.stages.items():
         show(f"memory, {name}: {needed / 1e9:.2f} GB")
     show(f"disk: {needs.disk / 1e9:.2f} GB")

@@ -46,6 +46,7 @@ class Plan:
         disk: bytes of the run folder and its checkpoints.
         available: bytes of memory that this machine has free; of several ranks on it each has its share.
         classifiers: bytes of the peak with each kind and precision of dense classifiers, by ``kind precision``.
+        trained: points with a label, which the encoder trains on.
         seconds: of an epoch of the encoder and of the dense classifiers; empty before a probe.
     """
 
@@ -57,6 +58,7 @@ class Plan:
     disk: float
     available: float
     classifiers: dict[str, float]
+    trained: int
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -127,7 +129,8 @@ def estimate(dataset: Dataset, config: Config) -> Plan:
     stages["evaluate"] = base + retained + sizes_kept.get(SparseScorer.name, 0.0)  # with its inverted index
     disk = 4.0 * table * dim + retained + 9.0 * characters[1] / _TOKEN + 2 * 12.0 * parameters["encoder"]
     available = available_memory() / distributed.local_world_size()
-    return Plan(n, n_labels, pairs, parameters, stages, disk, available, classifiers)
+    trained = int((np.diff(dataset.train_targets.indptr) > 0).sum())
+    return Plan(n, n_labels, pairs, parameters, stages, disk, available, classifiers, trained)
 
 
 def probe(dataset: Dataset, config: Config) -> dict[str, float]:
@@ -152,7 +155,7 @@ def probe(dataset: Dataset, config: Config) -> dict[str, float]:
         train_encoder(encoder, data, split, {}, None, _quiet, max_steps=2)  # compiles and allocates
         start = time.perf_counter()
         train_encoder(encoder, data, split, {}, None, lambda **line: lines.append(line), max_steps=_STEPS)
-        texts = sum(line["seconds"] * line["texts_per_s"] for line in lines)
+        texts = sum(line["seconds"] * line["texts_per_s"] for line in lines if "seconds" in line)
         rate = texts / (time.perf_counter() - start)
         seconds["encoder"] = 2 * len(dataset.train) / rate  # a batch has about as many labels as points
     if config.dense.epochs:

@@ -173,6 +173,7 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
     for told in (
         "240 points, 120 labels",
         "parameters: encoder",
+        "encoder: 12 epochs of 1 batch",
         "memory, dense",
         "disk:",
         "time, encoder",
@@ -181,4 +182,4 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
         assert told in done.stdout
     assert "most exact dense classifiers that fit: dense.kind=full" in done.stdout
     assert "next: ramen train" in done.stderr
-    assert "time" not in ramen("plan", str(planted), "--quick", *quick).stdout
+    assert "\ntime" not in ramen("plan", str(planted), "--quick", *quick).stdout
