@@ -392,6 +392,19 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
+def preset_encoder(preset: str) -> str:
+    """The kind of encoder that a preset's hyperparameters are for, whatever ``encoder.kind`` is set to.
+
+    Raises:
+        InputError: unknown preset.
+
+    Example:
+        >>> preset_encoder("LF-AmazonTitles-131K"), preset_encoder("million")
+        ('transformer', 'static')
+    """
+    return load_config(preset).encoder.kind
+
+
 def _let_epochs_win(config: Config, given: set[str]) -> None:
     """Drop the bounds on the number of steps, unless given, where the number of epochs is."""
     if "training.epochs" not in given:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ramen.config import Config, EncoderConfig
+from ramen.config import Config, EncoderConfig, preset_encoder
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.base import Encoder
 from ramen.errors import InputError
@@ -33,7 +33,7 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
 
         encoder = load_folder(student_folder(settings.backbone), settings.max_tokens)
         is_static = type(encoder).__name__ == "StaticEncoder"
-        if is_static == (config.preset == "transformer"):
+        if is_static == (preset_encoder(config.preset) == "transformer"):
             kind = "static" if is_static else "transformer"
             raise InputError(f"{settings.backbone}: its encoder is of the kind {kind}: add --preset {kind}")
     elif settings.kind == "transformer":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from ramen import distributed
@@ -17,12 +18,14 @@ from ramen.encoders.build import check_encoder
 from ramen.errors import InputError
 from ramen.graph.lambdas import fixed_lambdas
 from ramen.scorers.dense.build import check_classifier
+from ramen.scorers.dense.schedule import LearningRate
 from ramen.threads import one_torch_thread_in_children, thread_count
 from ramen.training import boosting
 from ramen.training.joint import check_joint
 from ramen.training.plan import refuse_too_large
 from ramen.training.run_folder import chosen_graphs, dataset_digest
-from ramen.training.split import unseen_share
+from ramen.training.schedule import plan_steps
+from ramen.training.split import MAX_POINTS, MIN_POINTS, unseen_share
 
 
 @contextmanager
@@ -53,6 +56,7 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
         raise InputError(f"{dataset.path}: no training point has a label")
     check_classifier(config.dense)
     check_joint(config)
+    check_warmups(dataset, config)
     unseen_share(dataset, config.validation.unseen)
     if config.ranking.learn and config.validation.share:
         boosting.load()  # before hours of training
@@ -77,12 +81,33 @@ def graphs_of(config: Config, graphs: str, dataset: Dataset) -> list[str]:
     return []
 
 
-def check_texts(dataset: Dataset, config: Config) -> None:
-    """Refuse a data set without what the preset reads, and an encoder that cannot be found."""
+def check_warmups(dataset: Dataset, config: Config) -> None:
+    """Refuse a warm-up that is longer than its training, before anything is trained.
+
+    The fewest points are counted that the search may train on; a shortened training on all points has as much of a
+    warm-up as it has updates.
+
+    Raises:
+        InputError: the setting, and how many updates there are.
+
+    Example:
+        ``check_warmups(dataset, load_config("fast", ["training.warmup_steps=1000000"]))``
+    """
+    n = int(np.count_nonzero(np.diff(dataset.train_targets.indptr)))
+    share = config.validation.share
+    held_out = min(MAX_POINTS, max(round(share * n), min(MIN_POINTS, n // 4))) if share else 0
+    if config.training.epochs and config.encoder.kind != "bag_of_words":
+        plan_steps(config, max(1, n - held_out), bool(config.graphs) and config.graph.lambda_ != "auto")
+    LearningRate(config.dense, max(1, n - held_out))
+
+
+def check_texts(dataset: Dataset, config: Config, needs_encoder: bool = True) -> None:
+    """Refuse a data set without what the preset reads, and an encoder that cannot be found if it is needed."""
     if config.encoder.kind == "bag_of_words":
         bags_of_words(dataset)
         return
     if not dataset.has_texts:
         instead = "--preset words" if dataset.features is not None else "some"
         raise InputError(f"{dataset.path}: no training point has a text, expected {instead}")
-    check_encoder(config.encoder)
+    if needs_encoder:
+        check_encoder(config.encoder)

@@ -25,7 +25,7 @@ from ramen.training.gradient_cache import cached_vectors
 from ramen.training.joint import JointClassifiers, joint_of
 from ramen.training.loop import Figure, Stage, run_steps, step_rng
 from ramen.training.negatives import HardNegatives
-from ramen.training.schedule import REFIT_RATE, Schedule, batch_points, plan_steps
+from ramen.training.schedule import REFIT_RATE, Schedule, batch_points, described, plan_steps
 from ramen.training.split import Split
 from ramen.training.step_draw import StepDraw, rows_at, step_draw
 from ramen.training.validation import Validation
@@ -77,6 +77,10 @@ def train_encoder(
     uses_graphs = any(max(weights) > 0 and split.links[kind].edges for kind, weights in lambdas.items())
     schedule = plan_steps(data.config, len(split.train_rows), uses_graphs, max_steps, refit)
     steps = EncoderSteps(encoder, data, split, lambdas, log, schedule, _LATER if refit else 0)
+    log(
+        stage="schedule",
+        note=described(data.config, len(split.train_rows), uses_graphs, max_steps, refit, steps.first_epoch),
+    )
     lr, map_lr = (rate * (REFIT_RATE if refit else 1.0) for rate in (settings.lr, settings.label_map_lr))
 
     validation = None

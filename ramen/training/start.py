@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ramen.config import Config, read_config
 from ramen.encoders.base import Encoder
 from ramen.encoders.build import run_of, student_folder
 from ramen.encoders.distilled import write_held_out, write_teacher_labels
 from ramen.encoders.folder import LABEL_MAP, save_label_map
+from ramen.encoders.precision import computes_bfloat16
 from ramen.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ def start_folder(config: Config) -> Path | None:
 
 
 def log_start(config: Config, log: Callable[..., None]) -> None:
-    """Log what differs from the run whose encoder training starts from; nothing for other encoders.
+    """Log what differs from the run whose encoder training starts from, and that a GPU trains in float32.
 
     Args:
         config: settings of the new run.
@@ -46,6 +49,9 @@ def log_start(config: Config, log: Callable[..., None]) -> None:
     Example:
         ``log_start(load_config("static", ["encoder=runs/a"]), print)``
     """
+    on_gpu = config.encoder.kind == "transformer" and config.training.epochs > 0 and torch.cuda.is_available()
+    if on_gpu and not computes_bfloat16(torch.device("cuda")):
+        log(stage="prepare", note="the GPU has no native bfloat16: the encoder is trained in float32")
     folder = start_folder(config)
     run = run_of(folder) if folder else None
     if folder is None or run is None:

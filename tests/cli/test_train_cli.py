@@ -179,6 +179,7 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
     for told in (
         "240 points, 120 labels",
         "parameters: encoder",
+        "encoder: 6 epochs of 2 batches",
         "memory, dense",
         "disk:",
         "time, encoder",
@@ -187,4 +188,25 @@ def test_plan_says_what_a_run_needs(ramen, planted, quick):
         assert told in done.stdout
     assert "most exact dense classifiers that fit: dense.kind=full" in done.stdout
     assert "next: ramen train" in done.stderr
-    assert "time" not in ramen("plan", str(planted), "--quick", *quick).stdout
+    assert "\ntime" not in ramen("plan", str(planted), "--quick", *quick).stdout
+
+
+def test_plan_of_a_published_recipe_for_a_gpu_elsewhere(ramen, planted):
+    told = ramen("plan", str(planted), "--preset", "LF-WikiSeeAlsoTitles-320K", "--gpu-memory", "80").stdout
+    for line in (
+        "parameters: encoder 66,",
+        "DistilBERT's is assumed",
+        "encoder: 300 epochs of 2 batches of 128 points: 600 steps, 600 updates, warm-up of 100, linear decay; hard",
+        "in bfloat16",
+        "GPU memory, encoder: ",
+        "GPU memory, dense: ",
+        "hours on one A100, at 40 % of its peak",
+    ):
+        assert line in told
+    small = ramen("plan", str(planted), "--preset", "transformer", "--quick", "--gpu-memory", "1.2").stdout
+    assert "does NOT fit" in small
+
+
+def test_plan_without_dense_classifiers_does_not_say_that_none_fit(ramen, planted, quick):
+    told = ramen("plan", str(planted), "--quick", "--preset", "fast", quick[0]).stdout
+    assert "none are trained, as dense.epochs=0" in told and "most exact" not in told
