@@ -111,7 +111,7 @@ def _show_fit(config: Config, needs: Plan) -> None:
     fits = "fits" if needs.peak <= needs.available else "does NOT fit"
     show(f"peak: {needs.peak / 1e9:.2f} GB, free: {needs.available / 1e9:.2f} GB: {fits}")
     if needs.advice:
-        show(f"what would fit: {needs.advice}")
+        show(needs.advice)
     if not config.dense.epochs:
         show("dense classifiers: none are trained, as dense.epochs=0")
         return

@@ -106,7 +106,7 @@ def test_without_held_out_points_nothing_is_measured(make, tmp_path):
     split.held_out_rows = split.held_out_rows[:0]
     lines = []
     train_encoder(encoder, data, split, {}, Checkpoint(tmp_path / "a"), lambda **line: lines.append(line))
-    assert {line["stage"] for line in lines} == {"encoder"}
+    assert "validate" not in {line["stage"] for line in lines}
 
 
 @pytest.mark.parametrize("every", [1, 3, 100])
@@ -114,5 +114,6 @@ def test_lines_come_every_so_many_steps(make, tmp_path, every):
     data, encoder, split = make(f"log.every={every}", "training.epochs=4")
     lines = []
     train_encoder(encoder, data, split, {}, Checkpoint(tmp_path / "a"), lambda **line: lines.append(line))
+    lines = [line for line in lines if line["stage"] == "encoder"]
     assert [line["step"] for line in lines] == sorted({*range(every, 13, every), 12})
     assert lines[-1]["epoch"] == 6 and lines[-1]["lr"] < data.config.training.lr
