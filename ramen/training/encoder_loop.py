@@ -89,7 +89,7 @@ def train_encoder(
         steps.validation = validation
 
     def log_steps(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:
-        rate = texts * every / seconds
+        rate = texts * ((step - 1) % every + 1) / seconds
         facts = {**means, **steps.bandit_means(), "seconds": seconds, "texts_per_s": rate}
         log(stage=stage, epoch=-(-step // schedule.per_epoch), step=step, lr=lr * schedule.factor(step - 1), **facts)
 

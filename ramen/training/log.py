@@ -51,7 +51,7 @@ class Log:
         """Add a line; of several ranks the first does."""
         if not distributed.is_main():
             return
-        figures = {k: round(v, 4) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
+        figures = {k: _rounded(v) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
         figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
         figures["elapsed"] = round(time.perf_counter() - self._start, 1)
         figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)  # of memory, so far
@@ -75,3 +75,8 @@ class Log:
         self(stage="time", seconds={name: round(value, 2) for name, value in seconds.items()})
         if distributed.is_main():
             logger.info(time_table(seconds))
+
+
+def _rounded(value: float) -> float:
+    """To four decimals, but a small number (a learning rate) to three digits."""
+    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.3g}")

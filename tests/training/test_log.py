@@ -36,3 +36,9 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard")
     with pytest.raises(InputError, match=r"log\.tensorboard=true needs tensorboard, .* 'ramen-xc\[tensorboard\]'"):
         Log(tmp_path / "log.jsonl").plot_to(tmp_path / "curves")
+
+
+def test_small_figures_keep_their_digits(tmp_path):
+    Log(tmp_path / "log.jsonl")(stage="encoder", lr=1.2345e-6, loss=2.345678, penalty=0.0, other=float("inf"))
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert (line["lr"], line["loss"], line["penalty"], line["other"]) == (1.23e-6, 2.3457, 0.0, None)
