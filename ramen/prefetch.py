@@ -28,7 +28,10 @@ def prefetched(makers: Iterable[Callable[[], T]], ahead: int) -> Iterator[T]:
         yield from (make() for make in makers)
         return
     waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(1)
+    if torch.cuda.is_available():  # a new thread would pin memory through the first GPU, whichever is this process's
+        pool = ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
+    else:
+        pool = ThreadPoolExecutor(1)
     try:
         for make in makers:
             waiting.append(pool.submit(make))
