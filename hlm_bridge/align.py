@@ -18,6 +18,7 @@ from ramen.encoders.folder import load_label_map
 from ramen.encoders.static import StaticEncoder, build_static_encoder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
+from ramen.transfer import to_device
 
 _LR = {True: 2e-3, False: 1e-4}  # of a static student, of a transformer
 
@@ -96,7 +97,7 @@ def align_on(chain: Chain, student: Encoder, vectors: Vectors, steps: int, name:
                 rows = np.sort(rng.integers(0, len(source.texts), count))
                 vectors_of_student.append(student(of_source, rows))
                 vectors_of_teacher.append(torch.from_numpy(store[source.rows[rows]]))
-        targets = torch.cat(vectors_of_teacher).to(student.device)
+        targets = to_device(torch.cat(vectors_of_teacher), student.device)
         return alignment(torch.cat(vectors_of_student), targets, settings.loss, settings.temperature, nested), {}
 
     groups = trained_groups(student, settings.lr or _LR[isinstance(student, StaticEncoder)])

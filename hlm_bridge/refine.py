@@ -14,6 +14,7 @@ from hlm_bridge.vectors import Vectors
 from ramen.encoders.base import Encoder
 from ramen.encoders.folder import load_folder
 from ramen.encoders.static import StaticEncoder
+from ramen.transfer import to_device
 
 _LR = {True: 2e-3, False: 2e-5}  # of a static student, of a transformer
 
@@ -56,12 +57,12 @@ def refine_on(chain: Chain, student: Encoder, vectors: Vectors) -> None:
         queries = student(tokens, batch.points)
         device = queries.device
         documents, negatives = (
-            index[torch.from_numpy(rows)].to(device) for rows in (batch.labels, batch.hard_negatives)
+            to_device(index[torch.from_numpy(rows)], device) for rows in (batch.labels, batch.hard_negatives)
         )
-        masks = batch.not_negative.to(device), batch.not_negative_hard.to(device)
+        masks = to_device(batch.not_negative, device), to_device(batch.not_negative_hard, device)
         loss = contrastive(queries, documents, masks[0], settings.temperature, margin, negatives, masks[1])
         if settings.anchor:
-            of_teacher = torch.from_numpy(vectors.store[vectors.points[batch.points]]).to(device)
+            of_teacher = to_device(torch.from_numpy(vectors.store[vectors.points[batch.points]]), device)
             loss = loss + settings.anchor * (queries - of_teacher).square().sum(1).mean()
         return loss, {}
 

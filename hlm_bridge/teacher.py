@@ -21,6 +21,7 @@ from ramen.encoders.cache import key_of_folder
 from ramen.encoders.folder import LABEL_MAP, load_folder, save_folder
 from ramen.encoders.transformer import TransformerEncoder
 from ramen.errors import InputError
+from ramen.transfer import to_device
 
 _PROMPT = "config_sentence_transformers.json"
 
@@ -117,8 +118,8 @@ def contrast(
     """Backpropagate the contrastive loss of a batch into the encoder of both sides; returns the detached loss."""
 
     def loss(q: torch.Tensor, d: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
-        not_negative, not_negative_hard = batch.not_negative.to(q.device), batch.not_negative_hard.to(q.device)
-        return contrastive(q, d, not_negative, temperature, margin, h, not_negative_hard)
+        masks = to_device(batch.not_negative, q.device), to_device(batch.not_negative_hard, q.device)
+        return contrastive(q, d, masks[0], temperature, margin, h, masks[1])
 
     def of(tokens: Tokens, rows: np.ndarray, as_labels: bool) -> Forward:
         def encode(part: slice) -> torch.Tensor:

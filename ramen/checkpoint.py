@@ -25,6 +25,7 @@ from ramen.errors import InputError, WorkError
 from ramen.files import replacing
 
 _EVERY_SECONDS = 60.0
+_CHEAP = 3.0  # seconds of a save up to which it is made so often; longer ones are made less often in proportion
 _STEPS = "steps"
 
 logger = logging.getLogger("ramen")
@@ -40,7 +41,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path, self.before = path, path.with_name(path.name + ".before")
-        self._saved_at = time.monotonic()
+        self._saved_at, self._stretch = time.monotonic(), 1.0
         self._writer: threading.Thread | None = None
 
     @property
@@ -51,7 +52,7 @@ class Checkpoint:
     @property
     def due(self) -> bool:
         """Whether the last save is so old that another is worth its time."""
-        return time.monotonic() - self._saved_at >= _EVERY_SECONDS
+        return time.monotonic() - self._saved_at >= _EVERY_SECONDS * self._stretch
 
     def remove(self) -> None:
         """Both files, where they are."""
@@ -110,7 +111,7 @@ class Checkpoint:
 
     def _keep(self, steps: int, tensors: Tensors, must: bool) -> None:
         """Write a state; a failure is a warning unless it must be kept."""
-        beside = not must and _on_gpu(tensors)
+        began, beside = time.monotonic(), not must and _on_gpu(tensors)
         tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
         self.wait()
         if beside:
@@ -121,6 +122,7 @@ class Checkpoint:
         else:
             self._try_to_write(steps, tensors)
         self._saved_at = time.monotonic()
+        self._stretch = max(1.0, (self._saved_at - began) / _CHEAP)
 
     def wait(self) -> None:
         """Until what is being written is."""

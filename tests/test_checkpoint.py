@@ -148,3 +148,14 @@ def test_best_weights_are_kept_apart(tmp_path):
     kept.best.load(again)
     assert torch.equal(again.weight, model.weight)
     assert {path.name for path in tmp_path.iterdir()} == {"search-0.safetensors", "search-0-best.safetensors"}
+
+
+def test_saves_that_take_long_are_made_less_often(tmp_path, monkeypatch):
+    now = iter([0.0, 0.0, 100.0, 130.0, 130.0 + 599.0, 130.0 + 600.0])  # made, due, a save of 30 s, asked twice
+    monkeypatch.setattr("ramen.checkpoint._EVERY_SECONDS", 60.0)
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: next(now))
+    checkpoint = Checkpoint(tmp_path / "c")
+    assert not checkpoint.due
+    checkpoint.save_weights(1, state()[0])
+    assert not checkpoint.due
+    assert checkpoint.due

@@ -27,6 +27,15 @@ def as_attention(mask: torch.Tensor, form: str) -> torch.Tensor | None:
     return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1) if form == "expanded" else mask.long()
 
 
+def avoid_cudnn() -> None:
+    """Let torch choose another attention than cuDNN's, which an H100 would get.
+
+    cuDNN builds a graph for every new number of texts, in tens of milliseconds, and keeps it: a training step has
+    several new ones.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def mask_form(model: Any) -> str:
     """The first form by which a model gives the states that it gives with a plain mask, on a text and its padding.
 

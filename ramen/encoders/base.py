@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from torch import nn
 from ramen import distributed
 from ramen.encoders.product import product
 from ramen.prefetch import items_ahead, prefetched
-from ramen.transfer import pinned, to_device
+from ramen.transfer import on_the_way, pinned, to_device
 
 _BULK = 131_072  # tokens embedded at once without gradients
+_ROWS = 65_536  # label vectors computed at once without gradients
 
 
 @dataclass
@@ -126,8 +127,12 @@ class Encoder(nn.Module, ABC):
 
     def labels_of(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the label vectors of vectors of label texts, as of :meth:`encode_labels`."""
+        out = torch.empty(len(vectors), self.dim)
         with torch.no_grad():
-            return self.as_labels(vectors.to(self.device)).cpu()
+            for start in range(0, len(vectors), _ROWS):  # on a GPU a million take 12 GB
+                part = slice(start, start + _ROWS)
+                out[part] = self.as_labels(vectors[part].to(self.device))
+        return out
 
     @abstractmethod
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -221,21 +226,21 @@ class Encoder(nn.Module, ABC):
         budget = self.bulk_tokens * distributed.world_size()
         parts = [order[piece] for piece in pieces(counts[order], budget)]
         batches = prefetched((partial(self.batch, [(tokens, rows)]) for rows in parts), items_ahead(self.device))
-        waiting: list[tuple[np.ndarray, torch.Tensor]] = []  # at most one: it is read while the next is computed
+        waiting: list[tuple[np.ndarray, Callable[[], torch.Tensor]]] = []  # one is read while the next is computed
         with torch.no_grad():
             for rows, batch in zip(parts, batches, strict=True):
-                waiting.append((rows, self.embed_batch(batch)))
+                waiting.append((rows, on_the_way(self.embed_batch(batch))))
                 if len(waiting) > 1:
                     _put(out, *waiting.pop(0))
-            for rows, vectors in waiting:
-                _put(out, rows, vectors)
+            for rows, arriving in waiting:
+                _put(out, rows, arriving)
         self.native_eval = before
         self.train(was_training)
         return out
 
 
-def _put(out: torch.Tensor, rows: np.ndarray, vectors: torch.Tensor) -> None:
-    out[torch.from_numpy(rows)] = vectors.cpu()
+def _put(out: torch.Tensor, rows: np.ndarray, arriving: Callable[[], torch.Tensor]) -> None:
+    out[torch.from_numpy(rows)] = arriving()
 
 
 def pieces(counts: np.ndarray, budget: int) -> list[slice]:

@@ -32,7 +32,9 @@ def word_pieces(tokenizer: Any) -> list[str]:
 
 
 def load_backbone(name: str, dropout: float = -1.0) -> tuple[Any, Any]:
-    """Load a transformer and its tokenizer.
+    """Load a transformer, in float32 whatever its file holds, and its tokenizer.
+
+    A checkpoint in half precision would be trained so, too: steps smaller than its rounding are lost.
 
     Args:
         name: see :func:`ramen.encoders.backbone.find_backbone`.
@@ -47,7 +49,7 @@ def load_backbone(name: str, dropout: float = -1.0) -> tuple[Any, Any]:
         changes = {key: dropout for key in _DROPOUTS if hasattr(config, key)}
         if not changes:
             raise InputError(f"training.dropout={dropout:g}: {name} has no dropout that could be set; leave it at -1")
-    return _load(name, AutoModel, **changes).eval(), _load(name, AutoTokenizer)
+    return _load(name, AutoModel, dtype=torch.float32, **changes).eval(), _load(name, AutoTokenizer)
 
 
 class Backbone:

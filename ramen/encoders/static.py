@@ -81,11 +81,14 @@ class StaticEncoder(Encoder):
     def _sums_by_torch(self, ids: np.ndarray, starts: np.ndarray) -> torch.Tensor:
         # Embed only the rows in use: a gradient of the whole table would dominate the cost.
         used, at = np.unique(self.vocabulary.plain_of[ids], return_inverse=True)
-        fields = (ids >= self.vocabulary.size).astype(np.int64)
-        entries, places, of_fields, of_texts = (
-            to_device(pinned(part), self.device) for part in (used, at, fields, starts.astype(np.int64))
+        entries, places, in_title, of_texts = (
+            to_device(pinned(part), self.device)
+            for part in (used, at, ids >= self.vocabulary.size, starts.astype(np.int64))
         )
-        weights = F.softplus(self.raw_weights[entries])[places] * torch.exp(self.raw_field)[of_fields]
+        # Not by indexing: a GPU adds up the gradients of one entry, of which a text has many, one after the other.
+        content, title = torch.exp(self.raw_field)
+        weights = F.embedding(places, F.softplus(self.raw_weights[entries])[:, None])[:, 0]
+        weights = weights * torch.where(in_title, title, content)
         rows_used = F.embedding(entries, self.vectors, sparse=True)
         return F.embedding_bag(places, rows_used, of_texts, mode="sum", per_sample_weights=weights)
 

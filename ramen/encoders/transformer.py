@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ramen.encoders.attention import as_attention, mask_form
+from ramen.encoders.attention import as_attention, avoid_cudnn, mask_form
 from ramen.encoders.base import Encoder, Tokens
 from ramen.encoders.contextual import load_backbone
 from ramen.encoders.precision import computes_bfloat16
@@ -27,6 +27,7 @@ from ramen.transfer import pinned, to_device
 # little, a GPU waits for each of them.
 _WORTH = {True: (256, 1_000), False: (4_096, 4)}
 _MULTIPLE = 8  # of padded lengths on a GPU: products of such shapes are faster, and fewer shapes are compiled
+_WAYS = 64  # of calling a compiled model
 _BULK = 4_096  # tokens embedded at once on a CPU without gradients
 
 
@@ -71,18 +72,19 @@ class TransformerEncoder(Encoder):
         compiles: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        avoid_cudnn()
         model, tokenizer = load_backbone(backbone, dropout)
         self.model: Any = model
         self.tokenizer: Any = tokenizer
         self.pooling = pooling
         self._mask_form = mask_form(model)
-        self._compiled = [torch.compile(model)] if compiles else []  # in a list: no module of its own
+        self._compiled = [_compile(model)] if compiles else []  # in a list: no module of its own
         hidden = int(model.config.hidden_size)
         self.dim = dim or hidden
         self.dense = None if self.dim == hidden else nn.Linear(hidden, self.dim, bias=False)
         self.add_label_map()
-        longest = getattr(model.config, "max_position_embeddings", max_tokens)
-        self.max_tokens = min(max_tokens, longest)
+        self._most_positions = int(getattr(model.config, "max_position_embeddings", max_tokens + _MULTIPLE))
+        self.max_tokens = min(max_tokens, self._most_positions)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # As forward pads: padding on the left shifts positions, and the exported folder would give other vectors.
@@ -95,7 +97,7 @@ class TransformerEncoder(Encoder):
         memo[id(self)] = copied
         parts = {name: value for name, value in self.__dict__.items() if name != "_compiled"}
         copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in parts.items()})
-        copied._compiled = [torch.compile(copied.model)] if self._compiled else []
+        copied._compiled = [_compile(copied.model)] if self._compiled else []
         return copied
 
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -133,7 +135,7 @@ class TransformerEncoder(Encoder):
         ids, _ = tokens.take(rows)
         width = max(1, int(counts.max()))
         if self.device.type != "cpu":
-            width += -width % _MULTIPLE
+            width = max(width, min(width + -width % _MULTIPLE, self._most_positions))
         mask = np.arange(width) < counts[:, None]
         batch = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int32)
         batch[mask] = ids
@@ -154,7 +156,8 @@ class TransformerEncoder(Encoder):
         """Return pooled states of texts padded to one length, float32 (n, dim)."""
         ids, counts = to_device(part.ids, self.device).long(), to_device(part.counts, self.device)
         mask = torch.arange(ids.shape[1], device=self.device) < counts[:, None]
-        model = self._compiled[0] if self._compiled else self.model
+        is_exact = not (self.training or self.native_eval)  # as the exported folder computes
+        model = self.model if is_exact or not self._compiled else self._compiled[0]
         attention = None if part.is_full else as_attention(mask, self._mask_form)
         states = model(input_ids=ids, attention_mask=attention).last_hidden_state
         return self._pool(states.float(), mask, counts)
@@ -195,6 +198,15 @@ class TransformerEncoder(Encoder):
             model = SentenceTransformer(modules=[*modules, Normalize()], device="cpu")
             model.save(str(folder), create_model_card=False)
         open_to_readers(folder)
+
+
+def _compile(model: Any) -> Any:
+    """The model, compiled once for each way of calling it: training, bulk encoding, gradients cached, mask or none.
+
+    From eight on, for all copies of a model together, torch would no longer compile.
+    """
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _WAYS)
+    return torch.compile(model)
 
 
 def buckets(counts: np.ndarray, worth: int, most: int) -> list[slice]:

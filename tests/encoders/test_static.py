@@ -172,3 +172,18 @@ def test_label_vectors_start_as_the_texts_own_and_are_mapped_apart(tiny_backbone
         expected = F.normalize(vectors @ (torch.eye(built.dim) + built.label_map.weight).T, dim=1)
     torch.testing.assert_close(built.encode_labels(tokens), expected)
     torch.testing.assert_close(built.encode(tokens), vectors)
+
+
+def test_what_a_gpu_computes_has_the_same_sums_and_gradients(encoder):
+    model = copy.deepcopy(encoder)
+    ids, starts = model.tokenize(TEXTS).take(np.arange(len(TEXTS)))
+    parameters, found = [model.vectors, model.raw_weights, model.raw_field], []
+    torch.manual_seed(0)
+    pull = torch.randn(len(TEXTS), model.dim)
+    for sums in (model._sums(ids, starts), model._sums_by_torch(ids, starts)):
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)  # as in training
+        (sums * pull).sum().backward()
+        found.append([sums.detach(), *(parameter.grad for parameter in parameters)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)

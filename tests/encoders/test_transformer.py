@@ -2,12 +2,13 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoTokenizer, GPT2Config, GPT2Model
+from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model
 
 import ramen
 from ramen.encoders import precision
@@ -178,3 +179,55 @@ def test_a_decoder_that_pads_on_the_left(tmp_path, tiny_decoder, pooling):
     encoder.export(tmp_path / "encoder")
     found = SentenceTransformer(str(tmp_path / "encoder"), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(found, together.numpy(), atol=1e-5)
+
+
+def test_a_checkpoint_in_half_precision_is_trained_in_float32(tmp_path, tiny_backbone):
+    shutil.copytree(tiny_backbone, tmp_path / "half")
+    AutoModel.from_pretrained(tiny_backbone).to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    assert AutoModel.from_pretrained(tmp_path / "half").dtype == torch.bfloat16
+    encoder = TransformerEncoder(str(tmp_path / "half"), "mean", max_tokens=20)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
+def test_attention_builds_no_graph_for_each_shape(tiny_backbone):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    TransformerEncoder(str(tiny_backbone), "mean", max_tokens=20)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_padding_on_a_gpu_ends_where_the_positions_do(tiny_backbone, monkeypatch):
+    encoder = TransformerEncoder(str(tiny_backbone), "mean", max_tokens=20)
+    monkeypatch.setattr(TransformerEncoder, "device", torch.device("meta"))
+    tokens = encoder.tokenize(["lead " * 300, "x"])
+    widths = {}
+    for most in (20, 22, 128):
+        encoder._most_positions = most
+        widths[most] = [part.ids.shape[1] for part in encoder.prepare(tokens, np.array([1, 0]))]
+    assert widths == {20: [20], 22: [22], 128: [24]}
+
+
+def test_exact_vectors_are_not_computed_by_the_compiled_model(tiny_backbone):
+    encoder = TransformerEncoder(str(tiny_backbone), "mean", max_tokens=20, compiles=True)
+    assert torch._dynamo.config.recompile_limit >= 16
+    calls = []
+
+    def compiled(**inputs):
+        calls.append(1)
+        return encoder.model(**inputs)
+
+    encoder._compiled = [compiled]
+    tokens = encoder.tokenize(TEXTS)
+    expected = encoder.encode(tokens)
+    assert not calls
+    torch.testing.assert_close(encoder.encode(tokens, exact=False), expected, atol=0.02, rtol=0)
+    assert calls
+
+
+def test_label_vectors_in_parts_are_the_same(tiny_backbone, monkeypatch):
+    encoder = TransformerEncoder(str(tiny_backbone), "mean", max_tokens=20).eval()
+    torch.nn.init.normal_(encoder.label_map.weight)
+    vectors = encoder.encode(encoder.tokenize(TEXTS))
+    expected = encoder.labels_of(vectors)
+    monkeypatch.setattr("ramen.encoders.base._ROWS", 2)
+    torch.testing.assert_close(encoder.labels_of(vectors), expected)
+    assert encoder.labels_of(vectors[:0]).shape == (0, encoder.dim)
