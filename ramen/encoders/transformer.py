@@ -84,7 +84,8 @@ class TransformerEncoder(Encoder):
         self.dense = None if self.dim == hidden else nn.Linear(hidden, self.dim, bias=False)
         self.add_label_map()
         self._most_positions = int(getattr(model.config, "max_position_embeddings", max_tokens + _MULTIPLE))
-        self.max_tokens = min(max_tokens, self._most_positions)
+        # RoBERTa and MPNet count two positions that no text can take; the tokenizer's length leaves them out.
+        self.max_tokens = min(max_tokens, self._most_positions, tokenizer.model_max_length)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # As forward pads: padding on the left shifts positions, and the exported folder would give other vectors.

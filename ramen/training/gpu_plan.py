@@ -18,7 +18,7 @@ from ramen.training.schedule import plan_steps, trainings
 
 _WEIGHT = 16  # bytes a parameter: float32 weights, gradients and AdamW's two moments
 _CAST = 2  # more under autocast: a copy of the weights in bfloat16
-_KEPT = 8  # more with graph.lambda=auto: weights of the encoder to start from and of the best training so far
+_KEPT = 4  # more with graph.lambda=auto: weights of the encoder to start from
 _CONTEXT = 1e9  # of CUDA, workspaces of products and fragments
 _LEAST_CHUNK = 1_024  # tokens: smaller calls leave a GPU idle
 _USABLE = 0.9  # of the free memory, before fewer than all labels compete
@@ -80,6 +80,9 @@ def gpu_plan(dataset: Dataset, config: Config, shape: Shape, gigabytes: float | 
     stages, advice, all_compete = {}, {}, True
     if config.training.epochs:
         fixed, a_token = encoder_memory(config, shape, step, in_bfloat16)
+        if config.dense.joint:
+            sizes = len(dataset.labels), shape.hidden, config.training.batch_size, config.dense.precision
+            fixed += DenseClassifier.gpu_memory(*sizes) * (2 if trainings(config, bool(config.graphs))[0] > 1 else 1)
         stages["encoder"] = fixed + a_token * tokens_at_once(config, step)
         advice["encoder"] = _chunk_advice(config, step, free - fixed, a_token)
     if DenseScorer.is_enabled(config):

@@ -194,7 +194,8 @@ def _attempt(
         ranked = judge.gather(scorers).top_k(summed.weights, 10)[0]
     names = "+".join(kind for kind, pair in graphs.lambdas.items() if max(pair) > 0) or "none"
     run.log(stage="search", graphs=names, lambda_scale=scale, **summed.figures)
-    return Attempt(graphs, views, trained.state_dict(), distributed.broadcast(lambda: ranked))
+    weights_there = {name: value.cpu() for name, value in trained.state_dict().items()}  # a GPU holds one training
+    return Attempt(graphs, views, weights_there, distributed.broadcast(lambda: ranked))
 
 
 def _uninformative(data: TrainingData, split: Split, encoder: AnyEncoder, kinds: list[str]) -> list[str]:

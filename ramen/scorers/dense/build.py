@@ -51,7 +51,7 @@ def _make(
 ) -> DenseClassifier | ShortlistClassifier:
     if settings.kind == "shortlist":
         return ShortlistClassifier(start, temperature, settings.loss)
-    native = not start.is_cuda and computes_bfloat16(start.device)
+    native = computes_bfloat16(start.device)
     if chunk is None:
         sizes = *start.shape, settings.batch_size, settings.precision
         chunk = DenseClassifier.gpu_chunk(*sizes) if start.is_cuda else CHUNK
