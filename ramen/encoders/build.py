@@ -31,8 +31,10 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
     if settings.kind == "distilled":
         from ramen.encoders.folder import load_folder
 
-        encoder = load_folder(student_folder(settings.backbone), settings.max_tokens)
+        dropout, compiles = config.training.dropout, config.training.compile
+        encoder = load_folder(student_folder(settings.backbone), settings.max_tokens, dropout, compiles)
         is_static = type(encoder).__name__ == "StaticEncoder"
+        refuse_for_static(config, is_static)
         if is_static == (preset_encoder(config.preset) == "transformer"):
             kind = "static" if is_static else "transformer"
             raise InputError(f"{settings.backbone}: its encoder is of the kind {kind}: add --preset {kind}")
@@ -47,6 +49,22 @@ def build_encoder(config: Config, texts: list[str]) -> Encoder:
 
         encoder = build_static_encoder(texts, settings)
     return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def refuse_for_static(config: Config, is_static: bool) -> None:
+    """Refuse settings that only a transformer has.
+
+    Raises:
+        InputError: the setting.
+
+    Example:
+        ``refuse_for_static(load_config("static"), is_static=True)``
+    """
+    training = config.training
+    given = {"dropout": training.dropout >= 0, "chunk": training.chunk > 0, "compile": training.compile}
+    for name in (name for name, is_given in given.items() if is_given and is_static):
+        value = str(getattr(training, name)).lower()
+        raise InputError(f"training.{name}={value}: only a transformer has it, found the encoder {config.encoder.kind}")
 
 
 def check_encoder(settings: EncoderConfig) -> None:

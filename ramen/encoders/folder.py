@@ -24,12 +24,14 @@ _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _EXPECTED = "expected StaticEmbedding, Normalize or Transformer, Pooling, (Dense,) Normalize"
 
 
-def load_folder(folder: Path, max_tokens: int) -> Encoder:
+def load_folder(folder: Path, max_tokens: int, dropout: float = -1.0, compiles: bool = False) -> Encoder:
     """The encoder whose vectors the folder gives, with every weight trainable again.
 
     Args:
         folder: with ``modules.json``; its modules those that an :class:`Encoder` exports.
         max_tokens: a text is cut there, or where the folder says if that is earlier.
+        dropout: of a transformer in training; below 0 the folder's own.
+        compiles: compile a transformer with ``torch.compile``.
 
     Raises:
         InputError: the folder is missing, has other modules, or its files are inconsistent.
@@ -43,7 +45,7 @@ def load_folder(folder: Path, max_tokens: int) -> Encoder:
         if kinds == ["StaticEmbedding", "Normalize"]:
             encoder = _static(homes[0], max_tokens)
         if kinds[:2] == ["Transformer", "Pooling"] and kinds[2:] in (["Normalize"], ["Dense", "Normalize"]):
-            encoder = _transformer(homes, max_tokens)
+            encoder = _transformer(homes, max_tokens, dropout, compiles)
         if encoder is not None:
             load_label_map(encoder, folder)
             return encoder
@@ -122,7 +124,7 @@ def _static(home: Path, max_tokens: int) -> StaticEncoder:
     return StaticEncoder(vocabulary, vectors, weights, title_weight, min(max_tokens, cut))
 
 
-def _transformer(homes: list[Path], max_tokens: int) -> TransformerEncoder:
+def _transformer(homes: list[Path], max_tokens: int, dropout: float, compiles: bool) -> TransformerEncoder:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     mode: Any = Pooling.load(str(homes[1])).pooling_mode
@@ -131,7 +133,8 @@ def _transformer(homes: list[Path], max_tokens: int) -> TransformerEncoder:
     dense = load_file(homes[2] / "model.safetensors")["linear.weight"] if len(homes) == 4 else None
     if dense is not None and json.loads((homes[2] / "config.json").read_text()).get("bias"):
         raise InputError(f"{homes[2]}: expected a linear map without bias")
-    encoder = TransformerEncoder(str(homes[0]), _POOLING[mode], max_tokens, dim=None if dense is None else len(dense))
+    dim = None if dense is None else len(dense)
+    encoder = TransformerEncoder(str(homes[0]), _POOLING[mode], max_tokens, dim, dropout, compiles)
     encoder.max_tokens = min(encoder.max_tokens, encoder.tokenizer.model_max_length)
     if dense is not None and encoder.dense is not None:
         with torch.no_grad():

@@ -14,7 +14,7 @@ from ramen.config import Config, config_yaml
 from ramen.data import Dataset, bags_of_words
 from ramen.data.leaks import refuse_leaks
 from ramen.data.options import with_pairs, with_texts
-from ramen.encoders.build import check_encoder
+from ramen.encoders.build import check_encoder, refuse_for_static
 from ramen.errors import InputError
 from ramen.graph.lambdas import fixed_lambdas
 from ramen.scorers.dense.build import check_classifier
@@ -56,6 +56,7 @@ def checked_dataset(whole: Dataset, config: Config, graphs: str) -> Dataset:
         raise InputError(f"{dataset.path}: no training point has a label")
     check_classifier(config.dense)
     check_joint(config)
+    check_training(config)
     check_warmups(dataset, config)
     unseen_share(dataset, config.validation.unseen)
     if config.ranking.learn and config.validation.share:
@@ -79,6 +80,25 @@ def graphs_of(config: Config, graphs: str, dataset: Dataset) -> list[str]:
     if graphs not in ("all", "none"):
         raise InputError(f"graphs {graphs!r}: --preset words trains no encoder that graphs could regularise")
     return []
+
+
+def check_training(config: Config) -> None:
+    """Refuse settings of training that would do nothing.
+
+    Raises:
+        InputError: the setting, and what it needs.
+
+    Example:
+        ``check_training(load_config("transformer", ["training.dropout=0.0"]))``
+    """
+    training, validation = config.training, config.validation
+    refuse_for_static(config, config.encoder.kind in ("static", "bag_of_words"))
+    if -1 < training.dropout < 0:
+        raise InputError(f"training.dropout={training.dropout:g}: expected 0 to below 1, or -1 for the backbone's own")
+    if validation.patience and not validation.every:
+        raise InputError(f"validation.patience={validation.patience}: expected validation.every=STEPS with it")
+    if validation.every and not validation.share:
+        raise InputError(f"validation.every={validation.every}: no points are held out, as validation.share=0")
 
 
 def check_warmups(dataset: Dataset, config: Config) -> None:

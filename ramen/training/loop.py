@@ -6,6 +6,7 @@ that a resumed run has the batches of one that was never stopped, and no state o
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from ramen.checkpoint import Checkpoint
 from ramen.losses import check_loss
 from ramen.training.optimiser import Optimiser
 from ramen.training.schedule import Schedule
+
+logger = logging.getLogger("ramen")
 
 _SUM = "sum."  # before the names of the sums that a checkpoint keeps
 _READ_EVERY = 50  # steps between two readings of what a GPU computed
@@ -103,6 +106,8 @@ def run_steps(
     first, stored = checkpoint.restore(model, optimiser.adam) if checkpoint else (0, {})
     if state and stored:
         state.restore(stored)
+    if first:
+        logger.info("%s: goes on after step %s of %s", stage.name, f"{first:,}", f"{schedule.steps:,}")
     sums = _Sums(stored, stage, schedule)
     model.train()
     name, disable, numbers = stage.name, distributed.progress_disabled(), range(first, schedule.steps)

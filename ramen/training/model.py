@@ -36,10 +36,12 @@ class Params:
         reason = "no training points to hold out: too few, too similar, or labels of one point each (validation.unseen)"
         if not config.validation.share:
             reason = "no training points to hold out, as validation.share=0 says"
-        log(stage="search", note=f"{reason}: hyperparameters as set, one epoch of the dense scorer")
+        log(stage="search", note=f"{reason}: hyperparameters as set")
         kinds = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config)}
         weights = {name: kind.start_weight for name, kind in kinds.items()}
         params = {name: kind.default_params(config) for name, kind in kinds.items()}
+        if "dense" in params:
+            log(stage="search", note=f"dense classifiers: trained for {params['dense'].epochs} epochs of their own")
         return cls(graphs, params, RankerParams(weights))
 
     @classmethod

@@ -129,7 +129,8 @@ def _bounds(config: Config, points: int, uses_graphs: bool) -> tuple[int, int]:
 def _warmed_up(schedule: Schedule, warmup: int, shortened: bool) -> Schedule:
     if warmup > schedule.updates and not shortened:
         raise InputError(
-            f"training.warmup_steps={warmup:,}: expected at most the {schedule.updates:,} updates of this training"
+            f"training.warmup_steps={warmup:,}: expected at most the {schedule.updates:,} updates of this training, "
+            "or -1"
         )
     if warmup < 0:
         warmup = _WARMUP

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import socket
 import sys
 
 import pytest
@@ -44,6 +45,7 @@ def test_an_installed_package_comes_next(package, name):
 
 def test_a_hub_id_comes_last(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("ramen.encoders.backbone._hub_answers", lambda: True)
     assert find_backbone("some-org/some-model") == "some-org/some-model"
 
 
@@ -99,3 +101,17 @@ def test_truncated_weights_do_not_load(tmp_path, tiny_backbone):
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="does not load as a transformer"):
         load_backbone(str(folder))
+
+
+def test_a_hub_that_does_not_answer_is_one_error(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(InputError, match="'some/model': not on this machine, and the hub does not answer: fetch it"):
+        find_backbone("some/model")
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.getsockname()[1]}")
+        assert find_backbone("some/model") == "some/model"
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:2")
+    assert find_backbone("some/model") == "some/model"

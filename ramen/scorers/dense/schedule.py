@@ -33,7 +33,8 @@ class LearningRate:
         self.steps = settings.epochs * self.per_epoch
         if settings.epochs and settings.warmup_steps > self.steps:
             raise InputError(
-                f"dense.warmup_steps={settings.warmup_steps}: longer than training, which has {self.steps} steps"
+                f"dense.warmup_steps={settings.warmup_steps:,}: expected at most the {self.steps:,} steps of "
+                f"dense.epochs={settings.epochs}"
             )
 
     def __call__(self, step: int) -> float:

@@ -46,8 +46,10 @@ class DenseScorer(VectorScorer):
 
     @classmethod
     def default_params(cls, config: Config) -> DenseParams:
-        """See :class:`TrainedScorer`; one epoch, or those that were trained together with the encoder."""
-        return DenseParams(0 if config.dense.joint else 1)
+        """See :class:`TrainedScorer`: one epoch, but all of a schedule; none where they were trained along."""
+        if config.dense.joint:
+            return DenseParams(0)
+        return DenseParams(1 if config.dense.scheduler == "halving" else config.dense.epochs)
 
     @classmethod
     def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> DenseScorer | None:

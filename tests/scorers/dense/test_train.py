@@ -97,7 +97,7 @@ def test_schedules_warm_up_to_the_peak_and_go_on(scheduler):
 def test_a_warm_up_longer_than_training_is_refused(make_views):
     views = make_views("dense.warmup_steps=10000", "dense.epochs=2", "dense.batch_size=32")
     steps = 2 * -(-len(views.vectors) // 32)
-    with pytest.raises(InputError, match=rf"dense.warmup_steps=10000: longer than training, which has {steps} steps"):
+    with pytest.raises(InputError, match=rf"dense.warmup_steps=10,000: expected at most the {steps} steps"):
         next(train_epochs(views, "own"))
 
 
