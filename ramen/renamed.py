@@ -1,0 +1,40 @@
+"""Settings of earlier versions, and what to write instead."""
+
+from __future__ import annotations
+
+# Keys of earlier versions: the new key, or a sentence that says what to do instead. A section ends in a dot.
+RENAMED: dict[str, str] = {
+    "stage1.": "training.",
+    "head.": "dense.",
+    "encoder.kind=hlm": "encoder.kind=distilled",
+    "encoder.kind=none": "encoder.kind=bag_of_words",
+    "dense.kind=dense": "dense.kind=full",
+    "encoder.title_weight": "it is learnt, from a start of 2",
+    "encoder.autocast": "training is in bfloat16 where the processor or GPU supports it natively",
+    "stage1.temperature": "it is fixed at 0.05",
+    "stage1.margin": "it is fixed at 0.3",
+    "stage1.cluster_size": "it is fixed at 16",
+    "stage1.nearest": "it is fixed at 20",
+    "stage1.hard_every": "it is fixed at 2 epochs",
+    "evaluate.points": "data.test_points",
+    "graph.floor": "it is fixed at 0.02",
+    "graph.auto_steps": "trainings that compare graphs are whole, and the better one is kept",
+    "graph.walks=auto": "set graph.walks=on, or off, which is the default",
+    "graph.long_batch": "it is fixed at 512 points; set graph.min_steps=0 to train no longer with a graph",
+    "graph.hops": "it is fixed at 400, with graph.walks=on",
+    "graph.restart": "it is fixed at 0.8, with graph.walks=on",
+    "graph.max_degree": "it is fixed at 500 rows, with graph.walks=on",
+    "graph.visited": "it is fixed at 10, with graph.walks=on",
+    "graph.prune_from": "it is fixed at 4 epochs; set graph.prune=none for no pruning",
+    "graph.prune_every": "it is fixed at 5 epochs; set graph.prune=none for no pruning",
+    "head.top": "it is fixed at 50 labels",
+    "head.temperature": "it is fixed at 0.05",
+    "head.chunk": "it is fixed at 100,000 labels; set dense.kind=shortlist for less memory",
+    "neighbours.temperature": "it is chosen on held-out points, from a start of 0.1",
+    "sparse.max_degree": "it is fixed at 200 labels; set sparse.anchors=0 to leave the graphs out",
+    "sparse.min_count": "it is fixed at 2 texts",
+    "sparse.uniform": "it is fixed at 50 points",
+    "sparse.min_weight": "it is fixed at 0.02; set sparse.max_weights for a smaller model",
+    "validation.min_points": "it is fixed at 400; set validation.share for another number of points",
+    "validation.max_points": "it is fixed at 2,000; set validation.share for fewer points",
+}
