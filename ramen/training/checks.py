@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,10 +28,18 @@ from ramen.training.run_folder import chosen_graphs, dataset_digest
 from ramen.training.schedule import plan_steps
 from ramen.training.split import MAX_POINTS, MIN_POINTS, unseen_share
 
+_SHAPES = 128  # about as many as a step of a transformer has
+
 
 @contextmanager
 def torch_threads() -> Iterator[None]:
-    """Let torch use no more threads than kernels do: it does not know of a quota, and more than that wait in line."""
+    """Let torch use no more threads than kernels do: it does not know of a quota, and more than that wait in line.
+
+    It is also told to keep code for fewer shapes of products. The lengths of a transformer's batches always differ, so
+    that what it keeps is never used again, and took gigabytes.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read with the first product
+        os.environ.setdefault(name, str(_SHAPES))
     one_torch_thread_in_children()
     before = torch.get_num_threads()
     torch.set_num_threads(min(before, thread_count()))
