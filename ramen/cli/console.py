@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ramen.errors import InputError
 from ramen.threads import available_cores, thread_count
@@ -129,7 +129,11 @@ def insistent_interrupt() -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    has_ended = False
+
+    def interrupt(number: int, frame: object) -> None:
+        if has_ended:  # the last alarm came while the work was being left
+            return
         signal.setitimer(signal.ITIMER_REAL, 2.0)
         raise KeyboardInterrupt
 
@@ -144,6 +148,7 @@ def insistent_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
+        has_ended = True
         sys.unraisablehook = hook
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():

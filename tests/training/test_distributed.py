@@ -91,7 +91,7 @@ def test_two_ranks_train_what_one_process_does(planted, quick, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     two = tmp_path / "two"
     for found, expected in zip(vectors(two, "encoder"), vectors(one, "encoder"), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(found, expected, atol=5e-4)  # products round to eight bits
     chosen, others = (json.loads((run / "metrics.json").read_text()) for run in (one, two))
     assert chosen["chosen"] == others["chosen"]
     np.testing.assert_allclose(list(chosen["test"].values()), list(others["test"].values()), atol=1e-4)

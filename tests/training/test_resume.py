@@ -59,7 +59,7 @@ def test_ctrl_c_then_resume(planted: Path, quick: list[str], tmp_path: Path):
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
     )
     deadline = time.monotonic() + 120
-    while not (out / "log.jsonl").exists():
+    while not (out / "log.jsonl").exists() or '"encoder"' not in (out / "log.jsonl").read_text():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, "no epoch within two minutes"
         time.sleep(0.05)
