@@ -65,7 +65,7 @@ def test_ctrl_c_then_resume(planted: Path, quick: list[str], tmp_path: Path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     message = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    assert process.returncode == 130, message
     assert "--resume" in message
     with pytest.raises(InputError, match="unfinished run"):
         ramen.Tagger.load(out)
