@@ -46,6 +46,10 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         code = _fail(name, f"{error.strerror or error}{where}", 1)
+    if code == INTERRUPTED:
+        # Python remembers an interrupt that passed through exec(), as of a dataclass that was being imported, and would
+        # end by the signal although it was caught here; another exec() forgets it.
+        exec("pass")
     gc.freeze()  # skips a final collection, which takes a quarter of a second
     sys.exit(code)
 

@@ -42,7 +42,10 @@ def train(
             run = ramen.train(
                 data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # A class that was being made, in an import, turns an interrupt into an error of its own.
+        if isinstance(error, RuntimeError) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         typed = ["ramen", *sys.argv[1:], *([] if resume else ["--resume"])]
         raise Stopped(f"stopped; to go on: {shlex.join(typed)}") from None
     say_next("ramen", "eval", run, "--data", data)

@@ -153,3 +153,18 @@ def test_eval_prints_a_table_and_writes_json(ramen, monkeypatch, tmp_path):
     assert rows[3].endswith("A 0.55, B 1.5 (card of x)")
     assert '"source": "card of x"' in (tmp_path / "f.json").read_text()
     assert [file.name for file in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_an_interrupt_within_exec_ends_with_its_code(tmp_path):
+    """Python would end by the signal: a dataclass is made by exec, and imports make many."""
+    (tmp_path / "stopped.py").write_text(
+        "import typer\n"
+        "from ramen.cli.exits import exits\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "def go():\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "exits(app, 'x')\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "stopped"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "x: stopped\n")
