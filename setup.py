@@ -26,6 +26,7 @@ EXTRAS = {
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
+FRAMES = ["pandas>=2", "polars>=1", "datasets>=3"]  # what people hold their rows in: read if they have it
 
 setup(
     name="ramen-xc",
@@ -61,6 +62,7 @@ setup(
         # setuptools: a test builds the wheel without build isolation.
         "dev": [
             *TOOLS,
+            *FRAMES,
             *(
                 need
                 for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet")

@@ -1,0 +1,49 @@
+"""Reads one value of a table or list as a text, or as the name of a label."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+from ramen.errors import InputError
+from ramen.sequences import is_missing
+from ramen.text import composed
+
+_EXACT = 2**53  # beyond it a float has no units
+
+def as_text(value: Any, where: str) -> str:
+    """Return a value as a text in NFC; "" for a missing one.
+
+    Args:
+        value: a string or a number; None and NaN are missing.
+        where: the place, for the error.
+
+    Raises:
+        InputError: another type, or half a surrogate pair.
+
+    Example:
+        >>> as_text(3.0, "row 1"), as_text(float("nan"), "row 1")
+        ('3', '')
+    """
+    if is_missing(value):
+        return ""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        # A table library stores whole numbers of a column with gaps as floats.
+        return str(int(value)) if float(value).is_integer() and abs(value) < _EXACT else str(value)
+    if not isinstance(value, str):
+        raise InputError(f"{where}: found {value!r:.40}, expected a text")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
+    return composed(value)
+
+
+def as_name(value: Any, where: str) -> str:
+    """Return the name of a label or anchor in NFC, with single spaces; "" for a missing one.
+
+    Arguments and errors as of :func:`as_text`.
+
+    Example:
+        >>> as_name(" lead  acid ", "row 1"), as_name(None, "row 1")
+        ('lead acid', '')
+    """
+    return " ".join(as_text(value, where).split())

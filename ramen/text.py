@@ -1,0 +1,37 @@
+"""One form for each text, however it was typed or stored: for readers, features and encoders alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Soft hyphen, zero-width space, non-joiner, joiner, word joiner, byte order mark, and marks of direction
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+
+
+def composed(text: str) -> str:
+    """Return a text in NFC, which looks the same: what readers keep of texts and names.
+
+    macOS and PDF write an accent as a character of its own (NFD); a name must equal itself however it was written.
+
+    Example:
+        >>> composed("cafe\u0301") == "caf\u00e9"
+        True
+    """
+    return text if text.isascii() or unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def plain(text: str) -> str:
+    """Return what features and encoders see of a text: NFKC, without invisible characters.
+
+    Full-width and half-width forms become the usual ones, ligatures letters; a soft hyphen or a zero-width space cuts
+    no word. Letters keep their case and accents.
+
+    Example:
+        >>> plain("\uff32\uff21\uff2d\uff25\uff2e"), plain("bat\u00adtery"), plain("\ufb01le")
+        ('RAMEN', 'battery', 'file')
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
