@@ -11,6 +11,7 @@ from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
 
+
 def as_text(value: Any, where: str) -> str:
     """Return a value as a text in NFC; "" for a missing one.
 
