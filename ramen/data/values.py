@@ -29,8 +29,8 @@ def as_text(value: Any, where: str) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        # A table library stores whole numbers of a column with gaps as floats.
-        return str(int(value)) if float(value).is_integer() and abs(value) < _EXACT else str(value)
+        number = float(value)  # a table library stores whole numbers of a column with gaps as floats
+        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
     if not isinstance(value, str):
         raise InputError(f"{where}: found {value!r:.40}, expected a text")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
