@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
+from ramen.encoders.plain_tokenizer import rebuilt
 from ramen.errors import InputError
 
 _BATCH = 8192
@@ -57,7 +58,7 @@ def cut_vocabulary(model: Any, tokenizer: Any, texts: list[str]) -> tuple[Any, A
     if isinstance(tree.get("padding"), dict):
         tree["padding"]["pad_id"] = new_of[tree["padding"]["pad_id"]]
     _cut_rows(model, old, new_of)
-    return model, _rebuilt(tokenizer, tree)
+    return model, rebuilt(tokenizer, Tokenizer.from_str(json.dumps(tree)))
 
 
 def _closed(merges: list[Any], keep: set[str]) -> list[Any]:
@@ -102,21 +103,3 @@ def _cut_rows(model: Any, old: list[int], new_of: dict[int, int]) -> None:
         number = getattr(config, name, None)
         if isinstance(number, int):
             setattr(config, name, new_of.get(number))
-
-
-def _rebuilt(tokenizer: Any, tree: dict[str, Any]) -> Any:
-    """Return a tokenizer with the same special tokens around another backend."""
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer.from_str(json.dumps(tree))
-    names = ("unk", "pad", "bos", "eos", "cls", "sep", "mask")
-    special = {f"{name}_token": getattr(tokenizer, f"{name}_token", None) for name in names}
-    rebuilt = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        model_max_length=tokenizer.model_max_length,
-        padding_side=tokenizer.padding_side,
-        model_input_names=tokenizer.model_input_names,
-        **{name: value for name, value in special.items() if value is not None},
-    )
-    rebuilt.init_kwargs["padding_side"] = tokenizer.padding_side
-    return rebuilt

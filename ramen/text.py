@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Soft hyphen, zero-width space, non-joiner, joiner, word joiner, byte order mark, and marks of direction
-INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+# Soft hyphen, zero-width space, non-joiner, joiner, marks of direction, word joiner, variants, byte order mark
+INVISIBLE = "\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
@@ -35,3 +35,13 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+
+
+def alike(text: str) -> str:
+    """Return what two texts have in common that differ in case, spaces or the form of characters only.
+
+    Example:
+        >>> alike("Red  Apple ") == alike("red apple")
+        True
+    """
+    return " ".join(plain(text).lower().split())

@@ -18,8 +18,12 @@ from ramen.data.leaks import anchored, leaked_pairs
 from ramen.data.published import constants_warning, published_facts
 from ramen.data.read_graphs import graph_places
 from ramen.data.read_words import read_features
+from ramen.scripts import reading, scripts_of
+from ramen.text import alike
 
 SHOWN = 20  # problems listed per file; further ones are only counted
+_SHOWN_SHARE = 0.0005  # of letters
+_SAMPLE = 50_000  # texts whose letters are counted
 TAIL = 2  # a tail label has at most this many training points
 
 
@@ -49,6 +53,8 @@ class Report:
             if name == "graphs":
                 for kind, facts in value.items():
                     out.append(f"graph {kind}: " + ", ".join(f"{n.replace('_', ' ')} {v:,}" for n, v in facts.items()))
+            elif name == "scripts":
+                out += script_lines(value)
             else:
                 out.append(f"{name.replace('_', ' ')}: {value:,}")
         n_problems, n_warnings = len(self.problems), len(self.warnings)
@@ -93,6 +99,8 @@ def statistics(dataset: Dataset) -> dict[str, Any]:
         "filter_test_pairs": len(dataset.test_filter),
         "graphs": {},
     }
+    if dataset.has_texts:
+        numbers["scripts"] = _scripts(dataset)
     for kind, graph in dataset.graphs.items():
         numbers["graphs"][kind] = {
             "nodes": len(graph.anchors),
@@ -104,6 +112,24 @@ def statistics(dataset: Dataset) -> dict[str, Any]:
             "label_share": round(_covered(graph.labels) / dataset.n_labels, 3),
         }
     return numbers
+
+
+def script_lines(shares: dict[str, float]) -> list[str]:
+    """Return the shares of the scripts as a line, and what to know about reading them.
+
+    Example:
+        >>> script_lines({"Latin": 1.0})
+        ['scripts: Latin 100.0%']
+    """
+    shown = ", ".join(f"{script} {share:.1%}" for script, share in shares.items() if share >= _SHOWN_SHARE)
+    return [f"scripts: {shown or 'none'}", *reading(shares)]
+
+
+def _scripts(dataset: Dataset) -> dict[str, float]:
+    """Return the share of each script among the letters of the texts, of about ``_SAMPLE`` ones in large sets."""
+    texts = [*dataset.train.joined(), *dataset.labels.joined()]
+    letters = scripts_of(texts[:: len(texts) // _SAMPLE + 1])
+    return {script: round(count / sum(letters.values()), 4) for script, count in letters.items()}
 
 
 def _warnings(dataset: Dataset) -> list[str]:
@@ -177,8 +203,8 @@ def _mirrored(dataset: Dataset) -> int:
 
 def _repeated(dataset: Dataset) -> int:
     """Count test points whose text also occurs in training."""
-    train_texts = {" ".join(text.lower().split()) for text in dataset.train.joined()} - {""}
-    return sum(" ".join(text.lower().split()) in train_texts for text in dataset.test.joined())
+    train_texts = set(map(alike, dataset.train.joined())) - {""}
+    return sum(alike(text) in train_texts for text in dataset.test.joined())
 
 
 def _blank(texts: Texts) -> int:

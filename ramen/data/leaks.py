@@ -10,14 +10,15 @@ from ramen.data.dataset import Dataset, Graph
 from ramen.data.matrices import MATRIX
 from ramen.data.read_graphs import FOLDER
 from ramen.errors import InputError
+from ramen.text import alike
 
 MOST = 0.5  # share of test points above which a graph counts as a leak, not a coincidence
 
 
 def anchored(graph: Graph, dataset: Dataset) -> int:
     """Count test points that have the title of an anchor; links to them may postdate the training data."""
-    anchors = {anchor.strip().lower() for anchor in graph.anchors}
-    return sum(title.strip().lower() in anchors for title in dataset.test.titles if title.strip())
+    anchors = {alike(anchor) for anchor in graph.anchors}
+    return sum(alike(title) in anchors for title in dataset.test.titles if title.strip())
 
 
 def leaked_pairs(graph: Graph, dataset: Dataset) -> np.ndarray:
@@ -28,8 +29,8 @@ def leaked_pairs(graph: Graph, dataset: Dataset) -> np.ndarray:
     """
     if graph.labels is None or not len(dataset.test):
         return np.empty((0, 2), dtype=np.int64)
-    row_of = {title.strip().lower(): row for row, title in enumerate(dataset.test.titles) if title.strip()}
-    rows = np.array([row_of.get(anchor.strip().lower(), -1) for anchor in graph.anchors], dtype=np.int64)
+    row_of = {alike(title): row for row, title in enumerate(dataset.test.titles) if title.strip()}
+    rows = np.array([row_of.get(alike(anchor), -1) for anchor in graph.anchors], dtype=np.int64)
     links, targets = graph.labels.tocsc(), dataset.test_targets
     pairs = [
         (row, label)

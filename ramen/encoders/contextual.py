@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, logging
 
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.cache import cached_vectors, is_cached, key_of_folder, key_of_model
+from ramen.encoders.plain_tokenizer import reading_any_text
 from ramen.errors import InputError
 
 _BATCH = 512
@@ -49,7 +50,8 @@ def load_backbone(name: str, dropout: float = -1.0) -> tuple[Any, Any]:
         changes = {key: dropout for key in _DROPOUTS if hasattr(config, key)}
         if not changes:
             raise InputError(f"training.dropout={dropout:g}: {name} has no dropout that could be set; leave it at -1")
-    return _load(name, AutoModel, dtype=torch.float32, **changes).eval(), _load(name, AutoTokenizer)
+    model = _load(name, AutoModel, dtype=torch.float32, **changes).eval()
+    return model, reading_any_text(_load(name, AutoTokenizer))
 
 
 class Backbone:
@@ -72,7 +74,7 @@ class Backbone:
         if key is not None and is_cached(key):  # the same files were loaded before
             self.tokenizer = _load(name, AutoTokenizer)
         else:  # load now, to fail before the work on the corpus
-            self._model, self.tokenizer = load_backbone(name)
+            self._model, self.tokenizer = _load(name, AutoModel).eval(), _load(name, AutoTokenizer)
         self._key = key or key_of_model(self._model, self.tokenizer)
 
     def vectors(self, pieces: np.ndarray) -> np.ndarray:
@@ -143,7 +145,8 @@ def _load(name: str, kind: Any, **changes: Any) -> Any:
 
 def _pieces(tokenizer: Any, words: list[str]) -> list[list[int]]:
     """Return the piece ids of each word; none for the first two, special entries of the vocabulary."""
-    vocabulary = tokenizer.get_vocab()
+    # Other tokenizers mark the start of a word: without the mark an entry is a piece within words.
+    vocabulary = tokenizer.get_vocab() if word_pieces(tokenizer) else {}
     unknown = tokenizer.unk_token_id
     bare = [word.removeprefix("##") for word in words if word not in vocabulary]
     split = iter(tokenizer(bare, add_special_tokens=False, return_attention_mask=False)["input_ids"] if bare else [])

@@ -32,6 +32,8 @@ class FastTokenizer:
         self._tokenizer, self._mark = tokenizer, mark
         self._words = WordTable(ascii_classes())
         self._entries: dict[str, int] = tokenizer.get_vocab()
+        self._longest = tokenizer.model.max_input_chars_per_word
+        self._cuts = '"Split"' in tokenizer.pre_tokenizer.__getstate__().decode()  # runs saved before do not
         self._pieces = Tokens.from_lists([])  # of each word
 
     def tokenize(self, texts: list[str], max_tokens: int) -> Tokens:
@@ -75,15 +77,17 @@ class FastTokenizer:
 
     def _take_apart(self) -> None:
         """Split words that are new in the table into the tokenizer's pieces."""
-        model, longest = self._tokenizer.model, self._tokenizer.model.max_input_chars_per_word
-        lists = [
-            [self._entries[word]] if word in self._entries and len(word) <= longest
-            else [token.id for token in model.tokenize(word)]
-            for word in self._words.words_from(len(self._pieces))
-        ]  # fmt: skip
+        lists = [self._pieces_of(word) for word in self._words.words_from(len(self._pieces))]
         fresh = Tokens.from_lists(lists)
         old = self._pieces
         self._pieces = Tokens(np.append(old.ids, fresh.ids), np.append(old.offsets, len(old.ids) + fresh.offsets[1:]))
+
+    def _pieces_of(self, word: str) -> list[int]:
+        if word in self._entries and len(word) <= self._longest:
+            return [self._entries[word]]
+        step = self._longest if self._cuts else len(word)
+        parts = [word[at : at + step] for at in range(0, len(word), step)]
+        return [token.id for part in parts for token in self._tokenizer.model.tokenize(part)]
 
 
 def ascii_classes() -> np.ndarray:

@@ -7,6 +7,7 @@ weigh the two fields differently. The rule lives in the tokenizer's normaliser a
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +18,13 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
 from ramen.encoders.fast_tokenizer import FastTokenizer, ascii_classes
+from ramen.encoders.plain_tokenizer import cut_runs, plain_steps
 from ramen.encoders.word_table import WordTable
 
 MARK = "\u02d0"  # a letter, so that no pre-tokenizer splits it off, and one that texts do not use
+_ACCENTED = [chr(code) for code in range(0xDF, 0x180) if chr(code).islower()]  # a text to tag may have any of them
 _BLOCK = 8192  # texts counted at a time
+LONGEST = 64  # characters of a word that is taken apart as one
 _MAX_WORD = 40  # characters; longer "words" are hashes and keys
 # A character before a word of the first field: one that a newline and more text follow within 400 characters (bounded,
 # so that a long text costs linear time). The character itself (a space, a hyphen, a bracket) is dropped.
@@ -66,12 +70,14 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
         min_count: a corpus word needs as many occurrences.
         max_words: at most so many corpus words, the most frequent ones.
     """
-    counted = _frequent(texts, min_count)
+    words_and_counts = _counted(texts)
+    counted = _frequent(*words_and_counts, min_count)
     words = ["[PAD]", "[UNK]", *(piece for piece in pieces if not _special(piece))]
     entries = set(words)
     frequent = [word for word in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
     # Every character as a first and as a continuing piece, so that no word is unknown.
-    letters = sorted({c for word in [*counted, *pieces] for c in word} - {MARK})
+    seen = set().union(*words_and_counts[0], *pieces) - {MARK}
+    letters = sorted(seen | {c for c in _ACCENTED if unicodedata.normalize("NFD", c)[0] in seen})
     entries.update(frequent)
     words += frequent + [c for c in letters if c not in entries]
     entries.update(words)
@@ -85,14 +91,14 @@ def assemble(words: list[str]) -> Vocabulary:
     entries = {word: i for i, word in enumerate(words)}
     for offset, i in enumerate(starts):
         entries[MARK + words[i]] = len(words) + offset
-    tokenizer = Tokenizer(WordPiece(entries, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(WordPiece(entries, unk_token="[UNK]", max_input_chars_per_word=LONGEST))
     tokenizer.normalizer = _normalizer(mark_titles=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), cut_runs(LONGEST)])
     return Vocabulary(tokenizer, words, np.array(starts, dtype=np.int64))
 
 
-def _frequent(texts: Iterable[str], min_count: int) -> list[str]:
-    """Return the corpus words with at least ``min_count`` occurrences, the most frequent first."""
+def _counted(texts: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """Return the corpus words and how often each occurs."""
     normalizer, splitter = _normalizer(mark_titles=False), pre_tokenizers.BertPreTokenizer()
 
     def as_words(text: str) -> str:
@@ -106,18 +112,26 @@ def _frequent(texts: Iterable[str], min_count: int) -> list[str]:
         more = np.bincount(numbers, minlength=len(table))
         more[: len(counts)] += counts
         counts = more
-    words, frequent = table.words_from(0), np.flatnonzero(counts >= min_count).tolist()
+    return table.words_from(0), counts
+
+
+def _frequent(words: list[str], counts: np.ndarray, min_count: int) -> list[str]:
+    """Return the words with at least ``min_count`` occurrences, the most frequent first."""
+    frequent = np.flatnonzero(counts >= min_count).tolist()
     return [words[number] for number in sorted(frequent, key=lambda number: (-counts[number], words[number]))]
 
 
 def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
-    # clean_text would turn the newline, which ends the title, into a space.
-    lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=True, lowercase=True)
-    unmarked = normalizers.Replace(MARK, " ")
-    if not mark_titles:
-        return normalizers.Sequence([unmarked, lower])
-    mark = normalizers.Replace(_TITLE_WORD, " " + MARK)
-    return normalizers.Sequence([unmarked, lower, normalizers.Prepend(" "), mark])
+    """The same as :func:`ramen.text.plain`, in lower case, so that the saved encoder reads any form of a text alike.
+
+    Accents stay: they tell words apart, in Japanese (ハス, バス) and Hindi as in German. clean_text would turn the
+    newline, which ends the title, into a space.
+    """
+    lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True)
+    steps = [*plain_steps(), normalizers.Replace(MARK, " "), lower]
+    if mark_titles:
+        steps += [normalizers.Prepend(" "), normalizers.Replace(_TITLE_WORD, " " + MARK)]
+    return normalizers.Sequence(steps)
 
 
 def _special(piece: str) -> bool:

@@ -33,6 +33,7 @@ def feature_codes(
     Yields:
         First and last text of the range; of each feature the text, counted from the first, and the code, both int64.
     """
+    fit_pairs = ~split.alone if "pairs" in parts else np.zeros(0, np.bool_)
     for start, stop in split.chunks(_CHUNK, rows_at_once):
         begin, end = split.starts[start], split.starts[stop]
         words = number[split.ids[begin:end]]
@@ -50,7 +51,8 @@ def feature_codes(
             rows.append(row[first])
             codes.append(words[first] + 2 * n_words)
         if "pairs" in parts:
-            together = known[:-1] & known[1:] & (row[:-1] == row[1:]) & ((place[:-1] < 0) == (place[1:] < 0))
+            fits = known & fit_pairs[split.ids[begin:end]]
+            together = fits[:-1] & fits[1:] & (row[:-1] == row[1:]) & ((place[:-1] < 0) == (place[1:] < 0))
             rows.append(row[:-1][together])
             codes.append((_MARKED + words[:-1][together]) * n_words + words[1:][together])
         yield start, stop, np.concatenate(rows), np.concatenate(codes)

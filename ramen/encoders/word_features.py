@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
 from ramen.encoders import word_counts
-from ramen.encoders.split_words import Splitter, SplitTexts, split_words
+from ramen.encoders.split_words import Splitter, SplitTexts, split_words, stands_alone
 from ramen.encoders.word_counts import FIRST, N_FIRST, TITLE, CodeTable
 from ramen.errors import InputError
 from ramen.files import replacing
@@ -185,7 +185,8 @@ def _features(text: str, kind: str) -> Iterator[str]:
     if kind == "words":
         return
     for words in fields:
-        yield from (f"{left} {right}" for left, right in zip(words, words[1:], strict=False))
+        fit = [("" if stands_alone(word) else word) for word in words]
+        yield from (f"{left} {right}" for left, right in pairwise(fit) if left and right)
     yield from (FIRST + word for word in fields[1][:N_FIRST])
 
 

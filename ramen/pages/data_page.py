@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from ramen.data.check import Report
+from ramen.data.check import Report, script_lines
 from ramen.data.dataset import Dataset, Texts
 from ramen.pages.page import Page, Part, write_page
 from ramen.pages.plots import check_plots, drawn, histogram, ranked_counts
@@ -37,10 +37,11 @@ def write_data_page(path: str | Path, report: Report, graph_lines: Sequence[str]
     if dataset is None:
         write_page(Path(path), Page(report.path.resolve().name, "This folder cannot be used as it is.", parts))
         return
-    sizes = [(name.replace("_", " "), f"{value:,}") for name, value in report.statistics.items() if name != "graphs"]
+    numbers = {name: value for name, value in report.statistics.items() if name not in ("graphs", "scripts")}
+    sizes = [(name.replace("_", " "), f"{value:,}") for name, value in numbers.items()]
     parts += [Part("Sizes", rows=sizes), _labels(dataset)]
     if dataset.has_texts:
-        parts.append(_texts(dataset))
+        parts += [_texts(dataset), Part("Scripts", lines=script_lines(report.statistics["scripts"]))]
     if dataset.graphs:
         parts.append(_graph_table(report, graph_lines))
         parts += [_graph(dataset, kind) for kind in dataset.graphs]

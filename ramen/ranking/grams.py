@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from zlib import crc32
@@ -9,10 +10,13 @@ from zlib import crc32
 import numpy as np
 
 from ramen.compiled import kernel
+from ramen.scripts import SPACELESS
+from ramen.text import alike
 from ramen.threads import parallel_for
 
 NAMES = [f"letters of the titles: {name}" for name in ("cosine", "share of the label's", "share of the text's")]
-_LETTERS = 4
+_LETTERS, _PAIR = 4, 2
+_SPACELESS = re.compile(f"[{SPACELESS}]")
 _BUCKETS = 2**18  # of hashes; a million titles fill it, but rare ones remain informative
 
 
@@ -63,6 +67,8 @@ class TitleGrams:
 def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Hash the character 4-grams of each title, lower-cased and with a space before and after.
 
+    Scripts without spaces, whose words have one to three characters, give pairs of characters.
+
     Returns:
         int64 offsets and int32 hashes, ascending and distinct in each title.
 
@@ -73,12 +79,16 @@ def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """
     starts, grams = [0], list[int]()
     for title in titles:
-        padded = f" {' '.join(title.lower().split())} "
-        if len(padded) > 2:
-            runs = {padded[at : at + _LETTERS] for at in range(max(1, len(padded) - _LETTERS + 1))}
+        letters = alike(title)
+        if letters:
+            runs = _runs(letters, _PAIR) if _SPACELESS.search(letters) else _runs(f" {letters} ", _LETTERS)
             grams.extend(sorted({crc32(run.encode("utf-8", "replace")) % _BUCKETS for run in runs}))
         starts.append(len(grams))
     return np.array(starts, dtype=np.int64), np.array(grams, dtype=np.int32)
+
+
+def _runs(letters: str, length: int) -> set[str]:
+    return {letters[at : at + length] for at in range(max(1, len(letters) - length + 1))}
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ramen.data import check
+from ramen.data import check, from_lists, write_dataset
 
 
 def test_a_sound_folder_has_statistics(small_set):
@@ -21,6 +21,7 @@ def test_a_sound_folder_has_statistics(small_set):
         "tail_share": 1.0,
         "filter_train_pairs": 1,
         "filter_test_pairs": 2,
+        "scripts": {"Latin": 1.0},
         "graphs": {
             "colour": {
                 "nodes": 2,
@@ -108,3 +109,20 @@ def test_a_file_of_no_graph_and_a_card_of_another_set_are_warnings(small_set):
 
 def test_a_missing_folder_is_a_problem(tmp_path):
     assert check(tmp_path / "nowhere").problems == [f"{tmp_path}/nowhere: no such folder"]
+
+
+def test_the_scripts_of_a_set_and_what_reads_them(tmp_path):
+    texts = ["我喜欢红茶", "red tea", "ที่ดี"]
+    write_dataset(from_lists(texts, [["tea"]] * 3, test=0.0), tmp_path / "set")
+    report = check(tmp_path / "set")
+    assert report.statistics["scripts"] == {"Latin": 0.5625, "Han": 0.3125, "Thai": 0.125}
+    lines = report.lines()
+    assert "scripts: Latin 56.2%, Han 31.2%, Thai 12.5%" in lines
+    assert "Han, Thai: written without spaces, so its words are pairs of characters" in lines
+    assert any(line.startswith("Han, Thai: the default backbone knows English") for line in lines)
+
+
+def test_texts_repeated_in_another_form_are_found(tmp_path):
+    texts = ["caf\u00e9 bar", "CAFE\u0301  bar", "tea"]
+    write_dataset(from_lists(texts, [["a"], ["a"], ["a"]], test=[False, True, False]), tmp_path / "set")
+    assert "1 test points have the same text as a training point" in check(tmp_path / "set").warnings

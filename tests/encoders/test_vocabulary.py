@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from ramen.encoders.vocabulary import MARK, _frequent, _normalizer, assemble, build_vocabulary
+from ramen.encoders.vocabulary import MARK, _counted, _frequent, _normalizer, assemble, build_vocabulary
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "bat", "##tery", "##s", "lead", "acid", "char", "##ger", "-", ",", "a", "##a"]
 ODD = "ab9-_ \n\t\x1c\x01éE电" + MARK  # characters
@@ -61,15 +61,49 @@ def test_rare_spellings_fall_into_letters_not_the_unknown(vocabulary):
     assert read(vocabulary, "ჯ") == ["[UNK]"]
 
 
-def test_case_and_accents_are_dropped(vocabulary):
-    assert read(vocabulary, "LEAD ÁCID\nx")[:2] == ["^lead", "^acid"]
-    assert read(vocabulary, "le\u0301ad") == ["lead"]
+def test_case_is_dropped_and_accents_tell_words_apart(vocabulary):
+    assert read(vocabulary, "LEAD ACID\nx")[:2] == ["^lead", "^acid"]
+    assert read(vocabulary, "caf\u00e9 caf\u00ea") != read(vocabulary, "cafe cafe")
+    assert "[UNK]" not in read(vocabulary, "caf\u00ea \u00e1cid")  # letters that the corpus has without accents only
+    assert read(vocabulary, "le\u0301ad") == read(vocabulary, "l\u00e9ad") != read(vocabulary, "lead")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("\u30cf\u30b9", "\u30d0\u30b9"), ("sch\u00f6n", "schon"), ("\u0915\u093f", "\u0915\u0941")]
+)
+def test_words_that_differ_by_a_mark_have_other_ids(one, other):
+    vocabulary = build_vocabulary([f"{one} {other}"] * 2, [], min_count=3, max_words=9)
+    assert "[UNK]" not in read(vocabulary, one) + read(vocabulary, other)
+    assert read(vocabulary, one) != read(vocabulary, other)
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("caf\u0065\u0301", "caf\u00e9"),  # as macOS and PDF write it
+        ("\uff4c\uff45\uff41\uff44", "lead"),  # full width
+        ("le\u00adad", "lead"),
+        ("le\u200bad acid\ufeff", "lead acid"),
+    ],
+)
+def test_any_form_of_a_text_is_read_alike(vocabulary, written, same):
+    assert read(vocabulary, written) == read(vocabulary, same)
 
 
 def test_vowel_signs_stay_in_their_word(vocabulary):
-    # strip_accents takes signs that take no room; those that do (Mc, as the Devanagari aa) are part of the word
     whole = read(vocabulary, "\u0928\u093e\u092e\nlead")
     assert len([entry for entry in whole if entry.startswith("^")]) <= 1
+
+
+def test_a_long_run_without_a_space_is_cut_and_not_unknown(vocabulary):
+    assert (
+        read(vocabulary, "lead" * 100)
+        == ["lead"]
+        + ["##l", "##e", "##a", "##d"] * 15
+        + (["lead"] + ["##l", "##e", "##a", "##d"] * 15) * 5
+        + ["lead"]
+        + ["##l", "##e", "##a", "##d"] * 3
+    )
 
 
 def test_chinese_characters_stand_alone(vocabulary):
@@ -148,4 +182,4 @@ def test_words_are_counted_as_tokenizers_would(texts, min_count):
     peer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     peer.normalizer, peer.pre_tokenizer = _normalizer(mark_titles=False), pre_tokenizers.BertPreTokenizer()
     peer.train_from_iterator(texts, trainers.WordLevelTrainer(min_frequency=min_count, show_progress=False))
-    assert _frequent(iter(texts), min_count) == sorted(peer.get_vocab(), key=peer.get_vocab().__getitem__)
+    assert _frequent(*_counted(iter(texts)), min_count) == sorted(peer.get_vocab(), key=peer.get_vocab().__getitem__)

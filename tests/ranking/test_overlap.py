@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen.encoders.word_features import WordFeatures, word_columns
-from ramen.ranking.grams import TitleGrams
+from ramen.ranking.grams import TitleGrams, grams_of
 from ramen.ranking.overlap import NAMES, FieldWords, LabelWords, overlaps
 from ramen.scorers.base import Queries, title_of
 
@@ -125,3 +125,10 @@ def test_letters_of_titles_against_sets(titles):
             expected = [both / np.sqrt(max(one * other, 1e-12)), both / max(one, 1e-12), both / max(other, 1e-12)]
             np.testing.assert_allclose(out[row, column], expected, rtol=1e-4, atol=1e-5)
         assert out[row, -1].tolist() == [7.0, 7.0, 7.0]
+
+
+def test_titles_of_scripts_without_spaces_overlap_by_pairs_in_any_form():
+    starts, grams = grams_of(["红茶", "喝红茶吧", "ｃａｆｅ\u0301 au lait", "CAFÉ  au lait"])
+    rows = [set(grams[a:b].tolist()) for a, b in zip(starts, starts[1:], strict=False)]
+    assert len(rows[0]) == 1 and rows[0] < rows[1]
+    assert rows[2] == rows[3] and len(rows[2]) > 5
