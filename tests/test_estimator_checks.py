@@ -57,10 +57,7 @@ class OfNumbers(ramen.RamenClassifier):
 
 
 def _name(check):
-    check = check.func
-    return getattr(check, "func", check).__name__ + "".join(
-        f"-{value}" for value in getattr(check, "keywords", {}).values()
-    )
+    return "-".join([check.func.__name__, *map(str, check.keywords.values())])
 
 
 CHECKS = {_name(check): check for _, check in estimator_checks_generator(OfNumbers())}
