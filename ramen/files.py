@@ -46,6 +46,15 @@ def open_to_readers(folder: Path) -> None:
         path.chmod(mode | (0o777 if path.is_dir() else 0o666) & ~_UMASK)
 
 
+def check_utf8(path: Path) -> None:
+    """Raise InputError for a path that is not Unicode text: the libraries that write models take no other."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise InputError(f"{shown}: expected a path in UTF-8; name it otherwise, or set LC_ALL=C.UTF-8") from error
+
+
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
     """Apply :func:`raise_clearly` to an OSError within the block."""

@@ -54,6 +54,14 @@ def test_a_text_that_cannot_be_written_is_one_line(ramen, monkeypatch):
     assert r"ramen: '\udcff': bytes that are not UTF-8" in done.stderr
 
 
+def test_training_into_a_path_of_odd_bytes_is_refused_before_the_work(ramen, planted, tmp_path):
+    """It failed where the encoder was saved, when all was trained."""
+    done = ramen("train", planted, "--out", ODD)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("ramen: r\\udce9-电: expected a path in UTF-8")
+    assert not (tmp_path / ODD).exists()
+
+
 def test_a_byte_order_mark_is_dropped(ramen, monkeypatch, tmp_path):
     class Tagger:
         load = classmethod(lambda cls, run: cls())
