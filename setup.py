@@ -37,7 +37,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ramen", "ramen.*", "hlm_bridge", "hlm_bridge.*", "attention_wnet"]) + list(MAPPED),
     package_dir=MAPPED,
-    package_data={"": ["*.yaml"], "ramen": ["presets/*.yaml"], "ramen.pages": ["*.html"], "ramen.serve": ["*.html"]},
+    package_data={
+        "": ["*.yaml"],
+        "ramen": ["presets/*.yaml", "py.typed"],
+        "ramen.pages": ["*.html"],
+        "ramen.serve": ["*.html"],
+        "hlm_bridge": ["py.typed"],
+    },
     entry_points={
         "console_scripts": [
             "ramen = ramen.cli.main:main",

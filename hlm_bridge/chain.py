@@ -31,7 +31,7 @@ from ramen.encoders.distilled import write_held_out
 from ramen.encoders.folder import save_folder
 from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
-from ramen.files import replacing
+from ramen.files import check_utf8, replacing
 from ramen.settings import flat
 from ramen.training.log import Log
 from ramen.training.loop import Stage, Stateful, Step, run_steps
@@ -69,6 +69,7 @@ class Chain:
         self.dataset: Dataset = with_pairs(with_texts(dataset, config.data.text), config.data.pairs, config.seed)
         if not self.dataset.train_targets.nnz:
             raise InputError(f"{self.dataset.path}: no training point has a label")
+        check_utf8(self.out)
         (self.out / "phases").mkdir(parents=True, exist_ok=True)
         self.log = Log(self.out / "log.jsonl")
 

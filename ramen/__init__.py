@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ramen._version import __version__
 from ramen.extras import needing
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from ramen.data import Dataset, from_lists, load_dataset
+    from ramen.estimator import RamenClassifier
+    from ramen.inference import Tagger, evaluate, load_encoder
+    from ramen.training.train import train
 
 # OpenMP reads it when torch is loaded. Its default, active waiting, takes cores from other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,7 +33,15 @@ _HOME = {
 }
 _ROOMS = {"data", "encoders", "graph", "inference", "losses", "metrics", "mining", "ranking", "scorers", "training"}
 
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "__version__", "Dataset", "load_dataset", "from_lists", "train", "evaluate", "Tagger", "load_encoder",
+    "RamenClassifier",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the API and its modules, before they are loaded, too."""
+    return sorted({*__all__, *_ROOMS, *(name for name in globals() if name.startswith("__"))})
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,9 +40,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def open_to_readers(folder: Path) -> None:
-    """Set the modes in a folder by the umask, as safetensors creates files that only the owner may read."""
+    """Open a folder by the umask, as safetensors creates files that only the owner may read; other bits stay."""
     for path in (folder, *folder.rglob("*")):
-        path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
+        mode = stat.S_IMODE(path.stat().st_mode)  # perhaps with the group bit that a shared folder hands on
+        path.chmod(mode | (0o777 if path.is_dir() else 0o666) & ~_UMASK)
+
+
+def check_utf8(path: Path) -> None:
+    """Raise InputError for a path that is not Unicode text: the libraries that write models take no other."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise InputError(f"{shown}: expected a path in UTF-8; name it otherwise, or set LC_ALL=C.UTF-8") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -21,6 +22,18 @@ from ramen.threads import available_cores, thread_count
 
 class Stopped(Exception):
     """Ctrl-C during resumable work; the message says how to resume (exit code 130)."""
+
+
+def print_anything() -> None:
+    """Let stdout and stderr escape what their encoding lacks, such as Chinese in ASCII or a path's odd bytes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def as_typed(argument: str) -> str:
+    """Return an argument as UTF-8, whatever the locale; bytes that are not stay lone surrogates."""
+    return os.fsencode(argument).decode("utf-8", "surrogateescape")
 
 
 def show(line: str) -> None:
@@ -92,7 +105,8 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON atomically: next to ``path``, then rename."""
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # JSON's own escape of a lone surrogate
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 import typer
 
-from ramen.cli.console import Stopped, say, set_threads
+from ramen.cli.console import Stopped, print_anything, say, set_threads
 from ramen.errors import InputError, WorkError
 
 INTERRUPTED = 130
@@ -27,6 +27,7 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
         app: the verbs.
         name: of the program.
     """
+    print_anything()
     gc.set_threshold(50_000)  # imports create hundreds of thousands of permanent objects
     try:
         set_threads()
@@ -43,6 +44,9 @@ def exits(app: typer.Typer, name: str) -> NoReturn:
         code = _fail(name, str(error), 2)
     except WorkError as error:
         code = _fail(name, str(error), 1)
+    except UnicodeEncodeError as error:  # of a library that takes UTF-8 alone, or of a file in UTF-8
+        problem = "bytes that are not UTF-8, or not in this locale; name it otherwise, or set LC_ALL=C.UTF-8"
+        code = _fail(name, f"{error.object!r:.200}: {problem}", 2)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         code = _fail(name, f"{error.strerror or error}{where}", 1)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ramen.cli.console import say_next, show
+from ramen.cli.console import as_typed, say_next, show
 from ramen.errors import InputError
 
 ADD_EXAMPLES = """\b
@@ -66,7 +66,7 @@ def remove(run: Run, uids: Annotated[list[str], typer.Argument(metavar="UID", he
     """Remove labels: no text gets them any more."""
     from ramen.inference.labels import remove_labels
 
-    show(f"{run}: {remove_labels(run, uids):,} labels removed")
+    show(f"{run}: {remove_labels(run, list(map(as_typed, uids))):,} labels removed")
 
 
 @app.command("rename", epilog=RENAME_EXAMPLES)
@@ -78,6 +78,7 @@ def rename(
     """Show another text for a label; what finds it stays as it is."""
     from ramen.inference.labels import rename_label
 
+    uid, text = as_typed(uid), as_typed(text)
     rename_label(run, uid, text)
     show(f"{run}: {uid} renamed")
 
@@ -94,4 +95,5 @@ def list_labels(
     trained = next(iter(loaded.trained.values())).n_labels
     for label in range(trained if added else 0, len(loaded.uids)):
         if loaded.removed is None or not loaded.removed[label]:
-            show(json.dumps({"uid": loaded.uids[label], "text": loaded.texts[label]}, ensure_ascii=False))
+            record = {"uid": loaded.uids[label], "text": loaded.texts[label]}
+            sys.stdout.buffer.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")  # whatever the locale

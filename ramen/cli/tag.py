@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -114,6 +115,7 @@ def _arguments(texts: Iterable[str]) -> Iterator[Entry]:
 
 def _lines(stream: Iterable[bytes]) -> Iterator[Entry]:
     for number, line in enumerate(stream, start=1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         yield _entry(line.rstrip(b"\r\n"), f"stdin, line {number}")
 
 

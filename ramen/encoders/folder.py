@@ -102,7 +102,7 @@ def _modules(folder: Path) -> tuple[list[str], list[Path]]:
 
 def _static(home: Path, max_tokens: int) -> StaticEncoder:
     """Unfold the table: a row is its unit vector times its weight; titles differ by one factor."""
-    tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
+    tokenizer = Tokenizer.from_str((home / "tokenizer.json").read_text(encoding="utf-8"))  # any path; from_file: UTF-8
     table = load_file(home / "model.safetensors")["embedding.weight"].float().numpy()
     entries = tokenizer.get_vocab()
     words = sorted((word for word in entries if not word.startswith(MARK)), key=entries.__getitem__)

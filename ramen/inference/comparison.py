@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
 
     Args:
         source: a run folder, or a file of predictions: sparse scores, points x labels, from ``scipy.sparse.save_npz``
-            (``.npz``) or as text (``.txt``, ``.txt.gz``); or ranked labels, an int (N, K) array from ``numpy.save``
-            (``.npy``), padded with -1.
+            (``.npz``) or as text (``.txt``, ``.txt.gz``); or an array from ``numpy.save`` (``.npy``): ranked labels,
+            int (N, K) padded with -1, or float or bool (N, L) as :func:`ramen.metrics.ranking.top_k` takes them.
         dataset: with the test points of the predictions.
 
     Raises:
@@ -34,7 +36,7 @@ def ranked_by(source: Path, dataset: Dataset) -> np.ndarray:
     if not len(dataset.test):
         raise InputError(f"{dataset.path}: has no test split to evaluate on")
     if source.suffix == ".npy":
-        labels = _ranked(source)
+        labels = _of_array(source, dataset)
     elif source.suffix == ".npz" or source.name.endswith((".txt", ".txt.gz")):
         matrix = strict(read_matrix(source))
         assert matrix is not None
@@ -78,23 +80,41 @@ def compare_rankings(first: np.ndarray, second: np.ndarray, dataset: Dataset) ->
     }  # fmt: skip
 
 
-def _ranked(source: Path) -> np.ndarray:
+def _of_array(source: Path, dataset: Dataset) -> np.ndarray:
+    from ramen.metrics.ranking import FORMS, refuse_indicator
+
     try:
-        labels = np.load(source, allow_pickle=False)
+        array = np.load(source, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{source}: not an array of numpy.save: {error}") from error
-    if labels.ndim != 2 or labels.dtype.kind not in "iu":
-        raise InputError(f"{source}: {labels.dtype} {labels.shape}, expected an int (points, K) array of ranked labels")
-    return labels.astype(np.int64)
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "iufb":
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
+        raise InputError(f"{source}: {found}, expected one array: {FORMS}")
+    if array.dtype.kind in "fb":
+        return _scores(source, array, dataset)
+    with _named(source):
+        refuse_indicator(array, dataset.n_labels)
+    return array.astype(np.int64)
 
 
-def _scores(source: Path, matrix: sp.csr_matrix, dataset: Dataset) -> np.ndarray:
-    from ramen.metrics.ranking import top_k
+@contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Let an error about predictions name their file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {str(error).removeprefix('predictions: ')}") from error
+
+
+def _scores(source: Path, matrix: sp.csr_matrix | np.ndarray, dataset: Dataset) -> np.ndarray:
+    from ramen.metrics.ranking import FORMS, top_k
 
     if matrix.shape != dataset.test_targets.shape:
-        raise InputError(f"{source}: shape {matrix.shape}, expected {dataset.test_targets.shape}: test points x labels")
+        expected = f"{dataset.test_targets.shape}, test points x labels"
+        raise InputError(f"{source}: {matrix.dtype} {matrix.shape}, expected {expected}: {FORMS}")
     filtered = np.bincount(dataset.test_filter[:, 0], minlength=1).max() if len(dataset.test_filter) else 0
-    return top_k(matrix, matrix.shape[0], matrix.shape[1], min(DEEP + int(filtered), matrix.shape[1]))
+    with _named(source):
+        return top_k(matrix, matrix.shape[0], matrix.shape[1], min(DEEP + int(filtered), matrix.shape[1]))
 
 
 def _without_filtered(source: Path, labels: np.ndarray, dataset: Dataset) -> np.ndarray:

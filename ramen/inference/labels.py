@@ -109,6 +109,7 @@ def read_labels(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         InputError: a line is not a JSON object.
     """
     for number, line in enumerate(lines, 1):
+        line = line.removeprefix("\ufeff") if number == 1 else line  # the byte order mark that some editors write
         if not line.strip():
             continue
         try:

@@ -34,7 +34,7 @@ class StaticFolder:
             return None
         home = folder / modules[0]["path"]
         return cls(
-            Tokenizer.from_file(str(home / "tokenizer.json")),
+            Tokenizer.from_str((home / "tokenizer.json").read_text(encoding="utf-8")),  # any path; from_file: UTF-8
             map_tensors(home / "model.safetensors")["embedding.weight"],
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,10 @@ from ramen.errors import InputError
 from ramen.metrics.kernels import NAN, UNORDERED, select, select_dense
 
 PADDING = -1
+FORMS = (
+    "integers (N, K) are label indices in rank order, floats (N, L) or a sparse matrix are scores, "
+    "booleans (N, L) mark what is predicted"
+)
 
 Predictions: TypeAlias = "np.ndarray | sp.csr_matrix | list[list[int]]"
 
@@ -21,7 +26,7 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
     Args:
         pred: int (N, K) label indices in rank order, -1 for "nothing"; or a list of them per row; or
             sparse N x L scores, of which only the stored entries rank (a stored 0 ranks, an absent one does not); or
-            float (N, L) scores, of which all rank but -inf.
+            float (N, L) scores, of which all rank but -inf; or bool (N, L), of which those that are True rank.
         n_rows: N, the rows of the targets.
         n_labels: L, the columns of the targets.
         k: cut-off, at least 1 and at most the columns of ``pred``.
@@ -30,22 +35,25 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
         int64 (N, k). Ties go to the smaller label index; short rows end in -1.
 
     Raises:
-        InputError: a shape, type or label index is invalid, or a score is NaN.
+        InputError: a shape, type or label index is invalid, a score is NaN, or integers are an indicator matrix.
 
     Example:
         >>> top_k(sp.csr_matrix([[0.5, 0.0, 0.5], [0.0, 0.2, 0.0]]), n_rows=2, n_labels=3, k=2)
         array([[ 0,  2],
                [ 1, -1]])
     """
-    if isinstance(pred, list):
-        pred = _padded(pred, k)
-    scored = sp.issparse(pred) or (isinstance(pred, np.ndarray) and pred.ndim == 2 and pred.dtype.kind == "f")
+    if isinstance(pred, list | tuple):
+        pred = _padded(pred, n_labels, k)
+    scored = sp.issparse(pred) or (isinstance(pred, np.ndarray) and pred.ndim == 2 and pred.dtype.kind in "fb")
     if scored:
         if pred.shape != (n_rows, n_labels):
             raise InputError(
-                f"predictions: scores of shape {pred.shape}, expected {(n_rows, n_labels)} as in the targets"
+                f"predictions: scores of shape {pred.shape}, expected {(n_rows, n_labels)} as in the targets: {FORMS}"
             )
+        if pred.dtype == bool:
+            pred = sp.csr_matrix(pred)
     else:
+        refuse_indicator(pred, n_labels)
         pred = check_ranked(pred, n_labels)
         if len(pred) != n_rows:
             raise InputError(f"predictions: {len(pred)} rows, expected {n_rows} as in the targets")
@@ -57,8 +65,7 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
 def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
     """Return ``pred`` as int64 (N, K); raise InputError unless every entry is -1 or a label below ``n_labels``."""
     if not isinstance(pred, np.ndarray) or pred.ndim != 2 or not np.issubdtype(pred.dtype, np.integer):
-        described = f"{pred.dtype} {pred.shape}" if isinstance(pred, np.ndarray) else type(pred).__name__
-        raise InputError(f"predictions: {described}, expected an int (N, K) array of label indices or sparse scores")
+        raise InputError(f"predictions: {_described(pred)}, expected a NumPy array or a sparse matrix: {FORMS}")
     outside = (pred < PADDING) | (pred >= n_labels)
     if outside.any():
         row, column = np.argwhere(outside)[0]
@@ -67,6 +74,30 @@ def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
             f"predictions: row {row}, column {column}: label {label}, expected 0 to {n_labels - 1} or {PADDING}"
         )
     return pred.astype(np.int64, copy=False)
+
+
+def refuse_indicator(pred: Any, n_labels: int) -> None:
+    """Raise InputError if integers are a 0/1 matrix (N, L), not label indices: a label comes twice in a row.
+
+    No ranking is refused, as its rows name a label once. So 0s and 1s of a single label, or of two labels in rows that
+    all differ within, pass as label indices.
+
+    Example:
+        >>> refuse_indicator(np.array([[1, 0], [0, 1]]), n_labels=2)
+        >>> refuse_indicator(np.array([[1, 0, 1]]), n_labels=3)
+        Traceback (most recent call last):
+        ramen.errors.InputError: predictions: 0s and 1s, a column for each label: integers are label indices in rank \
+order; pass pred.astype(bool) to predict the 1s, or scores as floats or as a sparse matrix
+    """
+    if not isinstance(pred, np.ndarray) or pred.dtype.kind not in "iu" or pred.ndim != 2 or pred.shape[1] != n_labels:
+        return
+    if not len(pred) or pred.min() < 0 or pred.max() > 1:
+        return
+    if pred.any() if n_labels == 1 else n_labels > 2 or (pred.sum(1) != 1).any():
+        raise InputError(
+            "predictions: 0s and 1s, a column for each label: integers are label indices in rank order; "
+            "pass pred.astype(bool) to predict the 1s, or scores as floats or as a sparse matrix"
+        )
 
 
 def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
@@ -82,7 +113,10 @@ def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
     if isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype.kind in "biuf":
         matrix = sp.csr_matrix(matrix)
     if not sp.issparse(matrix):
-        raise InputError(f"{what}: {type(matrix).__name__}, expected a sparse or dense matrix of rows x labels")
+        raise InputError(
+            f"{what}: {_described(matrix)}, expected a matrix of rows x labels: of scipy.sparse, or a NumPy array "
+            "of numbers"
+        )
     binary = sp.csr_matrix(matrix)
     if binary.nnz and np.isnan(binary.data).any():
         raise InputError(f"{what}: a value is NaN, expected numbers")
@@ -94,16 +128,29 @@ def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:
     return binary
 
 
-def _padded(rows: list[list[int]], k: int) -> np.ndarray:
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}".removeprefix("builtins.")
+
+
+def _padded(rows: Sequence[Sequence[int]], n_labels: int, k: int) -> np.ndarray:
     """Return lists of any lengths as an int array of at least ``k`` columns; raise InputError if invalid."""
+    padded = np.empty(0)
     try:
-        width = max([k, *(len(row) for row in rows)])
-        padded = np.array([[*row, *[PADDING] * (width - len(row))] for row in rows])
-    except (TypeError, ValueError):
-        padded = np.empty(0)
-    if padded.ndim != 2 or padded.dtype.kind not in "iu":
-        raise InputError("predictions: a list, expected for each row a list of label indices in rank order")
-    return padded
+        width = max((len(row) for row in rows), default=0)
+        # Padding would make integers of a list of booleans.
+        if not any(isinstance(row[0], bool | np.bool_) for row in rows if len(row)):
+            padded = np.array([[*row, *[PADDING] * (width - len(row))] for row in rows])
+    except (TypeError, ValueError, LookupError):
+        pass
+    if padded.ndim != 2 or (padded.dtype.kind not in "iu" and padded.size):
+        raise InputError(
+            f"predictions: a {type(rows).__name__}, expected for each row a list of label indices in rank order; "
+            "scores and indicators as an array or a sparse matrix"
+        )
+    refuse_indicator(padded, n_labels)
+    return np.pad(padded.astype(np.int64), ((0, 0), (0, max(0, k - width))), constant_values=PADDING)
 
 
 def _rank_scores(scores: sp.csr_matrix | np.ndarray, k: int) -> np.ndarray:

@@ -27,7 +27,7 @@ def report(
     """Return P, nDCG, R, PSP, PSnDCG and PSR at every k of ``ks``, in percent.
 
     Args:
-        pred: int (N, K) label indices in rank order, -1 for none, or sparse N x L scores.
+        pred: labels in rank order or scores, as :func:`ramen.metrics.ranking.top_k` takes them.
         targets: sparse N x L.
         inverse_propensity: float (L,), from the training split.
         ks: cut-offs, each at least 1 and at most the columns of ``pred``.

@@ -21,7 +21,7 @@ from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
 from ramen.data.options import with_test_points
 from ramen.errors import InputError, nearest
-from ramen.files import clear_errors, replacing
+from ramen.files import check_utf8, clear_errors, replacing
 from ramen.inference.evaluation import evaluate
 from ramen.inference.run import MANIFEST, Ranking, save_run
 from ramen.training.log import Log
@@ -152,7 +152,8 @@ class RunFolder:
 
 
 def _check_free(out: Path, resume: bool) -> None:
-    """Refuse a folder that is taken, or that has no run to resume."""
+    """Refuse a folder that is taken, that has no run to resume, or whose name no model can be saved under."""
+    check_utf8(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder, found a file")
     if (out / MANIFEST).exists():

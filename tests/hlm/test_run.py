@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -47,6 +48,13 @@ def test_a_transformer_student_climbs_down_the_ladder(chain_config, tmp_path):
     ours = student.encode(student.tokenize(texts)).numpy()
     stock = SentenceTransformer(str(out / "student"), device="cpu").encode(texts)
     np.testing.assert_allclose(ours, stock, atol=2e-6)
+
+
+def test_every_file_and_folder_of_a_chain_has_the_mode_of_the_umask(finished_chain):
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (finished_chain, *finished_chain.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path
 
 
 def test_a_second_call_computes_nothing(chain_config, whole_chain):

@@ -76,10 +76,36 @@ def test_bad_predictions_are_one_error(predictions, data):
     (predictions / "b.npy").write_bytes(b"no")
     refused("b.npy", "not an array of numpy.save")
     np.save(predictions / "c.npy", np.zeros((2, 3)))
-    refused("c.npy", "float64 .*expected an int")
+    refused("c.npy", r"c.npy: float64 \(2, 3\), expected .*: integers .* are label indices")
     np.save(predictions / "d.npy", np.zeros((2, 3), dtype=int))
     refused("d.npy", "expected .* rows as there are test points")
     np.save(predictions / "e.npy", np.full((len(data.test), 3), data.n_labels))
     refused("e.npy", f"label {data.n_labels}, expected 0 to")
     sp.save_npz(predictions / "f.npz", sp.csr_matrix((2, 2)))
-    refused("f.npz", r"shape \(2, 2\), expected")
+    refused("f.npz", r"float32 \(2, 2\), expected")
+    np.save(predictions / "g.npy", np.zeros(3))
+    refused("g.npy", r"g.npy: float64 \(3,\), expected one array: integers")
+    scores = np.zeros(data.test_targets.shape)
+    scores[1, 0] = np.nan
+    np.save(predictions / "h.npy", scores)
+    refused("h.npy", "h.npy: row 1: a score is NaN")
+
+
+def test_the_truth_as_a_file_is_perfect_or_refused(predictions, data, planted, ramen_here):
+    """As integers, 0s and 1s were read as labels 0 and 1: P@1 of the truth was next to nothing."""
+    dense = data.test_targets.toarray() > 0
+    np.save(predictions / "truth.npy", dense.astype(int))
+    done = ramen_here("eval", "--data", planted, "--predictions", predictions / "truth.npy")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"{predictions / 'truth.npy'}: 0s and 1s, a column for each label: integers are label" in done.stderr
+    has_any = 100 * dense.any(1).mean()
+    for dtype in (bool, np.float32):
+        np.save(predictions / "truth.npy", dense.astype(dtype))
+        assert evaluate_predictions(predictions / "truth.npy", data)["test"]["P@1"] == pytest.approx(has_any)
+
+
+def test_dense_scores_in_a_file_are_as_sparse_ones(predictions, data):
+    sparse = sp.load_npz(predictions / "scores.npz").toarray()
+    np.save(predictions / "scores.npy", np.where(sparse, sparse, -np.inf))
+    found = [evaluate_predictions(predictions / f"scores.{ending}", data)["test"] for ending in ("npy", "npz")]
+    assert found[0] == found[1]

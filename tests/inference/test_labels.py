@@ -227,3 +227,11 @@ def test_the_commands(run, tmp_path, texts, ramen_here):
         done = ramen_labels("add", run, "-", stdin=text)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert "found nothing there" in ramen_labels("add", run, "none.jsonl").stderr
+
+
+def test_a_byte_order_mark_before_the_labels_is_dropped(run, tmp_path, ramen_here):
+    line = b'\xef\xbb\xbf{"uid": "a", "text": "an apple"}\n'
+    (tmp_path / "new.jsonl").write_bytes(line)
+    assert ramen_here("labels", "add", run, "new.jsonl").stdout == f"{run}: 1 labels added\n"
+    done = ramen_here("labels", "add", run, "-", stdin=line.replace(b"a", b"b", 1) + line)
+    assert done.returncode == 2 and "-, line 2: not JSON" in done.stderr  # within the text it is not one

@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+import torch
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ramen import metrics
@@ -82,6 +84,7 @@ def truth_matrix(truth_sets, n_labels):
 def test_ranked_ints_agree_with_the_reference(case):
     ranked, targets, weights, n_labels = case
     columns = len(ranked[0])
+    assume(columns != n_labels or np.max(ranked) > 1 or np.min(ranked) < 0)  # else perhaps an indicator matrix
     for name in PLAIN + WEIGHTED:
         got = compute(name, np.array(ranked), truth_matrix(targets, n_labels), np.array(weights), columns)
         expected = [reference(name, ranked, targets, weights, k) for k in range(1, columns + 1)]
@@ -223,6 +226,52 @@ def test_unsorted_scores_with_duplicate_entries_are_summed():
     np.testing.assert_array_equal(pred.indices, [2, 0, 2])
 
 
+def test_booleans_are_what_is_predicted():
+    """As the sparse matrix of them: what is False does not rank, not even below what is True."""
+    truth = np.array([[True, False, True], [False, False, False]])
+    assert metrics.precision(truth, sp.csr_matrix([[1, 0, 1], [1, 1, 1]]), 3) == pytest.approx([0.5, 0.5, 1 / 3])
+    assert metrics.recall(truth.astype(float), sp.csr_matrix([[1, 0, 1], [1, 1, 1]]), 3)[-1] == 1
+
+
+INDICATOR = np.array([[0, 1, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("pred", [INDICATOR, INDICATOR.tolist(), INDICATOR.astype(np.uint8)], ids=type)
+def test_every_metric_refuses_integers_that_are_an_indicator(pred):
+    """Read as label indices they gave the truth itself a P@1 of 0."""
+    weights = np.ones(3)
+    calls = [
+        *(lambda name=name: compute(name, pred, TRUTH, weights, 1) for name in PLAIN + WEIGHTED),
+        lambda: metrics.report(pred, TRUTH, weights, ks=[1]),
+        lambda: metrics.per_point(pred, TRUTH, weights, ks=[1]),
+        lambda: metrics.by_frequency(pred, TRUTH, np.ones(3, dtype=int), k=1),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="0s and 1s, a column for each label"):
+            call()
+    for form in (sp.csr_matrix(INDICATOR), INDICATOR.astype(bool), INDICATOR.astype(float)):
+        assert metrics.precision(form, sp.csr_matrix(INDICATOR), 1)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "n_labels"),
+    [
+        ([[0], [0]], 1), ([[0, 1], [1, 0]], 2), ([[1, -1], [0, 1]], 2), ([[0, 1, -1], [1, -1, -1]], 3),
+        ([[2, 1, 0], [0, 1, 2]], 3), ([[0], [1]], 3), ([[1, 0], [0, 1]], 3),
+    ],
+)  # fmt: skip
+def test_no_ranking_is_taken_for_an_indicator(rows, n_labels):
+    first = np.array([row[0] for row in rows])
+    targets = sp.csr_matrix((np.ones(2), (np.arange(2), first)), shape=(2, n_labels))
+    assert metrics.precision(np.array(rows), targets, 1)[0] == metrics.precision(rows, targets, 1)[0] == 1
+
+
+@pytest.mark.parametrize(("rows", "n_labels"), [([[0], [1]], 1), ([[0, 0], [0, 1]], 2), ([[1, 1], [0, 1]], 2)])
+def test_an_indicator_of_one_or_two_labels_is_refused_where_a_row_is_no_ranking(rows, n_labels):
+    with pytest.raises(InputError, match="0s and 1s"):
+        metrics.precision(np.array(rows), sp.csr_matrix((2, n_labels)), 1)
+
+
 # --- errors ----------------------------------------------------------------------------------------------------
 
 TRUTH = sp.csr_matrix([[1, 0, 0], [0, 1, 0]])
@@ -241,6 +290,14 @@ TRUTH = sp.csr_matrix([[1, 0, 0], [0, 1, 0]])
         (np.array([["a", "b"], ["c", "d"]]), 1, "predictions: <U1"),
         ([0, 1], 1, "a list, expected for each row a list of label indices"),
         ([[0.5], [1.0]], 1, "a list, expected for each row"),
+        ([[True, False], [True, True]], 1, "a list, expected for each row.* indicators as an array or a sparse matrix"),
+        (([0], ["a"]), 1, "a tuple, expected for each row"),
+        (np.array([[1, 0, 0], [0, 1, 0]]), 1, "0s and 1s, a column for each label: integers are label indices"),
+        (np.array([[0, 0, 0], [0, 0, 0]], dtype=np.uint8), 1, "0s and 1s"),
+        ([[1, 0, 0], [0, 1, 0]], 5, r"0s and 1s.* pass pred.astype\(bool\) to predict the 1s"),
+        (torch.tensor([[0], [1]]), 1, "torch.Tensor, expected a NumPy array or a sparse matrix: integers"),
+        (pd.DataFrame([[0], [1]]), 1, "pandas.DataFrame, expected a NumPy array or a sparse matrix: integers"),
+        (np.array([[True], [False]]), 1, r"scores of shape \(2, 1\), expected \(2, 3\).*booleans"),
         ([[0, 1], [1, 3]], 1, "row 1, column 1: label 3"),
         (np.array([[0.5, 0, 0], [0, np.nan, 0]]), 1, "row 1: a score is NaN"),
         (sp.csr_matrix((2, 4)), 1, r"scores of shape \(2, 4\), expected \(2, 3\)"),
@@ -256,7 +313,10 @@ def test_bad_predictions(pred, k, message):
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ([[0], [1]], "targets: list, expected a sparse or dense matrix"),
+        ([[0], [1]], "targets: list, expected a matrix of rows x labels"),
+        (torch.eye(2), "targets: torch.Tensor, expected a matrix"),
+        (pd.DataFrame(np.eye(2)), "targets: pandas.DataFrame, expected a matrix .*, or a NumPy array"),
+        (np.ones(3), r"targets: float64 \(3,\), expected a matrix"),
         (np.full((2, 3), np.nan), "targets: a value is NaN"),
         (sp.csr_matrix((0, 3)), r"targets: shape \(0, 3\)"),
         (sp.csr_matrix((2, 0)), r"targets: shape \(2, 0\)"),

@@ -32,10 +32,16 @@ def test_wheel_holds_every_package_file_of_the_clone(wheel, tracked_files):
         name = file.as_posix()
         for clone, installed in moved.items():
             name = name.replace(clone, installed) if name.startswith(clone) else name
-        if name.startswith(("ramen/", "hlm_bridge/", "attention_wnet/")) and file.suffix in {".py", ".yaml", ".html"}:
+        if name.startswith(("ramen/", "hlm_bridge/", "attention_wnet/")) and file.suffix in {
+            ".py",
+            ".yaml",
+            ".html",
+            ".typed",
+        }:
             expected.add(name)
     assert any(name.startswith("ramen/data/card_files/") and name.endswith(".yaml") for name in expected)
     assert any(name.startswith("ramen/data/recipes/") for name in expected)
+    assert {"ramen/py.typed", "hlm_bridge/py.typed"} <= expected
     assert expected <= set(wheel)
 
 
