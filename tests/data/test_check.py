@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ramen.data import check
+from ramen.data import check, from_lists, write_dataset
 
 
 def test_a_sound_folder_has_statistics(small_set):
@@ -108,3 +108,15 @@ def test_a_file_of_no_graph_and_a_card_of_another_set_are_warnings(small_set):
 
 def test_a_missing_folder_is_a_problem(tmp_path):
     assert check(tmp_path / "nowhere").problems == [f"{tmp_path}/nowhere: no such folder"]
+
+
+def test_labels_of_one_point_each_are_a_warning(tmp_path):
+    joined = [[f"a{n},b{n % 3}"] for n in range(30)]
+    write_dataset(from_lists([f"text {n}" for n in range(30)], joined, test=0.0), tmp_path / "d")
+    warning = (
+        "30 of 30 labels have one training point: do their names hold several labels? (ramen data import --separator)"
+    )
+    assert check(tmp_path / "d").warnings == [warning]
+    apart = [row[0].split(",") * 2 for row in joined[:4]] + [["b0"]] * 26
+    write_dataset(from_lists([f"text {n}" for n in range(30)], apart, test=0.0), tmp_path / "e")
+    assert not any("one training point" in line for line in check(tmp_path / "e").warnings)
