@@ -99,23 +99,23 @@ def _entries(table: Table, name: str, values: list[Any], split: Callable[[str], 
 
 
 def _cleaned(tables: Sequence[Table], name: str, lists: Sequence[list[list[Any]]]) -> list[list[str]]:
-    clean: dict[str, str] = {}  # most names recur
+    clean: dict[Any, str] = {}  # most names recur
     rows = []
     for table, entries in zip(tables, lists, strict=True):
         for row, values in enumerate(entries, 1):
-            names = []
-            for value in values:
-                each = clean.get(value) if type(value) is str else None
-                if each is None:
-                    if not (value is None or isinstance(value, str | Real)) or isinstance(value, bool):
-                        raise InputError(f"{table.path}, row {row}: {name} is {values!r:.40}, expected a list of names")
-                    each = as_name(value, f"{table.path}, row {row}, column {name!r}")
-                    if isinstance(value, str):
-                        clean[value] = each
-                if each:
-                    names.append(each)
-            rows.append(names)
+            try:
+                names = [clean[value] for value in values]
+            except (KeyError, TypeError):
+                names = [_name(table, row, name, value, values) for value in values]
+                clean |= {value: each for value, each in zip(values, names, strict=True) if isinstance(value, str)}
+            rows.append([each for each in names if each] if "" in names else names)
     return rows
+
+
+def _name(table: Table, row: int, column: str, value: Any, values: list[Any]) -> str:
+    if not (value is None or isinstance(value, str | Real)) or isinstance(value, bool):
+        raise InputError(f"{table.path}, row {row}: {column} is {values!r:.40}, expected a list of names")
+    return as_name(value, f"{table.path}, row {row}, column {column!r}")
 
 
 def _are_flags(lists: Sequence[list[list[Any]]]) -> bool:
