@@ -3,8 +3,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from datasets import Dataset as Rows
 
+from datasets import Dataset as Rows
 from ramen.errors import InputError
 from ramen.sequences import as_list, is_missing
 

@@ -11,6 +11,7 @@ from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
 
+
 def as_text(value: Any, where: str) -> str:
     """Return a value as a text in NFC; "" for a missing one.
 
@@ -27,11 +28,14 @@ def as_text(value: Any, where: str) -> str:
     """
     if is_missing(value):
         return ""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return str(int(value))
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         # A table library stores whole numbers of a column with gaps as floats.
-        return str(int(value)) if float(value).is_integer() and abs(value) < _EXACT else str(value)
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
     if not isinstance(value, str):
-        raise InputError(f"{where}: found {value!r:.40}, expected a text")
+        raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
     return composed(value)
