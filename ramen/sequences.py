@@ -26,6 +26,8 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         Traceback (most recent call last):
         ramen.errors.InputError: texts: found one string, expected a list of strings
     """
+    if isinstance(values, list | tuple):
+        return list(values)
     if isinstance(values, str | bytes):
         raise InputError(f"{name}: found one string, expected a list of {of}")
     shape = getattr(values, "shape", None)

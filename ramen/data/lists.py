@@ -101,11 +101,11 @@ def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
         raise InputError(f"{where}: found {values!r:.60}, expected a list of names (from_frame splits by a separator)")
     if isinstance(values, set | frozenset):
         values = sorted(values, key=str)  # its own order changes from process to process
-    entries = [entry for entry in as_list(values, where, "names") if not is_missing(entry)]
+    entries = as_list(values, where, "names")
     names = [as_name(entry, where) for entry in entries]
-    if not all(names):
+    if not all(name or is_missing(entry) for name, entry in zip(names, entries, strict=True)):
         raise InputError(f"{where}: found {entries!r:.60}, expected a list of names")
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def by_name(values: Any, where: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:  # noqa: D417
@@ -175,14 +175,15 @@ def _held_out(texts: list[str], labels: list[list[str]], test: Iterable[bool] | 
     for row, text in enumerate(texts):
         alike[" ".join(text.split()).lower()].append(row)
     left = Counter(name for row in labels for name in set(row))
-    held, wanted = np.zeros(len(texts), dtype=np.bool_), round(share * len(texts))
+    held, count, wanted = np.zeros(len(texts), dtype=np.bool_), 0, round(share * len(texts))
     for text in sorted(alike, key=lambda text: (zlib.crc32(text.encode()), text)):
-        if held.sum() >= wanted:
+        if count >= wanted:
             break
         taken = Counter(name for row in alike[text] for name in set(labels[row]))
-        if taken and all(left[name] > count for name, count in taken.items()):
-            left -= taken
+        if taken and all(left[name] > times for name, times in taken.items()):
+            left.subtract(taken)
             held[alike[text]] = True
+            count += len(alike[text])
     return held
 
 

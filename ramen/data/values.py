@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from typing import Any
 
 from ramen.errors import InputError
@@ -10,6 +11,7 @@ from ramen.sequences import is_missing
 from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def as_text(value: Any, where: str) -> str:
@@ -26,6 +28,10 @@ def as_text(value: Any, where: str) -> str:
         >>> as_text(3.0, "row 1"), as_text(float("nan"), "row 1")
         ('3', '')
     """
+    if isinstance(value, str):
+        if not value.isascii() and _HALF.search(value):
+            raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
+        return composed(value)
     if is_missing(value):
         return ""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
@@ -34,11 +40,7 @@ def as_text(value: Any, where: str) -> str:
         # A table library stores whole numbers of a column with gaps as floats.
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
-    if not isinstance(value, str):
-        raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
-    return composed(value)
+    raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
 
 
 def as_name(value: Any, where: str) -> str:
