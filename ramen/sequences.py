@@ -1,4 +1,4 @@
-"""Makes a list of whatever holds rows: a list, an array, a column of pandas, polars or ``datasets``, a generator."""
+"""Makes a list of whatever holds the rows: an array, a column of pandas, polars or ``datasets``, a generator."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from ramen.sequences import is_missing
 from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_text(value: Any, where: str) -> str:
@@ -28,19 +28,19 @@ def as_text(value: Any, where: str) -> str:
         >>> as_text(3.0, "row 1"), as_text(float("nan"), "row 1")
         ('3', '')
     """
-    if isinstance(value, str):
-        if not value.isascii() and _HALF.search(value):
-            raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
-        return composed(value)
-    if is_missing(value):
-        return ""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        # A table library stores whole numbers of a column with gaps as floats.
+    if not isinstance(value, str):
+        if is_missing(value):
+            return ""
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
+        if isinstance(value, int):
+            return str(value)
         number = float(value)
+        # A table library stores whole numbers of a column with gaps as floats.
         return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
-    raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
+    return composed(value)
 
 
 def as_name(value: Any, where: str) -> str:
