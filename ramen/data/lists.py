@@ -26,7 +26,7 @@ def from_lists(
     labels: Rows,
     *,
     uids: Iterable[str] | None = None,
-    label_texts: Mapping[str, str] | None = None,
+    label_texts: Mapping[str, str | None] | None = None,
     test: Iterable[bool] | float = 0.2,
     graphs: Mapping[str, Rows] | None = None,
     label_graphs: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
@@ -42,8 +42,8 @@ def from_lists(
         texts: one string per point, ``title\ncontent`` if there are two fields.
         labels: label names of each point.
         uids: of the points; default: row numbers.
-        label_texts: label name to text, a mapping or a pandas Series indexed by name; default: the name. May contain
-            labels without points.
+        label_texts: label name to text, a mapping or a pandas Series indexed by name; default, and for None or NaN: the
+            name. "" for a label without text, name included. May contain labels without points.
         test: which points are test points, or the share to hold out. The split depends only on the texts; equal texts
             stay together, and every label keeps a training point.
         graphs: for each kind, the anchor texts of each point.
@@ -66,9 +66,9 @@ def from_lists(
     label_rows = _name_rows(labels, "labels", size)
     links = {kind: _name_rows(rows, f"graphs[{kind!r}]", size) for kind, rows in _items(graphs, "graphs")}
     points = _texts([str(row) for row in range(size)] if uids is None else _uids(uids, size), point_texts)
-    described = by_name(label_texts, "label_texts", as_text)
+    described = descriptions(label_texts)
     names = sorted({name for row in label_rows for name in row} | set(described))
-    text_of = named(dict.fromkeys(names, "") | described, keep_names)
+    text_of = named(dict.fromkeys(names) | described, keep_names)
     held_out = _held_out(point_texts, label_rows, test)
     targets = _matrix(label_rows, names)
     if not targets[~held_out].nnz:
@@ -108,12 +108,17 @@ def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
     return list(dict.fromkeys(filter(None, names)))
 
 
+def descriptions(label_texts: Any) -> dict[str, str | None]:
+    """Return label name to text of the argument of that name; None for a missing one."""
+    return by_name(label_texts, "label_texts", lambda text, where: None if is_missing(text) else as_text(text, where))
+
+
 def by_name(values: Any, where: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:  # noqa: D417
     """Return a mapping, or a pandas Series indexed by name, with names as labels have them.
 
     Args:
         where: of the argument, for the error.
-        read: of a value and its place, :func:`as_text` or :func:`names_in`.
+        read: of a value and its place, as :func:`names_in`.
 
     Raises:
         InputError: no mapping, an empty name, or one that occurs twice.
