@@ -26,6 +26,8 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         Traceback (most recent call last):
         ramen.errors.InputError: texts: found one string, expected a list of strings
     """
+    if isinstance(values, list | tuple):
+        return list(values)
     if isinstance(values, str | bytes):
         raise InputError(f"{name}: found one string, expected a list of {of}")
     shape = getattr(values, "shape", None)
@@ -33,6 +35,8 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         values = _only_column(values, shape[1], name)
     elif isinstance(values, Mapping | set | frozenset) or not hasattr(values, "__iter__") or shape == ():
         raise InputError(f"{name}: found {type(values).__name__}, expected a list of {of}")
+    if hasattr(values, "to_pylist"):  # Arrow
+        return list(values.to_pylist())
     if hasattr(values, "tolist") and getattr(getattr(values, "dtype", None), "kind", "O") in "biufUS":
         return list(values.tolist())  # NumPy's scalars become Python's
     return list(values)
