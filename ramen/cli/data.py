@@ -116,6 +116,14 @@ def import_(
     label_file: Annotated[Path | None, typer.Option(help="Labels, one per row.")] = None,
     label_uid: Annotated[str, typer.Option(help="Label file: column with the name of the label.")] = "uid",
     label_text: Annotated[str, typer.Option(help="Label file: column of the text.")] = "text",
+    label_names: Annotated[
+        bool | None,
+        typer.Option(
+            "--label-names/--no-label-names",
+            help="Put a label's name before its description; default: unless names are codes.",
+            show_default=False,
+        ),
+    ] = None,
     graph: Annotated[
         list[str] | None, typer.Option(metavar="KIND=COLUMN", help="Column with anchors of points.")
     ] = None,
@@ -155,6 +163,7 @@ def import_(
         test=test,
         label_file=label_file,
         separator=separator,
+        keep_names=label_names,
         form=Format(delimiter, quote, not no_header, encoding),
         report=say,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from ramen.data.cells import names_of
 from ramen.data.check import lone_labels
-from ramen.data.dataset import Dataset
+from ramen.data.dataset import Dataset, Texts
 from ramen.data.delimited import Format
 from ramen.data.lists import from_lists
 from ramen.data.rows import FLAT, kind_of
@@ -53,6 +53,7 @@ def read_own(
     test: float = 0.2,
     label_file: Path | None = None,
     separator: str | None = None,
+    keep_names: bool | None = None,
     form: Format | None = None,
     report: Callable[[str], None] = silent,
 ) -> Dataset:
@@ -63,8 +64,9 @@ def read_own(
         columns: of the tables.
         test_file: test points; default: hold out the share ``test`` of the points.
         test: see :func:`from_lists`.
-        label_file: labels; default: the name of a label is its text.
+        label_file: labels; default: the name of a label is its text. One without a description there has its name.
         separator: of names in a text; default: what the texts of the column show.
+        keep_names: see :func:`from_lists`.
         form: of files of text.
         report: called with one line for each thing that was noticed rather than told, or that is odd.
 
@@ -88,7 +90,8 @@ def read_own(
         table = Table(label_file, form, report)
         names = [as_name(name, str(label_file)) for name in table.texts(columns.label_uid)]
         _unique(table, names)
-        label_texts = dict(zip(names, table.texts(columns.label_text), strict=True))
+        about = [text or None for text in table.texts(columns.label_text)]
+        label_texts = dict(zip(names, about, strict=True))
         for kind, column in columns.label_graphs.items():
             anchors = read([table], column, what=f"graph {kind} of labels")
             label_graphs[kind] = dict(zip(names, anchors, strict=True))
@@ -103,13 +106,28 @@ def read_own(
         labels,
         uids=[uid for table in tables for uid in table.texts(columns.uid)] if columns.uid else None,
         label_texts=label_texts,
+        keep_names=keep_names,
         test=[False] * sizes[0] + [True] * sizes[1] if test_file else test,
         graphs=graphs,
         label_graphs=label_graphs,
     )
+    if label_file is not None and keep_names is None:
+        _report_names(dataset.labels, label_texts, report)
     for line in lone_labels(dataset):
         report(f"warning: {line}")
     return dataset
+
+
+def _report_names(labels: Texts, label_texts: Mapping[str, str | None], report: Callable[[str], None]) -> None:
+    """Say whether names stand beside the descriptions."""
+    described = [name for name in labels.uids if label_texts.get(name) not in (None, name)]
+    if not described:
+        return
+    of_name = dict(zip(labels.uids, labels.joined(), strict=True))
+    if any(of_name[name] != label_texts[name] for name in described):
+        report("label texts: the name, then the description; --no-label-names leaves the names out")
+    else:
+        report("label texts: the description alone; --label-names puts the names before them")
 
 
 def _check_use(form: Format, paths: Sequence[Path]) -> None:
@@ -127,7 +145,7 @@ def _check_use(form: Format, paths: Sequence[Path]) -> None:
 
 
 def _report_unknown(
-    labels: Sequence[Sequence[str]], known: dict[str, str], label_file: Path, report: Callable[[str], None]
+    labels: Sequence[Sequence[str]], known: Collection[str], label_file: Path, report: Callable[[str], None]
 ) -> None:
     """Report how many labels of points the label file lacks, with the most frequent one."""
     unknown = Counter(name for row in labels for name in row if name not in known)

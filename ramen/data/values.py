@@ -32,7 +32,7 @@ def as_text(value: Any, where: str) -> str:
         if is_missing(value):
             return ""
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            raise InputError(f"{where}: found {value!r:.40}, expected a text")
+            raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
         if isinstance(value, int):
             return str(value)
         number = float(value)

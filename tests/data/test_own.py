@@ -122,3 +122,29 @@ def test_labels_must_be_named_once(tmp_path):
         read_own(points, COLUMNS)
     with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
         Table(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("keep", "texts", "said"),
+    [
+        (None, ["music\nsounds in order", "wood"], "label texts: the name, then the description"),
+        (True, ["music\nsounds in order", "wood"], None),
+        (False, ["sounds in order", "wood"], None),
+    ],
+)
+def test_a_label_s_name_stays_beside_its_description(tmp_path, keep, texts, said):
+    points = written(tmp_path / "p.jsonl", [{"text": "a flute", "tags": ["music", "wood"]}])
+    labels = written(tmp_path / "t.csv", [{"tag": "music", "about": "sounds in order"}, {"tag": "wood", "about": ""}])
+    columns, lines = Columns("text", "tags", label_uid="tag", label_text="about"), list[str]()
+    ds = read_own(points, columns, label_file=labels, test=0, keep_names=keep, report=lines.append)
+    assert ds.labels.joined() == texts
+    assert [line.partition(";")[0] for line in lines if line.startswith("label texts")] == [said] * (said is not None)
+
+
+def test_codes_stay_out_of_the_texts_of_labels(tmp_path):
+    points = written(tmp_path / "p.jsonl", [{"text": "a flute", "tags": ["c01", "c02"]}])
+    labels = written(tmp_path / "t.jsonl", [{"uid": "c01", "text": "music"}, {"uid": "c02", "text": "wood"}])
+    lines = []
+    ds = read_own(points, Columns("text", "tags"), label_file=labels, test=0, report=lines.append)
+    assert ds.labels.titles == ["music", "wood"]
+    assert "label texts: the description alone; --label-names puts the names before them" in lines
