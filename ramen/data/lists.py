@@ -17,6 +17,7 @@ from ramen.data.label_texts import named
 from ramen.data.values import as_name, as_text
 from ramen.errors import InputError
 from ramen.sequences import as_list, is_missing
+from ramen.text import alike
 
 Rows = Iterable[Iterable[str] | None]  # names of each point
 
@@ -176,19 +177,19 @@ def _held_out(texts: list[str], labels: list[list[str]], test: Iterable[bool] | 
     share = float(test)
     if not 0 <= share < 1:
         raise InputError(f"test: found {test}, expected a share of 0 or more and below 1")
-    alike = defaultdict(list)
+    rows_of = defaultdict(list)
     for row, text in enumerate(texts):
-        alike[" ".join(text.split()).lower()].append(row)
+        rows_of[alike(text)].append(row)
     left = Counter(name for row in labels for name in set(row))
     held, count, wanted = np.zeros(len(texts), dtype=np.bool_), 0, round(share * len(texts))
-    for text in sorted(alike, key=lambda text: (zlib.crc32(text.encode()), text)):
+    for text in sorted(rows_of, key=lambda text: (zlib.crc32(text.encode()), text)):
         if count >= wanted:
             break
-        taken = Counter(name for row in alike[text] for name in set(labels[row]))
+        taken = Counter(name for row in rows_of[text] for name in set(labels[row]))
         if taken and all(left[name] > times for name, times in taken.items()):
             left.subtract(taken)
-            held[alike[text]] = True
-            count += len(alike[text])
+            held[rows_of[text]] = True
+            count += len(rows_of[text])
     return held
 
 
