@@ -33,6 +33,7 @@ import scipy.sparse as sp
 
 with atheris.instrument_imports(include=["ramen.data", "ramen.inference.comparison"]):
     from ramen.data import check, load_dataset
+    from ramen.data.delimited import Format
     from ramen.data.get import unpack
     from ramen.data.own import Columns, read_own
     from ramen.inference.comparison import evaluate_predictions
@@ -105,10 +106,12 @@ def _archive(name: str) -> Callable[[Path, bytes], None]:
     return read
 
 
-def _table(name: str) -> Callable[[Path, bytes], None]:
+def _table(name: str, text: str = "text", labels: str = "labels", **options: object) -> Callable[[Path, bytes], None]:
+    form = Format(**options)
+
     def read(folder: Path, data: bytes) -> None:
         (folder / name).write_bytes(data)
-        read_own(folder / name, Columns("text", "labels"))
+        read_own(folder / name, Columns(text, labels), form=form)
 
     return read
 
@@ -138,6 +141,13 @@ def targets() -> list[tuple[str, bytes, Callable[[Path, bytes], None]]]:
     rows = b'{"text": "red apple", "labels": ["apple"]}\n{"text": "pear", "labels": ["pear"]}\n'
     found += [("a.csv", b"text,labels\nred apple,apple;fruit\npear,pear\n", _table("a.csv"))]
     found += [("a.jsonl", rows, _table("a.jsonl"))]
+    array = b'[{"text": "red apple", "labels": [0, 1.5, null]}, {"text": "pear", "labels": "[\'a\', \\"b\\"]"}]'
+    found += [("a.json", array, _table("a.json"))]
+    found += [("a.tsv", b'text\tlabels\nred "apple"\tapple,fruit\npear\tfruit\n', _table("a.tsv"))]
+    found += [("q.tsv", b'text\tlabels\n"red\napple"\tapple\n', _table("q.tsv", quote=True))]
+    latin = "a;1;0\ncaf\u00e9;0;1\n".encode("cp1252")
+    bare = _table("n.csv", "1", "2,3", delimiter=";", header=False, encoding="cp1252")
+    found += [("n.csv", latin, bare)]
     scores = b"1 3\n0:0.5 1:0.25\n"
     found += [("s.txt", scores, _predictions("s.txt")), ("s.npz", _npz([[0, 1, 2]]), _predictions("s.npz"))]
     return found

@@ -35,6 +35,8 @@ Examples:
   ramen data import articles.csv --text title,body --labels tags --out data/articles
   ramen data import a.jsonl --text name --labels tags --label-file tags.csv --label-uid tag --label-text description \\
     --graph shelf=shelves --label-graph shelf=shelves --out data/a
+  ramen data import excel.csv --delimiter ';' --encoding cp1252 --text title --labels music,wood,stone --out data/e
+  ramen data import bare.tsv --no-header --text 1,2 --labels 3 --separator , --out data/bare
 """
 
 CHECK_EXAMPLES = """\b
@@ -100,10 +102,13 @@ def prepare(
 @app.command(name="import", epilog=IMPORT_EXAMPLES)
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Points, one per row: .jsonl, .csv, .tsv (.gz), .parquet.")
+        Path, typer.Argument(metavar="FILE", help="Points, one per row: .jsonl, .json, .csv, .tsv (.gz), .parquet.")
     ],
     text: Annotated[str, typer.Option(help="Column of the text; two as in title,body.")],
-    labels: Annotated[str, typer.Option(help="Column with the names of the labels.")],
+    labels: Annotated[
+        str,
+        typer.Option(help="Column with the names of the labels; or a column of 0 and 1 for each, as in music,wood."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
     uid: Annotated[str | None, typer.Option(help="Column with a name of the point.")] = None,
     test_file: Annotated[Path | None, typer.Option(help="Test points, with the same columns.")] = None,
@@ -117,20 +122,42 @@ def import_(
     label_graph: Annotated[
         list[str] | None, typer.Option(metavar="KIND=COLUMN", help="Label file: column with anchors of labels.")
     ] = None,
-    separator: Annotated[str, typer.Option(help="Between the entries of a cell of .csv and .tsv.")] = ";",
+    separator: Annotated[
+        str | None, typer.Option(help="Between the names in a cell; default: noticed and shown.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between the cells of .csv and .tsv, such as ';' or '\\t'.")
+    ] = None,
+    quote: Annotated[bool, typer.Option("--quote", help="Cells of .tsv may stand in quotes.")] = False,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line has no names; columns are called 1, 2, 3 ...")
+    ] = False,
+    encoding: Annotated[str, typer.Option(help="Of files of text, such as cp1252 or utf-16.")] = "utf-8",
 ) -> None:
     """Build a data set from your own tables.
 
     Equal texts stay in one split, and every label keeps a training point. Anchors are texts that points or labels
     share, such as categories or pages that link to them.
+
+    Names in a cell are a list such as ['music', 'wood'], or stand between ";", "|" or ","; what was noticed is shown.
     """
     from ramen.data import write_dataset
+    from ramen.data.delimited import Format
     from ramen.data.own import Columns, read_own
 
     columns = Columns(
         text, labels, uid, label_uid, label_text, assignments(graph or []), assignments(label_graph or [])
     )
-    dataset = read_own(file, columns, test_file=test_file, test=test, label_file=label_file, separator=separator)
+    dataset = read_own(
+        file,
+        columns,
+        test_file=test_file,
+        test=test,
+        label_file=label_file,
+        separator=separator,
+        form=Format(delimiter, quote, not no_header, encoding),
+        report=say,
+    )
     write_dataset(dataset, out)
     say(f"{len(dataset.train):,} training points, {len(dataset.test):,} test points, {dataset.n_labels:,} labels")
     say_next("ramen", "data", "check", out)

@@ -25,6 +25,7 @@ SHOWN = 20  # problems listed per file; further ones are only counted
 _SHOWN_SHARE = 0.0005  # of letters
 _SAMPLE = 50_000  # texts whose letters are counted
 TAIL = 2  # a tail label has at most this many training points
+FEW = 20  # so many labels may well have a training point each
 
 
 @dataclass
@@ -157,7 +158,17 @@ def _warnings(dataset: Dataset) -> list[str]:
         counts.append((warning, len(leaked_pairs(graph, dataset))))
     warnings = [f"{count:,} {text}" for text, count in counts if count]
     warnings += [f"{path}: not a graph file, ignored" for path in graph_places(dataset.path)[1]]
-    return warnings + _card_warnings(dataset)
+    return warnings + lone_labels(dataset) + _card_warnings(dataset)
+
+
+def lone_labels(dataset: Dataset) -> list[str]:
+    """Return a warning if nine of ten labels have one training point each, which nothing can be learned from."""
+    per_label = np.bincount(dataset.train_targets.indices)
+    some, lone = int((per_label > 0).sum()), int((per_label == 1).sum())
+    if some < FEW or lone < 0.9 * some:
+        return []
+    cause = "do their names hold several labels? (ramen data import --separator)"
+    return [f"{lone:,} of {some:,} labels have one training point: {cause}"]
 
 
 def _card_warnings(dataset: Dataset) -> list[str]:

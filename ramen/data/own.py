@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from ramen.data.cells import names_of
+from ramen.data.check import lone_labels
 from ramen.data.dataset import Dataset
+from ramen.data.delimited import Format
 from ramen.data.lists import from_lists
-from ramen.data.tables import Table
+from ramen.data.rows import FLAT, kind_of
+from ramen.data.tables import Table, silent
+from ramen.data.values import as_name
 from ramen.errors import InputError
+
+MANY = 20_000  # names among which the nearest is not looked for: it takes milliseconds per thousand
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class Columns:
 
     Attributes:
         text: of a point; two as in ``title,body``.
-        labels: names of a point's labels.
+        labels: names of a point's labels; several columns (``music,wood``) are labels themselves, with 0 and 1.
         uid: name of a point, or None.
         label_uid: name of a label, in the label file.
         label_text: of a label, in the label file.
@@ -42,7 +52,9 @@ def read_own(
     test_file: Path | None = None,
     test: float = 0.2,
     label_file: Path | None = None,
-    separator: str = ";",
+    separator: str | None = None,
+    form: Format | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Dataset:
     """Return a data set read from a table of points and optional tables of test points and labels.
 
@@ -52,7 +64,9 @@ def read_own(
         test_file: test points; default: hold out the share ``test`` of the points.
         test: see :func:`from_lists`.
         label_file: labels; default: the name of a label is its text.
-        separator: of lists in the cells of CSV and TSV.
+        separator: of names in a text; default: what the texts of the column show.
+        form: of files of text.
+        report: called with one line for each thing that was noticed rather than told, or that is odd.
 
     Raises:
         InputError: a file, column, row or list is invalid.
@@ -60,28 +74,72 @@ def read_own(
     Example:
         ``read_own(Path("articles.csv"), Columns(text="title,body", labels="tags"))``
     """
-    tables = [Table(file, separator)] + ([Table(test_file, separator)] if test_file else [])
-    sizes = [len(table.rows) for table in tables]
-    label_texts, label_graphs = {}, {}
+    form = form or Format()
+    if separator == "":
+        raise InputError("--separator: found none, expected one such as ';'")
     if label_file is None and columns.label_graphs:
         raise InputError("--label-graph: found without --label-file, expected both")
+    _check_use(form, [path for path in (file, test_file, label_file) if path is not None])
+    tables = [Table(path, form, report) for path in (file, test_file) if path is not None]
+    sizes = [table.n_rows for table in tables]
+    read = partial(names_of, separator=separator, report=report)
+    label_texts, label_graphs = {}, {}
     if label_file is not None:
-        table = Table(label_file, separator)
-        names = [" ".join(name.split()) for name in table.texts(columns.label_uid)]
+        table = Table(label_file, form, report)
+        names = [as_name(name, str(label_file)) for name in table.texts(columns.label_uid)]
         _unique(table, names)
         label_texts = dict(zip(names, table.texts(columns.label_text), strict=True))
-        label_graphs = {
-            kind: dict(zip(names, table.lists(column), strict=True)) for kind, column in columns.label_graphs.items()
-        }
-    return from_lists(
+        for kind, column in columns.label_graphs.items():
+            anchors = read([table], column, what=f"graph {kind} of labels")
+            label_graphs[kind] = dict(zip(names, anchors, strict=True))
+    labels = read(tables, columns.labels, what="labels", order=list(label_texts) or None)
+    if label_file is not None:
+        _report_unknown(labels, label_texts, label_file, report)
+    graphs = {
+        kind: read(tables[:1], at, what=f"graph {kind}") + [[]] * sum(sizes[1:]) for kind, at in columns.graphs.items()
+    }
+    dataset = from_lists(
         [text for table in tables for text in table.texts(columns.text)],
-        [row for table in tables for row in table.lists(columns.labels)],
+        labels,
         uids=[uid for table in tables for uid in table.texts(columns.uid)] if columns.uid else None,
         label_texts=label_texts,
         test=[False] * sizes[0] + [True] * sizes[1] if test_file else test,
-        graphs={kind: tables[0].lists(at) + [[]] * sum(sizes[1:]) for kind, at in columns.graphs.items()},
+        graphs=graphs,
         label_graphs=label_graphs,
     )
+    for line in lone_labels(dataset):
+        report(f"warning: {line}")
+    return dataset
+
+
+def _check_use(form: Format, paths: Sequence[Path]) -> None:
+    """Raise where an option is about files of a kind that is not there."""
+    kinds = [kind_of(path) for path in paths]
+    for option, is_given in (
+        ("--delimiter", form.delimiter is not None),
+        ("--quote", form.quote),
+        ("--no-header", not form.header),
+    ):
+        if is_given and not set(kinds) & set(FLAT):
+            raise InputError(f"{option}: found {', '.join(map(str, paths))}, expected a file of .csv or .tsv")
+    if form.encoding != Format.encoding and set(kinds) == {".parquet"}:
+        raise InputError(f"--encoding: found {', '.join(map(str, paths))}, expected a file of text")
+
+
+def _report_unknown(
+    labels: Sequence[Sequence[str]], known: dict[str, str], label_file: Path, report: Callable[[str], None]
+) -> None:
+    """Report how many labels of points the label file lacks, with the most frequent one."""
+    unknown = Counter(name for row in labels for name in row if name not in known)
+    if not unknown:
+        return
+    ((name, _),) = unknown.most_common(1)
+    start = name[:2].casefold()
+    options = list(known) if len(known) <= MANY else [each for each in known if each[:2].casefold() == start][:MANY]
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    nearest = f" (nearest: {close[0]!r})" if close else ""
+    count = f"{len(unknown):,} of the points' labels"
+    report(f"{label_file}: lacks {count}, such as {name!r}{nearest}; the text of such a label is its name")
 
 
 def _unique(table: Table, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from typing import Any
 
 from ramen.errors import InputError
@@ -10,6 +11,7 @@ from ramen.sequences import is_missing
 from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_text(value: Any, where: str) -> str:
@@ -26,14 +28,17 @@ def as_text(value: Any, where: str) -> str:
         >>> as_text(3.0, "row 1"), as_text(float("nan"), "row 1")
         ('3', '')
     """
-    if is_missing(value):
-        return ""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        number = float(value)  # a table library stores whole numbers of a column with gaps as floats
-        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
     if not isinstance(value, str):
-        raise InputError(f"{where}: found {value!r:.40}, expected a text")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        if is_missing(value):
+            return ""
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise InputError(f"{where}: found {value!r:.40}, expected a text")
+        if isinstance(value, int):
+            return str(value)
+        number = float(value)
+        # A table library stores whole numbers of a column with gaps as floats.
+        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)
+    if not value.isascii() and _SURROGATE.search(value):
         raise InputError(f"{where}: found half a surrogate pair in {value!r:.40}, which is not Unicode text")
     return composed(value)
 

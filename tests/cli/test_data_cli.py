@@ -53,3 +53,29 @@ def test_prepare_names_what_is_wrong(ramen, tmp_path):
         assert done.returncode == 2
         assert message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_import_says_what_it_noticed(ramen, tmp_path):
+    rows = "".join(f"text {n};t{n % 3}, t{(n * n + 1) % 5}, only{n}\n" for n in range(90))
+    (tmp_path / "a.csv").write_text("text;tags\n" + rows)
+    call = ["data", "import", "a.csv", "--text", "text", "--labels", "tags", "--out"]
+    done = ramen(*call, "d")
+    assert done.returncode == 0, done.stderr
+    assert "a.csv: cells are separated by ';'; --delimiter says otherwise\n" in done.stderr
+    assert 'labels: separated by ","; --separator says otherwise\n' in done.stderr
+    warning = "warning: 90 of 93 labels have one training point: do their names hold several labels?"
+    assert warning in done.stderr and warning in ramen("data", "check", "d").stdout
+    done = ramen(*call, "e", "--separator", "|")
+    assert "warning: 90 of 90 labels have one training point" in done.stderr and 'separated by "' not in done.stderr
+
+
+def test_import_takes_the_form_of_a_file(ramen, tmp_path):
+    (tmp_path / "a.tsv").write_bytes('"caf\xe9\tau lait"\t1\t0\n"tea"\t0\t1\n'.encode("cp1252"))
+    options = ["--no-header", "--quote", "--encoding", "cp1252", "--text", "1", "--labels", "2,3", "--test", "0"]
+    done = ramen("data", "import", "a.tsv", *options, "--out", "d")
+    assert done.returncode == 0 and "2 training points, 0 test points, 2 labels" in done.stderr, done.stderr
+    done = ramen("data", "import", "a.tsv", *options, "--delimiter", "ab", "--out", "e")
+    assert done.returncode == 2 and "--delimiter: found 'ab'" in done.stderr
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
+    done = ramen("data", "import", "a.xlsx", "--text", "1", "--labels", "2", "--out", "e")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "save the sheet as CSV UTF-8" in done.stderr

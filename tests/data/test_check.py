@@ -126,3 +126,15 @@ def test_texts_repeated_in_another_form_are_found(tmp_path):
     texts = ["caf\u00e9 bar", "CAFE\u0301  bar", "tea"]
     write_dataset(from_lists(texts, [["a"], ["a"], ["a"]], test=[False, True, False]), tmp_path / "set")
     assert "1 test points have the same text as a training point" in check(tmp_path / "set").warnings
+
+
+def test_labels_of_one_point_each_are_a_warning(tmp_path):
+    joined = [[f"a{n},b{n % 3}"] for n in range(30)]
+    write_dataset(from_lists([f"text {n}" for n in range(30)], joined, test=0.0), tmp_path / "d")
+    warning = (
+        "30 of 30 labels have one training point: do their names hold several labels? (ramen data import --separator)"
+    )
+    assert check(tmp_path / "d").warnings == [warning]
+    apart = [row[0].split(",") * 2 for row in joined[:4]] + [["b0"]] * 26
+    write_dataset(from_lists([f"text {n}" for n in range(30)], apart, test=0.0), tmp_path / "e")
+    assert not any("one training point" in line for line in check(tmp_path / "e").warnings)

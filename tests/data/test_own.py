@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ramen.data import check, load_dataset
+from ramen.data.delimited import Format
 from ramen.data.own import Columns, read_own
 from ramen.data.tables import Table
 from ramen.errors import InputError
@@ -54,7 +55,7 @@ def written(path: Path, rows: list[dict]) -> Path:
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "csv", "csv.gz", "tsv", "parquet"])
 def test_every_kind_of_file_gives_the_same(tmp_path, kind):
     points, tags = written(tmp_path / f"p.{kind}", ROWS), written(tmp_path / f"t.{kind}", TAGS)
-    ds = read_own(points, COLUMNS, label_file=tags, test=0.25)
+    ds = read_own(points, COLUMNS, label_file=tags, test=0.25, form=Format(quote=kind == "tsv"))
     assert (len(ds.train), len(ds.test)) == (9, 3)
     assert ds.labels.uids == ["all", "t0", "t1", "t2", "t3"] and ds.labels.titles[1] == "kind 0"
     assert set(ds.train.uids) | set(ds.test.uids) == {row["id"] for row in ROWS}
@@ -95,12 +96,12 @@ def test_the_command_makes_a_sound_folder(tmp_path, ramen_here):
         ("a.csv", "name,tags\n", "expected rows, found none"),
         ("a.csv", "name,tags\na,b,c\n", "line 2: 3 cells, expected 2"),
         ("a.csv", "name,tags\na\n", "line 2: 1 cells, expected 2"),
-        ("a.csv", b"name,tags\n\xff,b\n", "cannot be read"),
+        ("a.csv", b"name,tags\n\xff,b\n", "line 2: byte 0xff is not UTF-8"),
         ("a.csv", "name,body\na,b\n", "no column 'tags'"),
         ("a.jsonl", '{"name": "a"', "line 1: broken json"),
-        ("a.jsonl", "[1]\n", "line 1: found a json list, expected an object"),
+        ("a.jsonl", "[1]\n", "row 1: found a json int, expected an object"),
         ("a.jsonl", '{"name": "a", "tags": [["b"]]}\n', r"row 1: tags is \[\['b'\]\], expected a list of names"),
-        ("a.jsonl", '{"name": ["a"], "tags": ["b"]}\n', r"row 1: name is \['a'\], expected a text"),
+        ("a.jsonl", '{"name": ["a"], "tags": ["b"]}\n', r"row 1, column 'name': found \['a'\], expected a text"),
         ("a.csv.gz", gzip.compress(b"name,tags\na,b\n" * 99, mtime=0)[:-12], "cannot be read"),
         ("a.xls", "", "found the ending .xls, expected one of .jsonl"),
         ("a", "", "found the ending none"),

@@ -1,0 +1,163 @@
+"""Reads the rows of a file: JSON Lines, a JSON array, CSV, TSV or Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ramen.data.delimited import Format, Rows, read_delimited
+from ramen.errors import InputError
+
+FLAT = (".csv", ".tsv")
+KINDS = (".jsonl", ".ndjson", ".json", *FLAT, ".parquet")
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+
+
+def kind_of(path: Path) -> str:
+    """Return the ending that says how a file is read, ``.gz`` aside; "" if it has none."""
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def read_rows(path: Path, form: Format, report: Callable[[str], None]) -> Rows:
+    """Return the rows of a file; its ending says of which kind it is.
+
+    Args:
+        path: see :class:`ramen.data.tables.Table`.
+        form: of files of text.
+        report: called with one line for each thing that was noticed rather than told.
+
+    Raises:
+        InputError: the file is missing, of another kind, broken or empty, or Parquet and pyarrow is not installed.
+    """
+    kind = kind_of(path)
+    if kind not in KINDS:
+        hint = "; save the sheet as CSV UTF-8" if kind in SHEETS else ""
+        raise InputError(f"{path}: found the ending {kind or 'none'}, expected one of {', '.join(KINDS)}{hint}")
+    if not path.is_file():
+        raise InputError(f"{path}: {'is no file' if path.exists() else 'no such file'}")
+    try:
+        try:
+            rows = _parquet(path) if kind == ".parquet" else _text_rows(path, kind, form, report)
+        except UnicodeError as error:
+            raise InputError(_not_decoded(path, form.encoding, error)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not rows.n_rows:
+        raise InputError(f"{path}: expected rows, found none")
+    return rows
+
+
+def _text_rows(path: Path, kind: str, form: Format, report: Callable[[str], None]) -> Rows:
+    _refuse_binary(path, form)
+    encoding = "utf-8-sig" if form.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else form.encoding
+    with _opened(path) as file:
+        try:
+            stream = io.TextIOWrapper(file, encoding=encoding, newline="")
+        except (LookupError, ValueError) as error:
+            raise InputError(f"--encoding: found {form.encoding!r}, expected one such as utf-8 or cp1252") from error
+        lines = _without_mark(stream)
+        return read_delimited(path, lines, form, kind, report) if kind in FLAT else _objects(path, lines)
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _refuse_binary(path: Path, form: Format) -> None:
+    """Raise where the first bytes tell that a file is not the text its name says."""
+    with _opened(path) as file:
+        head = file.read(4)
+    if head.startswith(b"PK\x03\x04"):
+        raise InputError(f"{path}: found a zip file or spreadsheet, expected text: save the sheet as CSV UTF-8")
+    if head.startswith(b"\x1f\x8b"):
+        raise InputError(f"{path}: found a gzip file, expected its name to end in .gz")
+    if form.encoding == Format.encoding and (head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head):
+        raise InputError(f"{path}: found UTF-16, expected UTF-8: {_remedy(path, 'utf-16')}")
+
+
+def _remedy(path: Path, encoding: str) -> str:
+    return f"save it as CSV UTF-8, run iconv -f {encoding} -t utf-8 on it, or pass --encoding {encoding}"
+
+
+def _not_decoded(path: Path, encoding: str, error: UnicodeError) -> str:
+    if encoding != Format.encoding or not isinstance(error, UnicodeDecodeError):
+        return f"{path}: is not {encoding} ({error.reason if isinstance(error, UnicodeDecodeError) else error})"
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as wrong:
+                at = f"{path}, line {number}: byte 0x{line[wrong.start]:02x}"
+                return f"{at} is not UTF-8: {_remedy(path, 'cp1252')}"
+    return f"{path}: is cut off within a character"
+
+
+def _without_mark(stream: io.TextIOWrapper) -> Iterator[str]:
+    first = stream.readline().lstrip("\ufeff")  # a byte order mark
+    if first:
+        yield first
+    yield from stream
+
+
+def _objects(path: Path, lines: Iterator[str]) -> Rows:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        line = line.strip("\ufeff \t\r\n")  # files with a mark may have been put together
+        if not line:
+            continue
+        if line[0] == "[" and not rows:
+            rows = _array(path, "\n" * (number - 1) + line + "\n" + "".join(lines))
+            break
+        row = _loaded(path, line, number)
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: found a json {type(row).__name__}, expected an object")
+        rows.append(row)
+    names = list({name: None for row in rows for name in row})
+    return Rows(names, len(rows), lambda name: [row.get(name) for row in rows])
+
+
+def _array(path: Path, text: str) -> list[dict[str, Any]]:
+    rows = _loaded(path, text, 1)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, row {number}: found a json {type(row).__name__}, expected an object")
+    return rows
+
+
+def _loaded(path: Path, text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line += getattr(error, "lineno", 1) - 1
+        what = getattr(error, "msg", error)
+        expected = "expected an object a line, or one array of objects"
+        raise InputError(f"{path}, line {line}: broken json ({what}), {expected}") from error
+
+
+def _parquet(path: Path) -> Rows:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise InputError(f"{path}: reading Parquet needs pyarrow: pip install 'ramen-xc[parquet]'") from None
+    try:
+        with ParquetFile(path) as file:
+            table = file.read()
+    except ArrowException as error:
+        raise InputError(f"{path}: not a Parquet file: {error}") from error
+    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: two columns are called {twice[0]!r}, expected one")
+
+    def column(name: str) -> list[Any]:
+        try:
+            return table.column(name).to_pylist()
+        except (ArrowException, ValueError, OverflowError) as error:
+            raise InputError(f"{path}: column {name!r} cannot be read: {error}") from error
+
+    return Rows(list(table.column_names), table.num_rows, column)
