@@ -25,6 +25,7 @@ _HOME = {
     "Dataset": "ramen.data",
     "load_dataset": "ramen.data",
     "from_lists": "ramen.data",
+    "from_frame": "ramen.data",
     "train": "ramen.training.train",
     "evaluate": "ramen.inference",
     "Tagger": "ramen.inference",

@@ -1,4 +1,4 @@
-"""Makes a list of whatever holds the rows: an array, a column of pandas, polars or ``datasets``, a generator."""
+"""Makes a list of whatever holds rows: a list, an array, a column of pandas, polars or ``datasets``, a generator."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         values = _only_column(values, shape[1], name)
     elif isinstance(values, Mapping | set | frozenset) or not hasattr(values, "__iter__") or shape == ():
         raise InputError(f"{name}: found {type(values).__name__}, expected a list of {of}")
+    if hasattr(values, "to_pylist"):  # Arrow
+        return list(values.to_pylist())
     if hasattr(values, "tolist") and getattr(getattr(values, "dtype", None), "kind", "O") in "biufUS":
         return list(values.tolist())  # NumPy's scalars become Python's
     return list(values)

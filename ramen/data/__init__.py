@@ -3,6 +3,7 @@
 from ramen.data.cards import load_card
 from ramen.data.check import check
 from ramen.data.dataset import Card, Dataset, Graph, Texts
+from ramen.data.frames import from_frame
 from ramen.data.layouts import load_dataset
 from ramen.data.lists import from_lists
 from ramen.data.read_words import bags_of_words
@@ -14,6 +15,7 @@ __all__ = [
     "Graph",
     "Texts",
     "check",
+    "from_frame",
     "from_lists",
     "bags_of_words",
     "load_card",

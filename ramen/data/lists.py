@@ -1,58 +1,76 @@
-"""Builds a data set from Python lists of texts and labels."""
+"""Builds a data set from Python lists of texts and labels, or whatever else holds rows."""
 
 from __future__ import annotations
 
+import numbers
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from ramen.data.dataset import Card, Dataset, Graph, Texts
+from ramen.data.label_texts import named
+from ramen.data.values import as_name, as_text
 from ramen.errors import InputError
+from ramen.sequences import as_list, is_missing
 
-Anchors = Sequence[Sequence[str]]
+Rows = Iterable[Iterable[str] | None]  # names of each point
 
 
 def from_lists(
-    texts: Sequence[str],
-    labels: Sequence[Sequence[str]],
+    texts: Iterable[str],
+    labels: Rows,
     *,
-    uids: Sequence[str] | None = None,
+    uids: Iterable[str] | None = None,
     label_texts: Mapping[str, str] | None = None,
-    test: Sequence[bool] | float = 0.2,
-    graphs: Mapping[str, Anchors] | None = None,
-    label_graphs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    test: Iterable[bool] | float = 0.2,
+    graphs: Mapping[str, Rows] | None = None,
+    label_graphs: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
+    keep_names: bool | None = None,
 ) -> Dataset:
     r"""Return a data set built from lists of texts and labels.
+
+    A list may also be a tuple, generator, NumPy array, or a column of pandas, polars or ``datasets``; it is read in
+    its order, and an index plays no part. None, NaN and ``pandas.NA`` stand for an empty text or for no label. Texts
+    and names are kept in NFC; numbers become strings, names have single spaces.
 
     Args:
         texts: one string per point, ``title\ncontent`` if there are two fields.
         labels: label names of each point.
         uids: of the points; default: row numbers.
-        label_texts: label name to text; default: the name. May contain labels without points.
+        label_texts: label name to text, a mapping or a pandas Series indexed by name; default: the name. May contain
+            labels without points.
         test: which points are test points, or the share to hold out. The split depends only on the texts; equal texts
             stay together, and every label keeps a training point.
         graphs: for each kind, the anchor texts of each point.
         label_graphs: for each kind, label name to anchor texts.
+        keep_names: whether a label with a text keeps its name as the title. None: if names are words rather than
+            codes. A text that begins with the name stands alone.
 
     Raises:
-        InputError: lists differ in length, a text or name is no string, the set is empty, or a label is unknown.
+        InputError: lists differ in length, a text or name is no Unicode text, the set is empty, or a label is unknown.
 
     Example:
         >>> ds = from_lists(["red apple", "green pear"], [["apple"], ["pear", "fruit"]], test=0.0)
         >>> len(ds.train), ds.labels.titles
         (2, ['apple', 'fruit', 'pear'])
     """
-    _check(texts, labels, uids, graphs)
-    names = sorted({name for row in labels for name in row} | set(label_texts or {}))
-    text_of = dict(label_texts or {})
-    held_out = _held_out(texts, labels, test)
-    column = {name: at for at, name in enumerate(names)}
-    targets = _matrix([[column[name] for name in dict.fromkeys(row)] for row in labels], len(names))
-    points = _texts([str(at) for at in range(len(texts))] if uids is None else list(uids), list(texts))
+    point_texts = [as_text(text, f"texts, row {row}") for row, text in enumerate(as_list(texts, "texts"))]
+    if not point_texts:
+        raise InputError("texts: found none, expected some")
+    size = len(point_texts)
+    label_rows = _name_rows(labels, "labels", size)
+    links = {kind: _name_rows(rows, f"graphs[{kind!r}]", size) for kind, rows in _items(graphs, "graphs")}
+    points = _texts([str(row) for row in range(size)] if uids is None else _uids(uids, size), point_texts)
+    described = by_name(label_texts, "label_texts", as_text)
+    names = sorted({name for row in label_rows for name in row} | set(described))
+    text_of = named(dict.fromkeys(names, "") | described, keep_names)
+    held_out = _held_out(point_texts, label_rows, test)
+    targets = _matrix(label_rows, names)
     if not targets[~held_out].nnz:
         raise InputError(f"labels: found none at the {int((~held_out).sum())} training points, expected some")
     rows, test_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
@@ -60,54 +78,104 @@ def from_lists(
         path=Path("lists"),
         train=points.some(rows),
         test=points.some(test_rows),
-        labels=_texts(names, [text_of.get(name, name) for name in names]),
+        labels=_texts(names, [text_of[name] for name in names]),
         train_targets=targets[rows],
         test_targets=targets[test_rows],
-        graphs=_graphs(graphs or {}, label_graphs or {}, rows, names),
+        graphs=_graphs(links, label_graphs, rows, names),
         card=Card("lists"),
     )
 
 
-def _check(
-    texts: Sequence[str],
-    labels: Sequence[Sequence[str]],
-    uids: Sequence[str] | None,
-    graphs: Mapping[str, Anchors] | None,
-) -> None:
-    if not len(texts):
-        raise InputError("texts: found none, expected some")
-    sized = {"labels": labels, **({} if uids is None else {"uids": uids})}
-    sized.update({f"graphs[{kind!r}]": anchors for kind, anchors in (graphs or {}).items()})
-    for name, entry_lists in sized.items():
-        if len(entry_lists) != len(texts):
-            raise InputError(f"{name}: {len(entry_lists)} rows, expected {len(texts)} as there are texts")
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"texts, row {row}: found {type(text).__name__}, expected a string")
-    for name, entry_lists in sized.items():
-        if name == "uids":
-            continue
-        for row, entries in enumerate(entry_lists):
-            if isinstance(entries, str) or not all(isinstance(entry, str) and entry for entry in entries):
-                raise InputError(f"{name}, row {row}: found {entries!r:.60}, expected a list of names")
-    twice = [uid for uid, count in Counter(uids or ()).items() if count > 1]
+def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
+    """Return the names in one row, each once: of a list, array, column or set, the last sorted; [] if it is missing.
+
+    Args:
+        where: the place, for the error.
+
+    Raises:
+        InputError: one string, or no names.
+    """
+    if is_missing(values):
+        return []
+    if isinstance(values, str | bytes):
+        raise InputError(f"{where}: found {values!r:.60}, expected a list of names (from_frame splits by a separator)")
+    if isinstance(values, set | frozenset):
+        values = sorted(values, key=str)  # its own order changes from process to process
+    entries = [entry for entry in as_list(values, where, "names") if not is_missing(entry)]
+    names = [as_name(entry, where) for entry in entries]
+    if not all(names):
+        raise InputError(f"{where}: found {entries!r:.60}, expected a list of names")
+    return list(dict.fromkeys(names))
+
+
+def by_name(values: Any, where: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:  # noqa: D417
+    """Return a mapping, or a pandas Series indexed by name, with names as labels have them.
+
+    Args:
+        where: of the argument, for the error.
+        read: of a value and its place, :func:`as_text` or :func:`names_in`.
+
+    Raises:
+        InputError: no mapping, an empty name, or one that occurs twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in _items(values, where):
+        name = as_name(key, where)
+        if not name:
+            raise InputError(f"{where}: found the name {key!r}, expected the name of a label")
+        if name in found:
+            raise InputError(f"{where}: label {name!r} occurs twice, expected once")
+        found[name] = read(value, f"{where}[{name!r}]")
+    return found
+
+
+def _items(values: Any, where: str) -> list[tuple[Any, Any]]:
+    if values is None:
+        return []
+    if not hasattr(values, "items"):
+        raise InputError(f"{where}: found {type(values).__name__}, expected a mapping, as {{name: value}}")
+    return list(values.items())
+
+
+def _name_rows(values: Any, name: str, size: int) -> list[list[str]]:
+    if getattr(values, "ndim", 1) == 2 and getattr(getattr(values, "dtype", None), "kind", "") in "OU":
+        values = values.tolist()  # an array of rows of equal length
+    return [names_in(row, f"{name}, row {at}") for at, row in enumerate(_sized(values, name, size, "lists of names"))]
+
+
+def _uids(values: Any, size: int) -> list[str]:
+    uids = [as_name(uid, f"uids, row {row}") for row, uid in enumerate(_sized(values, "uids", size, "names"))]
+    if "" in uids:
+        raise InputError(f"uids, row {uids.index('')}: found none, expected a name")
+    twice = [uid for uid, count in Counter(uids).items() if count > 1]
     if twice:
         raise InputError(f"uids: {twice[0]!r} occurs twice, expected once")
+    return uids
 
 
-def _held_out(texts: Sequence[str], labels: Sequence[Sequence[str]], test: Sequence[bool] | float) -> np.ndarray:
+def _sized(values: Any, name: str, size: int, of: str) -> list[Any]:
+    rows = as_list(values, name, of)
+    if len(rows) != size:
+        raise InputError(f"{name}: {len(rows)} rows, expected {size} as there are texts")
+    return rows
+
+
+def _held_out(texts: list[str], labels: list[list[str]], test: Iterable[bool] | float) -> np.ndarray:
     """Return which points are test points, bool (N,)."""
-    if not isinstance(test, int | float):
-        if len(test) != len(texts):
-            raise InputError(f"test: {len(test)} rows, expected {len(texts)} as there are texts")
-        return np.array([bool(is_test) for is_test in test])
-    if not 0 <= test < 1:
+    if not isinstance(test, float | numbers.Real):
+        mask = _sized(test, "test", len(texts), "True and False")
+        wrong = [row for row, is_test in enumerate(mask) if is_missing(is_test) or is_test not in (True, False)]
+        if wrong:
+            raise InputError(f"test, row {wrong[0]}: found {mask[wrong[0]]!r:.40}, expected True or False")
+        return np.array([bool(is_test) for is_test in mask])
+    share = float(test)
+    if not 0 <= share < 1:
         raise InputError(f"test: found {test}, expected a share of 0 or more and below 1")
     alike = defaultdict(list)
     for row, text in enumerate(texts):
         alike[" ".join(text.split()).lower()].append(row)
     left = Counter(name for row in labels for name in set(row))
-    held, wanted = np.zeros(len(texts), dtype=np.bool_), round(test * len(texts))
+    held, wanted = np.zeros(len(texts), dtype=np.bool_), round(share * len(texts))
     for text in sorted(alike, key=lambda text: (zlib.crc32(text.encode()), text)):
         if held.sum() >= wanted:
             break
@@ -119,35 +187,36 @@ def _held_out(texts: Sequence[str], labels: Sequence[Sequence[str]], test: Seque
 
 
 def _graphs(
-    graphs: Mapping[str, Anchors],
-    label_graphs: Mapping[str, Mapping[str, Sequence[str]]],
+    point_links: Mapping[str, list[list[str]]],
+    label_graphs: Mapping[str, Mapping[str, Iterable[str]]] | None,
     rows: np.ndarray,
     names: list[str],
 ) -> dict[str, Graph]:
     """Return the links of training points and labels; test points have none."""
-    built = {}
-    for kind in sorted({*graphs, *label_graphs}):
-        of_points = [graphs[kind][row] for row in rows] if kind in graphs else None
-        of_names = label_graphs.get(kind)
-        unknown = sorted(set(of_names or {}) - set(names))
+    label_links = {}
+    for kind, values in _items(label_graphs, "label_graphs"):
+        links = by_name(values, f"label_graphs[{kind!r}]", names_in)
+        unknown = sorted(set(links) - set(names))
         if unknown:
             raise InputError(f"label_graphs[{kind!r}]: no label is called {unknown[0]!r}")
-        of_labels = None if of_names is None else [of_names.get(name, ()) for name in names]
+        label_links[kind] = [links.get(name, []) for name in names]
+    built = {}
+    for kind in sorted({*point_links, *label_links}):
+        of_points = [point_links[kind][row] for row in rows] if kind in point_links else None
+        of_labels = label_links.get(kind)
         anchors = sorted({anchor for links in (of_points, of_labels) for row in links or () for anchor in row})
-        column = {anchor: at for at, anchor in enumerate(anchors)}
-        matrices = [
-            None if links is None else _matrix([[column[a] for a in dict.fromkeys(row)] for row in links], len(anchors))
-            for links in (of_points, of_labels)
-        ]
+        matrices = [None if links is None else _matrix(links, anchors) for links in (of_points, of_labels)]
         if anchors:
             built[kind] = Graph(kind, anchors, *matrices)
     return built
 
 
-def _matrix(rows: list[list[int]], n_columns: int) -> sp.csr_matrix:
+def _matrix(rows: list[list[str]], names: list[str]) -> sp.csr_matrix:
+    """Return 0/1 CSR, rows x names; no name occurs twice in a row."""
+    column = {name: at for at, name in enumerate(names)}
     lengths = np.cumsum([0, *map(len, rows)])
-    columns = np.array([column for row in rows for column in row], dtype=np.int64)
-    matrix = sp.csr_matrix((np.ones(len(columns), np.float32), columns, lengths), shape=(len(rows), n_columns))
+    columns = np.array([column[name] for row in rows for name in row], dtype=np.int64)
+    matrix = sp.csr_matrix((np.ones(len(columns), np.float32), columns, lengths), shape=(len(rows), len(names)))
     matrix.sort_indices()
     return matrix
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ramen.extras import needing
 from ramen.inference.run import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.scorers.base import Queries, TrainedScorer, title_of
+from ramen.sequences import as_list, is_missing
 from ramen.threads import one_blas_thread, one_torch_thread_in_children
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
         >>> text_problem("  "), text_problem("a battery")
         ('expected words, found an empty text', '')
     """
+    if text is not None and is_missing(text):
+        return f"expected a string, found a missing value ({text})"
     if not isinstance(text, str):
         return f"expected a string, found {type(text).__name__}"
     if len(text) > longest:
@@ -95,35 +99,46 @@ class Tagger:
         """The scorers without labels added after training."""
         return self.run.trained
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """Encode texts into unit vectors, float32 (n, d), as ``SentenceTransformer(run/encoder).encode`` does."""
+    def encode(self, texts: Iterable[str]) -> np.ndarray:
+        """Encode texts into unit vectors, float32 (n, d), as ``SentenceTransformer(run/encoder).encode`` does.
+
+        Args:
+            texts: a list, array, generator, or a column of pandas, polars or ``datasets``.
+
+        Raises:
+            InputError: one text alone, one that is no string, or the run was trained on bags of words.
+        """
         if isinstance(self.encoder, BagOfWordsEncoder):
             raise InputError(f"{self.run.path}: found a run over bags of words, expected one with an encoder of texts")
+        texts = as_list(texts, "texts", "texts")
+        for number, text in enumerate(texts, 1):
+            if not isinstance(text, str):
+                raise InputError(f"text {number}: {text_problem(text)}")
         if isinstance(self.encoder, StaticFolder):
             return self.encoder.encode(texts)
         return self.encoder.encode(texts, batch_size=256, show_progress_bar=False, convert_to_numpy=True)
 
-    def queries(self, texts: list[str] | sp.csr_matrix) -> Queries:
+    def queries(self, texts: Iterable[str] | sp.csr_matrix) -> Queries:
         """Compute the scorers' inputs from texts, or from bags of words if the run was trained on those."""
         words = self.run.words
         if isinstance(self.encoder, BagOfWordsEncoder):
-            bags = (
-                texts if sp.issparse(texts) else sp.csr_matrix(sp.vstack([self.encoder.read(text) for text in texts]))
-            )
+            bags = texts if sp.issparse(texts) else sp.csr_matrix(sp.vstack([*map(self.encoder.read, texts)]))
             return Queries(self.encoder.encode(bags), None if words is None else words.transform(bags))
         if sp.issparse(texts):
             raise InputError(f"{self.run.path}: found a matrix, expected texts")
+        texts = as_list(texts, "texts", "texts")
         read = (texts, [title_of(text) for text in texts]) if self.run.ranker.learned else (None, None)
         return Queries(self.encode(texts), None if words is None else words.transform(texts), read[1], read[0])
 
     def tag(
-        self, texts: list[str], k: int = 5, threshold: float | None = None, precision: float | None = None
+        self, texts: Iterable[str], k: int = 5, threshold: float | None = None, precision: float | None = None
     ) -> list[list[dict[str, Any]]]:
         r"""Return the k best labels of each text, best first.
 
         Args:
-            texts: one string each; ``title\ncontent`` for a title and a longer text, ``feature:value feature:value``
-                for a run over bags of words.
+            texts: a list, array, generator, or a column of pandas, polars or ``datasets``; one string alone is a list
+                of one text. Each is a string: ``title\ncontent`` for a title and a longer text, ``feature:value
+                feature:value`` for a run over bags of words.
             k: labels per text; fewer if the run proposes fewer.
             threshold: drop labels with a lower probability, 0 to 1; a text may then have no label.
             precision: use the threshold that reached this precision on the held-out points, above 0, at most 1.
@@ -137,14 +152,16 @@ class Tagger:
                 or a threshold or precision is out of range, combined with the other, or the run has no probabilities.
         """
         lowest = self.threshold(threshold, precision)
-        return self.to_records(*self.rank(texts, k), lowest)
+        return self.to_records(*self.rank([texts] if isinstance(texts, str) else texts, k), lowest)
 
     @one_blas_thread()
-    def rank(self, texts: list[str], k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)); see :meth:`tag` for errors."""
-        if isinstance(texts, str):
-            raise InputError("texts: expected a list of texts, found one string")
-        if not isinstance(k, int | np.integer) or k < 1:
+    def rank(self, texts: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)).
+
+        Errors are those of :meth:`tag`, and one string alone is one too.
+        """
+        texts = as_list(texts, "texts", "texts")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k={k!r}: expected a whole number of at least 1")
         for number, text in enumerate(texts, 1):
             problem = text_problem(text)
@@ -152,7 +169,7 @@ class Tagger:
                 raise InputError(f"text {number}: {problem}")
         if not texts:
             return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
-        return self.run.ranker.rank(self.queries(texts), k)
+        return self.run.ranker.rank(self.queries(texts), int(k))
 
     def to_records(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
         """Convert the output of :meth:`rank` to that of :meth:`tag`; drops probabilities below ``lowest``."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import ramen
 from ramen.data import check, from_lists, load_dataset
 
 PAGE = (Path(__file__).parents[2] / "docs/own-data.md").read_text()
@@ -44,7 +45,7 @@ def test_the_tables_of_the_page_become_sound_folders(tmp_path, typed):
     assert check(tmp_path / "data/recipes").problems == []
     typed("    printf 'tag,about", "`--label-graph")
     labels = load_dataset(tmp_path / "data/recipes-2").labels
-    assert labels.titles[labels.uids.index("stew")] == "thick and cooked for hours"
+    assert labels.joined()[labels.uids.index("stew")] == "stew\nthick and cooked for hours"
 
 
 def test_the_lists_of_the_page_are_a_data_set():
@@ -52,3 +53,12 @@ def test_the_lists_of_the_page_are_a_data_set():
     scope: dict = {}
     exec(code, scope)  # noqa: S102
     assert scope["data"].labels.titles == ["baking", "fruit", "soup"] and from_lists
+
+
+def test_the_rows_of_the_page_are_a_data_set():
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.S)[1]
+    scope: dict = {"ramen": ramen}
+    exec(code, scope)  # noqa: S102
+    assert scope["data"].labels.titles == ["baking", "fruit", "soup"]
+    assert scope["data"].train.joined()[1] == "pea soup\ndried peas cooked with roots"
+    assert scope["data"].graphs["needs"].anchors == ["oven", "pot"]

@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 import ramen
+from datasets import Dataset as Rows
 from ramen.errors import InputError
 from ramen.files import digest
 from ramen.inference.run import write_metrics
@@ -101,15 +104,27 @@ def test_texts_are_tagged_each_for_itself(tagger):
 @pytest.mark.parametrize(
     ("texts", "k", "message"),
     [
-        ("one string", 5, "expected a list of texts, found one string"),
+        ({"a": "text"}, 5, "texts: found dict, expected a list of texts"),
+        (3, 5, "texts: found int, expected a list of texts"),
         (["good", ""], 5, "text 2: expected words, found an empty text"),
         ([" \n\t"], 5, "text 1: expected words, found an empty text"),
-        (["good", None], 5, "text 2"),
+        (["good", None], 5, "text 2: expected a string, found NoneType"),
+        (["good", float("nan")], 5, "text 2: expected a string, found a missing value (nan)"),
+        (
+            pd.Series(["good", pd.NA], index=[1, 0], dtype="string"),
+            5,
+            "text 2: expected a string, found a missing value (<NA>)",
+        ),
+        (pl.Series(["good", None]), 5, "text 2: expected a string, found NoneType"),
+        (np.array(["good", np.nan], dtype=object), 5, "text 2: expected a string, found a missing value (nan)"),
         ([3], 5, "text 1: expected a string, found int"),
         (["x" * 1_000_001], 5, "text 1: expected at most 1,000,000 characters, found 1,000,001"),
         (["x"], 0, "k=0: expected a whole number of at least 1"),
         (["x"], -3, "k=-3: expected a whole number of at least 1"),
         (["x"], 1.5, "k=1.5: expected a whole number of at least 1"),
+        (["x"], True, "k=True: expected a whole number of at least 1"),
+        (["x"], np.float64(5), "expected a whole number of at least 1"),
+        (["x"], np.int64(0), "expected a whole number of at least 1"),
         (["good", "a\ud800"], 5, "text 2: expected Unicode text, found a lone surrogate"),
     ],
 )
@@ -117,6 +132,38 @@ def test_wrong_calls(tagger, texts, k, message):
     with pytest.raises(InputError) as caught:
         tagger.tag(texts, k)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        tuple,
+        iter,
+        np.array,
+        lambda texts: pd.Series(texts, index=[3, 0, 2, 1]),
+        lambda texts: pd.Series(["other", *texts], index=[0] * 5)[[False] + [True] * 4],
+        pl.Series,
+        lambda texts: Rows.from_dict({"text": texts})["text"],
+    ],
+    ids=["tuple", "generator", "array", "shuffled series", "filtered series", "polars", "datasets"],
+)
+def test_texts_may_be_in_whatever_holds_rows(tagger, hold):
+    assert tagger.tag(hold(TEXTS), k=np.int64(3)) == tagger.tag(TEXTS, k=3)
+    np.testing.assert_array_equal(tagger.rank(hold(TEXTS), 3)[0], tagger.rank(TEXTS, 3)[0])
+    np.testing.assert_array_equal(tagger.encode(hold(TEXTS)), tagger.encode(TEXTS))
+    np.testing.assert_array_equal(tagger.queries(hold(TEXTS)).vectors, tagger.queries(TEXTS).vectors)
+
+
+def test_one_string_is_tagged_as_a_list_of_one_text(tagger):
+    assert tagger.tag(TEXTS[0]) == tagger.tag([TEXTS[0]])
+    for call in (lambda: tagger.rank(TEXTS[0], 5), lambda: tagger.encode(TEXTS[0])):
+        with pytest.raises(InputError, match="texts: found one string, expected a list of texts"):
+            call()
+
+
+def test_what_is_no_text_is_not_encoded(tagger):
+    with pytest.raises(InputError, match=r"text 2: expected a string, found a missing value \(nan\)"):
+        tagger.encode(["good", float("nan")])
 
 
 def test_a_million_characters_are_tagged(tagger):
