@@ -33,7 +33,8 @@ def read_sparse_npz(path: Path) -> Reading[sp.csr_matrix | None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         yield Problem(path, f"not a readable scipy sparse matrix ({reason})")
         return None
-    missing = [part for part in _PARTS if part not in arrays]
+    # NumPy gives a member that is no array as bytes
+    missing = [part for part in _PARTS if not isinstance(arrays.get(part), np.ndarray)]
     if missing:
         yield Problem(path, f"no array {missing[0]!r}, expected a scipy sparse matrix (scipy.sparse.save_npz)")
         return None

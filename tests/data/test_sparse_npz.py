@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -62,6 +65,16 @@ def test_an_npz_of_something_else_is_named(tmp_path):
     path = tmp_path / "bad.npz"
     np.savez(path, x=np.zeros(3))
     with pytest.raises(InputError, match=r"bad\.npz: no array 'format', expected a scipy sparse matrix"):
+        strict(read_sparse_npz(path))
+
+
+@pytest.mark.parametrize("name", ["format", "shape", "data", "indices", "indptr"])
+def test_a_member_that_is_no_array_is_named(tmp_path, name):
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(io.BytesIO(sparse_npz(MATRIX))) as whole, zipfile.ZipFile(path, "w") as bad:
+        for member in whole.namelist():
+            bad.writestr(member, b"no array" if member == f"{name}.npy" else whole.read(member))
+    with pytest.raises(InputError, match=rf"bad\.npz: no array '{name}', expected a scipy sparse matrix"):
         strict(read_sparse_npz(path))
 
 
