@@ -37,14 +37,14 @@ def marks() -> str:
 def word_pattern() -> re.Pattern[str]:
     """Return the pattern of a word in a text of any script: letters with their marks, digits, or one emoji.
 
-    ``c++``, ``c#`` and ``.net`` are words too: signs at the end, or a dot before a letter after a space.
+    ``c++``, ``c#`` and ``.net`` are words too: two pluses or a hash at the end, or a dot before a letter after a space.
 
     Example:
         >>> word_pattern().findall("c c++ c# .net, a+b, end.next, c++11")
         ['c', 'c++', 'c#', '.net', 'a', 'b', 'end', 'next', 'c++', '11']
     """
     letter, dot = r"[^\W\d_]", r"(?<![^\s(\[{/,;|])\."
-    signs = rf"(?<={letter})(?:\+\+(?!{letter}|[+#])|[+#](?![\w+#]))"
+    signs = rf"(?<={letter})(?:\+\+|#)(?!{letter}|[+#])"
     return re.compile(rf"(?:{dot}(?={letter}))?[\w{marks()}]+(?:{signs})?|[{_EMOJI}]")
 
 

@@ -143,7 +143,7 @@ def stands_alone(word: str) -> bool:
 
 def _is_simple(text: str) -> bool:
     """Whether letters and digits of ASCII are the only parts of words, without the signs of ``c++`` and ``.net``."""
-    return text.isascii() and "+" not in text and "#" not in text and not ("." in text and _DOT.search(text))
+    return text.isascii() and "++" not in text and "#" not in text and not ("." in text and _DOT.search(text))
 
 
 def _words(field: str) -> list[str]:

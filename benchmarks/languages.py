@@ -1,0 +1,121 @@
+"""One set in seven languages: trains on each, and tags its test texts as they are and written in other ways.
+
+    RAMEN_DATA=FOLDER python benchmarks/languages.py [LANGUAGE ...] [--seeds 0 1 2] [--out FILE] [KEY=VALUE ...]
+
+Reads ``Languages/LANGUAGE_{trn,tst}.jsonl``, lines of {"t": text, "l": labels}. Every label's word stands in the text,
+so P@3 of 100 is possible in every language. The other ways to write a text: NFD, in which macOS and PDF have accents as
+characters of their own; full width, as East Asian keyboards type Latin letters; a zero-width space after every second
+character; and, where no spaces are needed, without any, three times in a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ramen import Tagger, from_lists, train
+from ramen.data import Dataset
+from ramen.inference.evaluation import measure, rankings
+
+NAMES = {
+    "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "th": "Thai", "hi": "Hindi", "ar": "Arabic",
+}  # fmt: skip
+WAYS: dict[str, Callable[[str], str]] = {
+    "NFD": lambda text: unicodedata.normalize("NFD", text),
+    "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "zero-width spaces": lambda text: "\u200b".join(text[at : at + 2] for at in range(0, len(text), 2)),
+    "no spaces": lambda text: "".join(text.split()) * 3,
+}
+SPACELESS = ("zh", "ja", "th")
+
+
+def main() -> int:
+    """Measure and print the table; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("words", nargs="*", metavar="LANGUAGE or KEY=VALUE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, help="also write all figures to this file")
+    options = parser.parse_args()
+    if "RAMEN_DATA" not in os.environ:
+        sys.stderr.write("RAMEN_DATA is not set, expected the folder that holds the data sets\n")
+        return 2
+    settings = [word for word in options.words if "=" in word]
+    languages = [word for word in options.words if "=" not in word] or list(NAMES)
+    rows = []
+    print("| language | joint P@1 | joint P@3 | sparse P@1 | encoder P@1 | P@1 in other forms | seconds |")
+    print("|---|---|---|---|---|---|---|")
+    for language in languages:
+        runs = [run(read(language), language, seed, settings) for seed in options.seeds]
+        rows.append({"language": language, "settings": settings, "seeds": options.seeds, "runs": runs})
+        print(line(language, runs), flush=True)
+        if options.out:
+            options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def read(language: str) -> Dataset:
+    """Return the data set of a language."""
+    folder = Path(os.environ["RAMEN_DATA"]) / "Languages"
+    parts = [
+        [json.loads(row) for row in (folder / f"{language}_{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for part in ("trn", "tst")
+    ]
+    rows = parts[0] + parts[1]
+    is_test = [False] * len(parts[0]) + [True] * len(parts[1])
+    return from_lists([row["t"] for row in rows], [row["l"] for row in rows], test=is_test)
+
+
+def run(dataset: Dataset, language: str, seed: int, settings: list[str]) -> dict[str, Any]:
+    """Train, measure, and tag the test texts in every form."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, start = Path(folder) / "run", time.perf_counter()
+        train(dataset, preset="static", out=out, seed=seed, overrides=settings)
+        seconds = time.perf_counter() - start
+        figures = measure(rankings(out, dataset, None, None), dataset, None)
+        systems = {"joint": figures["test"], **figures["scorers"]}
+        tagger = Tagger.load(out)
+        forms = {
+            name: first_is_right(tagger, dataset, way)
+            for name, way in WAYS.items()
+            if name != "no spaces" or language in SPACELESS
+        }
+    return {
+        "seconds": round(seconds, 1),
+        **{name: {key: round(of[key], 2) for key in ("P@1", "P@3")} for name, of in systems.items()},
+        "forms": forms,
+    }
+
+
+def first_is_right(tagger: Tagger, dataset: Dataset, way: Callable[[str], str]) -> float:
+    """Return P@1 in percent of the test texts, each written in another way."""
+    tagged = tagger.tag([way(text) for text in dataset.test.joined()], k=1)
+    right = [
+        bool(labels) and labels[0]["uid"] in {dataset.labels.uids[i] for i in dataset.test_targets[row].indices}
+        for row, labels in enumerate(tagged)
+    ]
+    return round(100 * statistics.mean(right), 2)
+
+
+def line(language: str, runs: list[dict[str, Any]]) -> str:
+    """Return one row of the table: means over the seeds, the lowest of the forms."""
+
+    def mean(system: str, metric: str) -> str:
+        return f"{statistics.mean(run[system][metric] for run in runs):.1f}" if system in runs[0] else "left out"
+
+    forms = ", ".join(f"{name} {min(run['forms'][name] for run in runs):.1f}" for name in runs[0]["forms"])
+    cells = [NAMES.get(language, language), mean("joint", "P@1"), mean("joint", "P@3"), mean("sparse", "P@1")]
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return "| " + " | ".join([*cells, mean("encoder", "P@1"), forms, f"{seconds:.0f}"]) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
