@@ -1,4 +1,4 @@
-"""Makes a list of whatever holds rows: a list, an array, a column of pandas, polars or ``datasets``, a generator."""
+"""Makes a list of whatever holds the rows: an array, a column of pandas, polars or ``datasets``, a generator."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         Traceback (most recent call last):
         ramen.errors.InputError: texts: found one string, expected a list of strings
     """
+    if isinstance(values, list | tuple):
+        return list(values)
     if isinstance(values, str | bytes):
         raise InputError(f"{name}: found one string, expected a list of {of}")
     shape = getattr(values, "shape", None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ramen.data.dataset import Dataset
-from ramen.data.lists import by_name, from_lists, names_in
+from ramen.data.lists import descriptions, from_lists, names_in
 from ramen.data.values import as_name, as_text
 from ramen.errors import InputError, nearest
 from ramen.sequences import as_list, is_missing
@@ -26,7 +26,7 @@ def from_frame(
     uid: str | None = None,
     separator: str | None = None,
     test: str | Iterable[bool] | float = 0.2,
-    label_texts: Mapping[str, str] | None = None,
+    label_texts: Mapping[str, str | None] | None = None,
     graphs: Mapping[str, str] | None = None,
     label_graphs: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
     keep_names: bool | None = None,
@@ -62,15 +62,16 @@ def from_frame(
     label_columns = frame.names(labels, "labels")
     if len(label_columns) > 1 or _is_list(labels):
         label_rows = _of_indicators(frame, label_columns)
-        every = {as_name(str(column), "labels"): "" for column in label_columns}  # also one that is 0 throughout
-        label_texts = every | by_name(label_texts, "label_texts", as_text)
+        every = dict.fromkeys(as_name(str(column), "labels") for column in label_columns)  # also if 0 throughout
+        texts_of_labels = every | descriptions(label_texts)
     else:
         label_rows = _of_names(frame, label_columns[0], separator)
+        texts_of_labels = descriptions(label_texts)
     return from_lists(
         texts,
         label_rows,
         uids=None if uid is None else frame.read(uid, as_name),
-        label_texts=label_texts,
+        label_texts=texts_of_labels,
         test=frame.column(test) if isinstance(test, str) else test,
         graphs={kind: _of_names(frame, column, separator) for kind, column in (graphs or {}).items()},
         label_graphs=label_graphs,

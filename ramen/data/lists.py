@@ -26,7 +26,7 @@ def from_lists(
     labels: Rows,
     *,
     uids: Iterable[str] | None = None,
-    label_texts: Mapping[str, str] | None = None,
+    label_texts: Mapping[str, str | None] | None = None,
     test: Iterable[bool] | float = 0.2,
     graphs: Mapping[str, Rows] | None = None,
     label_graphs: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
@@ -42,8 +42,8 @@ def from_lists(
         texts: one string per point, ``title\ncontent`` if there are two fields.
         labels: label names of each point.
         uids: of the points; default: row numbers.
-        label_texts: label name to text, a mapping or a pandas Series indexed by name; default: the name. May contain
-            labels without points.
+        label_texts: label name to text, a mapping or a pandas Series indexed by name; default, and for None or NaN: the
+            name. "" for a label without text, name included. May contain labels without points.
         test: which points are test points, or the share to hold out. The split depends only on the texts; equal texts
             stay together, and every label keeps a training point.
         graphs: for each kind, the anchor texts of each point.
@@ -66,9 +66,9 @@ def from_lists(
     label_rows = _name_rows(labels, "labels", size)
     links = {kind: _name_rows(rows, f"graphs[{kind!r}]", size) for kind, rows in _items(graphs, "graphs")}
     points = _texts([str(row) for row in range(size)] if uids is None else _uids(uids, size), point_texts)
-    described = by_name(label_texts, "label_texts", as_text)
+    described = descriptions(label_texts)
     names = sorted({name for row in label_rows for name in row} | set(described))
-    text_of = named(dict.fromkeys(names, "") | described, keep_names)
+    text_of = named(dict.fromkeys(names) | described, keep_names)
     held_out = _held_out(point_texts, label_rows, test)
     targets = _matrix(label_rows, names)
     if not targets[~held_out].nnz:
@@ -101,11 +101,16 @@ def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
         raise InputError(f"{where}: found {values!r:.60}, expected a list of names (from_frame splits by a separator)")
     if isinstance(values, set | frozenset):
         values = sorted(values, key=str)  # its own order changes from process to process
-    entries = [entry for entry in as_list(values, where, "names") if not is_missing(entry)]
+    entries = as_list(values, where, "names")
     names = [as_name(entry, where) for entry in entries]
-    if not all(names):
+    if not all(name or is_missing(entry) for name, entry in zip(names, entries, strict=True)):
         raise InputError(f"{where}: found {entries!r:.60}, expected a list of names")
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def descriptions(label_texts: Any) -> dict[str, str | None]:
+    """Return label name to text of the argument of that name; None for a missing one."""
+    return by_name(label_texts, "label_texts", lambda text, where: None if is_missing(text) else as_text(text, where))
 
 
 def by_name(values: Any, where: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:  # noqa: D417
@@ -113,7 +118,7 @@ def by_name(values: Any, where: str, read: Callable[[Any, str], Any]) -> dict[st
 
     Args:
         where: of the argument, for the error.
-        read: of a value and its place, :func:`as_text` or :func:`names_in`.
+        read: of a value and its place, as :func:`names_in`.
 
     Raises:
         InputError: no mapping, an empty name, or one that occurs twice.
@@ -175,14 +180,15 @@ def _held_out(texts: list[str], labels: list[list[str]], test: Iterable[bool] | 
     for row, text in enumerate(texts):
         alike[" ".join(text.split()).lower()].append(row)
     left = Counter(name for row in labels for name in set(row))
-    held, wanted = np.zeros(len(texts), dtype=np.bool_), round(share * len(texts))
+    held, count, wanted = np.zeros(len(texts), dtype=np.bool_), 0, round(share * len(texts))
     for text in sorted(alike, key=lambda text: (zlib.crc32(text.encode()), text)):
-        if held.sum() >= wanted:
+        if count >= wanted:
             break
         taken = Counter(name for row in alike[text] for name in set(labels[row]))
-        if taken and all(left[name] > count for name, count in taken.items()):
-            left -= taken
+        if taken and all(left[name] > times for name, times in taken.items()):
+            left.subtract(taken)
             held[alike[text]] = True
+            count += len(alike[text])
     return held
 
 

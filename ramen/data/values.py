@@ -31,10 +31,10 @@ def as_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         if is_missing(value):
             return ""
-        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-            return str(int(value))
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            raise InputError(f"{where}: found {' '.join(repr(value).split()):.40}, expected a text")
+            raise InputError(f"{where}: found {value!r:.40}, expected a text")
+        if isinstance(value, int):
+            return str(value)
         number = float(value)
         # A table library stores whole numbers of a column with gaps as floats.
         return str(int(number)) if number.is_integer() and abs(number) < _EXACT else str(value)

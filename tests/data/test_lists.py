@@ -224,6 +224,8 @@ def test_label_texts_and_graphs_may_be_series_indexed_by_name():
         ({"H01M": "batteries", "plum": "a fruit"}, None, {"H01M": "H01M\nbatteries", "plum": "plum\na fruit"}),
         ({"H01M": "batteries", "Q8": "oil", "plum": "a fruit"}, None, {"Q8": "oil", "plum": "a fruit"}),
         ({"H01M": "batteries", "Q8": "oil", "plum": "plum"}, None, {"Q8": "oil", "plum": "plum", "pear": "pear"}),
+        ({"plum": "", "pear": None}, None, {"plum": "", "pear": "pear"}),
+        ({"plum": "", "pear": "a fruit"}, True, {"plum": "", "pear": "pear\na fruit"}),
         ({"plum": "a fruit\nwith a stone"}, False, {"plum": "a fruit\nwith a stone"}),
     ],
 )
