@@ -46,7 +46,10 @@ def open_table(file: Path, kind: str | None, delimiter: str | None, quote: bool,
     Args:
         file: a table, or "-" for standard input.
         kind: csv, tsv or jsonl; None: by the file's ending.
-        delimiter, quote, header, encoding: see :class:`ramen.data.delimited.Format`.
+        delimiter: between cells; None: noticed.
+        quote: whether cells of TSV may stand in quotes.
+        header: whether the first line has names.
+        encoding: of text.
 
     Raises:
         InputError: standard input without a kind, or the table cannot be read.

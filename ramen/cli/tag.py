@@ -17,10 +17,8 @@ from ramen.errors import InputError
 
 EXAMPLES = """\b
 Examples:
-  ramen tag runs/planted "lead acid battery charger"
-  ramen tag runs/planted --k 3 --precision 0.9 < titles.txt > tags.jsonl
-  ramen tag runs/planted --file articles.csv --text title,body --uid id > tags.jsonl
-  zcat articles.jsonl.gz | ramen tag runs/planted --file - --format jsonl --why
+  ramen tag runs/planted --k 3 "lead acid battery charger"
+  ramen tag runs/planted --file articles.csv --text title,body --uid id --precision 0.9 > tags.jsonl
 """
 
 BATCH = 256
