@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from ramen.cli.console import say
+from ramen.cli.entries import Entry, arguments, lines, open_table, rows
 from ramen.errors import InputError
-
-if TYPE_CHECKING:
-    from ramen import Tagger
 
 EXAMPLES = """\b
 Examples:
-  ramen tag runs/planted "lead acid battery charger"
-  ramen tag runs/planted --k 3 --precision 0.9 < titles.txt > tags.jsonl
+  ramen tag runs/planted --k 3 "lead acid battery charger"
+  ramen tag runs/planted --file articles.csv --text title,body --uid id --precision 0.9 > tags.jsonl
 """
 
 BATCH = 256
 MAX_NAMED = 10
 
+Kind = Literal["csv", "tsv", "jsonl"]
+Tag = Callable[[list[str]], list[list[dict[str, Any]]]]
 T = TypeVar("T")
-
-
-class Entry(NamedTuple):
-    """An input text with its origin and its error ("" for none)."""
-
-    where: str
-    text: str
-    problem: str
 
 
 def tag(
@@ -43,42 +34,100 @@ def tag(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, the lines of stdin.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="Labels per text, at most.")] = 5,
+    file: Annotated[
+        Path | None, typer.Option(help="Tag a table's rows: .jsonl, .json, .csv, .tsv (.gz), .parquet; - for stdin.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="File: column of the text; two as in title,body. Default: the column text.")
+    ] = None,
+    uid: Annotated[str | None, typer.Option(help="File: column with a name of the text, to print with it.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--format", help="File: of what kind it is, if its ending does not say so.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between the cells of .csv and .tsv, such as ';' or '\\t'.")
+    ] = None,
+    quote: Annotated[bool, typer.Option("--quote", help="Cells of .tsv may stand in quotes.")] = False,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line has no names; columns are called 1, 2, 3 ...")
+    ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of files of text, such as cp1252 or utf-16; default: utf-8.")
+    ] = None,
+    tab: Annotated[
+        bool, typer.Option("--tab", help="In TEXT and lines of stdin, the first tab separates title and content.")
+    ] = False,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k", min=1, help="Labels per text, at most. Default: 5; with --threshold or --precision all, up to 1,000."
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave out labels of a lower probability.")
     ] = None,
     precision: Annotated[
         float | None, typer.Option(help="Leave out labels so that this share of validation's answers was right.")
     ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Explain each label: terms of the scorers, words and neighbours.")
+    ] = False,
 ) -> None:
     """Tag texts with a run.
 
     Prints one JSON object per text, in order: {"text": ..., "labels": [{"uid", "text", "score", "probability"}, ...]};
     with --threshold or --precision a text may have none. A run of too few validation points has no probabilities.
+    With --uid an object starts with "uid"; with --why each label has "why": {"scorers", "words", "neighbours"}.
 
-    A text that is blank, not UTF-8 or too long does not stop the others: {"text": ..., "error": ...} stands in its
-    place, stderr names it (the first 10, then a count), and the exit code is 2 at the end.
+    A text that is blank, not UTF-8, no text or too long does not stop the others: {"text": ..., "error": ...} stands in
+    its place, stderr names it (the first 10, then a count), and the exit code is 2 at the end. A file that is broken
+    is refused as a whole.
     """
     from ramen import Tagger
 
+    options = {"--text": text, "--uid": uid, "--format": kind, "--delimiter": delimiter, "--quote": quote,
+               "--no-header": no_header, "--encoding": encoding}  # fmt: skip
+    _check_source(file, texts, tab, [name for name, value in options.items() if value])
+    if file is not None:
+        table = open_table(file, kind, delimiter, quote, not no_header, encoding or "utf-8")
+        source, what = rows(table, text, uid), "rows"
+    elif texts:
+        source, what = arguments(texts, tab), "texts"
+    else:
+        source, what = lines(sys.stdin.buffer, tab), "lines"
     tagger = Tagger.load(run)
-    lowest = tagger.threshold(threshold, precision) or None
-    if not texts and sys.stdin.isatty():
+    lowest = None if threshold is None and precision is None else tagger.threshold(threshold, precision)
+    if what == "lines" and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")
-    source = _arguments(texts) if texts else _lines(sys.stdin.buffer)
+    _write(source, what, lambda batch: tagger.tag(batch, k, lowest, why=why))
+
+
+def _check_source(file: Path | None, texts: list[str] | None, tab: bool, of_file: list[str]) -> None:
+    """Raise where options of one source of texts stand beside another source."""
+    if file is None and of_file:
+        raise InputError(f"{of_file[0]}: expected --file FILE with it, or --file - for standard input")
+    if file is not None and texts:
+        raise InputError(f"--file {file}: found TEXT {texts[0]!r:.40} as well, expected one of the two")
+    if file is not None and tab:
+        raise InputError(f"--tab: found --file {file} as well, expected --text title,content with it")
+
+
+def _write(source: Iterable[Entry], what: str, tag_all: Tag) -> None:
+    """Write a line for each entry; exits with 2 if some were bad."""
     out = sys.stdout.buffer
     n = n_bad = 0
     for batch in batches(source, BATCH):
-        for entry, record in zip(batch, _records(tagger, batch, k, lowest), strict=True):
+        for entry, record in zip(batch, _records(batch, tag_all), strict=True):
             if "error" in record:
                 n_bad += 1
                 if n_bad <= MAX_NAMED:
                     say(f"ramen: {entry.where}: {record['error']}")
-            out.write(json.dumps({"text": entry.text, **record}, ensure_ascii=False).encode() + b"\n")
+            of_uid = {} if entry.uid is None else {"uid": entry.uid}
+            out.write(json.dumps({**of_uid, "text": entry.text, **record}, ensure_ascii=False).encode() + b"\n")
         out.flush()
         n += len(batch)
     if n_bad > MAX_NAMED:
-        say(f"ramen: {n_bad} of {n} {'texts' if texts else 'lines'} were not tagged")
+        say(f"ramen: {n_bad} of {n} {what} were not tagged")
     if n_bad:
         raise typer.Exit(2)
 
@@ -90,38 +139,18 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _records(tagger: Tagger, batch: list[Entry], k: int, lowest: float | None) -> list[dict[str, Any]]:
+def _records(batch: list[Entry], tag_all: Tag) -> list[dict[str, Any]]:
     """Return ``{"labels": ...}`` or ``{"error": ...}`` for each entry."""
     good = [entry.text for entry in batch if not entry.problem]
     try:
-        tagged = iter([{"labels": labels} for labels in tagger.tag(good, k, lowest)] if good else [])
+        tagged = iter([{"labels": labels} for labels in tag_all(good)] if good else [])
     except InputError:  # one invalid text rejects the whole batch
-        tagged = iter([_alone(tagger, text, k, lowest) for text in good])
+        tagged = iter([_alone(text, tag_all) for text in good])
     return [{"error": entry.problem} if entry.problem else next(tagged) for entry in batch]
 
 
-def _alone(tagger: Tagger, text: str, k: int, lowest: float | None) -> dict[str, Any]:
+def _alone(text: str, tag_all: Tag) -> dict[str, Any]:
     try:
-        return {"labels": tagger.tag([text], k, lowest)[0]}
+        return {"labels": tag_all([text])[0]}
     except InputError as error:
         return {"error": str(error).removeprefix("text 1: ")}
-
-
-def _arguments(texts: Iterable[str]) -> Iterator[Entry]:
-    for number, text in enumerate(texts, start=1):
-        # Bytes of an argument that are not UTF-8 arrive as lone surrogates.
-        yield _entry(text.encode("utf-8", "surrogateescape"), f"text {number}")
-
-
-def _lines(stream: Iterable[bytes]) -> Iterator[Entry]:
-    for number, line in enumerate(stream, start=1):
-        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        yield _entry(line.rstrip(b"\r\n"), f"stdin, line {number}")
-
-
-def _entry(raw: bytes, where: str) -> Entry:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Entry(where, raw.decode("utf-8", "replace"), f"byte {error.start + 1} is not UTF-8")
-    return Entry(where, text, "" if text.strip() else "blank, expected a text")

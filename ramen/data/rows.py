@@ -23,28 +23,36 @@ def kind_of(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def read_rows(path: Path, form: Format, report: Callable[[str], None]) -> Rows:
-    """Return the rows of a file; its ending says of which kind it is.
+def read_rows(
+    path: Path,
+    form: Format,
+    report: Callable[[str], None],
+    kind: str | None = None,
+    content: bytes | None = None,
+) -> Rows:
+    """Return the rows of a file.
 
     Args:
         path: see :class:`ramen.data.tables.Table`.
         form: of files of text.
         report: called with one line for each thing that was noticed rather than told.
+        kind: the ending that says how to read the file; None: its own.
+        content: of a file of text, if it has been read; the path is then a name for errors.
 
     Raises:
         InputError: the file is missing, of another kind, broken or empty, or Parquet and pyarrow is not installed.
     """
-    kind = kind_of(path)
+    kind = kind or kind_of(path)
     if kind not in KINDS:
         hint = "; save the sheet as CSV UTF-8" if kind in SHEETS else ""
         raise InputError(f"{path}: found the ending {kind or 'none'}, expected one of {', '.join(KINDS)}{hint}")
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'no such file'}")
     try:
         try:
-            rows = _parquet(path) if kind == ".parquet" else _text_rows(path, kind, form, report)
+            rows = _parquet(path) if kind == ".parquet" else _text_rows(path, content, kind, form, report)
         except UnicodeError as error:
-            raise InputError(_not_decoded(path, form.encoding, error)) from error
+            raise InputError(_not_decoded(path, content, form.encoding, error)) from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows.n_rows:
@@ -52,10 +60,10 @@ def read_rows(path: Path, form: Format, report: Callable[[str], None]) -> Rows:
     return rows
 
 
-def _text_rows(path: Path, kind: str, form: Format, report: Callable[[str], None]) -> Rows:
-    _refuse_binary(path, form)
+def _text_rows(path: Path, content: bytes | None, kind: str, form: Format, report: Callable[[str], None]) -> Rows:
+    _refuse_binary(path, content, form)
     encoding = "utf-8-sig" if form.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else form.encoding
-    with _opened(path) as file:
+    with _opened(path, content) as file:
         try:
             stream = io.TextIOWrapper(file, encoding=encoding, newline="")
         except (LookupError, ValueError) as error:
@@ -64,18 +72,21 @@ def _text_rows(path: Path, kind: str, form: Format, report: Callable[[str], None
         return read_delimited(path, lines, form, kind, report) if kind in FLAT else _objects(path, lines)
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, content: bytes | None) -> Any:
+    if content is not None:
+        return io.BytesIO(content)
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _refuse_binary(path: Path, form: Format) -> None:
+def _refuse_binary(path: Path, content: bytes | None, form: Format) -> None:
     """Raise where the first bytes tell that a file is not the text its name says."""
-    with _opened(path) as file:
+    with _opened(path, content) as file:
         head = file.read(4)
     if head.startswith(b"PK\x03\x04"):
         raise InputError(f"{path}: found a zip file or spreadsheet, expected text: save the sheet as CSV UTF-8")
     if head.startswith(b"\x1f\x8b"):
-        raise InputError(f"{path}: found a gzip file, expected its name to end in .gz")
+        expected = "its name to end in .gz" if content is None else "text: decompress it first"
+        raise InputError(f"{path}: found a gzip file, expected {expected}")
     if form.encoding == Format.encoding and (head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head):
         raise InputError(f"{path}: found UTF-16, expected UTF-8: {_remedy(path, 'utf-16')}")
 
@@ -84,10 +95,10 @@ def _remedy(path: Path, encoding: str) -> str:
     return f"save it as CSV UTF-8, run iconv -f {encoding} -t utf-8 on it, or pass --encoding {encoding}"
 
 
-def _not_decoded(path: Path, encoding: str, error: UnicodeError) -> str:
+def _not_decoded(path: Path, content: bytes | None, encoding: str, error: UnicodeError) -> str:
     if encoding != Format.encoding or not isinstance(error, UnicodeDecodeError):
         return f"{path}: is not {encoding} ({error.reason if isinstance(error, UnicodeDecodeError) else error})"
-    with _opened(path) as file:
+    with _opened(path, content) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode()

@@ -25,9 +25,12 @@ class Table:
             each optionally ``.gz``, or ``.parquet``.
         form: of files of text.
         report: called with one line for each thing that was noticed rather than told.
+        kind: the ending that says how to read the file; None: its own.
+        content: of the file, if it has been read, as from standard input; the path is then a name for errors.
 
     Attributes:
         path: see above.
+        names: of the columns.
         n_rows: number of rows, at least 1.
 
     Raises:
@@ -37,10 +40,19 @@ class Table:
         ``Table(Path("articles.csv")).texts("title,body")``
     """
 
-    def __init__(self, path: Path, form: Format | None = None, report: Callable[[str], None] = silent) -> None:
+    def __init__(
+        self,
+        path: Path,
+        form: Format | None = None,
+        report: Callable[[str], None] = silent,
+        *,
+        kind: str | None = None,
+        content: bytes | None = None,
+    ) -> None:
         self.path = path
-        self._rows = read_rows(path, form or Format(), report)
+        self._rows = read_rows(path, form or Format(), report, kind, content)
         self._names = {composed(name): name for name in self._rows.names if name}
+        self.names = list(self._names)
         self.n_rows = self._rows.n_rows
 
     def texts(self, columns: str) -> list[str]:

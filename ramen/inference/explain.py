@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ramen.inference.tagger import Tagger
+if TYPE_CHECKING:
+    from ramen.inference.tagger import Tagger
 
 
 def explain(tagger: Tagger, text: str, labels: list[int]) -> list[dict[str, Any]]:

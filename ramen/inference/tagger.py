@@ -13,8 +13,10 @@ import scipy.sparse as sp
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
 from ramen.extras import needing
+from ramen.inference.explain import explain
 from ramen.inference.run import Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
+from ramen.ranking.candidates import CANDIDATES
 from ramen.scorers.base import Queries, TrainedScorer, title_of
 from ramen.sequences import as_list, is_missing
 from ramen.threads import one_blas_thread, one_torch_thread_in_children
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MAX_CHARACTERS = 1_000_000
+DEFAULT_K = 5
+MOST_LABELS = 1_000  # of a text, with a threshold alone: a low one lets nearly all pass, and there may be a million
+_BATCH = 256  # texts ranked so deeply at once: bounds the memory
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -65,6 +70,13 @@ def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
     if _SURROGATE.search(text):
         return "expected Unicode text, found a lone surrogate"
     return ""
+
+
+def _check_texts(texts: list[Any]) -> None:
+    for number, text in enumerate(texts, 1):
+        problem = text_problem(text)
+        if problem:
+            raise InputError(f"text {number}: {problem}")
 
 
 class Tagger:
@@ -131,7 +143,12 @@ class Tagger:
         return Queries(self.encode(texts), None if words is None else words.transform(texts), read[1], read[0])
 
     def tag(
-        self, texts: Iterable[str], k: int = 5, threshold: float | None = None, precision: float | None = None
+        self,
+        texts: Iterable[str],
+        k: int | None = None,
+        threshold: float | None = None,
+        precision: float | None = None,
+        why: bool = False,
     ) -> list[list[dict[str, Any]]]:
         r"""Return the k best labels of each text, best first.
 
@@ -139,20 +156,32 @@ class Tagger:
             texts: a list, array, generator, or a column of pandas, polars or ``datasets``; one string alone is a list
                 of one text. Each is a string: ``title\ncontent`` for a title and a longer text, ``feature:value
                 feature:value`` for a run over bags of words.
-            k: labels per text; fewer if the run proposes fewer.
+            k: labels per text; fewer if the run proposes fewer. Default: 5, or with a threshold or precision all that
+                pass, up to 1,000.
             threshold: drop labels with a lower probability, 0 to 1; a text may then have no label.
             precision: use the threshold that reached this precision on the held-out points, above 0, at most 1.
+            why: explain each label.
 
         Returns:
             For each text a list of ``{"uid": str, "text": str, "score": float, "probability": float}``. Scores order
             the labels of one text. Probabilities are calibrated on held-out points; absent if there were too few.
+            With ``why`` each label also has ``"why"``: ``{"scorers": {name: term}, "words": [{"word", "weight"}],
+            "neighbours": [{"text", "share"}]}``, see :func:`ramen.inference.explain.explain`.
 
         Raises:
             InputError: k is not a positive integer; a text is empty, not Unicode or longer than a million characters;
                 or a threshold or precision is out of range, combined with the other, or the run has no probabilities.
         """
         lowest = self.threshold(threshold, precision)
-        return self.to_records(*self.rank([texts] if isinstance(texts, str) else texts, k), lowest)
+        texts = [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
+        if k is not None or (threshold is None and precision is None):
+            return self.to_records(*self.rank(texts, DEFAULT_K if k is None else k), lowest, texts if why else None)
+        _check_texts(texts)
+        records = []
+        for first in range(0, len(texts), _BATCH):
+            batch = texts[first : first + _BATCH]
+            records += self.to_records(*self._rank_passing(batch, lowest), lowest, batch if why else None)
+        return records
 
     @one_blas_thread()
     def rank(self, texts: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,19 +192,41 @@ class Tagger:
         texts = as_list(texts, "texts", "texts")
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k={k!r}: expected a whole number of at least 1")
-        for number, text in enumerate(texts, 1):
-            problem = text_problem(text)
-            if problem:
-                raise InputError(f"text {number}: {problem}")
+        _check_texts(texts)
         if not texts:
             return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
         return self.run.ranker.rank(self.queries(texts), int(k))
 
-    def to_records(self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0) -> list[list[dict[str, Any]]]:
-        """Convert the output of :meth:`rank` to that of :meth:`tag`; drops probabilities below ``lowest``."""
+    def _rank_passing(self, texts: list[str], lowest: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rank so many labels that all of a probability of ``lowest`` are among them, or ``MOST_LABELS``."""
+        labels, scores = self.rank(texts, CANDIDATES)
+        calibration = self.run.calibration
+        if calibration is None or labels.shape[1] < CANDIDATES:  # fewer: these are all labels
+            return labels, scores
+        rows = np.flatnonzero((labels[:, -1] >= 0) & (calibration.of(scores[:, -1]) >= lowest))
+        if not len(rows):
+            return labels, scores
+        more = self.rank([texts[row] for row in rows], MOST_LABELS)
+        wide = (len(texts), more[0].shape[1])
+        all_labels, all_scores = np.full(wide, -1, np.int64), np.full(wide, -np.inf, np.float32)
+        all_labels[:, :CANDIDATES], all_scores[:, :CANDIDATES] = labels, scores
+        all_labels[rows], all_scores[rows] = more
+        return all_labels, all_scores
+
+    def to_records(
+        self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0, explained: list[str] | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Convert the output of :meth:`rank` to that of :meth:`tag`.
+
+        Args:
+            labels: of :meth:`rank`.
+            scores: of :meth:`rank`.
+            lowest: drop labels of a lower probability.
+            explained: the texts, to add the reasons of their labels; None to add none.
+        """
         calibration = self.run.calibration
         probabilities = np.ones(scores.shape) if calibration is None else calibration.of(scores)
-        return [
+        records = [
             [
                 {
                     "uid": self.run.uids[label],
@@ -188,6 +239,11 @@ class Tagger:
             ]
             for row in zip(labels, scores, probabilities, strict=True)
         ]
+        for text, row, of_text in zip(explained or (), labels, records, strict=explained is not None):
+            # Probabilities never rise along a row, so what was dropped stood at its end.
+            reasons = explain(self, text, row[: len(of_text)].tolist())
+            of_text[:] = [record | {"why": reason} for record, reason in zip(of_text, reasons, strict=True)]
+        return records
 
     def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
         """Return the probability below which labels are dropped, 0 for none; see :meth:`tag`."""

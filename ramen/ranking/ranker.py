@@ -102,8 +102,12 @@ class Ranker:
             return {name: self.weights[name] * self.scorers[name].score(queries, row)[0] for name in self.used}
         used = {name: self.scorers[name] for name in self.used}
         gathered = gather(used, queries, CANDIDATES)
-        if not np.isin(labels, gathered.labels[0]).all():
-            gathered = gather(self.scorers, queries, max(len(labels), CANDIDATES))
+        depth = max(len(labels), CANDIDATES)
+        while not np.isin(labels, gathered.labels[0]).all():  # they may be the first of a longer ranking
+            gathered = gather(self.scorers, queries, depth)
+            if depth >= self.n_labels:
+                break
+            depth *= 2
         places = np.searchsorted(gathered.labels[0][gathered.labels[0] >= 0], labels)
         return self.learned.contributions(queries, gathered, places)
 

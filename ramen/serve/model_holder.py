@@ -6,7 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-from ramen.inference.explain import explain
 from ramen.inference.tagger import Tagger
 from ramen.serve.batcher import BatchRequest, BatchResponse
 
@@ -30,8 +29,7 @@ class ModelHolder:
         """Compile the kernels for one and for several texts, unless they are cached on this machine."""
         for texts in (["a first text"], ["a first text", "another", "and a third one"]):
             labels, scores = self.tagger.rank(texts, 5)
-            for text, records in zip(texts, self.tagger.to_records(labels[:, :2], scores[:, :2]), strict=True):
-                explain(self.tagger, text, labels[0, : len(records)].tolist())
+            self.tagger.to_records(labels[:, :2], scores[:, :2], explained=texts)
 
     def load(self, run: Path | None = None) -> None:
         """Load another run, or reload the folder, and switch to it; on an error the current run stays active.
@@ -59,11 +57,6 @@ class ModelHolder:
         for request in batch:
             part = slice(first, first + len(request.texts)), slice(0, request.k)
             first += len(request.texts)
-            records = tagger.to_records(labels[part], scores[part], request.lowest)
-            if request.why:
-                for text, row, of_text in zip(request.texts, labels[part], records, strict=True):
-                    reasons = explain(tagger, text, row[: len(of_text)].tolist())
-                    for record, reason in zip(of_text, reasons, strict=True):
-                        record["why"] = reason
-            responses.append(records)
+            explained = request.texts if request.why else None
+            responses.append(tagger.to_records(labels[part], scores[part], request.lowest, explained))
         return responses

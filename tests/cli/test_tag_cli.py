@@ -21,9 +21,10 @@ class Tagger:
     def threshold(self, threshold, precision):
         return threshold or precision or 0.0
 
-    def tag(self, texts, k=5, threshold=None):
+    def tag(self, texts, k=None, threshold=None, why=False):
         if "refused" in texts:
             raise InputError(f"text {texts.index('refused') + 1}: refused")
+        k = k or (5 if threshold is None else 8)
         tagged = [[{"uid": f"u{i}", "text": text[::-1], "score": 1.0 / (i + 1)} for i in range(k)] for text in texts]
         return [[label for label in labels if label["score"] >= (threshold or 0)] for labels in tagged]
 
@@ -49,6 +50,28 @@ def test_arguments_become_one_json_line_each(ramen):
 def test_labels_below_the_threshold_are_left_out(ramen, option):
     done = ramen("tag", "r", "--k", 4, option, "0.5", "abc")
     assert [len(json.loads(line)["labels"]) for line in done.stdout.splitlines()] == [2]
+
+
+def test_a_threshold_alone_does_not_cut_at_five_labels(ramen):
+    counts = {}
+    for options in ((), ("--threshold", "0.13"), ("--threshold", "0"), ("--threshold", "0.13", "--k", 5)):
+        (line,) = ramen("tag", "r", *options, "abc").stdout.splitlines()
+        counts[options] = len(json.loads(line)["labels"])
+    assert list(counts.values()) == [5, 7, 8, 5]
+
+
+def test_a_tab_ends_the_title_where_asked(ramen):
+    plain = [json.loads(line)["text"] for line in ramen("tag", "r", stdin=b"a title\tone\ttwo\n").stdout.splitlines()]
+    assert plain == ["a title\tone\ttwo"]
+    done = ramen("tag", "r", "--tab", stdin=b"a title\tone\ttwo\nbare\n\tbody\n\t\n")
+    assert done.stderr == "ramen: stdin, line 4: blank, expected a text\n"
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["a title\none\ttwo", "bare", "body", ""]
+    assert json.loads(ramen("tag", "r", "--tab", "a title\tbody").stdout)["text"] == "a title\nbody"
+
+
+def test_a_line_of_json_is_plain_text(ramen):
+    line = '{"text": "red tea"}'
+    assert json.loads(ramen("tag", "r", stdin=line.encode()).stdout)["text"] == line
 
 
 def test_stdin_is_read_line_by_line(ramen):

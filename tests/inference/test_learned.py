@@ -65,6 +65,19 @@ def test_reasons_add_up_to_the_scores(tagger, texts):
     assert explain(tagger, texts[0], []) == []
 
 
+def test_reasons_of_a_label_far_down_are_its_own(tagger, texts, monkeypatch):
+    monkeypatch.setattr("ramen.ranking.ranker.CANDIDATES", 10)
+    ranker = tagger.run.ranker
+    for text, row in zip(texts, tagger.rank(texts, 120)[0], strict=True):
+        last = int(row[-1])
+        told = sum(explain(tagger, text, [last])[0]["scorers"].values())
+        queries, scores = tagger.queries([text]), []
+        for depth in (10, 20, 40, 80, 160):  # its score among so many candidates of each scorer
+            gathered = gather(ranker.scorers, queries, depth)
+            scores += ranker.learned.scores(queries, gathered)[gathered.labels == last].tolist()
+        assert any(told == pytest.approx(score, abs=1e-4) for score in scores)
+
+
 def test_an_index_changes_no_first_label(run, texts):
     plain = ramen.Tagger.load(run).tag(texts, 3)
     build_index(run, min_rows=0, recall=1.0)

@@ -52,12 +52,43 @@ def test_a_threshold_leaves_out_and_a_precision_is_one(tagger, planted):
     texts = ramen.load_dataset(planted).test.joined()[:40]
     whole = tagger.tag(texts)
     middle = sorted(label["probability"] for labels in whole for label in labels)[100]
-    for labels, kept in zip(whole, tagger.tag(texts, threshold=middle), strict=True):
+    for labels, kept in zip(whole, tagger.tag(texts, k=5, threshold=middle), strict=True):
         assert kept == [label for label in labels if label["probability"] >= middle]
     assert [] in tagger.tag(texts, threshold=1.0)
     known = tagger.run.calibration
     reached = known.precisions[len(known.precisions) // 2]
     assert tagger.tag(texts, precision=reached) == tagger.tag(texts, threshold=known.threshold(reached))
+
+
+def test_a_threshold_alone_keeps_all_that_pass(tagger, planted, monkeypatch):
+    texts = ramen.load_dataset(planted).test.joined()[:40]
+    everything = tagger.tag(texts, k=120)
+    low = sorted(label["probability"] for labels in everything for label in labels)[-400]
+    passing = [[label for label in labels if label["probability"] >= low] for labels in everything]
+    assert max(map(len, passing)) > 5
+    assert [[one["uid"] for one in labels] for labels in tagger.tag(texts, threshold=low)] == [
+        [one["uid"] for one in labels] for labels in passing
+    ]
+    assert {len(labels) for labels in tagger.tag(texts, threshold=0.0)} == {120}  # more than one scorer proposes
+    monkeypatch.setattr("ramen.inference.tagger.MOST_LABELS", 110)
+    assert {len(labels) for labels in tagger.tag(texts, threshold=0.0)} == {110}
+    monkeypatch.setattr("ramen.inference.tagger._BATCH", 7)
+    assert [len(labels) for labels in tagger.tag(texts, threshold=low)] == [*map(len, passing)]
+    with pytest.raises(InputError, match="text 9: expected words, found an empty text"):
+        tagger.tag([*texts[:8], ""], threshold=low)
+    assert tagger.tag([], threshold=low) == []
+
+
+def test_reasons_of_each_label(tagger):
+    plain, explained = tagger.tag(TEXTS, k=4), tagger.tag(TEXTS, k=4, why=True)
+    for labels, with_reasons in zip(plain, explained, strict=True):
+        for label, record in zip(labels, with_reasons, strict=True):
+            why = record.pop("why")
+            assert sum(why["scorers"].values()) == pytest.approx(label["score"], abs=1e-4)
+            assert record == label
+    middle = plain[0][1]["probability"]
+    kept = tagger.tag(TEXTS, threshold=middle, why=True)
+    assert all("why" in label and label["probability"] >= middle for labels in kept for label in labels) and kept[0]
 
 
 @pytest.mark.parametrize(

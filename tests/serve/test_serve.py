@@ -39,7 +39,7 @@ def test_answers_are_those_of_the_tagger(server, finished_run):
     threshold = answer["results"][0]["labels"][1]["probability"]
     _, fewer = server.ask("/tag", {"texts": TEXTS, "threshold": threshold})
     assert labels_of(fewer) == labels_of(
-        {"results": [{"labels": labels} for labels in tagger.tag(TEXTS, threshold=threshold)]}
+        {"results": [{"labels": labels} for labels in tagger.tag(TEXTS, 5, threshold)]}
     )
     assert server.ask("/tag", {"texts": TEXTS, "threshold": 1.0})[1] == {"results": [{"labels": []}] * 3}
     assert server.ask("/tag", {"texts": []}) == (200, {"results": []})
@@ -247,7 +247,7 @@ def test_too_many_texts_at_once_are_refused(serve_here, finished_run):
 def test_a_mistake_of_the_server_is_one_line_and_the_next_is_answered(serve_here, finished_run, monkeypatch):
     with serve_here(finished_run) as server:
         with monkeypatch.context() as patch:
-            patch.setattr("ramen.serve.model_holder.explain", lambda *arguments: 1 / 0)
+            patch.setattr("ramen.inference.tagger.explain", lambda *arguments: 1 / 0)
             status, answer = server.ask("/tag", {"texts": ["x"], "why": True})
         assert status == 500 and answer == {"error": "internal error; see the server's log"}
         assert server.ask("/tag", {"texts": ["x"], "why": True})[0] == 200
