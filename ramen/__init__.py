@@ -13,7 +13,7 @@ from ramen._version import __version__
 from ramen.extras import needing
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
-    from ramen.data import Dataset, from_lists, load_dataset
+    from ramen.data import Dataset, from_frame, from_lists, load_dataset
     from ramen.estimator import RamenClassifier
     from ramen.inference import Tagger, evaluate, load_encoder
     from ramen.training.train import train
@@ -35,7 +35,7 @@ _HOME = {
 _ROOMS = {"data", "encoders", "graph", "inference", "losses", "metrics", "mining", "ranking", "scorers", "training"}
 
 __all__ = [
-    "__version__", "Dataset", "load_dataset", "from_lists", "train", "evaluate", "Tagger", "load_encoder",
+    "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "evaluate", "Tagger", "load_encoder",
     "RamenClassifier",
 ]  # fmt: skip
 
