@@ -15,6 +15,7 @@ SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"  # Thai, Lao, Myanmar, Khmer
     "\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa80-\uaadf"  # Tai scripts, Balinese, Javanese
 )
+DOT_NET = r"(?<![^\s(\[{/,;|])\.net(?!\w)"  # the one well-known name that begins with a dot
 _LAST_MARK = 0x1E94A  # but for selectors of variants
 _EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff"
 _WORTH_A_WORD = 0.01  # of the letters
@@ -35,17 +36,18 @@ def marks() -> str:
 
 @cache
 def word_pattern() -> re.Pattern[str]:
-    """Return the pattern of a word in a text of any script: letters with their marks, digits, or one emoji.
+    """Return the pattern of a word in a lower-cased text of any script: letters with their marks, digits, or one emoji.
 
-    ``c++``, ``c#`` and ``.net`` are words too: two pluses or a hash at the end, or a dot before a letter after a space.
+    ``c++``, ``c#`` and ``.net`` are words, too. Other dots and signs are none of a word: texts have ``.deb`` beside
+    ``deb``, ``pkcs#11`` beside ``pkcs 11`` and ``gtk+`` beside ``gtk``.
 
     Example:
-        >>> word_pattern().findall("c c++ c# .net, a+b, end.next, c++11")
-        ['c', 'c++', 'c#', '.net', 'a', 'b', 'end', 'next', 'c++', '11']
+        >>> word_pattern().findall("c c++ c# .net, a+b, end.next .deb c++11 pkcs#11")
+        ['c', 'c++', 'c#', '.net', 'a', 'b', 'end', 'next', 'deb', 'c++', '11', 'pkcs', '11']
     """
-    letter, dot = r"[^\W\d_]", r"(?<![^\s(\[{/,;|])\."
-    signs = rf"(?<={letter})(?:\+\+|#)(?!{letter}|[+#])"
-    return re.compile(rf"(?:{dot}(?={letter}))?[\w{marks()}]+(?:{signs})?|[{_EMOJI}]")
+    letter = r"[^\W\d_]"
+    signs = rf"(?<={letter})(?:\+\+(?!{letter}|[+#])|#(?![\w+#]))"
+    return re.compile(rf"{DOT_NET}|\w[\w{marks()}]*(?:{signs})?|[{_EMOJI}]")
 
 
 def scripts_of(texts: Iterable[str]) -> dict[str, int]:

@@ -7,7 +7,8 @@ import unicodedata
 
 # Soft hyphen, zero-width space, non-joiner, joiner, marks of direction, word joiner, variants, byte order mark
 INVISIBLE = "\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff"
-_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+RAISED = "\u2122\u2120"  # trade marks, which NFKC would make letters of the word before
+_INVISIBLE, _RAISED = re.compile(f"[{INVISIBLE}]"), re.compile(f"[{RAISED}]")
 
 
 def composed(text: str) -> str:
@@ -34,7 +35,7 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
-    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFKC", _RAISED.sub(" ", _INVISIBLE.sub("", text)))
 
 
 def alike(text: str) -> str:

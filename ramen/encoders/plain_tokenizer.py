@@ -7,14 +7,15 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
-from ramen.text import INVISIBLE
+from ramen.text import INVISIBLE, RAISED
 
 _PATTERN = f"[{INVISIBLE}]"
 
 
 def plain_steps() -> list[Any]:
     """Return normalisers that do what :func:`ramen.text.plain` does."""
-    return [normalizers.Replace(Regex(_PATTERN), ""), normalizers.NFKC()]
+    raised = normalizers.Replace(Regex(f"[{RAISED}]"), " ")
+    return [normalizers.Replace(Regex(_PATTERN), ""), raised, normalizers.NFKC()]
 
 
 def cut_runs(longest: int) -> Any:

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 import numpy as np
 
 from ramen.encoders.word_table import APART, PART, WordTable
-from ramen.scripts import HAN, SPACELESS, marks, word_pattern
+from ramen.scripts import DOT_NET, HAN, SPACELESS, marks, word_pattern
 from ramen.text import plain
 
 # Lower case of what is part of a word, a space for the rest
@@ -19,7 +19,7 @@ _ASCII = {code: chr(code).lower() if re.match(r"\w", chr(code)) else " " for cod
 _BYTES = bytes(ord(_ASCII.get(code, " ")) for code in range(256))
 _CLASSES = np.array([APART if chr(code).isspace() else PART for code in range(256)], dtype=np.uint8)
 _CLASSES[128:] = PART
-_DOT = re.compile(r"(?<![^\s(\[{/,;|])\.[A-Za-z]")  # what word_pattern takes for the start of a word
+_DOT = re.compile(DOT_NET, re.IGNORECASE)
 _SPACELESS, _ONE_HAN = re.compile(f"[{SPACELESS}]"), re.compile(f"[{HAN}]")
 _RUN = re.compile(f"[{SPACELESS}]+|[^{SPACELESS}]+")
 _BLOCK = 4096  # texts of which words are Python objects at a time
