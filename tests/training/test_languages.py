@@ -14,4 +14,7 @@ def test_every_language_is_read_in_every_form(real_data, language, least):
     real_data("Languages")
     figures = LANGUAGES["run"](LANGUAGES["read"](language), language, seed=0, settings=[])
     assert figures["joint"]["P@3"] >= least
-    assert all(right >= 99 for right in figures["forms"].values()), figures["forms"]
+    for form, right in figures["forms"].items():
+        assert right["joint"] >= 99, form
+        # A run of more than 64 characters is cut anywhere, which costs the encoder some words.
+        assert right["encoder"] >= (60 if form == "no spaces" else figures["encoder"]["P@1"]), form
