@@ -52,8 +52,8 @@ def main() -> int:
     settings = [word for word in options.words if "=" in word]
     languages = [word for word in options.words if "=" not in word] or list(NAMES)
     rows = []
-    print("| language | joint P@1 | joint P@3 | sparse P@1 | encoder P@1 | joint P@1 in other forms (encoder's) | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    columns = ("joint P@1", "joint P@3", "sparse P@1", "encoder P@1", "joint P@1 in other forms (encoder's)", "seconds")
+    print(f"| language | {' | '.join(columns)} |\n" + "|---" * 7 + "|")
     for language in languages:
         runs = [run(read(language), language, seed, settings) for seed in options.seeds]
         rows.append({"language": language, "settings": settings, "seeds": options.seeds, "runs": runs})
