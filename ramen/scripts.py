@@ -15,9 +15,9 @@ SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"  # Thai, Lao, Myanmar, Khmer
     "\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa80-\uaadf"  # Tai scripts, Balinese, Javanese
 )
-DOT_NET = r"(?<![^\s(\[{/,;|])\.net(?!\w)"  # the one well-known name that begins with a dot
+_DOT_NET = r"(?<![^\s(\[{/,;|])\.net(?!\w)"  # the one well-known name that begins with a dot
 _LAST_MARK = 0x1E94A  # but for selectors of variants
-_EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff"
+_EMOJI = "[\u2600-\u27bf\U0001f300-\U0001faff]|[\U0001f1e6-\U0001f1ff]{2}"  # or a flag
 _WORTH_A_WORD = 0.01  # of the letters
 _WITHOUT_SPACES = (
     "Han", "Hiragana", "Katakana", "Bopomofo", "Thai", "Lao", "Myanmar", "Khmer", "Balinese", "Javanese", "Tai", "New",
@@ -47,7 +47,7 @@ def word_pattern() -> re.Pattern[str]:
     """
     letter = r"[^\W\d_]"
     signs = rf"(?<={letter})(?:\+\+(?!{letter}|[+#])|#(?![\w+#]))"
-    return re.compile(rf"{DOT_NET}|\w[\w{marks()}]*(?:{signs})?|[{_EMOJI}]")
+    return re.compile(rf"{_DOT_NET}|\w[\w{marks()}]*(?:{signs})?|{_EMOJI}")
 
 
 def scripts_of(texts: Iterable[str]) -> dict[str, int]:

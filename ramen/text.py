@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Soft hyphen, zero-width space, non-joiner, joiner, marks of direction, word joiner, variants, byte order mark
-INVISIBLE = "\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff"
+# Soft hyphen; zero-width space, non-joiner and joiner; marks of direction; word joiner; variants; byte order mark
+INVISIBLE = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufeff"
 RAISED = "\u2122\u2120"  # trade marks, which NFKC would make letters of the word before
 _INVISIBLE, _RAISED = re.compile(f"[{INVISIBLE}]"), re.compile(f"[{RAISED}]")
 
@@ -38,6 +38,16 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", _RAISED.sub(" ", _INVISIBLE.sub("", text)))
 
 
+def lowered(text: str) -> str:
+    """Return a text in lower case; the Turkish capital with a dot becomes the letter that it is a capital of.
+
+    Example:
+        >>> lowered("\u0130STANBUL")
+        'istanbul'
+    """
+    return text.lower() if text.isascii() else text.replace("\u0130", "i").lower()
+
+
 def alike(text: str) -> str:
     """Return what two texts have in common that differ in case, spaces or the form of characters only.
 
@@ -45,4 +55,4 @@ def alike(text: str) -> str:
         >>> alike("Red  Apple ") == alike("red apple")
         True
     """
-    return " ".join(plain(text).lower().split())
+    return " ".join(lowered(plain(text)).split())

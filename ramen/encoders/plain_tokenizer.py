@@ -12,10 +12,10 @@ from ramen.text import INVISIBLE, RAISED
 _PATTERN = f"[{INVISIBLE}]"
 
 
-def plain_steps() -> list[Any]:
-    """Return normalisers that do what :func:`ramen.text.plain` does."""
+def plain_steps(form: Any = normalizers.NFKC) -> list[Any]:
+    """Return normalisers that do what :func:`ramen.text.plain` does; NFKD then has marks as characters."""
     raised = normalizers.Replace(Regex(f"[{RAISED}]"), " ")
-    return [normalizers.Replace(Regex(_PATTERN), ""), raised, normalizers.NFKC()]
+    return [normalizers.Replace(Regex(_PATTERN), ""), raised, form()]
 
 
 def cut_runs(longest: int) -> Any:

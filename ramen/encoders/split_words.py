@@ -11,15 +11,14 @@ from itertools import islice, pairwise
 import numpy as np
 
 from ramen.encoders.word_table import APART, PART, WordTable
-from ramen.scripts import DOT_NET, HAN, SPACELESS, marks, word_pattern
-from ramen.text import plain
+from ramen.scripts import HAN, SPACELESS, marks, word_pattern
+from ramen.text import lowered, plain
 
 # Lower case of what is part of a word, a space for the rest
 _ASCII = {code: chr(code).lower() if re.match(r"\w", chr(code)) else " " for code in range(128)}
 _BYTES = bytes(ord(_ASCII.get(code, " ")) for code in range(256))
 _CLASSES = np.array([APART if chr(code).isspace() else PART for code in range(256)], dtype=np.uint8)
 _CLASSES[128:] = PART
-_DOT = re.compile(DOT_NET, re.IGNORECASE)
 _SPACELESS, _ONE_HAN = re.compile(f"[{SPACELESS}]"), re.compile(f"[{HAN}]")
 _RUN = re.compile(f"[{SPACELESS}]+|[^{SPACELESS}]+")
 _BLOCK = 4096  # texts of which words are Python objects at a time
@@ -127,7 +126,7 @@ def split_words(text: str) -> tuple[list[str], list[str]]:
     if _is_simple(text):  # the same words in a third of the time
         title, _, content = text.partition("\n")
         return title.translate(_ASCII).split(), content.translate(_ASCII).split()
-    title, _, content = plain(text).lower().partition("\n")
+    title, _, content = lowered(plain(text)).partition("\n")
     return _words(title), _words(content)
 
 
@@ -143,7 +142,7 @@ def stands_alone(word: str) -> bool:
 
 def _is_simple(text: str) -> bool:
     """Whether letters and digits of ASCII are the only parts of words, without the signs of ``c++`` and ``.net``."""
-    return text.isascii() and "++" not in text and "#" not in text and not ("." in text and _DOT.search(text))
+    return text.isascii() and "++" not in text and "#" not in text and ".net" not in text.lower()
 
 
 def _words(field: str) -> list[str]:

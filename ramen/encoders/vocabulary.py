@@ -7,7 +7,6 @@ weigh the two fields differently. The rule lives in the tokenizer's normaliser a
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from ramen.encoders.plain_tokenizer import cut_runs, plain_steps
 from ramen.encoders.word_table import WordTable
 
 MARK = "\u02d0"  # a letter, so that no pre-tokenizer splits it off, and one that texts do not use
-_ACCENTED = [chr(code) for code in range(0xDF, 0x180) if chr(code).islower()]  # a text to tag may have any of them
+_MARKS = [chr(code) for code in (*range(0x300, 0x370), 0x3099, 0x309A)]  # a text to tag may have any of them
 _BLOCK = 8192  # texts counted at a time
 LONGEST = 64  # characters of a word that is taken apart as one
 _MAX_WORD = 40  # characters; longer "words" are hashes and keys
@@ -76,8 +75,7 @@ def build_vocabulary(texts: Iterable[str], pieces: list[str], min_count: int, ma
     entries = set(words)
     frequent = [word for word in counted if len(word) <= _MAX_WORD and word not in entries][:max_words]
     # Every character as a first and as a continuing piece, so that no word is unknown.
-    seen = set().union(*words_and_counts[0], *pieces) - {MARK}
-    letters = sorted(seen | {c for c in _ACCENTED if unicodedata.normalize("NFD", c)[0] in seen})
+    letters = sorted(set(_MARKS).union(*words_and_counts[0], *pieces) - {MARK})
     entries.update(frequent)
     words += frequent + [c for c in letters if c not in entries]
     entries.update(words)
@@ -122,13 +120,14 @@ def _frequent(words: list[str], counts: np.ndarray, min_count: int) -> list[str]
 
 
 def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
-    """The same as :func:`ramen.text.plain`, in lower case, so that the saved encoder reads any form of a text alike.
+    """As :func:`ramen.text.plain`, in lower case, so that the saved encoder reads any form of a text alike.
 
-    Accents stay: they tell words apart, in Japanese (ハス, バス) and Hindi as in German. clean_text would turn the
-    newline, which ends the title, into a space.
+    Marks stay: they tell words apart, in Japanese (ハス, バス) and Hindi as in German. As characters of their own (NFKD)
+    they follow a letter that is known, where é as one may be unknown. clean_text would turn the newline, which ends the
+    title, into a space.
     """
     lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True)
-    steps = [*plain_steps(), normalizers.Replace(MARK, " "), lower]
+    steps = [*plain_steps(normalizers.NFKD), normalizers.Replace(MARK, " "), lower]
     if mark_titles:
         steps += [normalizers.Prepend(" "), normalizers.Replace(_TITLE_WORD, " " + MARK)]
     return normalizers.Sequence(steps)

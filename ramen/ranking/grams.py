@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -15,8 +16,8 @@ from ramen.text import alike
 from ramen.threads import parallel_for
 
 NAMES = [f"letters of the titles: {name}" for name in ("cosine", "share of the label's", "share of the text's")]
-_LETTERS, _PAIR = 4, 2
-_SPACELESS = re.compile(f"[{SPACELESS}]")
+_LETTERS = 4
+_SPACELESS, _PARTS = re.compile(f"[{SPACELESS}]"), re.compile(f"[{SPACELESS}]+|[^{SPACELESS}]+")
 _BUCKETS = 2**18  # of hashes; a million titles fill it, but rare ones remain informative
 
 
@@ -67,7 +68,7 @@ class TitleGrams:
 def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Hash the character 4-grams of each title, lower-cased and with a space before and after.
 
-    Scripts without spaces, whose words have one to three characters, give pairs of characters.
+    Of scripts without spaces, whose words are short, each character and each pair of characters is one.
 
     Returns:
         int64 offsets and int32 hashes, ascending and distinct in each title.
@@ -81,14 +82,18 @@ def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     for title in titles:
         letters = alike(title)
         if letters:
-            runs = _runs(letters, _PAIR) if _SPACELESS.search(letters) else _runs(f" {letters} ", _LETTERS)
+            parts = _PARTS.findall(letters) if _SPACELESS.search(letters) else [letters]
+            runs = set().union(*map(_runs, parts))
             grams.extend(sorted({crc32(run.encode("utf-8", "replace")) % _BUCKETS for run in runs}))
         starts.append(len(grams))
     return np.array(starts, dtype=np.int64), np.array(grams, dtype=np.int32)
 
 
-def _runs(letters: str, length: int) -> set[str]:
-    return {letters[at : at + length] for at in range(max(1, len(letters) - length + 1))}
+def _runs(letters: str) -> set[str]:
+    if _SPACELESS.match(letters):
+        return {*letters, *map("".join, pairwise(letters))}
+    padded = f" {letters.strip()} "
+    return {padded[at : at + _LETTERS] for at in range(max(1, len(padded) - _LETTERS + 1))}
 
 
 @kernel

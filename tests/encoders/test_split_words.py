@@ -57,6 +57,10 @@ def test_pairs_of_words_pass_over_single_characters():
         ("ﾊﾞｽ", ["バス"]),
         ("bat\u00adte\u200bry", ["battery"]),
         ("🎸 lesson", ["🎸", "lesson"]),
+        ("\U0001f1e9\U0001f1ea \U0001f1ee\U0001f1f9", ["\U0001f1e9\U0001f1ea", "\U0001f1ee\U0001f1f9"]),  # flags
+        ("İSTANBUL Istanbul", ["istanbul", "istanbul"]),
+        ("\u202bred\u202c \u2066tea\u2069", ["red", "tea"]),
+        ("می\u200cخواهم", ["میخواهم"]),
     ],
 )
 def test_words_of_a_script(text, words):
