@@ -15,7 +15,7 @@ SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"  # Thai, Lao, Myanmar, Khmer
     "\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa80-\uaadf"  # Tai scripts, Balinese, Javanese
 )
-_DOT_NET = r"(?<![^\s(\[{/,;|])\.net(?!\w)"  # the one well-known name that begins with a dot
+_DOT_NET = r"(?<![^\s(\[{/,;|\"'])\.net(?!\w)"  # the one well-known name that begins with a dot
 _LAST_MARK = 0x1E94A  # but for selectors of variants
 _EMOJI = "[\u2600-\u27bf\U0001f300-\U0001faff]|[\U0001f1e6-\U0001f1ff]{2}"  # or a flag
 _WORTH_A_WORD = 0.01  # of the letters

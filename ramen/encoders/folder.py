@@ -112,6 +112,11 @@ def _static(home: Path, max_tokens: int) -> StaticEncoder:
             f"{home / 'tokenizer.json'}: expected the entries that ramen's static encoder writes (words, then title "
             f"words) for the {len(table):,} rows of model.safetensors, found {len(entries):,} others"
         )
+    if str(tokenizer.normalizer) != str(vocabulary.tokenizer.normalizer):
+        raise InputError(
+            f"{home / 'tokenizer.json'}: an earlier version wrote it, which read accents and scripts otherwise: train "
+            "or distil the encoder again"
+        )
     plain, title = table[: vocabulary.size], table[vocabulary.size :]
     lengths = np.linalg.norm(plain, axis=1)
     title_lengths = lengths[vocabulary.title_of]

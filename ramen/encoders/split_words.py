@@ -20,6 +20,7 @@ _BYTES = bytes(ord(_ASCII.get(code, " ")) for code in range(256))
 _CLASSES = np.array([APART if chr(code).isspace() else PART for code in range(256)], dtype=np.uint8)
 _CLASSES[128:] = PART
 _SPACELESS, _ONE_HAN = re.compile(f"[{SPACELESS}]"), re.compile(f"[{HAN}]")
+_UNMARKED = re.compile(f"[{HAN}\u3041-\u3096\u309b-\u30ff]+")
 _RUN = re.compile(f"[{SPACELESS}]+|[^{SPACELESS}]+")
 _BLOCK = 4096  # texts of which words are Python objects at a time
 
@@ -155,7 +156,7 @@ def _words(field: str) -> list[str]:
             if not _SPACELESS.match(run):
                 of_scripts.append(run)
                 continue
-            characters = _character().findall(run)
+            characters = run if _UNMARKED.fullmatch(run) else _character().findall(run)
             of_scripts += map("".join, pairwise(characters)) if len(characters) > 1 else characters
             single += _ONE_HAN.findall(run) if len(characters) > 1 else []
     return of_scripts + single
@@ -163,4 +164,4 @@ def _words(field: str) -> list[str]:
 
 @cache
 def _character() -> re.Pattern[str]:
-    return re.compile(f"[{marks()}]*[^{marks()}][{marks()}]*|[{marks()}]+")
+    return re.compile(f"[^{marks()}][{marks()}]*|[{marks()}]+")

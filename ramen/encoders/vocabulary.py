@@ -120,11 +120,11 @@ def _frequent(words: list[str], counts: np.ndarray, min_count: int) -> list[str]
 
 
 def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
-    """As :func:`ramen.text.plain`, in lower case, so that the saved encoder reads any form of a text alike.
+    """As :func:`ramen.text.plain` in lower case, so that the saved encoder reads any form of a text alike.
 
-    Marks stay: they tell words apart, in Japanese (ハス, バス) and Hindi as in German. As characters of their own (NFKD)
-    they follow a letter that is known, where é as one may be unknown. clean_text would turn the newline, which ends the
-    title, into a space.
+    Marks stay, as they tell words apart, in Japanese (ハス, バス) and Hindi as in German. As characters of their own
+    (NFKD) they follow a letter that is known, where é as one may be unknown. clean_text would turn the newline, which
+    ends the title, into a space.
     """
     lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True)
     steps = [*plain_steps(normalizers.NFKD), normalizers.Replace(MARK, " "), lower]

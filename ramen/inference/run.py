@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ramen.encoders.base import Encoder
 
 MANIFEST = "manifest.json"
-FORMAT = 4
+FORMAT = 5
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
 _RANKING, _LABELS = "ranking/ranking.json", "labels.jsonl.gz"
 

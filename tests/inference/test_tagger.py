@@ -278,26 +278,26 @@ def test_every_missing_or_altered_file_is_named(run, load):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ('{"format": 5, "blake2b": {}}', "found a run of format 5, expected 4: update ramen"),
-        ('{"format": 1, "blake2b": {}}', "expected 4; train it again: ramen train DATA --out NEW"),
+        ('{"format": 6, "blake2b": {}}', "found a run of format 6, expected 5: update ramen"),
+        ('{"format": 1, "blake2b": {}}', "expected 5; train it again: ramen train DATA --out NEW"),
         (
-            '{"format": 4, "scorers": ["sparze"], "blake2b": {}}',
+            '{"format": 5, "scorers": ["sparze"], "blake2b": {}}',
             "manifest.json: unknown scorer 'sparze': did you mean 'sparse'?",
         ),
         (
-            '{"format": 4, "scorers": ["sparse"], "blake2b": {"scorers/dense/vectors.safetensors": ""}}',
+            '{"format": 5, "scorers": ["sparse"], "blake2b": {"scorers/dense/vectors.safetensors": ""}}',
             "lists no file of the scorer 'sparse', expected some in scorers/sparse",
         ),
         (
-            '{"format": 4, "scorers": [], "blake2b": {}}',
+            '{"format": 5, "scorers": [], "blake2b": {}}',
             "lists no scorer, expected one or more of encoder, neighbours, sparse, dense",
         ),
-        ('{"format": 4, "blake2b": {}}', "not a manifest of a run"),
+        ('{"format": 5, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),
         ("[]", "not a manifest of a run"),
         ("{}", "not a manifest of a run"),
-        ('{"format": 4, "scorers": ["dense"], "blake2b": [1]}', "not a manifest of a run"),
-        ('{"format": 4, "blake2b": {}', "not a manifest of a run"),
+        ('{"format": 5, "scorers": ["dense"], "blake2b": [1]}', "not a manifest of a run"),
+        ('{"format": 5, "blake2b": {}', "not a manifest of a run"),
     ],
 )
 def test_damaged_manifests(run, manifest, message):
