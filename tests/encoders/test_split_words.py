@@ -61,6 +61,7 @@ def test_pairs_of_words_pass_over_single_characters():
         ("İSTANBUL Istanbul", ["istanbul", "istanbul"]),
         ("\u202bred\u202c \u2066tea\u2069", ["red", "tea"]),
         ("می\u200cخواهم", ["میخواهم"]),
+        ("كتـــاب", ["كتاب"]),
     ],
 )
 def test_words_of_a_script(text, words):
