@@ -129,7 +129,7 @@ def noticed(cells: Iterable[str]) -> str | None:
 
 def _separates(mark: str, holding: list[str], counts: Counter[str]) -> bool:
     names = {cell: [" ".join(name.split()) for name in split_at(cell, mark)] for cell in counts}
-    is_spaced = mark not in ("\n", *WIDE) and all(cell.count(mark) == cell.count(mark + " ") for cell in holding)
+    is_spaced = mark in (";", *COMMAS) and all(cell.count(mark) == cell.count(mark + " ") for cell in holding)
     if mark not in COMMAS:
         if is_spaced and _are_qualified([names[cell] for cell in holding]):
             return False
@@ -141,10 +141,23 @@ def _separates(mark: str, holding: list[str], counts: Counter[str]) -> bool:
     first = {row[0] for row in names.values() if len(row) > 1}
     later = {name for row in names.values() for name in row[1:]}
     mixed = (first & later | alone & (first | later)) - {""}
+    if is_spaced:
+        mixed |= _moved(names[cell] for cell in holding)
     parts = [names[cell][1:] if is_spaced else names[cell] for cell in holding]
     if sum(not mixed.isdisjoint(row) for row in parts) * 2 < len(holding):
         return False
     return counts.total() < 2 * len(counts) or len(alone | first | later) <= len(counts)
+
+
+def _moved(rows: Iterable[list[str]]) -> set[str]:
+    """Return names in several places from the start and from the end: no country, always last, but sorted tags."""
+    places: dict[str, set[int]] = {}
+    ends: dict[str, set[int]] = {}
+    for row in rows:
+        for place, name in enumerate(row):
+            places.setdefault(name, set()).add(place)
+            ends.setdefault(name, set()).add(len(row) - place)
+    return {name for name, of_name in places.items() if len(of_name) > 1 and len(ends[name]) > 1}
 
 
 def _are_qualified(rows: list[list[str]]) -> bool:

@@ -36,6 +36,13 @@ def test_hashtags_are_separated_by_spaces(cells, mark):
         ([f"Disease {n % 9}, {QUALIFIERS[n % 5]}" for n in range(45)] + [f"Disease {n}" for n in range(9)], None),
         (["Tools; hand", "Tools; power", "Food"] * 5, None),
         (["Tools; hand", "Tools; power", "Food"], None),
+        (["Tools | hand", "Tools | power", "Food"], "|"),
+        (["a, b, c, d", "a, c, d", "b, c, e", "a, b, d, e"], ","),  # sorted
+        (
+            [f"Town {n}, Land {n % 7}, Realm {n % 3}" for n in range(40)]
+            + [f"Port {n}, Realm {n % 3}" for n in range(40)],
+            None,
+        ),
         (["music, wood", "stone, music", "wood, stone, glass", "glass"], ","),
         (["music; wood", "stone; music", "wood; stone; glass", "glass"], ";"),
         (["baking; sweet", "baking; fruit; sweet", "soup"], ";"),
