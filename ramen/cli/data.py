@@ -131,7 +131,7 @@ def import_(
         list[str] | None, typer.Option(metavar="KIND=COLUMN", help="Label file: column with anchors of labels.")
     ] = None,
     separator: Annotated[
-        str | None, typer.Option(help="Between the names in a cell; default: noticed and shown.")
+        str | None, typer.Option(help="Between the names in a cell, such as ';' or '\\n'; default: noticed and shown.")
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Between the cells of .csv and .tsv, such as ';' or '\\t'.")
@@ -147,7 +147,8 @@ def import_(
     Equal texts stay in one split, and every label keeps a training point. Anchors are texts that points or labels
     share, such as categories or pages that link to them.
 
-    Names in a cell are a list such as ['music', 'wood'], or stand between ";", "|" or ","; what was noticed is shown.
+    Names in a cell are a list such as ['music', 'wood'], or stand between marks such as ";", "|" or ","; what was
+    noticed is shown.
     """
     from ramen.data import write_dataset
     from ramen.data.delimited import Format

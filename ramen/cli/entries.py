@@ -83,7 +83,7 @@ def rows(table: Table, columns: str | None, uid: str | None) -> Iterator[Entry]:
     of_uid = [] if uid is None else table.columns_of(uid)
     if len(of_uid) > 1:
         raise InputError(f"--uid {uid}: found {len(of_uid)} columns, expected one")
-    cells = [table.column(name) for name in (*of_uid, *names)]
+    cells = [*map(table.column, of_uid), *map(table.cells, names)]
     return (
         _row(f"{table.path}, row {number}", of_uid, names, row)
         for number, row in enumerate(zip(*cells, strict=True), 1)
@@ -91,15 +91,18 @@ def rows(table: Table, columns: str | None, uid: str | None) -> Iterator[Entry]:
 
 
 def _row(where: str, of_uid: list[str], names: list[str], row: tuple[Any, ...]) -> Entry:
-    from ramen.data.values import as_name
+    from ramen.data.values import as_name, as_text
 
     read, problems = [], []
-    for name, cell in zip((*of_uid, *names), row, strict=True):
+    for at, (name, cell) in enumerate(zip((*of_uid, *names), row, strict=True)):
         try:
-            read.append(as_name(cell, f"column {name!r}"))
+            read.append((as_text if at < len(of_uid) else as_name)(cell, f"column {name!r}"))
         except InputError as error:
             read.append("")
             problems.append(str(error))
+        else:
+            if at < len(of_uid) and isinstance(cell, str):
+                read[at] = cell  # as the file has it, so that answers join back
     uid = read.pop(0) if of_uid else None
     text = "\n".join(filter(None, read))
     if not text:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from numbers import Real
 from typing import Any
 
-from ramen.data.separators import SEPARATORS, are_literals, is_literal, literal, noticed
+from ramen.data.separators import SEPARATORS, SPACE, are_literals, is_literal, literal, noticed, split_at
 from ramen.data.tables import Table
 from ramen.data.values import as_name
 from ramen.errors import InputError
 from ramen.sequences import is_missing
 
 EMPTY = ("", "[]")
+_OBJECT = re.compile(r"""\{\s*(?:"[^"]*"|'[^']*')\s*:""")  # of JSON, or as Python writes a dict
 _FLAGS: dict[Any, bool] = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True, "": False}
 _FLAGS |= {0: False, 1: True, None: False}  # as keys 0.0 and False are 0
 
@@ -33,7 +35,7 @@ def names_of(
         tables: which are read alike, as points and test points.
         columns: one whose cells hold names, or several of 0 and 1 which are names themselves.
         what: the names are, for messages: ``labels``, or ``graph KIND``.
-        separator: of names in a text; None: what the texts show, else one name each.
+        separator: of names in a text, as it was typed; None: what the texts show, else one name each.
         report: called with one line that says what was noticed.
         order: names for which lists of 0 and 1 stand.
 
@@ -43,14 +45,44 @@ def names_of(
     names = tables[0].columns_of(columns)
     if len(names) > 1:
         return _flagged(tables, names)
-    found = [(table, table.column(table.columns_of(names[0])[0])) for table in tables]
+    found = [(table, table.name_cells(table.columns_of(names[0])[0])) for table in tables]
     if all(isinstance(value, bool) or is_missing(value) for _, values in found for value in values):
-        return _flagged(tables, names)  # of yes and no
+        if any(isinstance(value, bool) for _, values in found for value in values):
+            report(f"{what}: column {names[0]!r} of true and false is one name, {names[0]!r}, where it is true")
+        return _flagged(tables, names)
+    if separator is not None:
+        separator = _typed(separator, found, names[0], report)
     split = _splitter(found, what, separator, report)
     lists = [_entries(table, names[0], values, split) for table, values in found]
     if _are_flags(lists):
         lists = [_ordered(table, names[0], rows, order, what) for table, rows in zip(tables, lists, strict=True)]
-    return _cleaned(tables, names[0], lists)
+    rows = _cleaned(tables, names[0], lists)
+    _report_flags(rows, names[0], what, report)
+    return rows
+
+
+def _typed(separator: str, found: Sequence[tuple[Table, list[Any]]], name: str, report: Callable[[str], None]) -> str:
+    r"""Return a separator as it was meant, ``\n`` and ``\t`` too; report if no cell has it."""
+    meant = separator.replace("\\n", "\n").replace("\\t", "\t")
+    texts = [value for _, values in found for value in values if isinstance(value, str) and value]
+    if texts and not any(meant in text for text in texts):
+        report(f"--separator '{_shown(meant)}' occurs in no cell of {name}: each is one name")
+    return meant
+
+
+def _shown(mark: str) -> str:
+    """Return a separator as one types it."""
+    return mark.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _report_flags(rows: list[list[str]], column: str, what: str, report: Callable[[str], None]) -> None:
+    """Say that 0 and 1, or true and false, are names: they may have been meant as no and yes."""
+    names = {name for row in rows for name in row}
+    if names and ({name.lower() for name in names} <= {"true", "false"} or names <= {"0", "1"}):
+        shown = " and ".join(map(repr, sorted(names)))
+        report(
+            f"{what}: column {column!r} of {shown}: these are the names; two or more such columns are names themselves"
+        )
 
 
 def _splitter(
@@ -58,7 +90,7 @@ def _splitter(
 ) -> Callable[[str], list[Any]]:
     """Return how the texts of a column are made lists of."""
     if separator is not None:
-        return lambda cell: cell.split(separator)
+        return lambda cell: split_at(cell, separator)
     cells = [value.strip() for _, values in found for value in values if isinstance(value, str)]
     cells = [cell for cell in cells if cell not in EMPTY]
     if are_literals(cells):
@@ -66,12 +98,30 @@ def _splitter(
         return _parsed
     mark = noticed(cells)
     if mark is not None:
-        report(f'{what}: separated by "{mark}"; --separator says otherwise')
-        return lambda cell: cell.split(mark)
-    held = next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in cell), None)
+        return _noticed_splitter(mark, cells, what, report)
+    held = next(((mark, cell) for mark in SEPARATORS for cell in cells if len(split_at(cell, mark)) > 1), None)
     if held is not None:
-        report(f'{what}: one in each cell, such as {held[1]!r:.60}; --separator "{held[0]}" says otherwise')
+        report(f'{what}: one in each cell, such as {held[1]!r:.60}; --separator "{_shown(held[0])}" says otherwise')
     return lambda cell: [cell]
+
+
+def _noticed_splitter(
+    mark: str, cells: list[str], what: str, report: Callable[[str], None]
+) -> Callable[[str], list[Any]]:
+    """Return how cells are split at what was noticed; report it with an example."""
+
+    def parts(cell: str) -> list[str]:
+        return cell.split() if mark == SPACE else split_at(cell, mark)
+
+    by = 'spaces before "#", which stays' if mark == SPACE else f'"{_shown(mark)}"'
+    example = ""
+    for cell in cells:
+        names = [name.strip() for name in parts(cell) if name.strip()]
+        if len(names) > 1:
+            example = f", such as {names[0]!r:.40} and {names[1]!r:.40} of {cell!r:.60}"
+            break
+    report(f"{what}: separated by {by}{example}; --separator says otherwise")
+    return parts
 
 
 def _parsed(cell: str) -> list[Any]:
@@ -85,6 +135,8 @@ def _entries(table: Table, name: str, values: list[Any], split: Callable[[str], 
     for row, value in enumerate(values, 1):
         if isinstance(value, str):
             cell = value.strip()
+            if cell[:1] == "{" and _OBJECT.match(cell):
+                raise InputError(f"{table.path}, row {row}: {name} is {value!r:.40}, expected a list of names")
             try:
                 lists.append([] if cell in EMPTY else split(cell))
             except ValueError as error:
@@ -120,7 +172,7 @@ def _name(table: Table, row: int, column: str, value: Any, values: list[Any]) ->
 
 def _are_flags(lists: Sequence[list[list[Any]]]) -> bool:
     """Whether each list has a 0 or 1 for each of the same names."""
-    width, repeats, yes_or_no = 0, False, False
+    width, yes_or_no = 0, False
     for row in chain.from_iterable(lists):
         if not row or row == [None]:
             continue
@@ -129,9 +181,8 @@ def _are_flags(lists: Sequence[list[list[Any]]]) -> bool:
         width = width or len(row)
         if len(row) != width:
             return False
-        repeats = repeats or len(set(row)) < width
         yes_or_no = yes_or_no or type(row[0]) is bool
-    return yes_or_no or repeats
+    return yes_or_no or width > 1
 
 
 def _ordered(table: Table, name: str, rows: list[list[Any]], order: Sequence[str] | None, what: str) -> list[list[str]]:
@@ -153,7 +204,7 @@ def _flagged(tables: Sequence[Table], names: Sequence[str]) -> list[list[str]]:
         here: list[list[str]] = [[] for _ in range(table.n_rows)]
         for name in names:
             table.columns_of(name)
-            for row, value in enumerate(table.column(name)):
+            for row, value in enumerate(table.cells(name)):
                 key = value.strip().lower() if isinstance(value, str) else value
                 flag = _FLAGS.get(key) if isinstance(key, str | int | float | None) else None
                 if flag is None and key == key:  # NaN is missing

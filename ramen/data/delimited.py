@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,6 +17,7 @@ from ramen.errors import InputError
 from ramen.text import composed
 
 TAB = "\t"
+_OF_EXCEL = re.compile(r"""["']?sep=(.)["']?\s*""", re.I)  # a first line that names the delimiter
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,11 @@ class Format:
     """How files of text are written.
 
     Attributes:
-        delimiter: between the cells of CSV and TSV; None: a tab in TSV, a comma in CSV unless its first line has none
-            but semicolons or tabs.
+        delimiter: between the cells of CSV and TSV; None: a tab in TSV; in CSV what a first line ``sep=;`` says,
+            else a comma unless the first line has none but semicolons, tabs or bars.
         quote: whether cells of TSV may stand in quotes, as those of CSV always may.
         header: whether the first line of CSV and TSV has names; else columns are called 1, 2, 3 ...
-        encoding: of text.
+        encoding: of text; ``utf-8`` however it was spelled.
     """
 
     delimiter: str | None = None
@@ -38,6 +42,11 @@ class Format:
             object.__setattr__(self, "delimiter", TAB)
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n \ufeff'):
             raise InputError(f"--delimiter: found {self.delimiter!r}, expected one character such as ';' or '\\t'")
+        try:
+            if codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig"):
+                object.__setattr__(self, "encoding", "utf-8")
+        except (LookupError, ValueError):
+            pass  # the reader names it
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,27 @@ class Rows:
     column: Callable[[str], list[Any]]
 
 
+def column_names(names: Iterable[str], where: str) -> list[str]:
+    """Return names of columns in NFC without spaces around them.
+
+    Args:
+        names: as the file has them; blank ones may recur.
+        where: the place, for the error.
+
+    Raises:
+        InputError: two columns have one name.
+
+    Example:
+        >>> column_names([" text", "tags", ""], "a.csv")
+        ['text', 'tags', '']
+    """
+    clean = [composed(name).strip() for name in names]
+    twice = [name for name, count in Counter(clean).items() if name and count > 1]
+    if twice:
+        raise InputError(f"{where}: two columns are called {twice[0]!r}, expected one")
+    return clean
+
+
 def read_delimited(path: Path, lines: Iterator[str], form: Format, kind: str, report: Callable[[str], None]) -> Rows:
     """Return the rows of CSV or TSV.
 
@@ -68,30 +98,51 @@ def read_delimited(path: Path, lines: Iterator[str], form: Format, kind: str, re
     Raises:
         InputError: a quote is not closed, a row has another number of cells, or two columns have one name.
     """
+    lines, delimiter, skipped = _delimited(path, lines, form, kind, report)
+    quotes = form.quote or kind == ".csv"
+    line, head = 0, list[str]()
+    table, long = list[list[str]](), list[int]()
+    n_blank = 0  # blank lines since the last row
+    for number, n_lines, row in _records(path, lines, delimiter, quotes, skipped):
+        if not row:
+            n_blank += 1
+            continue
+        if len(head) == 1:  # else a blank line is no row; at the end of the file it is none in any case
+            table += [[""]] * n_blank
+        if not head:
+            line, head = number, row
+            table = [] if form.header else [[""]] * (n_blank if len(head) == 1 else 0) + [head]
+        elif len(row) == len(head):
+            table.append(row)
+        else:
+            expected = f"expected {len(head)} as in line {line}{_hint(row, quotes)}"
+            raise InputError(f"{path}, line {number}: {len(row)} cells, {expected}")
+        n_blank = 0
+        if n_lines > 1 and not (form.header and number == line):
+            long.append(number)
+    if quotes:
+        _note_long(path, long, report)
+    else:
+        _note_quotes(path, table, report)
+    names = column_names(head, f"{path}, line {line}") if form.header else _numbers(len(head))
+    at = {name: column for column, name in enumerate(names)}
+    return Rows(names, len(table), lambda name: [row[at[name]] for row in table])
+
+
+def _delimited(
+    path: Path, lines: Iterator[str], form: Format, kind: str, report: Callable[[str], None]
+) -> tuple[Iterator[str], str, int]:
+    """Return the lines of rows, what is between their cells, and how many lines stand before them."""
     blank = []
     first = next(lines, "")
+    of_excel = _OF_EXCEL.fullmatch(first) if kind == ".csv" else None
+    if of_excel:
+        return lines, form.delimiter or of_excel[1], 1
     while first and not first.strip():
         blank.append(first)
         first = next(lines, "")
     delimiter = form.delimiter or (TAB if kind == ".tsv" else _noticed(path, first, report))
-    quotes = form.quote or kind == ".csv"
-    rows = _records(path, chain(blank, [first] if first else [], lines), delimiter, quotes)
-    line, head = next(rows, (0, []))
-    table = [] if form.header else [head] * bool(head)
-    for number, row in rows:
-        if len(row) != len(head):
-            raise InputError(
-                f"{path}, line {number}: {len(row)} cells, expected {len(head)} as in line {line}" + _hint(row, quotes)
-            )
-        table.append(row)
-    if not quotes:
-        _note_quotes(path, table, report)
-    names = [composed(name.strip()) for name in head] if form.header else _numbers(len(head))
-    for name in filter(None, names):
-        if names.count(name) > 1:
-            raise InputError(f"{path}, line {line}: two columns are called {name!r}, expected one")
-    at = {name: column for column, name in enumerate(names)}
-    return Rows(names, len(table), lambda name: [row[at[name]] for row in table])
+    return chain(blank, [first] if first else [], lines), delimiter, 0
 
 
 def _numbers(width: int) -> list[str]:
@@ -99,7 +150,7 @@ def _numbers(width: int) -> list[str]:
 
 
 def _noticed(path: Path, first: str, report: Callable[[str], None]) -> str:
-    for delimiter, name in ((",", ""), (";", "';'"), (TAB, "a tab")):
+    for delimiter, name in ((",", ""), (";", "';'"), (TAB, "a tab"), ("|", "'|'")):
         if delimiter in first:
             if name:
                 report(f"{path}: cells are separated by {name}; --delimiter says otherwise")
@@ -107,8 +158,10 @@ def _noticed(path: Path, first: str, report: Callable[[str], None]) -> str:
     return ","
 
 
-def _records(path: Path, lines: Iterator[str], delimiter: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the cells of each row that is not blank."""
+def _records(
+    path: Path, lines: Iterator[str], delimiter: str, quotes: bool, skipped: int
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield the number of the first line, how many there are, and the cells of each row; none for a blank line."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     record: list[str] = []  # the lines of this row
 
@@ -121,11 +174,10 @@ def _records(path: Path, lines: Iterator[str], delimiter: str, quotes: bool) -> 
     reader = csv.reader(noted(), delimiter=delimiter, strict=True, quoting=quoting)
     try:
         for row in reader:
-            if row:
-                yield reader.line_num - len(record) + 1, row
+            yield skipped + reader.line_num - len(record) + 1, len(record), row
             record.clear()
     except csv.Error as error:
-        start = reader.line_num - len(record) + 1
+        start = skipped + reader.line_num - len(record) + 1
         raise InputError(_fault(path, record, start, delimiter, error)) from error
 
 
@@ -165,6 +217,13 @@ def _hint(row: list[str], quotes: bool) -> str:
     if quotes:
         return f"; its quoted cell {max(row, key=len)[:40]!r} goes on over lines" if "\n" in "".join(row) else ""
     return "; --quote if cells stand in quotes" if '"' in "".join(row) else ""
+
+
+def _note_long(path: Path, long: list[int], report: Callable[[str], None]) -> None:
+    """Say which rows go over lines: a quote that opens a cell by mistake makes one of several rows."""
+    if long:
+        rows = f"{len(long):,} rows have" if len(long) > 1 else "1 row has"
+        report(f"{path}: {rows} a cell over several lines, the first in line {long[0]}")
 
 
 def _note_quotes(path: Path, rows: list[list[str]], report: Callable[[str], None]) -> None:

@@ -85,10 +85,11 @@ def read_own(
     tables = [Table(path, form, report) for path in (file, test_file) if path is not None]
     sizes = [table.n_rows for table in tables]
     read = partial(names_of, separator=separator, report=report)
-    label_texts, label_graphs = {}, {}
+    label_texts: dict[str, str | None] = {}
+    label_graphs = {}
     if label_file is not None:
         table = Table(label_file, form, report)
-        names = [as_name(name, str(label_file)) for name in table.texts(columns.label_uid)]
+        names = table.uids(columns.label_uid)
         _unique(table, names)
         about = [text or None for text in table.texts(columns.label_text)]
         label_texts = dict(zip(names, about, strict=True))
@@ -98,13 +99,16 @@ def read_own(
     labels = read(tables, columns.labels, what="labels", order=list(label_texts) or None)
     if label_file is not None:
         _report_unknown(labels, label_texts, label_file, report)
+    flags = [as_name(name, str(file)) for name in tables[0].columns_of(columns.labels)]
+    if len(flags) > 1:
+        label_texts = dict.fromkeys(flags) | label_texts  # also those that are 0 throughout
     graphs = {
         kind: read(tables[:1], at, what=f"graph {kind}") + [[]] * sum(sizes[1:]) for kind, at in columns.graphs.items()
     }
     dataset = from_lists(
         [text for table in tables for text in table.texts(columns.text)],
         labels,
-        uids=[uid for table in tables for uid in table.texts(columns.uid)] if columns.uid else None,
+        uids=_uids(tables, columns.uid) if columns.uid else None,
         label_texts=label_texts,
         keep_names=keep_names,
         test=[False] * sizes[0] + [True] * sizes[1] if test_file else test,
@@ -158,6 +162,19 @@ def _report_unknown(
     nearest = f" (nearest: {close[0]!r})" if close else ""
     count = f"{len(unknown):,} of the points' labels"
     report(f"{label_file}: lacks {count}, such as {name!r}{nearest}; the text of such a label is its name")
+
+
+def _uids(tables: Sequence[Table], column: str) -> list[str]:
+    """Return the names of the points of all tables, each of which has its own."""
+    place_of: dict[str, str] = {}
+    for table in tables:
+        for row, uid in enumerate(table.uids(column), 1):
+            place = f"{table.path}, row {row}"
+            if not uid:
+                raise InputError(f"{place}: column {column!r} is empty, expected the name of the point")
+            if place_of.setdefault(uid, place) != place:
+                raise InputError(f"{place}: uid {uid!r} occurs twice, first in {place_of[uid]}")
+    return list(place_of)
 
 
 def _unique(table: Table, names: Sequence[str]) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ramen.data.delimited import Format, Rows, read_delimited
+from ramen.data.delimited import Format, Rows, column_names, read_delimited
 from ramen.errors import InputError
 
 FLAT = (".csv", ".tsv")
 KINDS = (".jsonl", ".ndjson", ".json", *FLAT, ".parquet")
+ENCODINGS = "cp1252 (Western), cp1251 (Cyrillic), gb18030 (Chinese) or shift_jis (Japanese)"
 SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
@@ -62,7 +63,7 @@ def read_rows(
 
 def _text_rows(path: Path, content: bytes | None, kind: str, form: Format, report: Callable[[str], None]) -> Rows:
     _refuse_binary(path, content, form)
-    encoding = "utf-8-sig" if form.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else form.encoding
+    encoding = "utf-8-sig" if form.encoding == Format.encoding else form.encoding
     with _opened(path, content) as file:
         try:
             stream = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -88,11 +89,8 @@ def _refuse_binary(path: Path, content: bytes | None, form: Format) -> None:
         expected = "its name to end in .gz" if content is None else "text: decompress it first"
         raise InputError(f"{path}: found a gzip file, expected {expected}")
     if form.encoding == Format.encoding and (head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head):
-        raise InputError(f"{path}: found UTF-16, expected UTF-8: {_remedy(path, 'utf-16')}")
-
-
-def _remedy(path: Path, encoding: str) -> str:
-    return f"save it as CSV UTF-8, run iconv -f {encoding} -t utf-8 on it, or pass --encoding {encoding}"
+        remedy = "save it as CSV UTF-8, run iconv -f utf-16 -t utf-8 on it, or pass --encoding utf-16"
+        raise InputError(f"{path}: found UTF-16, expected UTF-8: {remedy}")
 
 
 def _not_decoded(path: Path, content: bytes | None, encoding: str, error: UnicodeError) -> str:
@@ -104,7 +102,7 @@ def _not_decoded(path: Path, content: bytes | None, encoding: str, error: Unicod
                 line.decode()
             except UnicodeDecodeError as wrong:
                 at = f"{path}, line {number}: byte 0x{line[wrong.start]:02x}"
-                return f"{at} is not UTF-8: {_remedy(path, 'cp1252')}"
+                return f"{at} is not UTF-8: save it as CSV UTF-8, or pass --encoding NAME, such as {ENCODINGS}"
     return f"{path}: is cut off within a character"
 
 
@@ -128,8 +126,19 @@ def _objects(path: Path, lines: Iterator[str]) -> Rows:
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: found a json {type(row).__name__}, expected an object")
         rows.append(row)
+    rows = _with_clean_keys(path, rows)
     names = list({name: None for row in rows for name in row})
     return Rows(names, len(rows), lambda name: [row.get(name) for row in rows])
+
+
+def _with_clean_keys(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows whose keys have one spelling each; a row may not have two spellings of one."""
+    clean = {name: column_names([name], "")[0] for name in {name: None for row in rows for name in row}}
+    if all(name == key for name, key in clean.items()):
+        return rows
+    for number, row in enumerate(rows, 1):
+        column_names(row, f"{path}, row {number}")
+    return [{clean[name]: value for name, value in row.items()} for row in rows]
 
 
 def _array(path: Path, text: str) -> list[dict[str, Any]]:
@@ -161,14 +170,13 @@ def _parquet(path: Path) -> Rows:
             table = file.read()
     except ArrowException as error:
         raise InputError(f"{path}: not a Parquet file: {error}") from error
-    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
-    if twice:
-        raise InputError(f"{path}: two columns are called {twice[0]!r}, expected one")
+    names = column_names(table.column_names, str(path))
+    at = {name: column for column, name in enumerate(names)}
 
     def column(name: str) -> list[Any]:
         try:
-            return table.column(name).to_pylist()
+            return table.column(at[name]).to_pylist()
         except (ArrowException, ValueError, OverflowError) as error:
             raise InputError(f"{path}: column {name!r} cannot be read: {error}") from error
 
-    return Rows(list(table.column_names), table.num_rows, column)
+    return Rows(names, table.num_rows, column)

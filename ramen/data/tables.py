@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ramen.data.delimited import Format
-from ramen.data.rows import read_rows
-from ramen.data.values import as_text
+from ramen.data.rows import FLAT, kind_of, read_rows
+from ramen.data.values import as_name, as_text
 from ramen.errors import InputError, nearest
 from ramen.text import composed
+
+MISSING = (
+    "nan",
+    "NaN",
+    "<NA>",
+)  # what pandas' astype(str) makes of a missing value; to_csv alone leaves the cell empty
+UNCLEAR = ("None", "NULL", "null", "NA", "N/A")  # may be names, as NA of Namibia
+_WORDS = frozenset((*MISSING, *UNCLEAR))
+_WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0")
 
 
 def silent(line: str) -> None:
@@ -51,9 +62,11 @@ class Table:
     ) -> None:
         self.path = path
         self._rows = read_rows(path, form or Format(), report, kind, content)
-        self._names = {composed(name): name for name in self._rows.names if name}
-        self.names = list(self._names)
+        self.names = [name for name in self._rows.names if name]
+        self._known = frozenset(self.names)
         self.n_rows = self._rows.n_rows
+        self._is_flat = (kind or kind_of(path)) in FLAT
+        self._report, self._reported = report, set[str]()
 
     def texts(self, columns: str) -> list[str]:
         r"""Return the text of each row; several columns (``title,content``) are joined by a newline."""
@@ -64,22 +77,62 @@ class Table:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column as the file has them."""
-        return self._rows.column(self._names[name])
+        return self._rows.column(name)
+
+    def cells(self, name: str, read_as: str = "a text") -> list[Any]:
+        """Return the values of a column, of CSV and TSV "" for ``nan`` and ``<NA>``, and report such words.
+
+        Args:
+            name: of the column.
+            read_as: what a word such as ``None`` is taken for.
+        """
+        values = self.column(name)
+        counts = Counter(value for value in values if type(value) is str and value in _WORDS)
+        for word, count in counts.items():
+            hold = f"column {name!r}: {count:,} {'cells hold' if count > 1 else 'cell holds'} {word!r}"
+            if self._is_flat and word in MISSING:
+                self._say(f"{hold}, read as an empty cell")
+            else:
+                self._say(f"{hold}, read as {read_as}; leave a cell empty if it means none")
+        return [("" if value in MISSING else value) for value in values] if self._is_flat and counts else values
+
+    def name_cells(self, name: str) -> list[Any]:
+        """Return the values of a column of names as :meth:`cells`: numbers of CSV that are all 1.0, 2.0 as 1, 2."""
+        values = self.cells(name, "a name")
+        some = next(filter(None, values), "")
+        if not self._is_flat or not all(not value or _WHOLE_FLOAT.fullmatch(value) for value in values) or not some:
+            return values
+        self._say(f"column {name!r}: whole numbers such as {some} are read as {some[:-2]}")
+        return [value[:-2] for value in values]
+
+    def uids(self, name: str) -> list[str]:
+        """Return the name of each row, "" for none."""
+        columns = self.columns_of(name)
+        if len(columns) > 1:
+            raise InputError(f"{self.path}: found {len(columns)} columns in {name!r}, expected one with names")
+        values = self.name_cells(columns[0])
+        return [as_name(value, f"{self.path}, row {row}, column {name!r}") for row, value in enumerate(values, 1)]
+
+    def _say(self, line: str) -> None:
+        if line not in self._reported:  # a column may be read twice
+            self._reported.add(line)
+            self._report(f"{self.path}, {line}")
 
     def columns_of(self, columns: str) -> list[str]:
         """Return the column names in ``a,b``, or the one called ``a,b``; raise if no row has one of them."""
         whole = composed(columns.strip())
-        names = [whole] if whole in self._names else [name.strip() for name in whole.split(",")]
+        names = [whole] if whole in self._known else [name.strip() for name in whole.split(",")]
         for name in names:
-            if name not in self._names:
-                raise InputError(f"{self.path}: no column {name!r}: {nearest(name, self._names)}")
-            if names.count(name) > 1:
-                raise InputError(f"{self.path}: column {name!r} is named twice in {columns!r}, expected once")
+            if name not in self._known:
+                raise InputError(f"{self.path}: no column {name!r}: {nearest(name, self.names)}")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise InputError(f"{self.path}: column {twice[0]!r} is named twice in {columns!r}, expected once")
         return names
 
     def _texts(self, name: str) -> list[str]:
         texts = []
-        for row, value in enumerate(self.column(name), 1):
+        for row, value in enumerate(self.cells(name), 1):
             if type(value) is not str or not value.isascii():
                 value = as_text(value, f"{self.path}, row {row}, column {name!r}")
             texts.append(" ".join(value.split()))

@@ -11,6 +11,7 @@ from ramen.sequences import is_missing
 from ramen.text import composed
 
 _EXACT = 2**53  # beyond it a float has no units
+_UNSEEN = " \u00ad\u200b\u200e\u200f\u2060\ufeff"  # around a name; joiners and variants may belong to it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -44,7 +45,7 @@ def as_text(value: Any, where: str) -> str:
 
 
 def as_name(value: Any, where: str) -> str:
-    """Return the name of a label or anchor in NFC, with single spaces; "" for a missing one.
+    """Return the name of a label or anchor in NFC, with single spaces, nothing unseen around it; "" for a missing one.
 
     Arguments and errors as of :func:`as_text`.
 
@@ -52,4 +53,4 @@ def as_name(value: Any, where: str) -> str:
         >>> as_name(" lead  acid ", "row 1"), as_name(None, "row 1")
         ('lead acid', '')
     """
-    return " ".join(as_text(value, where).split())
+    return " ".join(as_text(value, where).split()).strip(_UNSEEN)

@@ -62,7 +62,7 @@ def test_import_says_what_it_noticed(ramen, tmp_path):
     done = ramen(*call, "d")
     assert done.returncode == 0, done.stderr
     assert "a.csv: cells are separated by ';'; --delimiter says otherwise\n" in done.stderr
-    assert 'labels: separated by ","; --separator says otherwise\n' in done.stderr
+    assert "labels: separated by \",\", such as 't0' and 't1' of 't0, t1, only0'; --separator" in done.stderr
     warning = "warning: 90 of 93 labels have one training point: do their names hold several labels?"
     assert warning in done.stderr and warning in ramen("data", "check", "d").stdout
     done = ramen(*call, "e", "--separator", "|")

@@ -61,7 +61,10 @@ def test_a_quote_in_tsv_swallows_no_rows(table):
         ('text,tags\na,b\n"x\ny\nz"\n', r"line 3: 1 cells, expected 2 as in line 1; its quoted cell 'x.ny.nz' goes on"),
         ("text,tags\n\na\n", "line 3: 1 cells, expected 2 as in line 1"),
         ("text, tags ,text\na,b,c\n", "line 1: two columns are called 'text', expected one"),
-        ("text,tags\nok,x\ncaf\xe9,b\n".encode("cp1252"), "line 3: byte 0xe9 is not UTF-8: .* --encoding cp1252"),
+        (
+            "text,tags\nok,x\ncaf\xe9,b\n".encode("cp1252"),
+            "line 3: byte 0xe9 is not UTF-8: .* --encoding NAME, such as cp1252 .Western., cp1251 .Cyr",
+        ),
         ("text,tags\na,b\n".encode("utf-16"), "found UTF-16, expected UTF-8: .*iconv -f utf-16 -t utf-8"),
         ("text,tags\na,b\n".encode("utf-16-le"), "found UTF-16"),
         (b"PK\x03\x04rest", "found a zip file or spreadsheet, expected text: save the sheet as CSV UTF-8"),
@@ -142,7 +145,17 @@ def test_json_may_be_one_array(table):
 def test_missing_values_are_no_words(table):
     found = table("a.jsonl", '{"text": NaN, "tags": [null, "x", NaN]}\n{"text": null, "tags": NaN}\n{"text": 3.0}\n')
     assert found.texts("text") == ["", "", "3"] and names(found)[0] == [["x"], [], []]
-    assert table("a.csv", "text,tags\nnan,nan\n").texts("text,tags") == ["nan\nnan"]
+    found = table("a.csv", "text,tags\nnan,nan\nNancy,<NA>\nNaN,None\n")
+    assert found.texts("text") == ["", "Nancy", ""] and names(found)[0] == [[], [], ["None"]]
+    assert [line.partition("a.csv, ")[2] for line in table.said] == [
+        "column 'text': 1 cell holds 'nan', read as an empty cell",
+        "column 'text': 1 cell holds 'NaN', read as an empty cell",
+        "column 'tags': 1 cell holds 'nan', read as an empty cell",
+        "column 'tags': 1 cell holds '<NA>', read as an empty cell",
+        "column 'tags': 1 cell holds 'None', read as a name; leave a cell empty if it means none",
+    ]
+    assert names(table("a.jsonl", '{"tags": "nan"}\n{"tags": "NA"}\n'))[0] == [["nan"], ["NA"]]
+    assert "column 'tags': 1 cell holds 'nan', read as a name;" in table.said[-2]
 
 
 def test_half_a_surrogate_pair_is_one_line(table):
@@ -190,9 +203,10 @@ def test_what_was_taken_for_a_separator_is_said(table):
     content = 'text,tags\na,"wood, music"\nb,wood\nc,music\n'
     assert names(table("a.csv", content)) == (
         [["wood", "music"], ["wood"], ["music"]],
-        ['labels: separated by ","; --separator says otherwise'],
+        ["labels: separated by \",\", such as 'wood' and 'music' of 'wood, music'; --separator says otherwise"],
     )
-    assert names(table("a.csv", content), separator=";") == ([["wood, music"], ["wood"], ["music"]], [])
+    none = ["--separator ';' occurs in no cell of tags: each is one name"]
+    assert names(table("a.csv", content), separator=";") == ([["wood, music"], ["wood"], ["music"]], none)
     whole = table("a.csv", 'text,tags\na,"Rock, Paper"\nb,"Rock, Paper"\n')
     one = "labels: one in each cell, such as 'Rock, Paper'; --separator \",\" says otherwise"
     assert names(whole) == ([["Rock, Paper"], ["Rock, Paper"]], [one])
