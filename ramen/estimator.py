@@ -43,7 +43,16 @@ class RamenClassifier(BaseEstimator):
 
     scikit-learn splits label lists only if it takes the estimator for no classifier, so an unfitted one says it is
     none. For stratified folds of single labels, pass ``cv=StratifiedKFold(5)``. A fitted one is a classifier unless
-    ``y`` had lists, so scorers that need probabilities or ``decision_function`` work.
+    ``y`` had lists, so scorers that need probabilities or ``decision_function`` work. For single labels alone, a
+    subclass is a classifier from the start: its folds are stratified, and ``VotingClassifier`` takes it::
+
+        class Classifier(sklearn.base.ClassifierMixin, ramen.RamenClassifier): ...
+
+    ``VotingClassifier``, ``StackingClassifier`` and ``OneVsRestClassifier`` pass numbers for labels, so the words of
+    their names are not used. ``OneVsOneClassifier`` and ``BaggingClassifier`` take tables of numbers, no texts.
+
+    ``fit`` takes empty and missing texts, ``predict`` none: drop them before cross-validation. Texts without labels
+    teach nothing, so probabilities are those of texts that have some; where many have none, give those a label.
 
     Whatever the run folder can do beyond this, ``tagger_`` does. A fitted one is not meant to be pickled: keep the run
     folder, and read it with :meth:`ramen.Tagger.load`.
@@ -154,7 +163,9 @@ class RamenClassifier(BaseEstimator):
             return self.classes_[self._columns[self.tagger_.rank(texts, 1)[0][:, 0]]]
         if self._form is Form.INDICATOR and threshold is None and self.tagger_.run.calibration is not None:
             threshold = 0.5
-        lowest = self.tagger_.threshold(threshold)
+        lowest = 0.0 if threshold is None else threshold
+        if threshold is not None:
+            self._check_probabilities()
         if self._form is Form.LISTS:
             records = self.tagger_.to_records(*self.tagger_.rank(texts, k), lowest)
             return [[label["uid"] for label in row] for row in records]
@@ -200,7 +211,7 @@ class RamenClassifier(BaseEstimator):
             InputError: the run has no probabilities; and as of ``predict``.
         """
         labels, scores = self._ranked(X)
-        self.tagger_.threshold(0.0)  # raises without probabilities
+        self._check_probabilities()
         probabilities = self._probabilities(scores)
         if self._form is not Form.SINGLE:
             return self._as_kind(self._matrix(labels, probabilities, labels >= 0))
@@ -259,6 +270,13 @@ class RamenClassifier(BaseEstimator):
     def _ranked(self, X: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self, "tagger_")
         return self.tagger_.rank(_texts(X), max(self._checked_k(), SCORED))
+
+    def _check_probabilities(self) -> None:
+        if self.tagger_.run.calibration is None:
+            raise InputError(
+                "RamenClassifier: has no probabilities, as fit held out too few texts, expected about 100 or more; "
+                "decision_function returns scores"
+            )
 
     def _probabilities(self, scores: np.ndarray) -> np.ndarray:
         assert self.tagger_.run.calibration is not None

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from ramen.text import plain
+
 # Blocks of scripts that are written without spaces between words, as a regular expression's class has them.
 HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 SPACELESS = (
@@ -22,7 +24,8 @@ _WORTH_A_WORD = 0.01  # of the letters
 _WITHOUT_SPACES = (
     "Han", "Hiragana", "Katakana", "Bopomofo", "Thai", "Lao", "Myanmar", "Khmer", "Balinese", "Javanese", "Tai", "New",
 )  # fmt: skip
-_NAMES = {"CJK": "HAN", "HALFWIDTH": "KATAKANA", "FULLWIDTH": "LATIN"}  # where a name begins otherwise
+_NAMES = {"CJK": "HAN", "IDEOGRAPHIC": "HAN", "HENTAIGANA": "HIRAGANA"}  # where a name begins otherwise
+_NO_SCRIPTS = ("CARON", "MASU", "MODIFIER", "ROMAN", "TURNED", "VERTICAL")  # first words of other letters' names
 
 
 @cache
@@ -54,17 +57,18 @@ def scripts_of(texts: Iterable[str]) -> dict[str, int]:
     """Return how many letters of texts are in each script, the most frequent first.
 
     Example:
-        >>> scripts_of(["tea", "\\u7d05\\u8336"])
-        {'Latin': 3, 'Han': 2}
+        >>> scripts_of(["tea", "\\u7d05\\u8336", "5 \\u00b5m"])
+        {'Latin': 4, 'Han': 2, 'Greek': 1}
     """
     letters: Counter[str] = Counter()
     for text in texts:
         letters.update(text)
     scripts: Counter[str] = Counter()
     for char, count in letters.items():
-        if char.isalpha() and (name := unicodedata.name(char, "")):
-            first = name.partition(" ")[0].partition("-")[0]
-            scripts[_NAMES.get(first, first).capitalize()] += count
+        for letter in plain(char):
+            first = unicodedata.name(letter, "").partition(" ")[0].partition("-")[0]
+            if letter.isalpha() and first and first not in _NO_SCRIPTS:
+                scripts[_NAMES.get(first, first).capitalize()] += count
     return dict(scripts.most_common())
 
 

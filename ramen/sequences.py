@@ -12,7 +12,7 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
     """Return values in their order as a list; an index, as that of a filtered Series, plays no part.
 
     Args:
-        values: a list, tuple, iterator, NumPy array, Series, column, or a frame or matrix of one column.
+        values: a list, tuple, iterator, NumPy array, Series, column, or a frame, table or matrix of one column.
         name: of the argument, for the error.
         of: what is expected in it, for the error.
 
@@ -35,8 +35,9 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
         values = _only_column(values, shape[1], name)
     elif isinstance(values, Mapping | set | frozenset) or not hasattr(values, "__iter__") or shape == ():
         raise InputError(f"{name}: found {type(values).__name__}, expected a list of {of}")
-    if hasattr(values, "to_pylist"):  # Arrow
-        return list(values.to_pylist())
+    to_list: Any = getattr(type(values), "to_pylist", None)  # Arrow
+    if to_list:
+        return list(to_list(values))
     if hasattr(values, "tolist") and getattr(getattr(values, "dtype", None), "kind", "O") in "biufUS":
         return list(values.tolist())  # NumPy's scalars become Python's
     return list(values)
@@ -45,11 +46,15 @@ def as_list(values: Iterable[Any], name: str, of: str = "strings") -> list[Any]:
 def _only_column(values: Any, width: int, name: str) -> Any:
     if width != 1:
         raise InputError(f"{name}: found a table of {width} columns, expected one column")
-    if hasattr(values, "iloc"):  # pandas
+    kind = type(values)  # a column of a frame can have the name of a method
+    if hasattr(kind, "iloc"):  # pandas
         return values.iloc[:, 0]
-    if hasattr(values, "to_series"):  # polars
+    if hasattr(kind, "to_series"):  # polars
         return values.to_series(0)
-    if hasattr(values, "toarray"):
+    if hasattr(kind, "column_names"):  # datasets, Arrow
+        values = values.with_format(None) if hasattr(kind, "with_format") else values
+        return values[values.column_names[0]]
+    if hasattr(kind, "toarray"):
         raise InputError(f"{name}: found a sparse matrix, expected one column")
     return values[:, 0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -15,7 +15,7 @@ from ramen.data.values import as_name
 from ramen.errors import InputError
 from ramen.sequences import as_list, is_missing
 
-_ROW = (list, tuple, set, frozenset, np.ndarray)
+_SETS = (set, frozenset)
 
 
 class Form(Enum):
@@ -79,17 +79,23 @@ def read_targets(y: Any) -> Targets:
     rows = as_list(y, "y", "labels")
     if not rows:
         raise InputError("y: found none, expected some")
-    if not isinstance(rows[0], _ROW):
+    if not _holds_labels(next((row for row in rows if not is_missing(row)), None)):
         return _single(rows)
-    lengths = {len(row) if isinstance(row, _ROW) else -1 for row in rows}
-    if (
-        len(lengths) == 1
-        and lengths != {1}
-        and all(_is_number(value) for row in rows for value in row)
-        and max(lengths)
-    ):
-        return _indicator(np.array([list(row) for row in rows]), None)
+    rows = [row if isinstance(row, _SETS) or not _holds_labels(row) else as_list(row, f"y, row {at}", "labels")
+            for at, row in enumerate(rows)]  # fmt: skip
+    widths = {len(row) if isinstance(row, list) else 0 for row in rows}
+    if len(widths) == 1 and min(widths) > 1 and all(_is_number(value) for row in rows for value in row):
+        return _indicator(np.array(rows), None)
     return _lists(rows)
+
+
+def _holds_labels(row: Any) -> bool:
+    """Whether a row of ``y`` is a list, tuple, set, array or Series, as the cells of pandas and polars are."""
+    return hasattr(row, "__len__") and hasattr(row, "__iter__") and not isinstance(row, str | bytes | Mapping)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(repr(value).split())[:60]
 
 
 def _is_number(value: Any) -> bool:
@@ -100,11 +106,11 @@ def _lists(rows: list[Any]) -> Targets:
     names = []
     for at, row in enumerate(rows):
         where = f"y, row {at}"
-        if not isinstance(row, _ROW):
-            raise InputError(f"{where}: found {row!r:.60}, expected a list of strings")
-        if not all(isinstance(name, str) and name.strip() for name in row):
-            raise InputError(f"{where}: found {row!r:.60}, expected a list of strings")
-        names.append([as_name(name, where) for name in (sorted(row) if isinstance(row, set | frozenset) else row)])
+        if is_missing(row):
+            raise InputError(f"{where}: found {row!r}, expected a list of strings, [] for a text without labels")
+        if not isinstance(row, (list, *_SETS)) or not all(isinstance(name, str) and name.strip() for name in row):
+            raise InputError(f"{where}: found {_shown(row)}, expected a list of strings")
+        names.append([as_name(name, where) for name in (sorted(row) if isinstance(row, _SETS) else row)])
     return Targets(Form.LISTS, names, names)
 
 
@@ -114,7 +120,7 @@ def _single(rows: list[Any]) -> Targets:
         if is_missing(label) or (isinstance(label, str) and not label.strip()):
             raise InputError(f"y, row {at}: found {label!r}, expected a label")
         if not (isinstance(label, str) if is_text else _is_number(label)):
-            raise InputError(f"y, row {at}: found {label!r:.60}, expected {'a string' if is_text else 'a number'}")
+            raise InputError(f"y, row {at}: found {_shown(label)}, expected {'a string' if is_text else 'a number'}")
         if not is_text and not float(label).is_integer():
             raise InputError(f"y, row {at}: found {label!r}, a continuous target, expected a whole number or a string")
     values = np.array(rows)

@@ -2,13 +2,15 @@
 
 import gc
 import sys
+from copy import copy
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from sklearn.base import clone, is_classifier
+from sklearn.base import ClassifierMixin, clone, is_classifier
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import (
     GridSearchCV,
@@ -271,8 +273,15 @@ def test_threshold(of_indicator, many):
 
 
 def test_probabilities_need_held_out_points(fitted):
-    with pytest.raises(InputError, match="has no probabilities"):
+    with pytest.raises(InputError, match=r"^RamenClassifier: has no probabilities, .* about 100 or more"):
         fitted.predict_proba(["red apple"])
+    with pytest.raises(InputError, match="^RamenClassifier: has no probabilities"):
+        clone_of(fitted, threshold=0.5).predict(["red apple"])
+
+
+def clone_of(fitted, **parameters):
+    """The same run, other parameters."""
+    return copy(fitted).set_params(**parameters)
 
 
 def test_binarizer_and_back(many):
@@ -286,6 +295,32 @@ def test_one_against_the_rest(settings):
     names = [noun for noun in NOUNS for _ in SHADES]
     model = OneVsRestClassifier(ramen.RamenClassifier(**settings)).fit(TEXTS, names)
     assert model.predict(["red pear", "sour plum"]).tolist() == ["pear", "plum"]
+
+
+class Classifier(ClassifierMixin, ramen.RamenClassifier):
+    """For single labels alone, as the page of the class has it."""
+
+
+@pytest.mark.parametrize("voting", ["hard", "soft"])
+def test_a_subclass_votes(many, voting):
+    settings, texts, names = many
+    with pytest.raises(ValueError, match="should be a classifier"):
+        VotingClassifier([("a", ramen.RamenClassifier(**settings))]).fit(texts, names)
+    model = VotingClassifier([("a", Classifier(**settings)), ("b", Classifier(**settings, seed=1))], voting=voting)
+    assert model.fit(texts, names).predict(["a pear", "the plum"]).tolist() == ["pear", "plum"]
+
+
+def test_stacked(many):
+    settings, texts, names = many
+    model = StackingClassifier([("a", ramen.RamenClassifier(**settings))], cv=StratifiedKFold(2))
+    assert model.fit(texts, names).predict(["a pear", "the plum"]).tolist() == ["pear", "plum"]
+
+
+def test_folds_of_a_subclass_are_stratified(many):
+    settings, texts, names = many
+    order = np.argsort(names, kind="stable")
+    texts, names = np.array(texts)[order], np.array(names)[order]
+    assert cross_val_score(Classifier(**settings), texts, names, cv=2, error_score="raise").min() > 0.9
 
 
 def test_forms_at_fit_and_score_agree(of_single_labels, of_indicator):

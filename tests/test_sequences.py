@@ -23,6 +23,11 @@ HELD = {
     "polars": pl.Series(WORDS),
     "polars frame": pl.DataFrame({"text": WORDS}),
     "datasets": Rows.from_dict({"text": WORDS})["text"],
+    "datasets of one column": Rows.from_dict({"text": WORDS}),
+    "datasets in a format": Rows.from_dict({"text": WORDS}).with_format("numpy"),
+    "arrow table": pl.DataFrame({"text": WORDS}).to_arrow(),
+    "arrow column": pl.Series(WORDS).to_arrow(),
+    "frame of an odd name": pd.DataFrame({"column_names": WORDS}),
 }
 
 
@@ -46,6 +51,7 @@ def test_numbers_become_python_s():
         (np.array("red"), "ndarray"),
         (np.zeros((2, 3)), "3 columns"),
         (pd.DataFrame({"a": WORDS, "b": WORDS}), "2 columns"),
+        (Rows.from_dict({"a": WORDS, "b": WORDS}), "2 columns"),
         (sp.csr_matrix((3, 1)), "sparse matrix"),
     ],
 )

@@ -128,8 +128,9 @@ def script_lines(shares: dict[str, float]) -> list[str]:
 
 def _scripts(dataset: Dataset) -> dict[str, float]:
     """Return the share of each script among the letters of the texts, of about ``_SAMPLE`` ones in large sets."""
-    texts = [*dataset.train.joined(), *dataset.labels.joined()]
-    letters = scripts_of(texts[:: len(texts) // _SAMPLE + 1])
+    step = (len(dataset.train) + dataset.n_labels) // _SAMPLE + 1
+    samples = [texts.some(np.arange(0, len(texts), step)) for texts in (dataset.train, dataset.labels)]
+    letters = scripts_of(text for sample in samples for text in sample.joined())
     return {script: round(count / sum(letters.values()), 4) for script, count in letters.items()}
 
 
@@ -161,13 +162,18 @@ def _warnings(dataset: Dataset) -> list[str]:
     return warnings + lone_labels(dataset) + _card_warnings(dataset)
 
 
-def lone_labels(dataset: Dataset) -> list[str]:
-    """Return a warning if nine of ten labels have one training point each, which nothing can be learned from."""
+def lone_labels(dataset: Dataset, option: str = "ramen data import --separator") -> list[str]:
+    """Return a warning if nine of ten labels have one training point each, which nothing can be learned from.
+
+    Args:
+        dataset: the data set.
+        option: what splits names that hold several.
+    """
     per_label = np.bincount(dataset.train_targets.indices)
     some, lone = int((per_label > 0).sum()), int((per_label == 1).sum())
     if some < FEW or lone < 0.9 * some:
         return []
-    cause = "do their names hold several labels? (ramen data import --separator)"
+    cause = f"do their names hold several labels? ({option})"
     return [f"{lone:,} of {some:,} labels have one training point: {cause}"]
 
 

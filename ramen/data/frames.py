@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ramen.data.dataset import Dataset
-from ramen.data.lists import descriptions, from_lists, names_in
+from ramen.data.lists import descriptions, from_lists, names_in, refuse_flags
 from ramen.data.values import as_name, as_text
 from ramen.errors import InputError, nearest
 from ramen.sequences import as_list, is_missing
@@ -46,6 +46,9 @@ def from_frame(
         graphs: for each kind, the column with the anchors of each point, read as one of labels.
         label_graphs: as of :func:`from_lists`.
         keep_names: as of :func:`from_lists`.
+
+    Warns:
+        UserWarning: as of :func:`from_lists`; ``separator`` may be missing.
 
     Raises:
         InputError: there is no such column, a cell is neither text nor names, or as of :func:`from_lists`.
@@ -85,14 +88,15 @@ class _Frame:
     def __init__(self, df: Any) -> None:
         self.get: Callable[[Any], Any]
         self.features: Mapping[str, Any] = {}
-        if hasattr(df, "collect"):
+        kind = type(df)  # a column of pandas can have the name of a method
+        if hasattr(kind, "collect"):
             raise InputError(f"df: found {type(df).__name__}, expected its rows: call collect() first")
         if isinstance(df, Mapping):
-            if any(hasattr(split, "column_names") for split in df.values()):
+            if any(hasattr(type(split), "column_names") for split in df.values()):
                 raise InputError(f"df: found the splits {', '.join(df)}, expected one, as df[{next(iter(df))!r}]")
             self.available, self.get = list(df), df.__getitem__
-        elif hasattr(df, "column_names") and hasattr(df, "__getitem__"):  # datasets, Arrow
-            df = df.with_format(None) if hasattr(df, "with_format") else df
+        elif hasattr(kind, "column_names") and hasattr(kind, "__getitem__"):  # datasets, Arrow
+            df = df.with_format(None) if hasattr(kind, "with_format") else df
             self.available, self.get = list(df.column_names), df.__getitem__
             self.features = getattr(df, "features", None) or {}
         elif hasattr(df, "columns") and hasattr(df, "__getitem__"):
@@ -168,7 +172,9 @@ def _of_indicators(frame: _Frame, columns: list[Any]) -> list[list[str]]:
 
 def _of_names(frame: _Frame, column: Any, separator: str | None) -> list[list[str]]:
     """Return the names in each cell of a column."""
-    classes = _classes(frame.features.get(column))
+    classes, cells = _classes(frame.features.get(column)), frame.column(column)
+    if not classes:
+        refuse_flags(cells, f"column {column!r}")
 
     def of_cell(cell: Any, where: str) -> list[str]:
         if isinstance(cell, str):
@@ -180,7 +186,7 @@ def _of_names(frame: _Frame, column: Any, separator: str | None) -> list[list[st
             cell = [None if entry is None or entry == -1 else classes[entry] for entry in cell]  # -1: no label
         return names_in(cell, where)
 
-    return frame.read(column, of_cell)
+    return [of_cell(cell, f"column {column!r}, row {row}") for row, cell in enumerate(cells)]
 
 
 def _classes(feature: Any) -> list[str] | None:

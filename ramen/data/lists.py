@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.data.check import lone_labels
 from ramen.data.dataset import Card, Dataset, Graph, Texts
 from ramen.data.label_texts import named
 from ramen.data.values import as_name, as_text
@@ -20,6 +22,7 @@ from ramen.sequences import as_list, is_missing
 from ramen.text import alike
 
 Rows = Iterable[Iterable[str] | None]  # names of each point
+_NO_NAMES = "expected names: from_frame takes a named column of 0 and 1 for each, RamenClassifier an indicator matrix"
 
 
 def from_lists(
@@ -52,8 +55,12 @@ def from_lists(
         keep_names: whether a label with a text keeps its name as the title. None: if names are words rather than
             codes. A text that begins with the name stands alone.
 
+    Warns:
+        UserWarning: nearly all labels have one training point each, as if names were several names, ``"red,sweet"``.
+
     Raises:
-        InputError: lists differ in length, a text or name is no Unicode text, the set is empty, or a label is unknown.
+        InputError: lists differ in length, a text or name is no Unicode text, the set is empty, a label is unknown, or
+            labels are an indicator matrix, which has no names: :func:`from_frame` takes a column for each label.
 
     Example:
         >>> ds = from_lists(["red apple", "green pear"], [["apple"], ["pear", "fruit"]], test=0.0)
@@ -75,7 +82,7 @@ def from_lists(
     if not targets[~held_out].nnz:
         raise InputError(f"labels: found none at the {int((~held_out).sum())} training points, expected some")
     rows, test_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    return Dataset(
+    dataset = Dataset(
         path=Path("lists"),
         train=points.some(rows),
         test=points.some(test_rows),
@@ -85,6 +92,9 @@ def from_lists(
         graphs=_graphs(links, label_graphs, rows, names),
         card=Card("lists"),
     )
+    for line in lone_labels(dataset, "from_frame(..., separator=...)"):
+        warnings.warn(line, stacklevel=2)
+    return dataset
 
 
 def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
@@ -105,8 +115,34 @@ def names_in(values: Any, where: str) -> list[str]:  # noqa: D417
     entries = as_list(values, where, "names")
     names = [as_name(entry, where) for entry in entries]
     if not all(name or is_missing(entry) for name, entry in zip(names, entries, strict=True)):
-        raise InputError(f"{where}: found {entries!r:.60}, expected a list of names")
+        raise InputError(f"{where}: found {entries!r:.60}, with an empty name, expected a list of names")
     return list(dict.fromkeys(filter(None, names)))
+
+
+def refuse_flags(rows: list[Any], where: str) -> None:  # noqa: D417
+    """Refuse rows that all have a 0 or 1 for each of the same labels: as names, they would be labels "0" and "1".
+
+    Args:
+        where: the place, for the error.
+
+    Raises:
+        InputError: each row that is not empty has so many of 0 and 1, two or more.
+    """
+    width = 0
+    for row in rows:
+        if is_missing(row) or (hasattr(row, "__len__") and not len(row)):
+            continue
+        if isinstance(row, str | bytes | set | frozenset | Mapping) or not hasattr(row, "__len__"):
+            return
+        width = width or len(row)
+        if width < 2 or len(row) != width or not all(map(_is_flag, row)):
+            return
+    if width:
+        raise InputError(f"{where}: found {width} times 0 or 1 in each row, {_NO_NAMES}")
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, numbers.Real | np.bool_) and value in (0, 1)
 
 
 def descriptions(label_texts: Any) -> dict[str, str | None]:
@@ -144,9 +180,14 @@ def _items(values: Any, where: str) -> list[tuple[Any, Any]]:
 
 
 def _name_rows(values: Any, name: str, size: int) -> list[list[str]]:
-    if getattr(values, "ndim", 1) == 2 and getattr(getattr(values, "dtype", None), "kind", "") in "OU":
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "OU":
         values = values.tolist()  # an array of rows of equal length
-    return [names_in(row, f"{name}, row {at}") for at, row in enumerate(_sized(values, name, size, "lists of names"))]
+    shape: tuple[int, ...] = getattr(values, "shape", ())
+    if sp.issparse(values) or (isinstance(shape, tuple) and len(shape) == 2 and shape[1] != 1):
+        raise InputError(f"{name}: found a table of {shape[-1]} columns, {_NO_NAMES}")
+    rows = _sized(values, name, size, "lists of names")
+    refuse_flags(rows, name)
+    return [names_in(row, f"{name}, row {at}") for at, row in enumerate(rows)]
 
 
 def _uids(values: Any, size: int) -> list[str]:

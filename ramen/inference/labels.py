@@ -17,6 +17,7 @@ from ramen.inference.journal import append, read_changes, writing
 from ramen.inference.run import MANIFEST, Run
 from ramen.inference.tagger import Tagger, text_problem
 from ramen.scorers.base import NewLabels, save_tensors, unit_rows
+from ramen.text import composed
 
 _FIELDS = ("uid", "text", "examples")
 _NAME = 120  # characters of an example's name
@@ -27,7 +28,7 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
     """Add labels to a run without training; the next load of the run predicts them.
 
     The vector of a label is the vector of its text, mapped by the encoder's label map and averaged with the mean of its
-    examples. Each scorer derives its parameters as its ``extend`` describes.
+    examples. Each scorer derives its parameters as its ``extend`` describes. Uids are kept in NFC, as in data sets.
 
     Args:
         run: finished run folder, with an encoder of texts.
@@ -51,11 +52,11 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
         tagger = Tagger.load(run)
         if _extension_map(tagger) is None:
             raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
-        present, seen = set(live_uids(tagger.run)), set[str]()
+        present = set(map(composed, live_uids(tagger.run)))
         for number, entry in enumerate(entries, 1):
-            if entry["uid"] in present or entry["uid"] in seen:
+            if entry["uid"] in present:
                 raise InputError(f"label {number}: uid {entry['uid']!r} exists already; rename or remove it first")
-            seen.add(entry["uid"])
+            present.add(entry["uid"])
         manifest = digest(run / MANIFEST)
         name = f"added-{len(read_changes(run, manifest).added) + 1:06}.safetensors"
         with clear_errors(folder / name):
@@ -69,19 +70,21 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
 def remove_labels(run: str | Path, uids: Sequence[str]) -> int:
     """Remove labels; the next load of the run no longer predicts them.
 
+    A uid may be in any form of Unicode (macOS writes accents apart, NFD).
+
     Raises:
         InputError: a uid is unknown or occurs twice; no label was removed.
     """
     run = Path(run)
     with writing(run) as folder:
-        _check_uids(Tagger.load(run).run, uids)
-        if uids:
-            append(folder, digest(run / MANIFEST), {"op": "remove", "uids": list(uids)})
+        found = _checked_uids(Tagger.load(run).run, uids)
+        if found:
+            append(folder, digest(run / MANIFEST), {"op": "remove", "uids": found})
     return len(uids)
 
 
 def rename_label(run: str | Path, uid: str, text: str) -> None:
-    """Change the displayed text of a label; its predictions do not change.
+    """Change the displayed text of a label; its predictions do not change. The uid is read as by :func:`remove_labels`.
 
     Raises:
         InputError: the uid is unknown, or the text is blank.
@@ -91,8 +94,8 @@ def rename_label(run: str | Path, uid: str, text: str) -> None:
     if problem:
         raise InputError(f"text of {uid!r}: {problem}")
     with writing(run) as folder:
-        _check_uids(Tagger.load(run).run, [uid])
-        append(folder, digest(run / MANIFEST), {"op": "rename", "uid": uid, "text": text})
+        (found,) = _checked_uids(Tagger.load(run).run, [uid])
+        append(folder, digest(run / MANIFEST), {"op": "rename", "uid": found, "text": text})
 
 
 def live_uids(run: Run) -> Iterator[str]:
@@ -140,19 +143,23 @@ def _checked(label: dict[str, Any], number: int) -> dict[str, Any]:
         problem = text_problem(text)
         if problem:
             raise InputError(f"{where}: {key}: {problem}")
-    return {"uid": uid, "text": label["text"], "examples": examples}
+    return {"uid": composed(uid), "text": label["text"], "examples": examples}
 
 
-def _check_uids(run: Run, uids: Sequence[str]) -> None:
-    present, seen = set(live_uids(run)), set[str]()
+def _checked_uids(run: Run, uids: Sequence[str]) -> list[str]:
+    """Return the uids as the run has them: a run of an old data folder may have uids that are not in NFC."""
+    present, seen = set(live_uids(run)), dict[str, None]()
+    by_form = {} if present.issuperset(uids) else {composed(uid): uid for uid in present}
     for uid in uids:
-        if uid not in present:
+        known = uid if uid in present else by_form.get(composed(uid))
+        if known is None:
             close = get_close_matches(uid, present, n=1) if len(present) <= _HINTED else []
             hint = f"did you mean {close[0]!r}?" if close else "list them with ramen labels list RUN"
             raise InputError(f"{run.path}: has no label {uid!r}: {hint}")
-        if uid in seen:
+        if known in seen:
             raise InputError(f"label {uid!r}: found twice, expected once")
-        seen.add(uid)
+        seen[known] = None
+    return list(seen)
 
 
 def _segment(tagger: Tagger, entries: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -35,7 +35,8 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
         int64 (N, k). Ties go to the smaller label index; short rows end in -1.
 
     Raises:
-        InputError: a shape, type or label index is invalid, a score is NaN, or integers are an indicator matrix.
+        InputError: a shape, type or label index is invalid, a score is NaN, integers are an indicator matrix, or a
+            label comes twice in a row.
 
     Example:
         >>> top_k(sp.csr_matrix([[0.5, 0.0, 0.5], [0.0, 0.2, 0.0]]), n_rows=2, n_labels=3, k=2)
@@ -59,7 +60,10 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
             raise InputError(f"predictions: {len(pred)} rows, expected {n_rows} as in the targets")
     if not 1 <= k <= pred.shape[1]:
         raise InputError(f"k is {k}, expected 1 to {pred.shape[1]}, the columns of the predictions")
-    return _rank_scores(pred, k) if scored else pred[:, :k]
+    if scored:
+        return _rank_scores(pred, k)
+    _refuse_repeats(pred if pred.shape[1] == n_labels else pred[:, :k])  # as wide as scores: counts may be meant
+    return pred[:, :k]
 
 
 def check_ranked(pred: np.ndarray, n_labels: int) -> np.ndarray:
@@ -98,6 +102,15 @@ order; pass pred.astype(bool) to predict the 1s, or scores as floats or as a spa
             "predictions: 0s and 1s, a column for each label: integers are label indices in rank order; "
             "pass pred.astype(bool) to predict the 1s, or scores as floats or as a sparse matrix"
         )
+
+
+def _refuse_repeats(ranked: np.ndarray) -> None:
+    """Raise InputError if a label comes twice in a row: it would count twice, or the integers are scores."""
+    ordered = np.sort(ranked, axis=1)
+    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
+    if repeated.any():
+        row, column = np.argwhere(repeated)[0]
+        raise InputError(f"predictions: row {row}: label {ordered[row, column]} comes twice, expected once: {FORMS}")
 
 
 def binary_csr(matrix: Any, what: str) -> sp.csr_matrix:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from ramen.data import check, from_lists, write_dataset
+from ramen.data import Texts, check, from_lists, write_dataset
+from ramen.data.check import statistics
 
 
 def test_a_sound_folder_has_statistics(small_set):
@@ -122,6 +125,15 @@ def test_the_scripts_of_a_set_and_what_reads_them(tmp_path):
     assert any(line.startswith("Han, Thai: the default backbone knows English") for line in lines)
 
 
+def test_scripts_of_a_large_set_are_of_sampled_rows(monkeypatch):
+    monkeypatch.setattr(sys.modules["ramen.data.check"], "_SAMPLE", 20)
+    joined, sizes = Texts.joined, []
+    monkeypatch.setattr(Texts, "joined", lambda texts: sizes.append(len(texts)) or joined(texts))
+    texts = ["tea", "tea", "\u8336", "\u8336"] * 25
+    assert statistics(from_lists(texts, [["a"]] * 100, test=0.0))["scripts"] == {"Latin": 0.7778, "Han": 0.2222}
+    assert sizes == [17, 1], "rows of points and labels, not all texts"
+
+
 def test_texts_repeated_in_another_form_are_found(tmp_path):
     texts = ["caf\u00e9 bar", "CAFE\u0301  bar", "tea"]
     write_dataset(from_lists(texts, [["a"], ["a"], ["a"]], test=[False, True, False]), tmp_path / "set")
@@ -130,7 +142,8 @@ def test_texts_repeated_in_another_form_are_found(tmp_path):
 
 def test_labels_of_one_point_each_are_a_warning(tmp_path):
     joined = [[f"a{n},b{n % 3}"] for n in range(30)]
-    write_dataset(from_lists([f"text {n}" for n in range(30)], joined, test=0.0), tmp_path / "d")
+    with pytest.warns(UserWarning, match="30 of 30 labels have one training point"):
+        write_dataset(from_lists([f"text {n}" for n in range(30)], joined, test=0.0), tmp_path / "d")
     warning = (
         "30 of 30 labels have one training point: do their names hold several labels? (ramen data import --separator)"
     )

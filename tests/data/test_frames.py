@@ -104,6 +104,23 @@ def test_names_of_columns_need_be_no_strings():
     assert ds.train.titles == ["x", "y"] and ds.labels.uids == ["1", "2"]
 
 
+@pytest.mark.parametrize("name", ["collect", "column_names", "columns", "items", "with_format"])
+def test_a_column_may_have_the_name_of_a_method(name):
+    frame = pd.DataFrame({"text": ["x", "y"], "tags": ["a", "b"], name: ["c", "d"]})
+    assert from_frame(frame, "text", "tags", test=0.0).labels.uids == ["a", "b"]
+    assert from_frame(frame, name, "tags", test=0.0).train.titles == ["c", "d"]
+
+
+def test_strings_that_hold_several_names_are_a_warning(recwarn):
+    columns = {"text": [f"text {n}" for n in range(30)], "tags": [f"a{n}, b{n % 3}" for n in range(30)]}
+    with pytest.warns(UserWarning, match=r"30 of 30 labels .* hold several labels\? \(from_frame\(..., sep") as seen:
+        from_frame(columns, "text", "tags", test=0.0)
+    assert len(seen) == 1
+    columns["tags"] = [f"b{n % 3}, b{n % 2}" for n in range(30)]
+    from_frame(columns, "text", "tags", separator=",", test=0.0)
+    assert not recwarn.list
+
+
 def test_classes_of_datasets_are_their_names():
     names = ClassLabel(names=["sports", "politics", "science"])
     features = Features({"text": Value("string"), "topic": names, "topics": List(names)})
@@ -142,6 +159,8 @@ def test_label_texts_and_names_are_passed_on():
         ({"labels": "held"}, "column 'held', row 0: found False, expected a text"),
         ({"labels": "short"}, "column 'short': 2 rows, expected 5 as there are texts"),
         ({"labels": "bad"}, "column 'bad', row 1: found half a surrogate pair"),
+        ({"labels": "flags"}, "column 'flags': found 2 times 0 or 1 in each row, expected names: from_frame takes"),
+        ({"graphs": {"g": "flags"}}, "column 'flags': found 2 times 0 or 1"),
         ({"labels": "written"}, r"column 'written', row 0: found .*a list written as text"),
         ({"separator": ""}, "separator: found an empty string"),
         ({"df": "rows.csv"}, "df: found str, expected a frame of pandas or polars"),
@@ -160,6 +179,7 @@ def test_bad_frames_are_one_error(change, message):
         "flat": ["x"] * 5,
         "half": [0, 1, 2, 0, 0],
         "short": [["x"]] * 2,
+        "flags": [[1, 0], [0, 1], None, [1, 1], [0, 0]],
         "bad": ["x", "a\ud800", "x", "x", "x"],
         "written": ["['apple', 'red']"] * 5,
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +75,14 @@ def test_a_fifth_is_held_out():
         ({"labels": [*LABELS[:5], {"apple": 1}]}, "labels, row 5: found dict, expected a list of names"),
         ({"labels": [*LABELS[:5], [["apple"]]]}, r"labels, row 5: found \['apple'\], expected a text"),
         ({"labels": [*LABELS[:5], 3]}, "labels, row 5: found int, expected a list of names"),
-        ({"labels": np.eye(6)}, "labels: found a table of 6 columns"),
+        ({"labels": np.eye(6)}, "labels: found a table of 6 columns, expected names: from_frame takes a named column"),
+        ({"labels": sp.csr_array(np.eye(6))}, "labels: found a table of 6 columns, expected names: from_frame"),
+        ({"labels": pd.DataFrame(np.eye(6))}, "labels: found a table of 6 columns, expected names"),
+        ({"labels": [[1, 0, 1], [0, 1, 1]] * 3}, "labels: found 3 times 0 or 1 in each row, expected names: "),
+        ({"labels": list(np.eye(6, dtype=bool))}, "labels: found 6 times 0 or 1 in each row"),
+        ({"labels": pl.Series([[1, 0], None, [], [0, 1], [0, 0], [1.0, 1]])}, "labels: found 2 times 0 or 1"),
+        ({"graphs": {"g": np.eye(6).tolist()}}, r"graphs\['g'\]: found 6 times 0 or 1 in each row"),
+        ({"labels": [["x", " "]] * 6}, r"labels, row 0: found \['x', ' '\], with an empty name, expected a list"),
         ({"labels": "apple"}, "labels: found one string, expected a list of lists of names"),
         ({"texts": "red apple"}, "texts: found one string"),
         ({"texts": [*TEXTS[:5], b"x"]}, "texts, row 5: found b'x', expected a text"),
@@ -203,6 +211,14 @@ def test_numbers_are_names():
     assert ds.labels.uids == ["17", "3", "3.5"] and ds.train.titles[1] == "5" and ds.train.uids == ["10", "11", "12"]
 
 
+@pytest.mark.parametrize(
+    "labels", [[[0, 1], [1, 2]], [[0, 1], [1]], [[0], [1]], [["0", "1"], ["1", "0"]], [{0, 1}, {1}]]
+)
+def test_names_of_0_and_1_that_are_no_indicator(labels):
+    ds = from_lists(["a", "b"], labels, test=0.0)
+    assert ds.labels.uids[:2] == ["0", "1"] and ds.train_targets.nnz == sum(map(len, labels))
+
+
 def test_label_texts_and_graphs_may_be_series_indexed_by_name():
     texts = {"plum": "a fruit with a stone", "red": None}
     links = {"plum": ["tree"], "pear": ["tree"]}
@@ -218,6 +234,8 @@ def test_label_texts_and_graphs_may_be_series_indexed_by_name():
         ({"plum": "a fruit\nwith a stone"}, None, {"plum": "plum\na fruit with a stone"}),
         ({"plum": "Plum, a fruit"}, None, {"plum": "Plum, a fruit"}),
         ({"plum": "plumage"}, None, {"plum": "plum\nplumage"}),
+        ({"art": "Art's world"}, None, {"art": "art\nArt's world"}),
+        ({"art": "Art, old"}, None, {"art": "Art, old"}),
         ({"plum": "plum"}, True, {"plum": "plum"}),
         ({"H01M": "batteries", "H02J": "charging"}, None, {"H01M": "batteries", "H02J": "charging"}),
         ({"H01M": "batteries", "H02J": "charging"}, True, {"H01M": "H01M\nbatteries", "H02J": "H02J\ncharging"}),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 from ramen.encoders.fast_tokenizer import FastTokenizer
 from ramen.encoders.vocabulary import MARK, assemble
@@ -51,6 +52,19 @@ def assert_same(texts, max_tokens, block=5):
 @example(["bad\n", "bad\n \t  face", "bad face\n" + " " * 9 + "a", "bad face\n" + " " * 12 + "a", "\nbad face"], 1000)
 def test_any_texts_have_the_ids_of_the_saved_tokenizer(texts, max_tokens):
     assert_same(texts, max_tokens)
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 199, 200, 201, 300])
+def test_a_long_word_of_a_run_saved_before_is_unknown(length):
+    """Its tokenizer cuts no words, so one of more than 100 characters has no pieces."""
+    tokenizer = assemble(WORDS).tokenizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.model.max_input_chars_per_word = 100
+    texts = ["b" * length, f"bad {'b' * length} face", "bad\n" + "a" * length]
+    tokens = FastTokenizer(tokenizer, MARK).tokenize(texts, 1000)
+    found = [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False)]
+    assert found == [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    assert (found[0] == [WORDS.index("[UNK]")]) == (length > 100)
 
 
 @pytest.mark.parametrize("field", ["{}", "a{}b\nbad", "bad\na{}b", "{}bad\nbad", "bad\n{}bad", "bad{}\nbad"])

@@ -130,6 +130,37 @@ def test_a_uid_that_comes_twice_or_is_not_there(run):
     assert add_labels(run, []) == 0 and remove_labels(run, []) == 0
 
 
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_a_uid_is_one_in_whatever_form_of_unicode(run):
+    add_labels(run, [{"uid": NFD, "text": "coffee"}])
+    assert NFC in set(live_uids(ramen.Tagger.load(run).run)), "kept as data sets keep names"
+    for uid in (NFC, NFD):
+        with pytest.raises(InputError, match="label 1: uid 'caf\u00e9' exists already"):
+            add_labels(run, [{"uid": uid, "text": "coffee"}])
+    with pytest.raises(InputError, match="found twice, expected once"):
+        remove_labels(run, [NFC, NFD])
+    rename_label(run, NFD, "tea")
+    assert ramen.Tagger.load(run).run.texts[-1] == "tea"
+    assert remove_labels(run, [NFD]) == 1
+    with pytest.raises(InputError, match="label 2: uid 'caf\u00e9' exists already"):
+        add_labels(run, [{"uid": NFC, "text": "x"}, {"uid": NFD, "text": "x"}])
+
+
+@pytest.mark.parametrize("uid", [NFC, NFD])
+def test_uids_of_a_run_that_are_apart_stay_addressable(run, monkeypatch, uid):
+    monkeypatch.setattr(changing, "composed", lambda text: text)
+    add_labels(run, [{"uid": NFD, "text": "coffee"}])
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="exists already"):
+        add_labels(run, [{"uid": uid, "text": "coffee"}])
+    rename_label(run, uid, "tea")
+    assert ramen.Tagger.load(run).run.texts[-1] == "tea"
+    assert remove_labels(run, ["label-0000003", uid]) == 2
+    assert NFD not in set(live_uids(ramen.Tagger.load(run).run))
+
+
 def test_a_killed_command_leaves_the_old_state_or_the_new(run, texts):
     add_labels(run, [{"uid": "first", "text": texts[0]}])
     path = run / "labels/journal.jsonl"
