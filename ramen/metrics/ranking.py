@@ -35,8 +35,8 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
         int64 (N, k). Ties go to the smaller label index; short rows end in -1.
 
     Raises:
-        InputError: a shape, type or label index is invalid, a score is NaN, integers are an indicator matrix, or a
-            label comes twice in a row.
+        InputError: a shape, type or label index is invalid, a score is NaN, or integers with a column for each label
+            are an indicator matrix or scores, as a label comes twice in a row.
 
     Example:
         >>> top_k(sp.csr_matrix([[0.5, 0.0, 0.5], [0.0, 0.2, 0.0]]), n_rows=2, n_labels=3, k=2)
@@ -62,7 +62,8 @@ def top_k(pred: Predictions, n_rows: int, n_labels: int, k: int) -> np.ndarray:
         raise InputError(f"k is {k}, expected 1 to {pred.shape[1]}, the columns of the predictions")
     if scored:
         return _rank_scores(pred, k)
-    _refuse_repeats(pred if pred.shape[1] == n_labels else pred[:, :k])  # as wide as scores: counts may be meant
+    if pred.shape[1] == n_labels:  # as wide as scores
+        _refuse_repeats(pred)
     return pred[:, :k]
 
 
@@ -105,7 +106,7 @@ order; pass pred.astype(bool) to predict the 1s, or scores as floats or as a spa
 
 
 def _refuse_repeats(ranked: np.ndarray) -> None:
-    """Raise InputError if a label comes twice in a row: it would count twice, or the integers are scores."""
+    """Raise InputError if a label comes twice in a row of as many columns as labels: the integers are scores."""
     ordered = np.sort(ranked, axis=1)
     repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)
     if repeated.any():

@@ -108,7 +108,7 @@ def test_some_metrics_of_a_system_in_another_order():
 
 def test_no_truth_no_points_left_out():
     truth = sp.csr_matrix((3, 4))
-    parts = per_point(np.array([[0, 1]] * 3), truth, np.ones(4), ks=(1, 2))
+    parts = per_point(np.zeros((3, 2), dtype=int), truth, np.ones(4), ks=(1, 2))
     assert not parts.values().any()
     assert set(intervals(parts).values()) == {(0.0, 0.0)}
     assert compare(parts, parts)["PSP@1"].p == 1.0
