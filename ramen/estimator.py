@@ -51,8 +51,9 @@ class RamenClassifier(BaseEstimator):
     ``VotingClassifier``, ``StackingClassifier`` and ``OneVsRestClassifier`` pass numbers for labels, so the words of
     their names are not used. ``OneVsOneClassifier`` and ``BaggingClassifier`` take tables of numbers, no texts.
 
-    ``fit`` takes empty and missing texts, ``predict`` none: drop them before cross-validation. Texts without labels
-    teach nothing, so probabilities are those of texts that have some; where many have none, give those a label.
+    ``fit`` takes empty and missing texts, ``predict`` none: drop them before cross-validation. A row of an indicator
+    matrix without a 1 is learned from as well: the run has a label more, which ``predict`` never returns. An empty list
+    of labels teaches nothing, as in extreme classification a text without labels is one whose labels are unknown.
 
     Whatever the run folder can do beyond this, ``tagger_`` does. A fitted one is not meant to be pickled: keep the run
     folder, and read it with :meth:`ramen.Tagger.load`.
@@ -170,7 +171,11 @@ class RamenClassifier(BaseEstimator):
             records = self.tagger_.to_records(*self.tagger_.rank(texts, k), lowest)
             return [[label["uid"] for label in row] for row in records]
         labels, scores = self.tagger_.rank(texts, k if threshold is None else max(k, SCORED))
-        is_label = labels >= 0 if threshold is None else (labels >= 0) & (self._probabilities(scores) >= lowest)
+        is_label = (labels >= 0) & (self._columns[labels] >= 0)
+        if threshold is None:
+            is_label &= np.logical_and.accumulate(is_label, axis=1)  # nothing after "none of them"
+        else:
+            is_label &= self._probabilities(scores) >= lowest
         return self._as_kind(self._matrix(labels, np.ones(labels.shape, np.int64), is_label))
 
     def decision_function(self, X: Iterable[str]) -> Any:
@@ -284,6 +289,7 @@ class RamenClassifier(BaseEstimator):
 
     def _matrix(self, labels: np.ndarray, values: np.ndarray, is_stored: np.ndarray) -> sp.csr_matrix:
         """Put values of ranked labels, (n, k), into columns, CSR (n, n_classes)."""
+        is_stored = is_stored & (self._columns[labels] >= 0)
         starts = np.concatenate([[0], np.cumsum(is_stored.sum(axis=1))])
         columns = self._columns[labels[is_stored]]
         matrix = sp.csr_matrix((values[is_stored], columns, starts), shape=(len(labels), len(self.classes_)))

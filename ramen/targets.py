@@ -17,6 +17,8 @@ from ramen.sequences import as_list, is_missing
 
 _SETS = (set, frozenset)
 
+NONE = "none of them"  # a label of texts without any in an indicator matrix, so that these are learned from, too
+
 
 class Form(Enum):
     """A form of ``y``; the value describes it in errors."""
@@ -35,7 +37,7 @@ class Targets:
         names: of each text's labels, for :func:`ramen.from_lists`.
         values: ``y`` to compare predictions with: name lists, an array (n,), or an indicator, dense or CSR.
         classes: in the order of columns, None for lists of labels.
-        columns: name to column, of labels that occur; empty for lists of labels.
+        columns: name to column, of labels that occur, -1 for ``NONE``; empty for lists of labels.
         texts: name to text, of labels whose text is not their name.
     """
 
@@ -157,11 +159,13 @@ def _indicator(table: Any, headers: Sequence[Any] | None) -> Targets:
     headers = [] if headers is None else list(headers)
     named = bool(headers) and all(isinstance(header, str) and header.strip() for header in headers)
     used = np.unique(ones.indices).tolist()
+    of_rows = np.split(ones.indices, ones.indptr[1:-1])
+    none = {} if np.diff(ones.indptr).all() else {NONE: -1}
     return Targets(
         form=Form.INDICATOR,
-        names=[[str(column) for column in np.sort(row)] for row in np.split(ones.indices, ones.indptr[1:-1])],
+        names=[[str(column) for column in np.sort(row)] if len(row) else [NONE] for row in of_rows],
         values=values,
         classes=np.arange(table.shape[1]),
-        columns={str(column): column for column in used},
-        texts={str(column): headers[column] if named else "" for column in used},
+        columns=none | {str(column): column for column in used},
+        texts=dict.fromkeys(none, "") | {str(column): headers[column] if named else "" for column in used},
     )

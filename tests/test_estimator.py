@@ -390,3 +390,15 @@ def test_it_names_what_is_missing(monkeypatch):
     monkeypatch.delitem(sys.modules, "ramen.estimator")
     with pytest.raises(InputError, match=r"pip install 'ramen-xc\[train\]'"):
         ramen.RamenClassifier  # noqa: B018
+
+
+def test_rows_of_an_indicator_matrix_without_labels_get_none(many):
+    settings, texts, names = many
+    table = indicator(names)[:, :2]  # apple and pear; texts of the others have no label
+    model = ramen.RamenClassifier(**settings).fit(texts, table)
+    without = table.sum(1) == 0
+    assert without.sum() == 100
+    assert model.predict(texts)[without].sum() == 0
+    assert (model.predict(texts)[~without] == table[~without]).all(1).mean() > 0.9
+    assert model.predict_proba(texts)[without].max() < 0.5
+    assert model.predict(["a plum"]).tolist() == [[0, 0]] and model.classes_.tolist() == [0, 1]
