@@ -1,11 +1,13 @@
 """One set in seven languages: trains on each, and tags its test texts as they are and written in other ways.
 
-    RAMEN_DATA=FOLDER python benchmarks/languages.py [LANGUAGE ...] [--seeds 0 1 2] [--out FILE] [KEY=VALUE ...]
+    RAMEN_DATA=FOLDER python benchmarks/languages.py [LANGUAGE ...] [--seeds 0 1 2] [--preset static] [--across]
+                                                     [--out FILE] [KEY=VALUE ...]
 
 Reads ``Languages/LANGUAGE_{trn,tst}.jsonl``, lines of {"t": text, "l": labels}. Every label's word stands in the text,
 so P@3 of 100 is possible in every language. The other ways to write a text: NFD, in which macOS and PDF have accents as
 characters of their own; full width, as East Asian keyboards type Latin letters; a zero-width space after every second
-character; and, where no spaces are needed, without any, three times in a row.
+character; and, where no spaces are needed, without any, three times in a row. ``--across`` reads the test texts of the
+other languages instead, which share no words with those of training.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("words", nargs="*", metavar="LANGUAGE or KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--preset", default="static", help="as of ramen train")
+    parser.add_argument("--across", action="store_true", help="tag the test texts of the other languages")
     parser.add_argument("--out", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
     if "RAMEN_DATA" not in os.environ:
@@ -55,7 +59,7 @@ def main() -> int:
     columns = ("joint P@1", "joint P@3", "sparse P@1", "encoder P@1", "joint P@1 in other forms (encoder's)", "seconds")
     print(f"| language | {' | '.join(columns)} |\n" + "|---" * 7 + "|")
     for language in languages:
-        runs = [run(read(language), language, seed, settings) for seed in options.seeds]
+        runs = [run(read(language), language, seed, settings, options.preset, options.across) for seed in options.seeds]
         rows.append({"language": language, "settings": settings, "seeds": options.seeds, "runs": runs})
         print(line(language, runs), flush=True)
         if options.out:
@@ -75,19 +79,18 @@ def read(language: str) -> Dataset:
     return from_lists([row["t"] for row in rows], [row["l"] for row in rows], test=is_test)
 
 
-def run(dataset: Dataset, language: str, seed: int, settings: list[str]) -> dict[str, Any]:
-    """Train, measure, and tag the test texts in every form."""
+def run(
+    dataset: Dataset, language: str, seed: int, settings: list[str], preset: str = "static", across: bool = False
+) -> dict[str, Any]:
+    """Train, measure, and tag the test texts in every form, or those of the other languages."""
     with tempfile.TemporaryDirectory() as folder:
         out, start = Path(folder) / "run", time.perf_counter()
-        train(dataset, preset="static", out=out, seed=seed, overrides=settings)
+        train(dataset, preset=preset, out=out, seed=seed, overrides=settings)
         seconds = time.perf_counter() - start
         figures = measure(rankings(out, dataset, None, None), dataset, None)
         systems = {"joint": figures["test"], **figures["scorers"]}
-        forms = {
-            name: in_form(out, dataset, way)
-            for name, way in WAYS.items()
-            if name != "no spaces" or language in SPACELESS
-        }
+        tests = others(language) if across else in_forms(language, dataset)
+        forms = {name: measured(out, replace(dataset, test=test)) for name, test in tests.items()}
     return {
         "seconds": round(seconds, 1),
         **{name: {key: round(of[key], 2) for key in ("P@1", "P@3")} for name, of in systems.items()},
@@ -95,11 +98,24 @@ def run(dataset: Dataset, language: str, seed: int, settings: list[str]) -> dict
     }
 
 
-def in_form(run: Path, dataset: Dataset, way: Callable[[str], str]) -> dict[str, float]:
-    """Return P@1 of the joint ranking and of the encoder where each test text is written in another way."""
-    texts = Texts(dataset.test.uids, [way(text) for text in dataset.test.titles], dataset.test.contents)
-    changed = replace(dataset, test=texts)
-    figures = measure(rankings(run, changed, None, None), changed, None)
+def in_forms(language: str, dataset: Dataset) -> dict[str, Texts]:
+    """Return the test texts written in each of the other ways."""
+    test = dataset.test
+    return {
+        name: Texts(test.uids, [way(text) for text in test.titles], test.contents)
+        for name, way in WAYS.items()
+        if name != "no spaces" or language in SPACELESS
+    }
+
+
+def others(language: str) -> dict[str, Texts]:
+    """Return the test texts of the other languages, whose labels are the same."""
+    return {NAMES[other]: read(other).test for other in NAMES if other != language}
+
+
+def measured(run: Path, dataset: Dataset) -> dict[str, float]:
+    """Return P@1 of the joint ranking and of the encoder."""
+    figures = measure(rankings(run, dataset, None, None), dataset, None)
     return {"joint": round(figures["test"]["P@1"], 2), "encoder": round(figures["scorers"]["encoder"]["P@1"], 2)}
 
 
