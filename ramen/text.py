@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Soft hyphen; Arabic lengthening; zero-width space, non-joiner and joiner; marks of direction; word joiner; variants;
-# byte order mark
-INVISIBLE = "\u00ad\u061c\u0640\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufeff"
+# Soft hyphen; joiner of marks; Arabic lengthening; zero-width space, non-joiner and joiner; marks of direction; word
+# joiner and signs of formulas; variants; byte order mark
+INVISIBLE = "\u00ad\u034f\u061c\u0640\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
 RAISED = "\u2122\u2120"  # trade marks, which NFKC would make letters of the word before
 _INVISIBLE, _RAISED = re.compile(f"[{INVISIBLE}]"), re.compile(f"[{RAISED}]")
 

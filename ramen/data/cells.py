@@ -16,6 +16,7 @@ from ramen.sequences import is_missing
 
 EMPTY = ("", "[]")
 _OBJECT = re.compile(r"""\{\s*(?:"[^"]*"|'[^']*')\s*:""")  # of JSON, or as Python writes a dict
+_WHOLE = re.compile(r"[+-]?\d+(?:\.0)?")
 _FLAGS: dict[Any, bool] = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True, "": False}
 _FLAGS |= {0: False, 1: True, None: False}  # as keys 0.0 and False are 0
 
@@ -45,7 +46,7 @@ def names_of(
     names = tables[0].columns_of(columns)
     if len(names) > 1:
         return _flagged(tables, names)
-    found = [(table, table.name_cells(table.columns_of(names[0])[0])) for table in tables]
+    found = [(table, table.cells(table.columns_of(names[0])[0], "a name")) for table in tables]
     if all(isinstance(value, bool) or is_missing(value) for _, values in found for value in values):
         if any(isinstance(value, bool) for _, values in found for value in values):
             report(f"{what}: column {names[0]!r} of true and false is one name, {names[0]!r}, where it is true")
@@ -83,6 +84,30 @@ def _report_flags(rows: list[list[str]], column: str, what: str, report: Callabl
         report(
             f"{what}: column {column!r} of {shown}: these are the names; two or more such columns are names themselves"
         )
+
+
+def read_whole(
+    what: str, report: Callable[[str], None], names: list[str], *rows: list[list[str]]
+) -> tuple[list[str], list[list[list[str]]]]:
+    """Return names that stand for one another in several places with 1.0 as 1, if all are whole numbers.
+
+    A table library writes whole numbers of a column with gaps so. Versions such as 1.0 and 1.5 stay as they are.
+
+    Args:
+        what: the names are, for the report.
+        report: called with one line if any changes.
+        names: such as those of labels.
+        rows: of names, such as those of each point.
+    """
+    every = {*names, *(name for side in rows for row in side for name in row)}
+    floats = {name: name[:-2] for name in every if name.endswith(".0")}
+    if not floats or not all(map(_WHOLE.fullmatch, every - {""})):
+        return names, list(rows)
+    some = min(floats)
+    report(f"{what}: whole numbers such as {some} are read as {some[:-2]}")
+    return [floats.get(name, name) for name in names], [
+        [[floats.get(name, name) for name in row] for row in side] for side in rows
+    ]
 
 
 def _splitter(

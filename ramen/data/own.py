@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ramen.data.cells import names_of
+from ramen.data.cells import names_of, read_whole
 from ramen.data.check import lone_labels
 from ramen.data.dataset import Dataset, Texts
 from ramen.data.delimited import Format
@@ -85,26 +85,21 @@ def read_own(
     tables = [Table(path, form, report) for path in (file, test_file) if path is not None]
     sizes = [table.n_rows for table in tables]
     read = partial(names_of, separator=separator, report=report)
-    label_texts: dict[str, str | None] = {}
-    label_graphs = {}
+    names, about, label_table = list[str](), list[str | None](), None
     if label_file is not None:
-        table = Table(label_file, form, report)
-        names = table.uids(columns.label_uid)
-        _unique(table, names)
-        about = [text or None for text in table.texts(columns.label_text)]
-        label_texts = dict(zip(names, about, strict=True))
-        for kind, column in columns.label_graphs.items():
-            anchors = read([table], column, what=f"graph {kind} of labels")
-            label_graphs[kind] = dict(zip(names, anchors, strict=True))
-    labels = read(tables, columns.labels, what="labels", order=list(label_texts) or None)
-    if label_file is not None:
-        _report_unknown(labels, label_texts, label_file, report)
+        label_table = Table(label_file, form, report)
+        names = label_table.uids(columns.label_uid)
+        about = [text or None for text in label_table.texts(columns.label_text)]
+    labels = read(tables, columns.labels, what="labels", order=names or None)
+    names, (labels,) = read_whole("labels", report, names, labels)
+    label_texts = dict(zip(names, about, strict=True))
+    if label_table is not None:
+        _unique(label_table, names)
+        _report_unknown(labels, label_texts, label_table.path, report)
     flags = [as_name(name, str(file)) for name in tables[0].columns_of(columns.labels)]
     if len(flags) > 1:
         label_texts = dict.fromkeys(flags) | label_texts  # also those that are 0 throughout
-    graphs = {
-        kind: read(tables[:1], at, what=f"graph {kind}") + [[]] * sum(sizes[1:]) for kind, at in columns.graphs.items()
-    }
+    graphs, label_graphs = _graphs(tables, label_table, columns, names, read, report)
     dataset = from_lists(
         [text for table in tables for text in table.texts(columns.text)],
         labels,
@@ -120,6 +115,26 @@ def read_own(
     for line in lone_labels(dataset):
         report(f"warning: {line}")
     return dataset
+
+
+def _graphs(
+    tables: list[Table], label_table: Table | None, columns: Columns, names: list[str],
+    read: Callable[..., list[list[str]]], report: Callable[[str], None],
+) -> tuple[dict[str, list[list[str]]], dict[str, dict[str, list[str]]]]:  # fmt: skip
+    """Return by kind the anchors of each point, none for test points, and those of each label."""
+    of_points, of_labels = {}, {}
+    for kind in {**columns.graphs, **columns.label_graphs}:
+        sides = []
+        if kind in columns.graphs:
+            sides.append(read(tables[:1], columns.graphs[kind], what=f"graph {kind}"))
+        if kind in columns.label_graphs:
+            sides.append(read([label_table], columns.label_graphs[kind], what=f"graph {kind} of labels"))
+        _, sides = read_whole(f"graph {kind}", report, [], *sides)
+        if kind in columns.graphs:
+            of_points[kind] = sides[0] + [[] for table in tables[1:] for _ in range(table.n_rows)]
+        if kind in columns.label_graphs:
+            of_labels[kind] = dict(zip(names, sides[-1], strict=True))
+    return of_points, of_labels
 
 
 def _report_names(labels: Texts, label_texts: Mapping[str, str | None], report: Callable[[str], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ MISSING = (
 )  # what pandas' astype(str) makes of a missing value; to_csv alone leaves the cell empty
 UNCLEAR = ("None", "NULL", "null", "NA", "N/A")  # may be names, as NA of Namibia
 _WORDS = frozenset((*MISSING, *UNCLEAR))
-_WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0")
 
 
 def silent(line: str) -> None:
@@ -96,21 +94,12 @@ class Table:
                 self._say(f"{hold}, read as {read_as}; leave a cell empty if it means none")
         return [("" if value in MISSING else value) for value in values] if self._is_flat and counts else values
 
-    def name_cells(self, name: str) -> list[Any]:
-        """Return the values of a column of names as :meth:`cells`: numbers of CSV that are all 1.0, 2.0 as 1, 2."""
-        values = self.cells(name, "a name")
-        some = next(filter(None, values), "")
-        if not self._is_flat or not all(not value or _WHOLE_FLOAT.fullmatch(value) for value in values) or not some:
-            return values
-        self._say(f"column {name!r}: whole numbers such as {some} are read as {some[:-2]}")
-        return [value[:-2] for value in values]
-
     def uids(self, name: str) -> list[str]:
         """Return the name of each row, "" for none."""
         columns = self.columns_of(name)
         if len(columns) > 1:
             raise InputError(f"{self.path}: found {len(columns)} columns in {name!r}, expected one with names")
-        values = self.name_cells(columns[0])
+        values = self.cells(columns[0], "a name")
         return [as_name(value, f"{self.path}, row {row}, column {name!r}") for row, value in enumerate(values, 1)]
 
     def _say(self, line: str) -> None:

@@ -127,7 +127,8 @@ def _normalizer(mark_titles: bool) -> normalizers.Normalizer:
     ends the title, into a space.
     """
     lower = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True)
-    steps = [*plain_steps(normalizers.NFKD), normalizers.Replace(MARK, " "), lower]
+    turkish = normalizers.Replace("\u0130", "i")  # as ramen.text.lowered
+    steps = [turkish, *plain_steps(normalizers.NFKD), normalizers.Replace(MARK, " "), lower]
     if mark_titles:
         steps += [normalizers.Prepend(" "), normalizers.Replace(_TITLE_WORD, " " + MARK)]
     return normalizers.Sequence(steps)

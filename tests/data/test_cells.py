@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ramen.data.cells import names_of
@@ -78,17 +76,3 @@ def test_one_column_of_flags_is_reported(names, tmp_path):
 def test_names_have_nothing_unseen_around_them():
     assert as_name("\ufeffx \u200b", "row 1") == "x"
     assert as_name("\u2764\ufe0f", "row 1") == "\u2764\ufe0f"
-
-
-def test_whole_numbers_of_csv_are_names_without_a_fraction(tmp_path):
-    said: list[str] = []
-    (tmp_path / "a.csv").write_text("id,tags\n1.0,\n2.0,10.0\n")
-    table = Table(Path(tmp_path / "a.csv"), report=said.append)
-    found = names_of([table], "tags", what="labels", separator=None, report=said.append)
-    assert (table.uids("id"), found) == (["1", "2"], [[], ["10"]])
-    assert [line.partition("a.csv, ")[2] for line in said] == [
-        "column 'tags': whole numbers such as 10.0 are read as 10",
-        "column 'id': whole numbers such as 1.0 are read as 1",
-    ]
-    (tmp_path / "a.csv").write_text("id,tags\n1.0,\n2.5,x\n")
-    assert Table(tmp_path / "a.csv").uids("id") == ["1.0", "2.5"]

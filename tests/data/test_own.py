@@ -148,3 +148,26 @@ def test_codes_stay_out_of_the_texts_of_labels(tmp_path):
     ds = read_own(points, Columns("text", "tags"), label_file=labels, test=0, report=lines.append)
     assert ds.labels.titles == ["music", "wood"]
     assert "label texts: the description alone; --label-names puts the names before them" in lines
+
+
+@pytest.mark.parametrize(
+    ("tags", "ids", "labels", "anchors"),
+    [
+        (["1.0", "2.0", ""], ["1", "2", "3"], ["1", "2", "3"], ["1", "2", "9"]),  # as pandas writes a column with gaps
+        (["1;2", "1.0", "2.0;1.0"], ["1.0", "2.0", "3"], ["1", "2", "3"], ["1", "2", "9"]),
+        (["1.0", "2.0", ""], ["1.0", "2.0", "2.7"], ["1.0", "2.0", "2.7"], ["1.0", "2.0", "9.5"]),  # versions
+    ],
+)
+def test_whole_numbers_join_however_they_are_written(tmp_path, tags, ids, labels, anchors):
+    last = "9.5" if "2.7" in ids else "9"
+    rows = [{"text": f"item {at}", "tags": tag, "need": f"{1 + at % 2}.0"} for at, tag in enumerate(tags)]
+    points = written(tmp_path / "p.csv", rows)
+    near = ["1.0", "2.0", last] if last == "9.5" else ["1", "2", last]
+    of_labels = [{"uid": i, "text": f"kind {i}", "near": n} for i, n in zip(ids, near, strict=True)]
+    table = written(tmp_path / "t.csv", of_labels)
+    columns, said = Columns("text", "tags", graphs={"g": "need"}, label_graphs={"g": "near"}), list[str]()
+    ds = read_own(points, columns, label_file=table, test=0, separator=";", report=said.append)
+    assert ds.labels.uids == labels and ds.graphs["g"].anchors == anchors
+    assert not any("lacks" in line for line in said)
+    is_read = [line for line in said if line.startswith("labels: whole numbers such as 1.0 are read as 1")]
+    assert len(is_read) == (labels[0] == "1")

@@ -83,6 +83,8 @@ def test_words_that_differ_by_a_mark_have_other_ids(one, other):
         ("caf\u0065\u0301", "caf\u00e9"),  # as macOS and PDF write it
         ("\uff4c\uff45\uff41\uff44", "lead"),  # full width
         ("le\u00adad", "lead"),
+        ("L\u0130D", "lid"),
+        ("\u202alead\u202c a\u034fcid", "lead acid"),
         ("le\u200bad acid\ufeff", "lead acid"),
     ],
 )
