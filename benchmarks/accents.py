@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("words", nargs="+", metavar="FILE or KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--points", type=int, default=4000, help="of a file, at most")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     settings = [word for word in options.words if "=" in word]
     print("| file | ranking | " + " | ".join(f"{name}: kept, off" for name in METRICS) + " |\n" + "|---" * 5 + "|")
     for file in (Path(word) for word in options.words if "=" not in word):

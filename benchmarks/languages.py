@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--preset", default="static", help="as of ramen train")
     parser.add_argument("--across", action="store_true", help="tag the test texts of the other languages")
     parser.add_argument("--out", type=Path, help="also write all figures to this file")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if "RAMEN_DATA" not in os.environ:
         sys.stderr.write("RAMEN_DATA is not set, expected the folder that holds the data sets\n")
         return 2
