@@ -103,7 +103,7 @@ def read_own(
     dataset = from_lists(
         [text for table in tables for text in table.texts(columns.text)],
         labels,
-        uids=_uids(tables, columns.uid) if columns.uid else None,
+        uids=_uids(tables, columns.uid, report) if columns.uid else None,
         label_texts=label_texts,
         keep_names=keep_names,
         test=[False] * sizes[0] + [True] * sizes[1] if test_file else test,
@@ -179,11 +179,12 @@ def _report_unknown(
     report(f"{label_file}: lacks {count}, such as {name!r}{nearest}; the text of such a label is its name")
 
 
-def _uids(tables: Sequence[Table], column: str) -> list[str]:
+def _uids(tables: Sequence[Table], column: str, report: Callable[[str], None]) -> list[str]:
     """Return the names of the points of all tables, each of which has its own."""
     place_of: dict[str, str] = {}
-    for table in tables:
-        for row, uid in enumerate(table.uids(column), 1):
+    _, (of_tables,) = read_whole(f"column {column!r}", report, [], [table.uids(column) for table in tables])
+    for table, uids in zip(tables, of_tables, strict=True):
+        for row, uid in enumerate(uids, 1):
             place = f"{table.path}, row {row}"
             if not uid:
                 raise InputError(f"{place}: column {column!r} is empty, expected the name of the point")
