@@ -27,7 +27,7 @@ app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("serve", epilog=serve.EXAMPLES, context_settings={"auto_envvar_prefix": serve.PREFIX})(serve.serve)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
 
 

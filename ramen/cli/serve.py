@@ -2,66 +2,100 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ramen.cli.console import say, set_threads
+from ramen.errors import InputError, nearest
 from ramen.extras import needing
 
 EXAMPLES = """\b
 Examples:
   ramen serve runs/planted
-  ramen serve runs/planted --host 0.0.0.0 --port 80
+  ramen serve runs/planted --host 0.0.0.0 --port 80 --workers 2 --allow-host tags.example.org
+  RAMEN_SERVE_RUN=runs/planted RAMEN_SERVE_PORT=80 ramen serve
 """
+PREFIX = "RAMEN_SERVE"
 
 
 def serve(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a link to one.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
+    admin: Annotated[
+        str, typer.Option(help="HOST:PORT or unix:PATH for reloads and metrics, or none. [default: 127.0.0.1:PORT+1]")
+    ] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer; they share the run's memory.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of a worker's kernels; more make one text faster, workers make more of many.")
+    ] = 1,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Name of this server in URLs; * for any. Repeatable.")
+    ] = None,
+    forwarded_allow_ips: Annotated[
+        str, typer.Option(help="Proxies whose X-Forwarded-For is believed, with commas.", show_default="none")
+    ] = "",
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 4_000_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1_000,
     max_characters: Annotated[int, typer.Option(min=1, help="Characters of a text.")] = 100_000,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Of the kernels; more make one text faster, replicas make more of many.")
-    ] = 1,
+    max_work: Annotated[int, typer.Option(min=1, help="Work of a request, in short texts.")] = 10_000,
+    max_connections: Annotated[int, typer.Option(min=1, help="Connections of a worker.")] = 1_000,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request is given up with 503.")] = 30.0,
+    header_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for the headers of a request.")] = 10.0,
+    idle_timeout: Annotated[float, typer.Option(min=1, help="Seconds that a connection may wait.")] = 60.0,
+    grace: Annotated[float, typer.Option(min=1, help="Seconds to answer what was asked at the end.")] = 20.0,
+    log: Annotated[bool, typer.Option(help="Log requests as JSON lines to stdout.")] = True,
 ) -> None:
-    """Serve a run over HTTP: POST /tag, GET /labels, /healthz, /metrics, /docs, and a page for people at /.
+    """Serve a run over HTTP: POST /v1/tag, GET /v1/labels, /healthz, /readyz, /docs, and a page for people at /.
 
-    With RAMEN_API_KEY in the environment, requests must have the header Authorization: Bearer KEY. SIGTERM and Ctrl-C
-    answer what was asked, then stop. SIGHUP, or POST /reload from this machine, loads the folder anew, as after ramen
-    labels or where a link leads to another run now; requests are answered meanwhile.
+    Every option can be set by the environment, as RAMEN_SERVE_PORT for --port. With RAMEN_API_KEY, or a file that
+    RAMEN_API_KEY_FILE names, requests must have the header Authorization: Bearer KEY; RAMEN_ADMIN_KEY is that of the
+    admin address. SIGTERM and Ctrl-C answer what was asked, then stop. SIGHUP, or POST /reload on the admin address,
+    loads the folder anew, as after ramen labels or where a link leads to another run now.
     """
+    _check_environment(context)
     set_threads(threads)
     with needing("serve", "a service"):
-        import uvicorn
-
-        from ramen.serve.app import make_app
+        from ramen.serve.access import is_loopback, read_key
+        from ramen.serve.control import WorkerSettings
+        from ramen.serve.run_server import ServerSettings, run_server
     from ramen.serve.limits import Limits
-    from ramen.serve.model_holder import ModelHolder
 
     logging.basicConfig(stream=sys.stderr, format="ramen: %(message)s")
-    limits = Limits(body=max_body, texts=max_texts, characters=max_characters, timeout=timeout)
-    app = make_app(ModelHolder(run), limits, os.environ.get("RAMEN_API_KEY", ""))
-    config = uvicorn.Config(
-        app, host, port, log_level="warning", access_log=False, timeout_graceful_shutdown=int(timeout) + 1
+    key, admin_key = read_key("RAMEN_API_KEY"), read_key("RAMEN_ADMIN_KEY")
+    limits = Limits(
+        body=max_body, texts=max_texts, characters=max_characters, work=max_work, waiting=2 * max_work, timeout=timeout
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.create_server((host, port), family=family, backlog=2048)
+    worker = WorkerSettings(
+        "", "", "", limits, key, tuple(allow_host or ()), forwarded_allow_ips, max_connections, header_timeout,
+        idle_timeout, grace, log,
+    )  # fmt: skip
+    admin = {"": f"127.0.0.1:{port + 1 if port else 0}", "none": ""}.get(admin, admin)
+    if not key and not is_loopback(host):
+        say(f"warning: anyone who reaches {host} may ask: set RAMEN_API_KEY or RAMEN_API_KEY_FILE")
+    settings = ServerSettings(run, _copy, host, port, admin, admin_key, workers, worker)
+    asyncio.run(run_server(settings, say))
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[Any] | None = None) -> None:
-            await super().startup(sockets)
-            say(f"serving {run} on http://{host}:{sock.getsockname()[1]}")
 
-    server = Server(config)
-    server.run(sockets=[sock])
-    if not server.started:
-        raise typer.Exit(1)
+def _check_environment(context: typer.Context) -> None:
+    """Refuse misspelt variables."""
+    known = {f"{PREFIX}_{parameter.name}".upper() for parameter in context.command.params}
+    for name in os.environ:
+        if name.startswith(PREFIX + "_") and name not in known:
+            raise InputError(f"{name}: unknown setting: {nearest(name, sorted(known))}")
+
+
+class _copy:
+    def __init__(self, run: Path) -> None:
+        from ramen.files import digest
+        self.path = run.resolve()
+        self.id = digest(self.path / "manifest.json")[:12]
+
+    def remove(self) -> None: ...

@@ -1,54 +1,93 @@
-"""The routes of the service."""
+"""The public routes of the service."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
-import signal
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, FastAPI, HTTPException, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException as AnyHTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 
 from ramen._version import __version__
 from ramen.errors import InputError
 from ramen.inference.tagger import text_problem
-from ramen.serve.batcher import Batcher, BatchRequest, BatchResponse, Busy
+from ramen.serve.access import Access
+from ramen.serve.batcher import Batcher, BatchPart, BatchRequest, BatchResponse, Busy
+from ramen.serve.error_responses import add_error_responses, only_parameters
 from ramen.serve.limits import Limits
 from ramen.serve.metrics import ServerMetrics
-from ramen.serve.middleware import App, Middleware
-from ramen.serve.model_holder import ModelHolder
-from ramen.serve.schemas import ReloadRequest, TagRequest, TagResponse
+from ramen.serve.middleware import GONE, App, Middleware
+from ramen.serve.model_holder import ModelHolder, rank_parts
+from ramen.serve.schemas import (
+    Health,
+    LabelsResponse,
+    TagRequest,
+    TagResponse,
+    responses,
+    show_limits,
+)
 
 _log = logging.getLogger("ramen.serve")
-_LOOPBACK = {"127.0.0.1", "::1", "testclient"}
+_PATHS = ("/v1/tag", "/v1/labels", "/tag", "/labels")
+_CDN = "'unsafe-inline' https://cdn.jsdelivr.net"
+_DOCS_POLICY = (
+    f"default-src 'none'; script-src {_CDN}; style-src {_CDN}; img-src data:; connect-src 'self'; frame-ancestors 'none'"
+)
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")  # need no key
 
 
-def make_app(holder: ModelHolder, limits: Limits | None = None, key: str = "") -> App:
-    """Create the service for a run.
+def make_app(
+    holder: ModelHolder,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    metrics: ServerMetrics | None = None,
+    log: Callable[[dict[str, Any]], None] | None = None,
+) -> App:
+    """Create the public service for a run.
+
+    Start it in the process that answers: a fork has no thread of the batcher.
 
     Args:
         holder: of the run.
         limits: of requests; None for the defaults.
-        key: API key that requests must send; "" for none.
+        access: key and names; None for a service without a key.
+        metrics: to count with; None for new ones.
+        log: called with the facts about each request; None for no log.
 
     Returns:
         An ASGI application.
+
+    Example:
+        ``app = make_app(ModelHolder(Path("runs/a")))`` in a module for ``gunicorn -k uvicorn_worker.UvicornWorker``
     """
-    service = Service(holder, limits or Limits())
-    app = FastAPI(title="RAMEN", version=__version__, lifespan=service.lifespan, redoc_url=None)
-    app.include_router(_routes(service))
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(AnyHTTPException, _http_error)
-    app.add_exception_handler(Exception, _internal_error)
-    return Middleware(app, service.metrics, service.limits.body, service.limits.timeout, key)
+    limits, access = limits or Limits(), access or Access("")
+    service = Service(holder, limits, metrics or ServerMetrics())
+    app = FastAPI(title="RAMEN", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    keyed = [Depends(HTTPBearer(auto_error=False))] if access.key else []  # for OpenAPI: the middleware checks the key
+    app.include_router(_tag_routes(service), prefix="/v1", dependencies=keyed)
+    app.include_router(_tag_routes(service), dependencies=keyed, include_in_schema=False)
+    app.include_router(_state_routes(service))
+    app.include_router(_page_routes(), include_in_schema=False)
+    add_error_responses(app)
+    plain_schema = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            show_limits(plain_schema(), limits)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return Middleware(app, service.metrics, limits, access, (*_PATHS, *OPEN), OPEN, log)
 
 
 class Service:
@@ -60,160 +99,175 @@ class Service:
 
     batcher: Batcher
 
-    def __init__(self, holder: ModelHolder, limits: Limits) -> None:
-        self.holder, self.limits, self.metrics = holder, limits, ServerMetrics()
+    def __init__(self, holder: ModelHolder, limits: Limits, metrics: ServerMetrics) -> None:
+        self.holder, self.limits, self.metrics = holder, limits, metrics
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Start the batcher, warm up, and reload on SIGHUP, until the application ends."""
-        self.batcher = Batcher(self.respond, self.limits)
+        """Run the batcher until the application ends."""
+        self.batcher = Batcher(self.rank, self.limits)
         self.batcher.start()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.batcher.thread, self.holder.warm_up)
-        tasks: set[asyncio.Task[None]] = set()  # asyncio holds tasks by weak references only
-
-        def on_hangup() -> None:
-            task = loop.create_task(self.reload_and_log())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        try:
-            loop.add_signal_handler(signal.SIGHUP, on_hangup)
-        except (RuntimeError, ValueError):  # not the main thread, as in tests
-            pass
         yield
         await self.batcher.stop()
 
-    def respond(self, batch: list[BatchRequest]) -> list[BatchResponse]:
+    def rank(self, batch: list[BatchPart]) -> list[BatchResponse]:
         """Tag all texts of a batch."""
-        responses = self.holder.respond(batch)
-        self.metrics.batch.observe(sum(len(request.texts) for request in batch))
-        return responses
-
-    def load(self, run: Path | None) -> None:
-        """Load another run, or reload the folder; on an error the current run stays active."""
-        try:
-            self.holder.load(run)
-        except Exception:
-            self.metrics.loads.labels("failed").inc()
-            raise
-        self.metrics.loads.labels("done").inc()
-
-    async def reload_and_log(self) -> None:
-        """Reload the folder; logs errors."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self.load, None)
-            _log.warning("loaded %s", self.holder.run)
-        except Exception as error:
-            _log.warning("reload failed, the current run stays active: %s", error)
+        with self.metrics.ranking.time():
+            records = rank_parts(batch)
+        self.metrics.batch.observe(sum(len(part.texts) for part in batch))
+        return records
 
     def health(self) -> dict[str, Any]:
-        """Return the status and the current run."""
-        holder = self.holder
-        return {"status": "ok", "run": holder.run.name, "labels": holder.n_labels, "loaded": holder.loaded}
+        """Return the current run."""
+        return self.holder.health()
 
-    async def tag(self, request: TagRequest) -> JSONResponse:
-        """Tag the texts of a request."""
-        problem = _problem(request, self.limits)
-        if problem:
-            raise HTTPException(422, problem)
+    async def tag(self, body: TagRequest, request: Request) -> JSONResponse:
+        """Tag the texts of a request; its work ends with its connection."""
+        self._check(body)
+        tagger = self.holder.tagger
         try:
-            lowest = self.holder.tagger.threshold(request.threshold, request.precision)
-            item = BatchRequest(request.texts, request.k, lowest, request.why)
-            response = await self.batcher.submit(item) if request.texts else []
+            lowest = tagger.threshold(body.threshold, body.precision)
         except InputError as error:
             raise HTTPException(422, str(error)) from error
+        item = BatchRequest(tagger, body.texts, body.k, lowest, body.why)
+        if item.work > self.limits.work:
+            work = f"found {item.work:,.0f} (texts, their length, and k where there is why)"
+            raise HTTPException(413, f"work: expected at most {self.limits.work:,} short texts, {work}")
+        records = await self._records(item, request) if body.texts else []
+        if records is None:
+            return JSONResponse(None, GONE)
+        self.metrics.show_answer(records)
+        facts = {"texts": len(records), "labels": sum(map(len, records)), "run_id": self.holder.run_id}
+        if body.texts:
+            self.metrics.queued.observe(item.began - item.queued)
+            facts |= {"queue_ms": _ms(item.began - item.queued), "ranking_ms": _ms(item.ranking)}
+        request.scope["ramen"].update(facts)
+        return JSONResponse({"results": [{"labels": labels} for labels in records]})
+
+    async def _records(self, item: BatchRequest, request: Request) -> BatchResponse | None:
+        """Return the records of the texts; None if the client has gone."""
+        answer = asyncio.ensure_future(self.batcher.submit(item))
+        gone = asyncio.ensure_future(_disconnected(request))
+        self.metrics.waiting.set(self.batcher.waiting)
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                self.metrics.cancelled.inc()
+                return None
+            return answer.result()
         except Busy as error:
             raise HTTPException(503, "too many texts are waiting; try again", {"Retry-After": "1"}) from error
         except TimeoutError as error:
             raise HTTPException(503, f"no answer within {self.limits.timeout:g} s", {"Retry-After": "1"}) from error
-        self.metrics.texts.inc(len(response))
-        self.metrics.untagged.inc(sum(not labels for labels in response))
-        return JSONResponse({"results": [{"labels": labels} for labels in response]})
+        except InputError as error:
+            raise HTTPException(422, str(error)) from error
+        finally:
+            answer.cancel()
+            gone.cancel()
+            self.metrics.waiting.set(self.batcher.waiting)
+
+    def _check(self, body: TagRequest) -> None:
+        limits = self.limits
+        if len(body.texts) > limits.texts:
+            raise HTTPException(413, f"texts: expected at most {limits.texts:,}, found {len(body.texts):,}")
+        if body.k > limits.k:
+            raise HTTPException(413, f"k: expected at most {limits.k}, found {body.k}")
+        for number, text in enumerate(body.texts, 1):
+            problem = text_problem(text, limits.characters)
+            if problem:
+                raise HTTPException(413 if len(text) > limits.characters else 422, f"text {number}: {problem}")
 
 
-def _routes(service: Service) -> APIRouter:
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)
+
+
+def _tag_routes(service: Service) -> APIRouter:
     router, holder = APIRouter(), service.holder
 
-    @router.post("/tag", response_model_exclude_none=True)
-    async def tag(request: TagRequest) -> TagResponse:
+    @router.post(
+        "/tag",
+        response_model=TagResponse,
+        response_model_exclude_none=True,
+        dependencies=[only_parameters()],
+        responses=responses(400, 401, 403, 408, 413, 415, 422, 500, 503),
+    )
+    async def tag(body: TagRequest, request: Request) -> JSONResponse:
         """Tag texts; labels come best first."""
-        return await service.tag(request)  # type: ignore[return-value]
+        return await service.tag(body, request)
 
-    @router.get("/labels")
+    @router.get(
+        "/labels",
+        response_model=LabelsResponse,
+        dependencies=[only_parameters("offset", "limit")],
+        responses=responses(401, 403, 422, 500),
+    )
     async def labels(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, Any]:
-        """List the labels; ``next`` is the offset of the next page."""
+        offset: Annotated[int, Query(ge=0, le=2**31)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> JSONResponse:
+        """List the labels."""
         run = holder.tagger.run
         last = min(offset + limit, len(run.uids))
-        page = [
+        shown = [
             {"uid": run.uids[label], "text": run.texts[label]}
             for label in range(offset, last)
             if run.removed is None or not run.removed[label]
         ]
-        return {"total": holder.n_labels, "labels": page, "next": last if last < len(run.uids) else None}
-
-    @router.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """Report the status and the current run."""
-        return service.health()
-
-    @router.get("/metrics")
-    async def metrics() -> PlainTextResponse:
-        """Export metrics for Prometheus."""
-        service.metrics.waiting.set(service.batcher.waiting)
-        service.metrics.labels.set(holder.n_labels)
-        return PlainTextResponse(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    @router.post("/reload")
-    async def reload(request: Request, body: Annotated[ReloadRequest | None, Body()] = None) -> dict[str, Any]:
-        """Load another run, or reload the folder; accepted from localhost only."""
-        if request.client is None or request.client.host not in _LOOPBACK:
-            raise HTTPException(403, "reload: accepted from localhost only")
-        run = Path(body.run) if body is not None and body.run is not None else None
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, service.load, run)
-        except (InputError, OSError) as error:
-            raise HTTPException(409, f"reload failed, the current run stays active: {error}") from error
-        return service.health()
-
-    @router.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> str:
-        return resources.files("ramen.serve").joinpath("page.html").read_text(encoding="utf-8")
+        following = last if offset < last < len(run.uids) else None
+        return JSONResponse({"total": holder.n_labels, "labels": shown, "next": following})
 
     return router
 
 
-async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return _error(400, f"body: not JSON: {first['ctx']['error']}")
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-    return _error(422, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}")
+def _state_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz", response_model=Health, dependencies=[only_parameters()], responses=responses(403, 422, 503))
+    async def healthz() -> JSONResponse:
+        """Report whether the process answers, and its run; 503 if a batch takes longer than requests wait."""
+        stuck = service.batcher.is_stuck
+        return JSONResponse({"status": "stuck" if stuck else "ok", **service.health()}, 503 if stuck else 200)
+
+    @router.get("/readyz", response_model=Health, dependencies=[only_parameters()], responses=responses(403, 422, 503))
+    async def readyz() -> JSONResponse:
+        """Report whether the run is loaded, its kernels are compiled and the queue has room."""
+        full = service.batcher.waiting >= service.limits.waiting / 2
+        status = "stuck" if service.batcher.is_stuck else "busy" if full else "ready"
+        return JSONResponse({"status": status, **service.health()}, 200 if status == "ready" else 503)
+
+    return router
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AnyHTTPException)
-    return _error(error.status_code, str(error.detail), error.headers)
+def _page_routes() -> APIRouter:
+    router = APIRouter()
+    html = resources.files("ramen.serve").joinpath("page.html").read_text(encoding="utf-8")
+    policy = _policy(html)
+
+    @router.get("/", dependencies=[only_parameters("text")])
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+    @router.get("/docs", dependencies=[only_parameters()])
+    async def docs() -> HTMLResponse:
+        response = get_swagger_ui_html(openapi_url="openapi.json", title="RAMEN", swagger_favicon_url="data:,")
+        response.headers["Content-Security-Policy"] = _DOCS_POLICY
+        return response
+
+    return router
 
 
-async def _internal_error(request: Request, error: Exception) -> JSONResponse:
-    return _error(500, "internal error; see the server's log")
-
-
-def _problem(request: TagRequest, limits: Limits) -> str:
-    if len(request.texts) > limits.texts:
-        return f"texts: expected at most {limits.texts:,}, found {len(request.texts):,}"
-    if request.k > limits.k:
-        return f"k: expected at most {limits.k}, found {request.k}"
-    for number, text in enumerate(request.texts, 1):
-        problem = text_problem(text, limits.characters)
-        if problem:
-            return f"text {number}: {problem}"
-    return ""
-
-
-def _error(status: int, error: str, headers: Any = None) -> JSONResponse:  # noqa: ANN401 - Starlette's
-    return JSONResponse({"error": " ".join(error.split())}, status, headers)
+def _policy(html: str) -> str:
+    """Return the Content-Security-Policy of a page: its own script and style, nothing else."""
+    sources = {}
+    for element in ("script", "style"):
+        (content,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        sources[element] = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{sources['script']}'; style-src 'sha256-{sources['style']}'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

@@ -1,18 +1,23 @@
 """Dynamic batching of concurrent requests: while one batch is processed, the next one collects.
 
-No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads.
+No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads. A
+batch takes light requests in their order, and one part of one heavy request: heavy requests take turns, so a light
+request waits for the batch in progress and its own, however heavy the others are.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ramen.serve.limits import Limits
+from ramen.inference.tagger import Tagger
+from ramen.serve.limits import Limits, work_of
 
 BatchResponse = list[list[dict[str, Any]]]
 
@@ -26,91 +31,158 @@ class BatchRequest:
     """The texts of one request.
 
     Attributes:
+        tagger: answers the whole request, even if the run is replaced meanwhile.
         texts: valid texts.
         k: labels per text.
         lowest: probability below which labels are dropped.
         why: whether to explain the labels.
-        response: set by the batcher.
+        response: set by the batcher; a cancelled one ends the work.
+        done: records of the first texts.
+        queued, began, ranking: when it was queued and first processed (seconds of a monotonic clock), and the seconds of
+            its batches.
+        work: of all texts; see :func:`work_of`.
     """
 
+    tagger: Tagger
     texts: list[str]
-    k: int
-    lowest: float
-    why: bool
+    k: int = 5
+    lowest: float = 0.0
+    why: bool = False
     response: asyncio.Future[BatchResponse] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: BatchResponse = field(default_factory=list)
+    queued: float = 0.0
+    began: float = 0.0
+    ranking: float = 0.0
+    work: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.work = sum(work_of(text, self.k, self.why) for text in self.texts)
+
+    def part(self, most: float) -> BatchPart:
+        """Return the next texts up to some work, at least one."""
+        first = len(self.done)
+        last = first + 1
+        most -= work_of(self.texts[first], self.k, self.why)
+        while last < len(self.texts) and (most := most - work_of(self.texts[last], self.k, self.why)) >= 0:
+            last += 1
+        return BatchPart(self, self.texts[first:last])
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """Texts of a request that are in one batch."""
+
+    request: BatchRequest
+    texts: list[str]
 
 
 class Batcher:
     """Collects requests into batches and processes them in a thread.
 
     Args:
-        work: returns the responses to a batch of requests.
+        rank: returns the records of each part of a batch.
         limits: of the batch, the queue and the time.
     """
 
-    def __init__(self, work: Callable[[list[BatchRequest]], list[BatchResponse]], limits: Limits) -> None:
-        self.work, self.limits = work, limits
+    def __init__(self, rank: Callable[[list[BatchPart]], list[BatchResponse]], limits: Limits) -> None:
+        self.rank, self.limits = rank, limits
         self.thread = ThreadPoolExecutor(1, "tagging")
-        self.waiting = 0
-        self._queue: deque[BatchRequest] = deque()
+        self.waiting = 0.0
+        self.batch_began: float | None = None
+        self._light: deque[BatchRequest] = deque()
+        self._heavy: deque[BatchRequest] = deque()
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._process = 0
 
     def start(self) -> None:
         """Start processing; call inside a running event loop."""
+        self._process = os.getpid()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Process the waiting requests, then stop."""
-        while self._queue:
+        while self._light or self._heavy:
             await asyncio.sleep(0.01)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self.thread.shutdown()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the batch in progress takes longer than requests wait for an answer."""
+        began = self.batch_began
+        return began is not None and time.monotonic() - began > self.limits.timeout
+
     async def submit(self, request: BatchRequest) -> BatchResponse:
-        """Queue a request and return its response.
+        """Queue a request and return its response; if this is cancelled, so is the rest of the work.
 
         Raises:
             Busy: too many texts are waiting.
             TimeoutError: there was no response in time; the request is dropped.
+            RuntimeError: the process was forked after the start, so it lacks the thread that answers.
         """
-        if self.waiting + len(request.texts) > self.limits.waiting:
+        if os.getpid() != self._process:
+            raise RuntimeError("this process was forked from a started server: fork before the application starts")
+        work = request.work
+        if self.waiting + work > self.limits.waiting:
             raise Busy
-        self._queue.append(request)
-        self.waiting += len(request.texts)
+        self.waiting += work
+        request.queued = time.monotonic()
+        (self._light if work <= self.limits.batch else self._heavy).append(request)
         self._more.set()
-        return await asyncio.wait_for(request.response, self.limits.timeout)
+        try:
+            return await asyncio.wait_for(request.response, self.limits.timeout)
+        finally:
+            self.waiting -= work
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._queue:
+            if not (self._light or self._heavy):
                 self._more.clear()
                 await self._more.wait()
             batch = self._next()
             if not batch:
                 continue
+            self.batch_began = began = time.monotonic()
             try:
-                responses = await loop.run_in_executor(self.thread, self.work, batch)
+                responses = await loop.run_in_executor(self.thread, self.rank, batch)
             except Exception as error:
-                for request in batch:
-                    if not request.response.done():
-                        request.response.set_exception(error)
+                for part in batch:
+                    if not part.request.response.done():
+                        part.request.response.set_exception(error)
                 continue
-            for request, response in zip(batch, responses, strict=True):
-                if not request.response.done():
-                    request.response.set_result(response)
+            finally:
+                self.batch_began = None
+            taken = time.monotonic() - began
+            for part, response in zip(batch, responses, strict=True):
+                self._add(part.request, response, began, taken)
 
-    def _next(self) -> list[BatchRequest]:
-        """Take the requests of the next batch from the queue, without those that timed out."""
-        batch: list[BatchRequest] = []
-        count = 0
-        while self._queue and (not batch or count + len(self._queue[0].texts) <= self.limits.batch):
-            request = self._queue.popleft()
-            self.waiting -= len(request.texts)
+    def _add(self, request: BatchRequest, records: BatchResponse, began: float, taken: float) -> None:
+        """Add the records of a part; the last one answers the request, others queue it again behind its peers."""
+        request.began = request.began or began
+        request.ranking += taken
+        request.done += records
+        if request.response.done():
+            return
+        if len(request.done) == len(request.texts):
+            request.response.set_result(request.done)
+        else:
+            self._heavy.append(request)
+
+    def _next(self) -> list[BatchPart]:
+        """Take the parts of the next batch from the queues, without requests that timed out or were cancelled."""
+        batch: list[BatchPart] = []
+        room = float(self.limits.batch)
+        while self._light and (not batch or self._light[0].work <= room):
+            request = self._light.popleft()
             if not request.response.done():
-                batch.append(request)
-                count += len(request.texts)
+                room -= request.work
+                batch.append(BatchPart(request, request.texts))
+        while self._heavy:
+            request = self._heavy.popleft()
+            if not request.response.done():
+                return [*batch, request.part(self.limits.part)]
         return batch

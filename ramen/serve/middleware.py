@@ -1,117 +1,130 @@
-"""ASGI middleware: limits request bodies, checks the API key and counts requests."""
+"""ASGI middleware: checks requests before the application sees them, counts and logs them."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+import uuid
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
+from ramen.serve.access import Access, Refused
+from ramen.serve.body import BodyReader, Gone, Message, Receive, replay
+from ramen.serve.limits import Limits
 from ramen.serve.metrics import ServerMetrics
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/", "/healthz", "/metrics", "/openapi.json", "/docs"})  # need no key
-_PATIENCE = 16  # rejected bodies are read up to this multiple of the limit
-_COUNTED = OPEN | {"/tag", "/labels", "/reload"}
+GONE = 499  # the client closed the connection; a status of logs and metrics only
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_SAFE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class Middleware:
     """Wraps an ASGI application.
 
+    The application reads and fills the dictionary ``scope["ramen"]``, whose entries are logged.
+
     Args:
         app: the application.
         metrics: counts requests.
-        body: maximum number of bytes.
-        timeout: seconds for a body to arrive.
-        key: API key that a request must send as ``Authorization: Bearer KEY``; "" for none.
+        limits: of bodies and time.
+        access: checks who asks.
+        paths: that are counted by their names, the others as "other".
+        open_paths: need no key.
+        log: called with the facts about each request; None for no log.
     """
 
-    def __init__(self, app: App, metrics: ServerMetrics, body: int, timeout: float, key: str) -> None:
-        self.app, self.metrics, self.body, self.timeout, self.key = app, metrics, body, timeout, key
+    def __init__(
+        self,
+        app: App,
+        metrics: ServerMetrics,
+        limits: Limits,
+        access: Access,
+        paths: Collection[str],
+        open_paths: Collection[str],
+        log: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.app, self.metrics, self.limits, self.access = app, metrics, limits, access
+        self.paths, self.open_paths, self.log = frozenset(paths), frozenset(open_paths), log
+        self.bodies = BodyReader(limits)
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, path = time.perf_counter(), scope["path"] if scope["path"] in _COUNTED else "other"
-        status = 500
-
-        async def counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        began = time.perf_counter()
+        facts: dict[str, Any] = {"id": _request_id(scope), "method": scope["method"]}
+        scope["ramen"] = facts
+        response = _Response(send, facts["id"].encode(), scope["method"] == "HEAD", self.limits.timeout)
         try:
-            headers = {name: value for name, value in scope["headers"]}
-            if self.key and scope["path"] not in OPEN and not self._has_key(headers):
-                await _refuse(counted, 401, "expected the header Authorization: Bearer KEY with the server's key")
-                return
             try:
-                async with asyncio.timeout(self.timeout):
-                    body = await self._read(headers, receive)
-            except TimeoutError:
-                await _refuse(counted, 408, f"body: incomplete after {self.timeout:g} s")
+                self.access.check(scope["headers"], scope["path"] not in self.open_paths)
+                body = await self.bodies.read(scope["headers"], receive)
+            except Refused as error:
+                await _refuse(response, error)
                 return
-            if body is None:
-                await _refuse(counted, 413, f"body: expected at most {self.body:,} bytes")
-                return
-            # Cross-site pages in a browser can send text, but not JSON, to a server on the same machine.
-            if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-                await _refuse(counted, 415, "expected the header Content-Type: application/json")
-                return
-            await self.app(scope, _replay(body, receive), counted)
+            if scope["method"] == "HEAD":
+                scope["method"] = "GET"
+            await self.app(scope, replay(body, receive), response)
+        except Gone:
+            response.status = GONE
         finally:
-            self.metrics.requests.labels(path, status).inc()
-            self.metrics.seconds.labels(path).observe(time.perf_counter() - began)
-
-    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
-        return hmac.compare_digest(headers.get(b"authorization", b""), b"Bearer " + self.key.encode())
-
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """Read the body; returns None if it is too long.
-
-        Reads and drops some of the excess, because a client that is still sending does not see the response.
-        """
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > _PATIENCE * self.body:
-            return None
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return b""
-            size += len(message.get("body", b""))
-            if size <= self.body:
-                parts.append(message.get("body", b""))
-            if size > _PATIENCE * self.body or not message.get("more_body"):
-                return None if size > self.body else b"".join(parts)
+            path = scope["path"] if scope["path"] in self.paths else "other"
+            taken = time.perf_counter() - began
+            self.metrics.requests.labels(path, response.status).inc()
+            self.metrics.seconds.labels(path).observe(taken)
+            if self.log is not None:
+                client = (scope.get("client") or ("",))[0]
+                answer = {"path": path, "status": response.status, "ms": round(1000 * taken, 1), "client": client}
+                self.log({"time": round(time.time(), 3)} | facts | answer)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a ``receive`` that replays the body."""
-    is_read = False
+class _Response:
+    """Sends a response: adds headers, drops the body of one to HEAD, and gives up a client that does not read.
 
-    async def again() -> Message:
-        nonlocal is_read
-        if is_read:
-            return await receive()
-        is_read = True
-        return {"type": "http.request", "body": body, "more_body": False}
+    Attributes:
+        status: that was sent; 500 if none was.
+    """
 
-    return again
+    def __init__(self, send: Send, request_id: bytes, is_head: bool, timeout: float) -> None:
+        self.send, self.is_head, self.timeout, self.status = send, is_head, timeout, 500
+        self.headers = [(b"x-request-id", request_id), *_SAFE]
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            present = {name for name, _ in message["headers"]}
+            added = [(name, value) for name, value in self.headers if name not in present]
+            message = {**message, "headers": [*message["headers"], *added]}
+        elif self.is_head:
+            message = {**message, "body": b""}
+        async with asyncio.timeout(self.timeout):
+            await self.send(message)
 
 
-async def _refuse(send: Send, status: int, error: str) -> None:
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+def _request_id(scope: Scope) -> str:
+    """Return the client's ``X-Request-Id`` if it is a plain one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return uuid.uuid4().hex
+
+
+async def _refuse(send: Send, refused: Refused) -> None:
+    body = json.dumps({"error": refused.error}).encode()
+    headers = [(name.lower().encode(), value.encode()) for name, value in refused.headers.items()]
+    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers.append((b"connection", b"close"))  # an unread body may follow
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,13 +1,15 @@
-"""The current run of a server, which can be replaced between two batches."""
+"""The current run of a worker, which can be replaced between two batches."""
 
 from __future__ import annotations
 
-import threading
 import time
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from ramen.inference.tagger import Tagger
-from ramen.serve.batcher import BatchRequest, BatchResponse
+from ramen.serve.batcher import BatchPart, BatchResponse
 
 
 class ModelHolder:
@@ -15,32 +17,36 @@ class ModelHolder:
 
     Args:
         run: its folder; a symbolic link is resolved at each load.
+        name: shown to users; the folder's name by default.
+        run_id: tells versions of a run apart, in logs and metrics.
 
     Raises:
         InputError: there is no finished run.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._loading = threading.Lock()
-        self.run, self.loaded = run, time.time()
-        self.tagger = Tagger.load(run)
+    def __init__(self, run: Path, name: str = "", run_id: str = "") -> None:
+        self.prepare(run, name, run_id)
+        self.switch()
 
-    def warm_up(self) -> None:
-        """Compile the kernels for one and for several texts, unless they are cached on this machine."""
-        for texts in (["a first text"], ["a first text", "another", "and a third one"]):
-            labels, scores = self.tagger.rank(texts, 5)
-            self.tagger.to_records(labels[:, :2], scores[:, :2], explained=texts)
-
-    def load(self, run: Path | None = None) -> None:
-        """Load another run, or reload the folder, and switch to it; on an error the current run stays active.
+    def prepare(self, run: Path, name: str = "", run_id: str = "") -> None:
+        """Load a run and compile its kernels, for a later :meth:`switch`; the current run stays active.
 
         Raises:
             InputError: there is no finished run.
         """
-        with self._loading:
-            run = run or self.run
-            tagger = Tagger.load(run)
-            self.run, self.tagger, self.loaded = run, tagger, time.time()
+        tagger = Tagger.load(run)
+        _warm_up(tagger)
+        self._next: tuple[Tagger, str, str] | None = (tagger, name or run.name, run_id)
+
+    def switch(self) -> None:
+        """Switch to the prepared run; requests that are being answered keep theirs."""
+        assert self._next is not None
+        (self.tagger, self.name, self.run_id), self._next = self._next, None
+        self.loaded = time.time()
+
+    def drop(self) -> None:
+        """Forget the prepared run."""
+        self._next = None
 
     @property
     def n_labels(self) -> int:
@@ -48,15 +54,32 @@ class ModelHolder:
         run = self.tagger.run
         return len(run.uids) - (0 if run.removed is None else int(run.removed.sum()))
 
-    def respond(self, batch: list[BatchRequest]) -> list[BatchResponse]:
-        """Tag the texts of all requests at once."""
-        tagger = self.tagger  # the same for the whole batch
-        texts = [text for request in batch for text in request.texts]
-        labels, scores = tagger.rank(texts, max(request.k for request in batch))
-        responses, first = [], 0
-        for request in batch:
-            part = slice(first, first + len(request.texts)), slice(0, request.k)
-            first += len(request.texts)
-            explained = request.texts if request.why else None
-            responses.append(tagger.to_records(labels[part], scores[part], request.lowest, explained))
-        return responses
+    def health(self) -> dict[str, Any]:
+        """Return the current run, its number of labels and when it was loaded (seconds since 1970)."""
+        return {"run": self.name, "run_id": self.run_id, "labels": self.n_labels, "loaded": self.loaded}
+
+
+def rank_parts(batch: list[BatchPart]) -> list[BatchResponse]:
+    """Tag the texts of all parts, those of the same run at once."""
+    responses: list[BatchResponse] = []
+    for _, parts in groupby(batch, key=lambda part: id(part.request.tagger)):
+        responses += _of_one_run(list(parts))
+    return responses
+
+
+def _of_one_run(parts: list[BatchPart]) -> Iterator[BatchResponse]:
+    tagger = parts[0].request.tagger
+    labels, scores = tagger.rank([text for part in parts for text in part.texts], max(part.request.k for part in parts))
+    first = 0
+    for part in parts:
+        request = part.request
+        rows = slice(first, first + len(part.texts)), slice(0, request.k)
+        first += len(part.texts)
+        yield tagger.to_records(labels[rows], scores[rows], request.lowest, part.texts if request.why else None)
+
+
+def _warm_up(tagger: Tagger) -> None:
+    """Compile the kernels for one and for several texts, unless they are cached on this machine."""
+    for texts in (["a first text"], ["a first text", "another", "and a third one"]):
+        labels, scores = tagger.rank(texts, 5)
+        tagger.to_records(labels[:, :2], scores[:, :2], explained=texts)

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ramen.serve.limits import Limits
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -14,11 +16,13 @@ class _Strict(BaseModel):
 class TagRequest(_Strict):
     """Texts to tag."""
 
-    texts: list[str] = Field(description="One string each; for a title and a longer text: title, newline, text.")
+    texts: list[str] = Field(
+        description="One string each, not blank; for a title and a longer text: title, newline, text."
+    )
     k: int = Field(5, ge=1, description="Maximum number of labels per text.")
-    threshold: float | None = Field(None, description="Drop labels with a lower probability, 0 to 1.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Drop labels with a lower probability.")
     precision: float | None = Field(
-        None, description="Use the threshold that reached this precision on held-out points."
+        None, gt=0, le=1, description="Use the threshold that reached this precision on held-out points."
     )
     why: bool = Field(False, description="Explain each label: terms of the scorers, words and neighbours.")
 
@@ -26,7 +30,7 @@ class TagRequest(_Strict):
 class ReloadRequest(_Strict):
     """A run to load."""
 
-    run: str | None = Field(None, description="Its folder; omit it to reload the current one.")
+    run: str | None = Field(None, min_length=1, description="Its folder; omit it to reload the current one.")
 
 
 class Reason(BaseModel):
@@ -59,3 +63,81 @@ class TagResponse(BaseModel):
     """Labels of each text, in order."""
 
     results: list[Tagged]
+
+
+class NamedLabel(BaseModel):
+    """A label of the run."""
+
+    uid: str
+    text: str
+
+
+class LabelsResponse(BaseModel):
+    """A page of the labels."""
+
+    total: int
+    labels: list[NamedLabel]
+    next: int | None = Field(description="Offset of the next page; null on the last one.")
+
+
+class Health(BaseModel):
+    """The state of a worker and its run."""
+
+    status: str
+    run: str
+    run_id: str
+    labels: int
+    loaded: float = Field(description="Seconds since 1970.")
+
+
+class WorkerHealth(BaseModel):
+    """The state of a worker process."""
+
+    process: int
+    ready: bool
+    run_id: str
+
+
+class ServerHealth(BaseModel):
+    """The state of all workers and the current run."""
+
+    status: str
+    run: str
+    run_id: str
+    labels: int
+    workers: list[WorkerHealth]
+
+
+class Error(BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+ERRORS = {
+    400: "The body is not JSON.",
+    401: "The key is missing or wrong.",
+    403: "The header Host or Origin is that of another site.",
+    404: "There is no such path.",
+    405: "The path has no such method.",
+    408: "The body did not arrive in time.",
+    409: "The run cannot be loaded; the current one stays active.",
+    413: "The request exceeds a limit, which the error names.",
+    415: "The body is not plain application/json.",
+    422: "A field or parameter is missing, unknown or out of range.",
+    500: "The server failed; its log says why.",
+    503: "Too much is waiting, or there was no answer in time; try again later.",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the errors of a route for OpenAPI."""
+    return {status: {"model": Error, "description": ERRORS[status]} for status in statuses}
+
+
+def show_limits(schema: dict[str, Any], limits: Limits) -> None:
+    """Put a server's limits into its OpenAPI schema."""
+    request = schema["components"]["schemas"]["TagRequest"]["properties"]
+    request["texts"] |= {"maxItems": limits.texts}
+    request["texts"]["items"] |= {"maxLength": limits.characters, "minLength": 1, "pattern": r"\S"}
+    request["k"] |= {"maximum": limits.k}

@@ -1,0 +1,138 @@
+"""Connections: timeouts for headers and idle clients, a cap that waiting ones give way to, and listening sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Protocol
+else:
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Protocol
+    except ModuleNotFoundError:  # it is faster, but h11 does as well
+        _Protocol = H11Protocol
+
+_OTHER_FILES = 64  # that a process keeps open besides connections
+
+
+class LimitedProtocol(_Protocol):
+    """HTTP of one connection, which is closed if its headers take too long, or if it waits and others need its place.
+
+    A connection waits while no complete request of it is being answered. Beyond the cap, the one that waits longest is
+    closed, so clients that never finish a request cannot keep others out.
+
+    Attributes:
+        most: connections at once.
+        header_timeout: seconds for the headers of a request.
+    """
+
+    most = 1_000
+    header_timeout = 10.0
+    _waiting: dict[LimitedProtocol, None] = {}  # in the order of waiting
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection; closes another one beyond the cap."""
+        super().connection_made(transport)
+        self._waiting[self] = None
+        self._start_timer()
+        if len(self.connections) > self.most:
+            oldest = next(iter(self._waiting))
+            oldest.transport.abort()
+            oldest.connections.discard(oldest)  # at once: many may connect before it is told
+            del self._waiting[oldest]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._waiting.pop(self, None)
+        self._stop_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request."""
+        super().data_received(data)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._start_timer()  # a request has begun, but its headers are incomplete
+            return
+        self._stop_timer()
+        if not cycle.more_body:
+            self._waiting.pop(self, None)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._waiting.pop(self, None)
+            self._waiting[self] = None
+
+    def shutdown(self) -> None:
+        """Close the connection, after the response to a complete request."""
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.header_timeout, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def limited_protocol(most: int, header_timeout: float) -> type[LimitedProtocol]:
+    """Return the protocol of one server."""
+    members = {"most": min(most, _room_for_connections(most)), "header_timeout": header_timeout, "_waiting": {}}
+    return type("Protocol", (LimitedProtocol,), members)
+
+
+def _room_for_connections(wanted: int) -> int:
+    """Return how many connections the limit of open files allows; raises the limit as far as needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, soft - _OTHER_FILES)
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to its process."""
+
+    def install_signal_handlers(self) -> None:
+        """Do nothing."""
+
+    def capture_signals(self) -> Any:  # noqa: ANN401 - a context manager
+        """Do nothing."""
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address but does not listen yet.
+
+    Its protocol is named: asyncio sets TCP_NODELAY only where it is. Without, each answer would wait 40 ms for the
+    client's acknowledgement.
+
+    Raises:
+        OSError: the address is taken or unknown.
+    """
+    (family, kind, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    sock = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,53 @@
+"""Errors as the service answers them: a status and one line of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+
+def add_error_responses(app: FastAPI) -> None:
+    """Let an application answer all errors as one line."""
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(AnyHTTPException, _http_error)
+    app.add_exception_handler(Exception, _internal_error)
+
+
+def only_parameters(*known: str) -> Any:  # noqa: ANN401 - FastAPI's marker
+    """Return a dependency of a route that refuses query parameters other than these with 422."""
+
+    async def check(request: Request) -> None:
+        for name in request.query_params:
+            if name not in known:
+                expected = f"expected {' or '.join(known)}" if known else "expected none"
+                raise HTTPException(422, f"query: found the parameter {name!r}, {expected}")
+
+    return Depends(check)
+
+
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _error(400, f"body: not JSON: {first['ctx']['error']}")
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "body"
+    return _error(422, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AnyHTTPException)
+    return _error(error.status_code, str(error.detail), error.headers)
+
+
+async def _internal_error(request: Request, error: Exception) -> JSONResponse:
+    return _error(500, "internal error; see the server's log")
+
+
+def _error(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    line = " ".join(error.split()).encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"error": line}, status, headers)
