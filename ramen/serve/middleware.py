@@ -66,7 +66,7 @@ class Middleware:
         began = time.perf_counter()
         facts: dict[str, Any] = {"id": _request_id(scope), "method": scope["method"]}
         scope["ramen"] = facts
-        response = _Response(send, facts["id"].encode(), scope["method"] == "HEAD", self.limits.timeout)
+        response = _Response(send, facts["id"].encode(), self.limits.timeout)
         try:
             try:
                 self.access.check(scope["headers"], scope["path"] not in self.open_paths)
@@ -74,9 +74,8 @@ class Middleware:
             except Refused as error:
                 await _refuse(response, error)
                 return
-            if scope["method"] == "HEAD":
-                scope["method"] = "GET"
-            await self.app(scope, replay(body, receive), response)
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # whose body the server drops
+            await self.app({**scope, "method": method}, replay(body, receive), response)
         except Gone:
             response.status = GONE
         finally:
@@ -91,14 +90,14 @@ class Middleware:
 
 
 class _Response:
-    """Sends a response: adds headers, drops the body of one to HEAD, and gives up a client that does not read.
+    """Sends a response: adds headers, and gives up a client that does not read.
 
     Attributes:
         status: that was sent; 500 if none was.
     """
 
-    def __init__(self, send: Send, request_id: bytes, is_head: bool, timeout: float) -> None:
-        self.send, self.is_head, self.timeout, self.status = send, is_head, timeout, 500
+    def __init__(self, send: Send, request_id: bytes, timeout: float) -> None:
+        self.send, self.timeout, self.status = send, timeout, 500
         self.headers = [(b"x-request-id", request_id), *_SAFE]
 
     async def __call__(self, message: Message) -> None:
@@ -107,8 +106,6 @@ class _Response:
             present = {name for name, _ in message["headers"]}
             added = [(name, value) for name, value in self.headers if name not in present]
             message = {**message, "headers": [*message["headers"], *added]}
-        elif self.is_head:
-            message = {**message, "body": b""}
         async with asyncio.timeout(self.timeout):
             await self.send(message)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ class Asked:
     def ask(self, path, body=None, raw=None, **headers):
         """Status and decoded answer; a body goes as JSON."""
         data = json.dumps(body).encode() if body is not None else raw
+        self.headers = {}
         headers = {"Content-Type": "application/json", **{name.replace("_", "-"): v for name, v in headers.items()}}
         status, text = self.send(path, data, headers)
         return status, json.loads(text) if text.startswith("{") else text
@@ -39,29 +41,41 @@ class Address(Asked):
         asked = urllib.request.Request(self.url + path, data, headers)
         try:
             with urllib.request.urlopen(asked, timeout=60) as answer:
+                self.headers = answer.headers
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
+            self.headers = error.headers
             return error.code, error.read().decode()
 
 
 class Server(Address):
-    """A running server: its process and address."""
+    """A running server: its process, its address, that of its admin, and the lines that it has printed."""
 
-    def __init__(self, process, url):
+    def __init__(self, process, url, admin):
         super().__init__(url)
-        self.process, self.log = process, []
-        threading.Thread(target=self._read, daemon=True).start()
+        self.process, self.admin, self.log, self.requests = process, Address(admin), [], []
+        for stream, lines in ((process.stderr, self.log), (process.stdout, self.requests)):
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True).start()
 
-    def _read(self):
-        for line in self.process.stderr:
-            self.log.append(line)
+    def _read(self, stream, lines):
+        for line in stream:
+            lines.append(line)
+
+    def workers(self):
+        """Process numbers of the workers that are ready."""
+        return [worker["process"] for worker in self.admin.ask("/healthz")[1]["workers"]]
+
+    def connect(self):
+        """A socket to the server."""
+        host, port = self.url.removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)), timeout=30)
 
 
 class Here(Asked):
     """A service in this process, asked as a server asks it; its loop runs in a thread of its own."""
 
-    def __init__(self, app, loop, client):
-        self.app, self.loop, self.client = app, loop, client
+    def __init__(self, app, holder, loop):
+        self.app, self.holder, self.loop = app, holder, loop
 
     def send(self, path, data, headers):
         parts = [] if data is None else [data[at : at + 65536] for at in range(0, len(data), 65536)]
@@ -79,7 +93,7 @@ class Here(Asked):
         where, _, query = path.partition("?")
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": where, "query_string": query.encode(), "client": (self.client, 1), "server": ("here", 80),
+            "path": where, "query_string": query.encode(), "client": ("127.0.0.1", 1), "server": ("here", 80),
             "headers": [(name.lower().encode(), str(value).encode()) for name, value in headers.items()],
         }  # fmt: skip
         left, told = iter(messages), []
@@ -97,6 +111,7 @@ class Here(Asked):
         except Exception:
             if not told:  # else a server would log it
                 raise
+        self.headers = {name.decode(): value.decode() for name, value in told[0]["headers"]}
         return told[0]["status"], b"".join(message.get("body", b"") for message in told[1:]).decode()
 
 
@@ -114,12 +129,14 @@ async def started(app):
 
 
 @contextmanager
-def served_here(run, key="", client="127.0.0.1", **limits):
+def served_here(run, key="", hosts=(), log=None, **limits):
+    from ramen.serve.access import Access
     from ramen.serve.app import make_app
     from ramen.serve.limits import Limits
     from ramen.serve.model_holder import ModelHolder
 
-    app = make_app(ModelHolder(run), Limits(**limits), key)
+    holder = ModelHolder(run)
+    app = make_app(holder, Limits(**limits), Access(key, hosts), log=log)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -131,7 +148,7 @@ def served_here(run, key="", client="127.0.0.1", **limits):
     try:
         do(life.__aenter__())
         try:
-            yield Here(app, loop, client)
+            yield Here(app, holder, loop)
         finally:
             do(life.__aexit__(None, None, None))
     finally:
@@ -144,15 +161,27 @@ def served_here(run, key="", client="127.0.0.1", **limits):
 @contextmanager
 def served(run, *options, **environment):
     command = [sys.executable, "-m", "ramen.cli.main", "serve", str(run), "--port", "0", *map(str, options)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
     try:
-        first = process.stderr.readline()
-        found = re.search(r"http://\S+", first)
-        assert found, first
-        yield Server(process, found[0])
+        lines, found = [], {}
+        while "serving" not in found:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+            if match := re.search(r"(admin|serving) .*?(http://\S+|unix:\S+)$", lines[-1]):
+                found[match[1]] = match[2]
+        server = Server(process, found["serving"], found.get("admin", ""))
+        server.log += lines
+        yield server
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture
@@ -167,25 +196,10 @@ def serve():
     return served
 
 
-@pytest.fixture
-def until_asked(ramen_here, monkeypatch):
-    """``until_asked(ask, run, "--timeout", 1)``: ``ramen serve`` in this process until ``ask(address)`` returns."""
-
-    def call(ask, *arguments):
-        async def main_loop(server):
-            port = server.servers[0].sockets[0].getsockname()[1]
-            await asyncio.to_thread(ask, Address(f"http://127.0.0.1:{port}"))
-
-        monkeypatch.setattr("uvicorn.Server.main_loop", main_loop)
-        return ramen_here("serve", *arguments, "--port", 0)
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def server(finished_run):
     """The finished run served in this process with the usual limits."""
-    with served_here(finished_run, body=3_000_000) as found:
+    with served_here(finished_run, body=3_000_000, work=1_000) as found:
         yield found
 
 
