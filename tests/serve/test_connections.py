@@ -1,0 +1,163 @@
+"""Connections on a real socket, with a tiny application: what attackers hold open never keeps others out."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+uvicorn = pytest.importorskip("uvicorn")
+
+from ramen.serve.connections import Server, bind, limited_protocol  # noqa: E402
+
+ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    body = scope["path"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextlib.contextmanager
+def listening(most=20, header_timeout=0.5, idle=1):
+    """A server of the application in a thread; gives its address."""
+    with bind("127.0.0.1", 0) as sock:
+        config = uvicorn.Config(
+            app, http=limited_protocol(most, header_timeout), log_level="error", lifespan="off", timeout_keep_alive=idle,
+            timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        server = Server(config)
+        address = sock.getsockname()
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield address, server
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def ask(link, request=ASKED):
+    link.sendall(request)
+    return answer(link)
+
+
+def answer(link):
+    """The whole answer, whose body is the path."""
+    told = b""
+    while not told.endswith(b"\r\n\r\n/"):
+        part = link.recv(4096)
+        assert part, told
+        told += part
+    return told
+
+
+def is_closed(link, seconds):
+    link.settimeout(seconds)
+    try:
+        return link.recv(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    with listening() as (address, _), socket.create_connection(address, timeout=5) as link:
+        ask(link)
+        seconds = []
+        for _ in range(10):
+            began = time.perf_counter()
+            assert b" 200 " in ask(link)
+            seconds.append(time.perf_counter() - began)
+        assert sorted(seconds)[5] < 0.02  # 0.04 with Nagle's algorithm
+
+
+def test_half_open_connections_give_way():
+    with listening(most=20, header_timeout=60) as (address, server):
+        held = [socket.create_connection(address) for _ in range(100)]
+        for number, link in enumerate(held):
+            if number % 3:
+                with contextlib.suppress(OSError):  # some are closed by now
+                    link.sendall((b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")[number % 2])
+        for _ in range(3):
+            began = time.perf_counter()
+            with socket.create_connection(address, timeout=5) as link:
+                assert b" 200 " in ask(link) and time.perf_counter() - began < 1
+        assert len(server.server_state.connections) <= 20
+        for link in held:
+            link.close()
+
+
+def test_a_request_that_is_answered_keeps_its_connection():
+    release = threading.Event()
+
+    async def slow(scope, receive, send):
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        await app(scope, receive, send)
+
+    with listening(most=3, header_timeout=60) as (address, server):
+        server.config.loaded_app = slow
+        with socket.create_connection(address, timeout=10) as link:
+            link.sendall(ASKED)
+            time.sleep(0.1)
+            others = [socket.create_connection(address) for _ in range(10)]
+            time.sleep(0.1)
+            release.set()
+            assert b" 200 " in answer(link)
+            for other in others:
+                other.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost", ASKED + b"GET / HTTP/1.1\r\n"], ids=len)
+def test_headers_that_do_not_come_end_the_connection(sent):
+    with listening(header_timeout=0.3, idle=30) as (address, _), socket.create_connection(address) as link:
+        if sent.startswith(ASKED):
+            ask(link)
+            sent = sent.removeprefix(ASKED)
+        link.sendall(sent)
+        assert is_closed(link, 3)
+
+
+def test_slow_letters_do_not_extend_the_time_for_headers():
+    with listening(header_timeout=0.3) as (address, _), socket.create_connection(address) as link:
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            for letter in b"GET / HTTP/1.1\r\nX: " + b"y" * 100:
+                link.sendall(bytes([letter]))
+                time.sleep(0.05)
+        assert time.monotonic() - began < 3
+
+
+def test_an_idle_connection_is_closed_and_a_used_one_is_not():
+    with listening(header_timeout=0.3, idle=1) as (address, _), socket.create_connection(address) as link:
+        for _ in range(4):
+            assert b" 200 " in ask(link)
+            time.sleep(0.4)  # longer than the time for headers
+        assert is_closed(link, 3)
+
+
+def test_the_end_does_not_wait_for_a_stuck_body():
+    with listening(header_timeout=60) as (address, server), socket.create_connection(address) as link:
+        link.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        time.sleep(0.1)
+        began = time.monotonic()
+        server.should_exit = True
+        assert is_closed(link, 3) and time.monotonic() - began < 2
+
+
+def test_a_taken_port_is_an_error():
+    with bind("127.0.0.1", 0) as sock:
+        sock.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind(*sock.getsockname()).close()
