@@ -82,7 +82,7 @@ def _other_folder() -> Path | None:
     candidates = [Path(named).expanduser() / "kernels"] if named else []
     candidates.append(Path(tempfile.gettempdir()) / f"ramen-kernels-{os.getuid()}")
     for folder in candidates:
-        if _is_ours(folder):
+        if is_ours(folder):
             logger.warning(
                 "compiled kernels are kept in %s: the package's folder cannot be written, nor ~/.cache", folder
             )
@@ -91,7 +91,7 @@ def _other_folder() -> Path | None:
     return None
 
 
-def _is_ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
     """Return whether only we can write the folder, as its files are executed; create it if missing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

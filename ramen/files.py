@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -37,6 +38,37 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(folder: Path, exclusive: bool, busy: str = "") -> Iterator[None]:
+    """Hold a lock on a folder; the system frees it when the process ends, however it ends.
+
+    A file system without locks, as some network mounts, locks nothing: the block runs all the same.
+
+    Args:
+        folder: one that exists; nothing is written there.
+        exclusive: nobody else may hold a lock; else others may hold shared ones.
+        busy: message of the error; "" to wait for the lock.
+
+    Raises:
+        InputError: another process, or another block of this one, holds the lock.
+
+    Example:
+        ``with locked(run, exclusive=True, busy=f"{run}: in use"): ...``
+    """
+    mode = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (fcntl.LOCK_NB if busy else 0)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, mode)
+        except BlockingIOError:
+            raise InputError(busy) from None
+        except OSError:  # EBADF, ENOLCK, EOPNOTSUPP: of network mounts
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def open_to_readers(folder: Path) -> None:

@@ -90,18 +90,19 @@ class Tagger:
         self.run, self.encoder = run, encoder
 
     @classmethod
-    def load(cls, run: str | Path, index: bool = True, labels: bool = True) -> Tagger:
+    def load(cls, run: str | Path, index: bool = True, labels: bool = True, checked: bool = False) -> Tagger:
         """Load a run folder.
 
         Args:
             run: the folder.
             index: use the index from ``ramen index``, if there is one.
             labels: apply the changes of ``ramen labels``.
+            checked: hash no file, as for a snapshot, whose files were checked when it was taken.
 
         Raises:
             InputError: there is no finished run, or one of its files is missing or altered.
         """
-        loaded = load_run(run, index, labels)
+        loaded = load_run(run, index, labels, checked)
         folder = loaded.path / "encoder"
         encoder = BagOfWordsEncoder.open(folder) or StaticFolder.open(folder) or _sentence_transformer(loaded.path)
         return cls(loaded, encoder)

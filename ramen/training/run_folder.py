@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
 from ramen.data.options import with_test_points
 from ramen.errors import InputError, nearest
-from ramen.files import check_utf8, clear_errors, replacing
+from ramen.files import check_utf8, clear_errors, locked, replacing
 from ramen.inference.evaluation import evaluate
 from ramen.inference.run import MANIFEST, Ranking, save_run
 from ramen.training.log import Log
@@ -85,10 +85,12 @@ class RunFolder:
         """Make the folder with its settings, or check that a resumed run has the same; say clearly what fails inside.
 
         Raises:
-            InputError: other settings or another data set than those of the run to resume, or no permission.
+            InputError: other settings or another data set than those of the run to resume, no permission, or a server
+                or another training uses the folder.
             WorkError: the disk is full.
         """
-        with clear_errors(self.path):
+        with clear_errors(self.path), ExitStack() as stack:
+            distributed.broadcast(lambda: _lock(self.path, stack))
             distributed.broadcast(lambda: _open(self.path, config, dataset))
             if config.log.tensorboard:
                 self.log.plot_to(self.path / "tensorboard")
@@ -164,6 +166,13 @@ def _check_free(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: holds an unfinished run; add --resume to go on, or name another --out")
     if not resume and out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: the folder is not empty; name another --out")
+
+
+def _lock(out: Path, stack: ExitStack) -> None:
+    """Keep others from the folder while the run trains: saving it removes the parts of an earlier run there."""
+    out.mkdir(parents=True, exist_ok=True)
+    busy = f"{out}: in use by a server or another ramen train; stop it, or name another --out"
+    stack.enter_context(locked(out, exclusive=True, busy=busy))
 
 
 def _open(out: Path, config: Config, dataset: Dataset) -> None:
