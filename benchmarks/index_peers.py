@@ -2,6 +2,7 @@
 
 Used by ``serving_index.py``. Every index returns the ten rows with the highest inner product, and all but the flat ones
 have one setting that is doubled until the recall is reached on one half of the queries; the figures are of the other.
+Times are CPU time of that thread, which leaves out the work of others on the machine. Run with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ramen.mining.signs import SignIndex
 from ramen.threads import limited
 
 K, RECALL, BATCH = 10, 0.995, 32
+ROUND = 20  # queries of one index in a turn
 
 Search = Callable[[np.ndarray], np.ndarray]
 
@@ -51,23 +53,25 @@ def compare(rows: np.ndarray, queries: np.ndarray) -> list[dict[str, Any]]:
         rows: float32 (n, d).
         queries: float32 (B, d), at least two.
     """
-    figures = []
+    tuning, others = queries[::2], queries[1::2]
     with limited(1):
         exact = nearest(queries, rows, K)[0]
+        peers, figures = [], []
         for build in (_exact, _signs, *_of_faiss(rows)):
-            start = time.perf_counter()
+            start = time.thread_time()
             peer = build(rows)
-            built = time.perf_counter() - start
-            value = _tune(peer, queries[::2], exact[::2])
-            others = queries[1::2]
-            recall = _recall(peer.search(others), exact[1::2])
-            alone, batches = _milliseconds(peer.search, others, 1), _milliseconds(peer.search, others, BATCH)
+            built = time.thread_time() - start
+            value = _tune(peer, tuning, exact[::2])
+            peers.append(peer)
             figures.append({
-                "index": peer.name, "setting": f"{peer.setting} {value}" if peer.setting else "", "recall@10": recall,
-                "p50_ms": float(np.percentile(alone, 50)), "p99_ms": float(np.percentile(alone, 99)),
-                f"p50_ms_in_batches_of_{BATCH}": float(np.median(batches)), "build_s": built, "bytes": peer.n_bytes,
+                "index": peer.name, "setting": f"{peer.setting} {value}" if peer.setting else "",
+                "recall@10": _recall(peer.search(others), exact[1::2]), "build_s": built, "bytes": peer.n_bytes,
             })  # fmt: skip
             print(figures[-1], flush=True)
+        alone, batches = _milliseconds(peers, others, 1), _milliseconds(peers, others, BATCH)
+    for at, figure in enumerate(figures):
+        figure["p50_ms"], figure["p99_ms"] = np.percentile(alone[at], [50, 99]).tolist()
+        figure[f"p50_ms_in_batches_of_{BATCH}"] = float(np.median(batches[at]))
     return figures
 
 
@@ -85,14 +89,17 @@ def _recall(found: np.ndarray, exact: np.ndarray) -> float:
     return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
 
 
-def _milliseconds(search: Search, queries: np.ndarray, batch: int) -> list[float]:
-    """Return the times of batches, per query."""
-    search(queries[:batch])
-    times = []
-    for first in range(0, len(queries) - batch + 1, batch):
-        start = time.perf_counter()
-        search(queries[first : first + batch])
-        times.append(1000 * (time.perf_counter() - start) / batch)
+def _milliseconds(peers: list[Peer], queries: np.ndarray, batch: int) -> list[list[float]]:
+    """Return the times per query of batches, by index; they take turns, so that a busy machine slows down all."""
+    times: list[list[float]] = [[] for _ in peers]
+    turn = max(batch, ROUND // batch * batch)
+    for first in range(0, len(queries) - turn + 1, turn):
+        for peer, of_peer in zip(peers, times, strict=True):
+            peer.search(queries[first : first + batch])  # its rows come back into the cache
+            for at in range(first, first + turn, batch):
+                start = time.thread_time()
+                peer.search(queries[at : at + batch])
+                of_peer.append(1000 * (time.thread_time() - start) / batch)
     return times
 
 
@@ -125,8 +132,6 @@ def _of_faiss(rows: np.ndarray) -> Iterator[Callable[[np.ndarray], Peer]]:
     def made(name: str, setting: str, tune: Callable[[Any, int], object], most: int) -> Callable[[np.ndarray], Peer]:
         def build(rows: np.ndarray) -> Peer:
             index = faiss.index_factory(rows.shape[1], name, faiss.METRIC_INNER_PRODUCT)
-            if name.startswith("HNSW"):
-                index.hnsw.efConstruction = 200
             if name.startswith("RaBitQ"):
                 faiss.downcast_index(index.base_index).qb = 4  # bits of a query's weight, as ours
             index.train(rows[:: max(1, len(rows) // 200_000)])
