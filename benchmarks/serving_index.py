@@ -1,11 +1,16 @@
 """A run of a million labels with and without its index: time to build and to load, time of a text, recall, memory.
 
     python benchmarks/serving_index.py RUN [--labels 1000000] [--folder DIR] [--out FOLDER]
+    python benchmarks/serving_index.py RUN --data FOLDER
+    python benchmarks/serving_index.py --vectors FILE.npy --queries FILE.npy
 
 RUN is any run with a static encoder. Its labels' words make the texts of the new labels, its encoder their vectors,
 kept in bfloat16 as dense classifiers may be kept; queries are such texts with two words exchanged. Loading, times and
-memory are those of processes of their own, one text at a time. Where faiss is installed, its inverted file over the
-same vectors (float32, and bytes) is tuned to the same recall and timed in the same run.
+memory are those of processes of their own, one text at a time. Where faiss is installed, its indexes over the same
+vectors are tuned to the same recall and timed in the same run, with one thread.
+
+With --data or --vectors the indexes alone are compared: over the texts of a data set's training points and labels, as
+the run encodes them, with test texts as queries; or over vectors that you have. Writes ``serving_index_texts.json``.
 """
 
 from __future__ import annotations
@@ -22,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from index_peers import compare
 from reference_sets import _commit, machine
 
 import ramen
 from ramen.data.dataset import Texts
 from ramen.inference.build_index import build_index
 from ramen.inference.run import Ranking, save_run
-from ramen.mining.nearest import nearest
 from ramen.scorers.dense.label_weights import BFloat16Weights
 from ramen.scorers.encoder import EncoderScorer
 
@@ -62,20 +67,44 @@ print(json.dumps({"load_s": load, "p50_ms": p50, "p99_ms": p99, "resident_gb": s
 def main() -> int:
     """Build, measure and write the result; returns an exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--labels", type=int, default=1_000_000)
+    parser.add_argument("--data", type=Path, help="data set, the texts of which are searched")
+    parser.add_argument("--vectors", type=Path, help=".npy file of float32 (n, d), which are searched")
+    parser.add_argument("--queries", type=Path, help=".npy file of float32 (B, d)")
     parser.add_argument("--folder", type=Path, help="for the large run, which is kept; else temporary")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
     options = parser.parse_args()
+    if (options.vectors is None) != (options.queries is None) or (options.run is None) == (options.vectors is None):
+        parser.error("expected RUN, or --vectors and --queries")
     options.out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": machine()}
+    if options.data or options.vectors:
+        rows, queries = texts_of(options) if options.data else (np.load(options.vectors), np.load(options.queries))
+        facts |= {"data": (options.data or options.vectors).name, "rows": len(rows), "dim": rows.shape[1]}
+        return write(options.out / "serving_index_texts.json", facts | {"indexes": compare(rows, queries)})
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         facts |= {"labels": options.labels, **measure(options.run, options.labels, folder)}
-    (options.out / "serving_index.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return write(options.out / "serving_index.json", facts)
+
+
+def write(path: Path, facts: dict[str, Any]) -> int:
+    """Write and print the result; returns an exit code."""
+    path.write_text(json.dumps(facts, indent=1) + "\n")
     print(json.dumps(facts, indent=1))
     return 0
+
+
+def texts_of(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of the distinct texts of training points and labels, and of twice ``QUERIES`` other test texts."""
+    data, tagger = ramen.load_dataset(options.data), ramen.Tagger.load(options.run)
+    searched = list(dict.fromkeys(data.train.joined() + data.labels.joined()))
+    known = set(searched)
+    others = list(dict.fromkeys(text for text in data.test.joined() if text not in known))
+    drawn = np.random.default_rng(0).permutation(len(others))[: 2 * QUERIES]
+    return tagger.encode(searched), tagger.encode([others[at] for at in drawn])
 
 
 def measure(run: Path, labels: int, folder: Path) -> dict[str, Any]:
@@ -119,7 +148,7 @@ def measure(run: Path, labels: int, folder: Path) -> dict[str, Any]:
         },
         **found,
         "two processes, each's share of memory": [one["share_gb"] for one in both],
-        "faiss": faiss_figures(rows, tagger.encode(queries)),
+        "indexes": compare(rows, tagger.encode(queries)),
     }
 
 
@@ -146,37 +175,6 @@ def _answer(child: subprocess.Popen) -> dict[str, float]:
 def probe(run: Path, queries: Path, small: Path, how: str) -> dict[str, float]:
     """Load and tag in a process of its own; 50 texts where each looks at every row."""
     return _answer(_start(run, queries, small, how))
-
-
-def faiss_figures(rows: np.ndarray, queries: np.ndarray) -> list[dict[str, Any]]:
-    """Build, recall and times of faiss's inverted files at 0.995 recall, all threads; none if it is missing."""
-    try:
-        import faiss
-    except ModuleNotFoundError:
-        return []
-    exact = nearest(queries, rows, K)[0]
-    told = []
-    for name in ("IVF4096,Flat", "IVF4096,SQ8"):
-        index = faiss.index_factory(rows.shape[1], name, faiss.METRIC_INNER_PRODUCT)
-        start = time.perf_counter()
-        index.train(rows[:: max(1, len(rows) // 200_000)])
-        index.add(rows)
-        built, probes, recall = time.perf_counter() - start, 1, 0.0
-        while recall < 0.995 and probes < 4096:
-            probes *= 2
-            index.nprobe = probes
-            found = index.search(queries, K)[1]
-            recall = float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found, exact, strict=True)]))
-        seconds = []
-        for query in queries:
-            start = time.perf_counter()
-            index.search(query[None], K)
-            seconds.append(time.perf_counter() - start)
-        p50, p99 = np.percentile(seconds, [50, 99]) * 1000
-        told.append(
-            {"index": name, "build_s": built, "probes": probes, "recall@10": recall, "p50_ms": p50, "p99_ms": p99}
-        )
-    return told
 
 
 if __name__ == "__main__":

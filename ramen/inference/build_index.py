@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,14 @@ from ramen.inference.run import MANIFEST, files_of
 from ramen.inference.tagger import Tagger
 from ramen.mining.signs import SignIndex
 from ramen.scorers.base import SearchSpace, save_tensors
+from ramen.threads import limited
 
-MIN_ROWS = 50_000  # below, exact search is as fast
 RECALL = 0.995  # of the ten best, on the sample
+FEWEST_ROWS = 1_000  # below, an exact search takes about a tenth of a millisecond
+BATCHES = (1, 32)  # texts at once: of an idle server, and of a busy one
+MARGIN = 0.9  # of the exact search's time, which an index may take
 _SAMPLE, _K = 200, 10
+_PAIRS, _SECONDS = 21, 4.0  # of timing one batch size, whichever ends first, but three pairs at least
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,50 @@ class IndexedScorer:
         name: of the scorer.
         rows: number of rows that it searches.
         candidates: rows scored exactly per query; 0 for exact search.
-        recall: of the ten best rows (for neighbours, of all that vote) on a sample of queries.
-        milliseconds, exact_milliseconds: median per query with the index, and without.
+        recall: of the ten best rows (for neighbours, of all that vote) with the index, on a sample of queries.
+        milliseconds, exact_milliseconds: median per query in batches of :data:`BATCHES`, with the index, and without;
+            empty if it was not measured.
     """
 
     name: str
     rows: int
     candidates: int = 0
     recall: float = 1.0
-    milliseconds: float = 0.0
-    exact_milliseconds: float = 0.0
+    milliseconds: tuple[float, ...] = ()
+    exact_milliseconds: tuple[float, ...] = ()
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether the index takes at most :data:`MARGIN` of the time, with as many queries alone as in batches."""
+        return sum(self.milliseconds) < MARGIN * sum(self.exact_milliseconds)
+
+    def __str__(self) -> str:
+        rows = f"{self.name}: {self.rows:,} rows"
+        if not self.milliseconds:
+            return f"{rows}, exact search (an index is measured from {FEWEST_ROWS:,} rows on)"
+        times = [
+            f"{here:.2f} ms a text instead of {exact:.2f} {'alone' if batch == 1 else f'in batches of {batch}'}"
+            for batch, here, exact in zip(BATCHES, self.milliseconds, self.exact_milliseconds, strict=True)
+        ]
+        choice = (
+            f"index with {self.candidates:,} candidates" if self.candidates else "exact search (index gains too little)"
+        )
+        return f"{rows}, {choice}: {', '.join(times)}, recall {self.recall:.4f}"
 
 
 def build_index(
-    run: str | Path, min_rows: int = MIN_ROWS, recall: float = RECALL, report: Callable[[str], object] = lambda _: None
+    run: str | Path, recall: float = RECALL, always: bool = False, report: Callable[[str], object] = lambda _: None
 ) -> list[IndexedScorer]:
     """Write ``index/`` into a run folder; it replaces an older one only when complete.
 
+    A scorer gets an index if that is faster than its exact search by a tenth, measured here with one thread, as a
+    server has: the mean over a query alone and one in a batch of 32. It never depends on the batch which of the two
+    searches, else the labels of a text would depend on the texts that are tagged with it.
+
     Args:
         run: finished run folder.
-        min_rows: scorers with fewer rows search exactly.
         recall: of the ten best, 0 to 1, to reach on a sample of label texts and training points.
+        always: give every scorer an index, faster or not and however few its rows.
         report: called with a line about each step.
 
     Raises:
@@ -83,7 +110,7 @@ def build_index(
                 if space is None:
                     continue
                 report(f"{name}: {space.rows:,} rows")
-                index, measured = _index(name, space, queries, min_rows, recall)
+                index, measured = _index(name, space, queries, recall, always)
                 measurements.append(measured)
                 if index is not None:
                     save_tensors(part / f"{name}.safetensors", index.arrays())
@@ -125,29 +152,39 @@ def _spread(items: Any, n: int) -> Any:  # noqa: ANN401 - a list or an array
 
 
 def _index(
-    name: str, space: SearchSpace, queries: np.ndarray, min_rows: int, recall: float
+    name: str, space: SearchSpace, queries: np.ndarray, recall: float, always: bool
 ) -> tuple[SignIndex | None, IndexedScorer]:
     n = space.rows
-    if n < min_rows or not n:
+    if not n or (n < FEWEST_ROWS and not always):
         return None, IndexedScorer(name, n)
     exact, _ = space.top(queries, min(space.recall_k, n))
     index = SignIndex.build(n, space.dim, space.block)
     reached = index.tune(queries, exact, space.products, recall)
-    indexed_ms = _median(lambda rows: index.top(rows, space.k, space.products), queries)
-    exact_ms = _median(lambda rows: space.top(rows, space.k), queries)
-    if min_rows == 0 or indexed_ms < exact_ms:
-        return index, IndexedScorer(name, n, index.candidates, reached, indexed_ms, exact_ms)
-    return None, IndexedScorer(name, n, 0, 1.0, indexed_ms, exact_ms)
+    searches = lambda rows: index.top(rows, space.k, space.products), lambda rows: space.top(rows, space.k)
+    with limited(1):
+        times = [_times(searches, queries, batch) for batch in BATCHES]
+    measured = IndexedScorer(name, n, index.candidates, reached, *zip(*times, strict=True))
+    if always or measured.is_faster:
+        return index, measured
+    return None, replace(measured, candidates=0)
 
 
-def _median(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
-    """Return the median milliseconds of one query."""
-    seconds = []
-    for row in range(min(7, len(queries))):
-        began = time.perf_counter()
-        search(queries[row : row + 1])
-        seconds.append(time.perf_counter() - began)
-    return 1000 * float(np.median(seconds))
+def _times(searches: Sequence[Callable[[np.ndarray], object]], queries: np.ndarray, batch: int) -> tuple[float, ...]:
+    """Return the median milliseconds a query of each search, run in turn so that a busy machine slows down all."""
+    order = np.random.default_rng(0).permutation(len(queries))
+    seconds, began = [], time.perf_counter()
+    for number in range(1 + _PAIRS):
+        rows = queries[order[np.arange(number * batch, (number + 1) * batch) % len(queries)]]
+        seconds.append([_seconds(search, rows) for search in searches])
+        if number >= 3 and time.perf_counter() - began > _SECONDS:
+            break
+    return tuple((1000 / batch * np.median(seconds[1:], axis=0)).tolist())  # the first may compile
+
+
+def _seconds(search: Callable[[np.ndarray], object], rows: np.ndarray) -> float:
+    began = time.perf_counter()
+    search(rows)
+    return time.perf_counter() - began
 
 
 def _to_json(scorer: IndexedScorer) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import ramen
 from ramen.errors import InputError, WorkError
 from ramen.inference import build_index as building
 from ramen.inference.build_index import build_index
+from ramen.scorers.base import SearchSpace, unit_rows
+from ramen.scorers.encoder import EncoderScorer
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500]
 
@@ -18,7 +20,7 @@ TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500]
 @pytest.fixture(scope="module")
 def indexed(finished_run, tmp_path_factory):
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("indexed") / "run")
-    build_index(run, min_rows=0)
+    build_index(run, always=True)
     return run
 
 
@@ -48,8 +50,41 @@ def test_words_of_the_table_are_those_of_the_file(indexed):
 
 def test_small_runs_look_at_every_row(finished_run, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
-    assert [one.candidates for one in build_index(run)] == [0] * 2
+    measured = build_index(run)
+    assert [one.candidates for one in measured] == [0] * 2
+    assert str(measured[0]).endswith("rows, exact search (an index is measured from 1,000 rows on)")
     assert ramen.Tagger.load(run).tag(["x"]) == ramen.Tagger.load(run, index=False).tag(["x"])
+
+
+def space(n: int, dim: int) -> tuple[SearchSpace, np.ndarray]:
+    """Random rows, and queries near some of them."""
+    rng = np.random.default_rng(0)
+    matrix = unit_rows(rng.standard_normal((n, dim), dtype=np.float32))
+    queries = unit_rows(matrix[:64] + 0.05 * rng.standard_normal((64, dim), dtype=np.float32))
+    return EncoderScorer(matrix).search_space(), queries
+
+
+def test_an_index_is_kept_where_it_is_measured_faster():
+    index, measured = building._index("encoder", *space(20_000, 384), recall=0.1, always=False)
+    assert index.candidates == measured.candidates == 128  # an exact search takes about three times as long
+    assert len(measured.milliseconds) == 2 and measured.is_faster
+    assert "index with 128 candidates: " in str(measured) and "in batches of 32, recall 0." in str(measured)
+
+
+def test_an_index_is_dropped_where_it_is_measured_slower():
+    index, measured = building._index("encoder", *space(1_500, 64), recall=1.0, always=False)  # scores nearly all rows
+    assert index is None and measured.candidates == 0 and not measured.is_faster
+    assert "exact search (index gains too little): " in str(measured)
+    index, measured = building._index("encoder", *space(1_500, 64), recall=1.0, always=True)
+    assert index.candidates == measured.candidates >= 1_000
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "exact", "faster"),
+    [((1.0, 1.0), (3.0, 1.0), True), ((1.0, 0.4), (1.7, 0.2), True), ((1.0, 1.0), (1.1, 1.1), False), ((), (), False)],
+)
+def test_the_rule_weighs_texts_alone_and_in_batches_alike(milliseconds, exact, faster):
+    assert building.IndexedScorer("encoder", 5000, 128, 1.0, milliseconds, exact).is_faster is faster
 
 
 def test_a_changed_file_is_found_by_its_hash(run):
@@ -81,7 +116,7 @@ def test_stale_and_damaged_facts(run, facts, message):
     with pytest.raises(InputError, match=message):
         ramen.Tagger.load(run)
     ramen.Tagger.load(run, index=False)
-    build_index(run, min_rows=0)
+    build_index(run, always=True)
     ramen.Tagger.load(run)
 
 
@@ -93,7 +128,7 @@ def test_a_full_disk_leaves_the_older_index(run, monkeypatch):
 
     monkeypatch.setattr(building, "save_strings", full)
     with pytest.raises(WorkError, match="no space left"):
-        build_index(run, min_rows=0)
+        build_index(run, always=True)
     assert (run / "index/index.json").read_bytes() == before
     assert not [path.name for path in run.iterdir() if "part" in path.name or "old" in path.name]
     ramen.Tagger.load(run)

@@ -62,7 +62,7 @@ def test_labels_are_added_in_steps_and_with_an_index(run, texts):
     for number, text in enumerate(texts):
         add_labels(run, [{"uid": f"new-{number}", "text": text, "examples": ["x"] * (number % 2)}])
     plain = tagged(run, texts)
-    build_index(run, min_rows=0, recall=1.0)
+    build_index(run, always=True, recall=1.0)
     assert [labels[0] for labels in tagged(run, texts)] == [labels[0] for labels in plain]
     assert len(tagged(run, ["x"], 10_000)[0]) == 125
 

@@ -80,7 +80,7 @@ def test_reasons_of_a_label_far_down_are_its_own(tagger, texts, monkeypatch):
 
 def test_an_index_changes_no_first_label(run, texts):
     plain = ramen.Tagger.load(run).tag(texts, 3)
-    build_index(run, min_rows=0, recall=1.0)
+    build_index(run, always=True, recall=1.0)
     indexed = ramen.Tagger.load(run).tag(texts, 3)
     assert np.mean([a[0]["uid"] == b[0]["uid"] for a, b in zip(plain, indexed, strict=True)]) >= 0.9
 

@@ -32,7 +32,7 @@ def umask():
 
 def test_every_file_and_folder_has_the_mode_of_the_umask(finished_run, tmp_path, umask):
     run = shutil.copytree(finished_run, tmp_path / "run")  # with its modes
-    build_index(run, min_rows=0)
+    build_index(run, always=True)
     add_labels(run, [{"uid": "new", "text": "a new label"}])
     found = modes(run)
     files = {"run/encoder/model.safetensors", "run/manifest.json", "run/config.yaml"}
