@@ -1,28 +1,16 @@
 """The page for people, in a real browser."""
 
-import shutil
-import subprocess
 import urllib.parse
 
 import pytest
+from browser import needs_browser, shown_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000",
-]  # fmt: skip
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 def shown(live, tmp_path, text):
-    """The page after a text was tagged, as the browser then has it."""
-    url = f"{live.url}/?{urllib.parse.urlencode({'text': text})}"
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
+    """The page after a text was tagged."""
+    return shown_page(f"{live.url}/?{urllib.parse.urlencode({'text': text})}", tmp_path)
 
 
 def test_a_text_shows_labels_with_reasons(live, tmp_path):
