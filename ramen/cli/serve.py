@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +53,12 @@ def serve(
     idle_timeout: Annotated[float, typer.Option(min=1, help="Seconds that a connection may wait.")] = 60.0,
     grace: Annotated[float, typer.Option(min=1, help="Seconds to answer what was asked at the end.")] = 20.0,
     log: Annotated[bool, typer.Option(help="Log requests as JSON lines to stdout.")] = True,
+    snapshot: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For the private copy of the run. [default: the cache folder]")
+    ] = None,
+    no_snapshot: Annotated[
+        bool, typer.Option("--no-snapshot", help="Map the run's own files: nothing may write into them.")
+    ] = False,
 ) -> None:
     """Serve a run over HTTP: POST /v1/tag, GET /v1/labels, /healthz, /readyz, /docs, and a page for people at /.
 
@@ -66,7 +73,11 @@ def serve(
         from ramen.serve.access import is_loopback, read_key
         from ramen.serve.control import WorkerSettings
         from ramen.serve.run_server import ServerSettings, run_server
+        from ramen.serve.snapshot import serve_in_place, take_snapshot
     from ramen.serve.limits import Limits
+
+    if snapshot is not None and no_snapshot:
+        raise InputError("--snapshot and --no-snapshot: found both, expected one of the two")
 
     logging.basicConfig(stream=sys.stderr, format="ramen: %(message)s")
     key, admin_key = read_key("RAMEN_API_KEY"), read_key("RAMEN_ADMIN_KEY")
@@ -74,13 +85,14 @@ def serve(
         body=max_body, texts=max_texts, characters=max_characters, work=max_work, waiting=2 * max_work, timeout=timeout
     )
     worker = WorkerSettings(
-        "", "", "", limits, key, tuple(allow_host or ()), forwarded_allow_ips, max_connections, header_timeout,
+        "", "", "", not no_snapshot, limits, key, tuple(allow_host or ()), forwarded_allow_ips, max_connections, header_timeout,
         idle_timeout, grace, log,
     )  # fmt: skip
     admin = {"": f"127.0.0.1:{port + 1 if port else 0}", "none": ""}.get(admin, admin)
     if not key and not is_loopback(host):
         say(f"warning: anyone who reaches {host} may ask: set RAMEN_API_KEY or RAMEN_API_KEY_FILE")
-    settings = ServerSettings(run, _copy, host, port, admin, admin_key, workers, worker)
+    copy = serve_in_place if no_snapshot else partial(take_snapshot, folder=snapshot)
+    settings = ServerSettings(run, copy, host, port, admin, admin_key, workers, worker)
     asyncio.run(run_server(settings, say))
 
 
@@ -91,11 +103,3 @@ def _check_environment(context: typer.Context) -> None:
         if name.startswith(PREFIX + "_") and name not in known:
             raise InputError(f"{name}: unknown setting: {nearest(name, sorted(known))}")
 
-
-class _copy:
-    def __init__(self, run: Path) -> None:
-        from ramen.files import digest
-        self.path = run.resolve()
-        self.id = digest(self.path / "manifest.json")[:12]
-
-    def remove(self) -> None: ...

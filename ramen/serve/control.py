@@ -19,6 +19,7 @@ class WorkerSettings:
 
     Attributes:
         run, name, run_id: folder to load, the name that users see, and its version.
+        checked: whether the folder's hashes were checked and it stays as it is.
         limits: of requests.
         key, hosts: of :class:`ramen.serve.access.Access`.
         forwarded_allow_ips: proxies whose forwarded addresses are believed; "" for none.
@@ -31,6 +32,7 @@ class WorkerSettings:
     run: str
     name: str
     run_id: str
+    checked: bool
     limits: Limits = field(default_factory=Limits)
     key: str = ""
     hosts: tuple[str, ...] = ()

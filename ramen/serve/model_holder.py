@@ -19,22 +19,23 @@ class ModelHolder:
         run: its folder; a symbolic link is resolved at each load.
         name: shown to users; the folder's name by default.
         run_id: tells versions of a run apart, in logs and metrics.
+        checked: whether the hashes of its files were checked and it stays as it is.
 
     Raises:
         InputError: there is no finished run.
     """
 
-    def __init__(self, run: Path, name: str = "", run_id: str = "") -> None:
-        self.prepare(run, name, run_id)
+    def __init__(self, run: Path, name: str = "", run_id: str = "", checked: bool = False) -> None:
+        self.prepare(run, name, run_id, checked)
         self.switch()
 
-    def prepare(self, run: Path, name: str = "", run_id: str = "") -> None:
+    def prepare(self, run: Path, name: str = "", run_id: str = "", checked: bool = False) -> None:
         """Load a run and compile its kernels, for a later :meth:`switch`; the current run stays active.
 
         Raises:
             InputError: there is no finished run.
         """
-        tagger = Tagger.load(run)
+        tagger = Tagger.load(run, checked=checked)
         _warm_up(tagger)
         self._next: tuple[Tagger, str, str] | None = (tagger, name or run.name, run_id)
 

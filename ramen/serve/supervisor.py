@@ -128,7 +128,10 @@ class Supervisor:
 
     async def _load(self, run: Path, fresh: Copy) -> None:
         """Let all workers load a copy; they switch only if all of them can."""
-        message = {"do": "load", "run": str(fresh.path), "name": run.name, "run_id": fresh.id}
+        message = {
+            "do": "load", "run": str(fresh.path), "name": run.name, "run_id": fresh.id,
+            "checked": self.settings.checked,
+        }  # fmt: skip
         workers = list(self.workers)
         answers = await asyncio.gather(*(worker.channel.ask(message) for worker in workers), return_exceptions=True)
         loaded = [worker for worker, answer in zip(workers, answers, strict=True) if _is_fine(answer)]

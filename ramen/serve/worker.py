@@ -40,7 +40,9 @@ async def _serve(control: socket.socket, listening: socket.socket) -> None:
     channel = await Channel.open(control)
     settings = WorkerSettings.of_json(await channel.receive())
     try:
-        holder = await asyncio.to_thread(ModelHolder, Path(settings.run), settings.name, settings.run_id)
+        holder = await asyncio.to_thread(
+            ModelHolder, Path(settings.run), settings.name, settings.run_id, settings.checked
+        )
     except (InputError, OSError) as error:
         await channel.send({"error": str(error)})
         return
@@ -96,7 +98,7 @@ async def _done(message: dict[str, Any], holder: ModelHolder, metrics: ServerMet
         case "load":
             try:
                 run = Path(message["run"])
-                await asyncio.to_thread(holder.prepare, run, message["name"], message["run_id"])
+                await asyncio.to_thread(holder.prepare, run, message["name"], message["run_id"], message["checked"])
             except Exception as error:  # whatever is wrong with it, the current run stays
                 return {"error": f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)}
         case "switch":

@@ -23,6 +23,11 @@ def run(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+def rounded(answer):
+    """Labels with their scores, whose last digits depend on the batch."""
+    return [[(label["uid"], round(label["score"], 3)) for label in result["labels"]] for result in answer["results"]]
+
+
 def wait_for(is_true, seconds=30):
     until = time.monotonic() + seconds
     while not is_true():
@@ -135,9 +140,9 @@ def test_requests_are_answered_while_runs_are_loaded_and_workers_killed(serve, r
         def ask():
             while not stop.is_set():
                 try:
-                    found.append(server.ask("/tag", {"texts": TEXTS}))
+                    found.append(rounded(server.ask("/tag", {"texts": TEXTS})[1]))
                 except OSError:
-                    found.append(("lost", None))
+                    found.append("lost")
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
@@ -150,8 +155,7 @@ def test_requests_are_answered_while_runs_are_loaded_and_workers_killed(serve, r
         stop.set()
         for thread in threads:
             thread.join()
-        lost = [answer for answer in found if answer[0] == "lost"]
-        assert len(lost) <= 4 and all(answer == expected for answer in found if answer not in lost)
+        assert found.count("lost") <= 4 and all(answer in ("lost", expected) for answer in found)
         assert "ramen_worker_restarts_total 1.0" in server.admin.ask("/metrics")[1]
 
 
