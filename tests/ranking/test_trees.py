@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramen.errors import InputError
+from ramen.ranking.shapley import GroupValues
 from ramen.ranking.trees import Trees
 
 STUMP = {
@@ -41,12 +42,12 @@ def test_scores_are_those_of_lightgbm(objective, threads):
 def test_contributions_of_single_features_are_those_of_lightgbm():
     model, trees, rows = trained()
     expected = model.predict(rows[:40], pred_contrib=True)
-    np.testing.assert_allclose(trees.contributions(rows[:40], np.arange(6)), expected, atol=1e-5)
+    np.testing.assert_allclose(GroupValues.of(trees, np.arange(6)).of_rows(rows[:40]), expected, atol=1e-5)
 
 
 def test_contributions_of_groups_add_up_and_an_idle_group_has_none():
     _, trees, rows = trained()
-    found = trees.contributions(rows[:40], np.array([0, 1, 1, 2, 2, 2]))
+    found = GroupValues.of(trees, np.array([0, 1, 1, 2, 2, 2])).of_rows(rows[:40])
     np.testing.assert_allclose(found.sum(1), trees.scores(rows[:40]), atol=1e-9)
     assert np.abs(found[:, 2]).mean() < 0.2 * np.abs(found[:, 1]).mean()  # features 3 to 5 are chance
 
@@ -55,7 +56,7 @@ def test_a_tree_that_is_one_leaf_counts():
     trees = Trees.of([STUMP, {"leaf_value": 0.25}, STUMP])
     rows = np.array([[0.0], [1.0]], dtype=np.float32)
     assert trees.scores(rows).tolist() == [-1.75, 4.25]
-    found = trees.contributions(rows, np.array([0]))
+    found = GroupValues.of(trees, np.array([0])).of_rows(rows)
     np.testing.assert_allclose(found, [[-1.5, -0.25], [4.5, -0.25]])
     trees.check(1)
 
@@ -66,7 +67,7 @@ def test_the_mean_of_several():
     mean = Trees.mean([one, leaf, other])
     mean.check(6)
     np.testing.assert_allclose(mean.scores(rows), (one.scores(rows) + 3.0 + other.scores(rows)) / 3)
-    np.testing.assert_allclose(mean.contributions(rows[:9], np.arange(6)).sum(1), mean.scores(rows[:9]))
+    np.testing.assert_allclose(GroupValues.of(mean, np.arange(6)).of_rows(rows[:9]).sum(1), mean.scores(rows[:9]))
 
 
 def test_what_is_kept_as_json_is_the_same():
@@ -141,4 +142,4 @@ def test_any_trees_against_a_plain_walk(data):
     trees.check(4)
     expected = [sum(plain(structure, row) for structure in structures) for row in rows]
     np.testing.assert_allclose(trees.scores(rows), expected, atol=1e-9)
-    np.testing.assert_allclose(trees.contributions(rows, np.array([0, 1, 1, 0])).sum(1), expected, atol=1e-9)
+    np.testing.assert_allclose(GroupValues.of(trees, np.array([0, 1, 1, 0])).of_rows(rows).sum(1), expected, atol=1e-9)
