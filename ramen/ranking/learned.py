@@ -55,7 +55,7 @@ class LearnedRanking:
 
     def scores(self, queries: Queries, gathered: Gathered) -> np.ndarray:
         """Score the candidates, float32 (B, C)."""
-        rows = self.features.matrix(queries, gathered)
+        rows = self._features_of(queries, gathered)
         sums = rows[:, :, self.features.sum_column]
         scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2]) + self.scale * sums
         later = gathered.labels >= self.trained
@@ -80,7 +80,7 @@ class LearnedRanking:
         """
         wanted = places >= 0
         at = np.nonzero(wanted)[0], places[wanted]  # rows and columns of the candidates
-        rows = self.features.matrix(queries, gathered)[at]
+        rows = self._features_of(queries, gathered)[at]
         names = self.terms
         parts = self._group_values.of_rows(rows)
         for name, weight in self.features.weights.items():
@@ -97,6 +97,11 @@ class LearnedRanking:
         """Of the trees, with the groups of :attr:`terms`."""
         names = self.terms
         return GroupValues.of(self.trees, np.array([names.index(group) for group, _ in self.features.names]))
+
+    def _features_of(self, queries: Queries, gathered: Gathered) -> np.ndarray:
+        if gathered.features is None or gathered.features[0] is not self.features:
+            gathered.features = self.features, self.features.matrix(queries, gathered)
+        return gathered.features[1]
 
     def _of_later(self, sums: np.ndarray) -> np.ndarray:
         """Score labels added after training by their weighted sums, float64; strictly increasing in the sum."""

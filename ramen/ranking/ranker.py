@@ -14,6 +14,7 @@ from ramen.ranking.learned import LearnedRanking
 from ramen.scorers.base import Queries, Scorer
 
 _BATCH = 1024  # queries at once: bounds the memory
+_REMEMBERED = 256  # queries whose candidates are kept to explain them: bounds the memory
 _GPU_BATCH = (
     16_384  # where searches run on a GPU: each sends all label weights there, 4 GB for 1.3 million labels x 768
 )
@@ -117,7 +118,7 @@ class Ranker:
         """Fill ``parts`` of the rows whose labels are all among the candidates; return the other rows."""
         assert self.learned is not None
         others = []
-        asked = queries if len(rows) == len(queries) else queries[rows]
+        asked = queries if len(rows) == len(queries) else queries[rows]  # rows ascend
         for part, batch, gathered in self._gather(scorers, asked, candidates, None):
             wanted = labels[rows[part]]
             places = _places(gathered.labels, wanted)
@@ -143,9 +144,15 @@ class Ranker:
         size = _BATCH if device_for(min(len(queries), _GPU_BATCH), numbers) is None else _GPU_BATCH
         for first in range(0, len(queries), size):
             part = slice(first, first + size)
-            batch = queries if len(queries) <= size else queries[part]  # all at once: what is proposed stays known
-            excluded = None if filtered is None else filtered[part]
-            yield part, batch, gather(scorers, batch, candidates, excluded)
+            batch, excluded = queries[part], None if filtered is None else filtered[part]
+            known = batch.gathered.get(tuple(scorers.values()))
+            if known is not None and filtered is None and candidates == CANDIDATES:
+                yield part, batch, known
+                continue
+            gathered = gather(scorers, batch, candidates, excluded)
+            if filtered is None and candidates == CANDIDATES and len(batch) <= _REMEMBERED:
+                batch.gathered[tuple(scorers.values())] = gathered
+            yield part, batch, gathered
 
 
 def _places(candidates: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from ramen.mining.signs import SignIndex
 
 if TYPE_CHECKING:
     from ramen.config import Config
+    from ramen.ranking.candidates import Gathered
     from ramen.scorers.judge import Judge
     from ramen.scorers.views import Views
 
@@ -34,6 +35,7 @@ class Queries:
         cache: by scorer and k what it has computed for this batch, arrays of B rows, so that proposing, scoring and
             explaining share it.
         proposals: by scorer the labels that it proposed for this batch, int64 (B, K).
+        gathered: by scorers the candidates of a small batch, which explaining reads again; not of a part of it.
     """
 
     vectors: np.ndarray
@@ -42,11 +44,14 @@ class Queries:
     texts: Sequence[str] | None = None
     cache: WeakKeyDictionary[Scorer, dict[int, tuple[np.ndarray, ...]]] = field(default_factory=WeakKeyDictionary)
     proposals: WeakKeyDictionary[Scorer, np.ndarray] = field(default_factory=WeakKeyDictionary)
+    gathered: dict[tuple[Scorer, ...], Gathered] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, part: slice | np.ndarray) -> Queries:
+        if isinstance(part, slice) and part.indices(len(self)) == (0, len(self), 1):
+            return self
         rows = np.arange(len(self))[part].tolist()
         titles, texts = (of if of is None else [of[row] for row in rows] for of in (self.titles, self.texts))
         some = Queries(self.vectors[part], None if self.words is None else self.words[part], titles, texts)
