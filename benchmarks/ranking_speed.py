@@ -83,8 +83,8 @@ def measure(tagger: ramen.Tagger, texts: list[str]) -> dict[str, Any]:
         candidates.append(len(rows))
         parts["features"].append(timed(lambda q=queries, g=gathered: learned.learned.features.matrix(q, g)))
         parts["trees"].append(timed(lambda rows=rows: learned.learned.trees.scores(rows)))
-        labels = learned.rank(queries, 5)[0][0].tolist()
-        parts["reasons of five labels"].append(timed(lambda text=text, labels=labels: explain(tagger, text, labels)))
+        labels = learned.rank(queries, 5)[0]
+        parts["reasons of five labels"].append(timed(lambda text=text, labels=labels: explain(tagger, [text], labels)))
     return {
         "p50_ms": {name: float(np.median(values)) for name, values in medians.items()},
         "ratio": float(np.median(medians["trees"] / medians["weighted sum"])),

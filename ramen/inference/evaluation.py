@@ -103,15 +103,10 @@ def measure(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | No
 def mean_contributions(ranker: Ranker, queries: Queries) -> dict[str, float]:
     """Return the mean absolute value of each term of the joint score on a sample of queries, largest first."""
     rows = np.unique(np.linspace(0, len(queries) - 1, min(_EXPLAINED, len(queries))).astype(np.int64))
-    sums: dict[str, float] = {}
-    count = 0
-    for row in rows.tolist():
-        query = queries[row : row + 1]
-        labels = ranker.rank(query, _FIRST)[0][0]
-        labels = labels[labels >= 0]
-        count += len(labels)
-        for name, values in ranker.parts(query, labels).items() if len(labels) else ():
-            sums[name] = sums.get(name, 0.0) + float(np.abs(values).sum())
+    some = queries[rows]
+    labels = ranker.rank(some, _FIRST)[0]
+    count = int((labels >= 0).sum())
+    sums = {name: float(np.abs(values).sum()) for name, values in ranker.parts(some, labels).items()} if count else {}
     sums.pop(MEAN, None)
     return {name: sums[name] / count for name in sorted(sums, key=lambda name: -sums[name])}
 

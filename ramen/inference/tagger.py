@@ -176,46 +176,53 @@ class Tagger:
         lowest = self.threshold(threshold, precision)
         texts = [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
         if k is not None or (threshold is None and precision is None):
-            return self.to_records(*self.rank(texts, DEFAULT_K if k is None else k), lowest, texts if why else None)
+            queries, labels, scores = self._rank(texts, DEFAULT_K if k is None else k)
+            return self.to_records(labels, scores, lowest, queries if why else None)
         _check_texts(texts)
         records = []
         for first in range(0, len(texts), _BATCH):
-            batch = texts[first : first + _BATCH]
-            records += self.to_records(*self._rank_passing(batch, lowest), lowest, batch if why else None)
+            queries, labels, scores = self._rank_passing(texts[first : first + _BATCH], lowest)
+            records += self.to_records(labels, scores, lowest, queries if why else None)
         return records
 
-    @one_blas_thread()
     def rank(self, texts: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)).
 
         Errors are those of :meth:`tag`, and one string alone is one too.
         """
-        texts = as_list(texts, "texts", "texts")
+        return self._rank(as_list(texts, "texts", "texts"), k)[1:]
+
+    @one_blas_thread()
+    def _rank(self, texts: list[str], k: int) -> tuple[Queries | None, np.ndarray, np.ndarray]:
+        """Return what :meth:`rank` does and the queries, None of no texts."""
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k={k!r}: expected a whole number of at least 1")
         _check_texts(texts)
         if not texts:
-            return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
-        return self.run.ranker.rank(self.queries(texts), int(k))
+            return None, np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
+        queries = self.queries(texts)
+        return queries, *self.run.ranker.rank(queries, int(k))
 
-    def _rank_passing(self, texts: list[str], lowest: float) -> tuple[np.ndarray, np.ndarray]:
+    @one_blas_thread()
+    def _rank_passing(self, texts: list[str], lowest: float) -> tuple[Queries, np.ndarray, np.ndarray]:
         """Rank so many labels that all of a probability of ``lowest`` are among them, or ``MOST_LABELS``."""
-        labels, scores = self.rank(texts, CANDIDATES)
+        queries = self.queries(texts)
+        labels, scores = self.run.ranker.rank(queries, CANDIDATES)
         calibration = self.run.calibration
         if calibration is None or labels.shape[1] < CANDIDATES:  # fewer: these are all labels
-            return labels, scores
+            return queries, labels, scores
         rows = np.flatnonzero((labels[:, -1] >= 0) & (calibration.of(scores[:, -1]) >= lowest))
         if not len(rows):
-            return labels, scores
-        more = self.rank([texts[row] for row in rows], MOST_LABELS)
+            return queries, labels, scores
+        more = self.run.ranker.rank(queries[rows], MOST_LABELS)
         wide = (len(texts), more[0].shape[1])
         all_labels, all_scores = np.full(wide, -1, np.int64), np.full(wide, -np.inf, np.float32)
         all_labels[:, :CANDIDATES], all_scores[:, :CANDIDATES] = labels, scores
         all_labels[rows], all_scores[rows] = more
-        return all_labels, all_scores
+        return queries, all_labels, all_scores
 
     def to_records(
-        self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0, explained: list[str] | None = None
+        self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0, explained: list[str] | Queries | None = None
     ) -> list[list[dict[str, Any]]]:
         """Convert the output of :meth:`rank` to that of :meth:`tag`.
 
@@ -223,7 +230,7 @@ class Tagger:
             labels: of :meth:`rank`.
             scores: of :meth:`rank`.
             lowest: drop labels of a lower probability.
-            explained: the texts, to add the reasons of their labels; None to add none.
+            explained: the texts or their :meth:`queries`, to add the reasons of their labels; None to add none.
         """
         calibration = self.run.calibration
         probabilities = np.ones(scores.shape) if calibration is None else calibration.of(scores)
@@ -240,11 +247,15 @@ class Tagger:
             ]
             for row in zip(labels, scores, probabilities, strict=True)
         ]
-        for text, row, of_text in zip(explained or (), labels, records, strict=explained is not None):
-            # Probabilities never rise along a row, so what was dropped stood at its end.
-            reasons = explain(self, text, row[: len(of_text)].tolist())
-            of_text[:] = [record | {"why": reason} for record, reason in zip(of_text, reasons, strict=True)]
-        return records
+        if not explained:
+            return records
+        # Probabilities never rise along a row, so what was dropped stood at its end.
+        kept = np.arange(labels.shape[1]) < np.array([[len(of_text)] for of_text in records])
+        reasons = explain(self, explained, np.where(kept, labels, -1))
+        return [
+            [record | {"why": reason} for record, reason in zip(*of_text, strict=True)]
+            for of_text in zip(records, reasons, strict=True)
+        ]
 
     def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
         """Return the probability below which labels are dropped, 0 for none; see :meth:`tag`."""

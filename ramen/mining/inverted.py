@@ -64,6 +64,30 @@ class InvertedIndex:
         self._run(_scores, queries, rows, out)
         return out
 
+    def largest_terms(self, query: sp.csr_matrix, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k features that count most in the score of each of some rows, and their terms of the score.
+
+        Args:
+            query: CSR (1, F) float32.
+            rows: int64 (C,), distinct.
+            k: features per row.
+
+        Returns:
+            int64 features and float32 terms, (C, k) each, of the largest absolute value first, ties by smaller feature;
+            -1 and 0 if a row has fewer features of the query.
+        """
+        query = query.sorted_indices()
+        places = np.full(self.n_rows, -1, dtype=np.int32)
+        places[rows] = np.arange(len(rows))
+        entries, sizes = no_rows(len(rows), k)
+        words, values = query.indices.astype(np.int64), query.data.astype(np.float32)
+        _largest_terms(words, values, self._starts, self._rows, self._weights, places, entries, sizes)
+        features, terms = np.full(entries.shape, -1, dtype=np.int64), np.zeros(entries.shape, dtype=np.float32)
+        found = entries >= 0
+        features[found] = np.searchsorted(self._starts, entries[found], side="right") - 1
+        terms[found] = values[np.searchsorted(words, features[found])] * self._weights[entries[found]]
+        return features, terms
+
     def _run(self, kernel: Callable, queries: sp.csr_matrix, *arrays: np.ndarray) -> None:
         csr = queries.indptr.astype(np.int64), queries.indices.astype(np.int64), queries.data.astype(np.float32)
         index = self._starts, self._rows, self._weights, self._bias
@@ -134,3 +158,21 @@ def _scores(
             if row >= 0:
                 met = stamps[row] == query + 1
                 out[query, column] = bias[row] + (totals[row] if met else np.float32(0.0))
+
+
+@kernel
+def _largest_terms(
+    features: np.ndarray, values: np.ndarray, starts: np.ndarray, rows: np.ndarray, weights: np.ndarray,
+    places: np.ndarray, out_entries: np.ndarray, out_sizes: np.ndarray,
+) -> None:  # fmt: skip
+    """Push the entries of the index, by absolute term, to the heap of their row, if it has a place."""
+    counts = np.zeros(len(out_entries), dtype=np.int64)
+    for at in range(len(features)):
+        value = values[at]
+        for entry in range(starts[features[at]], starts[features[at] + 1]):
+            place = places[rows[entry]]
+            if place >= 0:
+                size = np.abs(value * weights[entry])
+                counts[place] = push(out_sizes[place], out_entries[place], counts[place], size, np.int64(entry))
+    for place in range(len(counts)):
+        best_first(out_sizes[place], out_entries[place], counts[place])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +13,9 @@ from ramen.compiled import kernel
 from ramen.mining.heaps import best
 from ramen.scorers.base import Queries, Scorer
 from ramen.threads import parallel_for
+
+if TYPE_CHECKING:
+    from ramen.ranking.pair_features import PairFeatures
 
 CANDIDATES = 100  # labels that each scorer proposes per query
 
@@ -24,11 +28,13 @@ class Gathered:
         labels: int64 (B, C), distinct and ascending in each row, padded with -1.
         scores: by scorer, float32 (B, C).
         proposed: by scorer, bool (B, C), True for the candidates that this scorer proposed.
+        features: what the learned ranking last computed of them, and by which features.
     """
 
     labels: np.ndarray
     scores: dict[str, np.ndarray]
     proposed: dict[str, np.ndarray]
+    features: tuple[PairFeatures, np.ndarray] | None = None
 
     def top_k(self, weights: Mapping[str, float], k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return the k best labels (int64) and weighted sums (float32), (B, k) each; padded with -1 and -inf.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ramen.ranking.candidates import Gathered
 from ramen.ranking.grams import TitleGrams
 from ramen.ranking.overlap import FieldWords, LabelWords
 from ramen.ranking.pair_features import TOGETHER, PairFeatures
+from ramen.ranking.shapley import GroupValues
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, save_tensors
 
@@ -53,7 +55,7 @@ class LearnedRanking:
 
     def scores(self, queries: Queries, gathered: Gathered) -> np.ndarray:
         """Score the candidates, float32 (B, C)."""
-        rows = self.features.matrix(queries, gathered)
+        rows = self._features_of(queries, gathered)
         sums = rows[:, :, self.features.sum_column]
         scores = self.trees.scores(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2]) + self.scale * sums
         later = gathered.labels >= self.trained
@@ -61,26 +63,45 @@ class LearnedRanking:
             scores[later] = self._of_later(sums[later])
         return scores.astype(np.float32)
 
+    @property
+    def terms(self) -> list[str]:
+        """Names of the terms that :meth:`contributions` returns: groups of features, and the mean."""
+        return [*dict.fromkeys(group for group, _ in self.features.names), MEAN]
+
     def contributions(self, queries: Queries, gathered: Gathered, places: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the contribution of each group of features to candidates' scores, float64 (K,) each.
+        """Return the contribution of each group of features to candidates' scores, float64 (B, K) each.
 
         The contributions sum to the scores. That of a scorer includes its term of the weighted sum.
 
         Args:
-            queries: a single query.
-            gathered: its candidates.
-            places: int (K,), columns of ``gathered``.
+            queries: B queries.
+            gathered: their candidates.
+            places: int64 (B, K), columns of ``gathered``; contributions are 0 where it is -1.
         """
-        rows = self.features.matrix(queries, gathered)[0, places]
-        groups = [group for group, _ in self.features.names]
-        names = list(dict.fromkeys(groups))
-        parts = self.trees.contributions(rows, np.array([names.index(group) for group in groups]))
+        wanted = places >= 0
+        at = np.nonzero(wanted)[0], places[wanted]  # rows and columns of the candidates
+        rows = self._features_of(queries, gathered)[at]
+        names = self.terms
+        parts = self._group_values.of_rows(rows)
         for name, weight in self.features.weights.items():
-            parts[:, names.index(name)] += self.scale * weight * gathered.scores[name][0, places]
-        later = gathered.labels[0, places] >= self.trained
+            parts[:, names.index(name)] += self.scale * weight * gathered.scores[name][at]
+        later = gathered.labels[at] >= self.trained
         parts[later] = 0.0
         parts[later, names.index(TOGETHER)] = self._of_later(rows[later][:, self.features.sum_column])
-        return dict(zip([*names, MEAN], parts.T, strict=True))
+        terms = np.zeros((len(names), *places.shape))
+        terms[:, wanted] = parts.T
+        return dict(zip(names, terms, strict=True))
+
+    @cached_property
+    def _group_values(self) -> GroupValues:
+        """Of the trees, with the groups of :attr:`terms`."""
+        names = self.terms
+        return GroupValues.of(self.trees, np.array([names.index(group) for group, _ in self.features.names]))
+
+    def _features_of(self, queries: Queries, gathered: Gathered) -> np.ndarray:
+        if gathered.features is None or gathered.features[0] is not self.features:
+            gathered.features = self.features, self.features.matrix(queries, gathered)
+        return gathered.features[1]
 
     def _of_later(self, sums: np.ndarray) -> np.ndarray:
         """Score labels added after training by their weighted sums, float64; strictly increasing in the sum."""

@@ -14,6 +14,7 @@ from ramen.ranking.learned import LearnedRanking
 from ramen.scorers.base import Queries, Scorer
 
 _BATCH = 1024  # queries at once: bounds the memory
+_REMEMBERED = 256  # queries whose candidates are kept to explain them: bounds the memory
 _GPU_BATCH = (
     16_384  # where searches run on a GPU: each sends all label weights there, 4 GB for 1.3 million labels x 768
 )
@@ -88,28 +89,45 @@ class Ranker:
         return labels, scores
 
     def parts(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the terms that sum to the scores of one query's labels, float64 (K,) by name.
+        """Return the terms that sum to the scores of each query's labels, float64 (B, K) by name; 0 for padding.
 
         There is a term per scorer; the learned ranking adds terms for other features, and its mean score.
 
         Args:
-            queries: a single query.
-            labels: int64 (K,), returned by :meth:`rank`. The score of a label that follows the candidates may be lower
-                than the sum of its terms, because it never exceeds the score of a candidate.
+            queries: B queries.
+            labels: int64 (B, K), returned by :meth:`rank`, padded with -1. The score of a label that follows the
+                candidates may be lower than the sum of its terms, because it never exceeds the score of a candidate.
         """
+        labels = np.ascontiguousarray(labels)
         if self.learned is None:
-            row = labels[None]
-            return {name: self.weights[name] * self.scorers[name].score(queries, row)[0] for name in self.used}
-        used = {name: self.scorers[name] for name in self.used}
-        gathered = gather(used, queries, CANDIDATES)
-        depth = max(len(labels), CANDIDATES)
-        while not np.isin(labels, gathered.labels[0]).all():  # they may be the first of a longer ranking
-            gathered = gather(self.scorers, queries, depth)
-            if depth >= self.n_labels:
-                break
-            depth *= 2
-        places = np.searchsorted(gathered.labels[0][gathered.labels[0] >= 0], labels)
-        return self.learned.contributions(queries, gathered, places)
+            return {name: self.weights[name] * self.scorers[name].score(queries, labels) for name in self.used}
+        used, sizes = {name: self.scorers[name] for name in self.used}, (labels >= 0).sum(axis=1)
+        parts = {name: np.zeros(labels.shape) for name in self.learned.terms}
+        deeper = self._add_parts(parts, np.arange(len(queries)), used, queries, CANDIDATES, labels)
+        for size in np.unique(sizes[deeper]).tolist():  # they may be the first of a longer ranking
+            rows, depth = deeper[sizes[deeper] == size], max(size, CANDIDATES)
+            while len(rows):
+                rows = self._add_parts(parts, rows, self.scorers, queries, depth, labels)
+                depth *= 2
+        return parts
+
+    def _add_parts(
+        self, parts: dict[str, np.ndarray], rows: np.ndarray, scorers: Mapping[str, Scorer], queries: Queries,
+        candidates: int, labels: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Fill ``parts`` of the rows whose labels are all among the candidates; return the other rows."""
+        assert self.learned is not None
+        others = []
+        asked = queries if len(rows) == len(queries) else queries[rows]  # rows ascend
+        for part, batch, gathered in self._gather(scorers, asked, candidates, None):
+            wanted = labels[rows[part]]
+            places = _places(gathered.labels, wanted)
+            has_all = ((places >= 0) == (wanted >= 0)).all(axis=1) | (candidates >= self.n_labels)
+            places[~has_all] = -1
+            for name, values in self.learned.contributions(batch, gathered, places).items():
+                parts[name][rows[part]] += values
+            others.append(rows[part][~has_all])
+        return np.concatenate(others)
 
     def _top_k(self, queries: Queries, gathered: Gathered, k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return the k best candidates of each query and their scores; see :meth:`Gathered.top_k`."""
@@ -127,7 +145,25 @@ class Ranker:
         for first in range(0, len(queries), size):
             part = slice(first, first + size)
             batch, excluded = queries[part], None if filtered is None else filtered[part]
-            yield part, batch, gather(scorers, batch, candidates, excluded)
+            known = batch.gathered.get(tuple(scorers.values()))
+            if known is not None and filtered is None and candidates == CANDIDATES:
+                yield part, batch, known
+                continue
+            gathered = gather(scorers, batch, candidates, excluded)
+            if filtered is None and candidates == CANDIDATES and len(batch) <= _REMEMBERED:
+                batch.gathered[tuple(scorers.values())] = gathered
+            yield part, batch, gathered
+
+
+def _places(candidates: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the columns of wanted labels among each row's candidates, int64; -1 where a label is not among them."""
+    places = np.full(wanted.shape, -1, dtype=np.int64)
+    for row, (of_row, labels) in enumerate(zip(candidates, wanted, strict=True)):
+        ascending = of_row[of_row >= 0]
+        at = np.minimum(np.searchsorted(ascending, labels), max(len(ascending) - 1, 0))
+        if len(ascending):
+            places[row] = np.where((labels >= 0) & (ascending[at] == labels), at, -1)
+    return places
 
 
 def _append(

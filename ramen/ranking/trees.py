@@ -1,11 +1,10 @@
-"""Gradient-boosted trees as arrays: fast scoring of rows of features, and Shapley values of groups of features."""
+"""Gradient-boosted trees as arrays: fast scoring of rows of features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import factorial
 
 import numpy as np
 
@@ -17,7 +16,6 @@ _DTYPES = {
     "roots": "i4", "features": "i4", "thresholds": "f8", "children": "i4", "node_counts": "f4", "leaf_counts": "f4",
     "values": "f8",
 }  # fmt: skip
-_MOST_GROUPS = 12  # in contributions, whose time is exponential in the number of groups
 _MOST_LEAVES = 32  # of a tree: each has a bit
 _BLOCK = 64  # rows at once, whose features stay in the cache
 _ALL, _ONE = np.uint32(2**32 - 1), np.uint32(1)
@@ -168,47 +166,9 @@ class Trees:
             leaf_starts.append(len(leaves))
         feature, threshold, mask = zip(*tests, strict=True) if tests else ((), (), ())
         return (
-            np.array(starts, dtype=np.int64), np.array(feature, dtype=np.int32), _down(np.array(threshold)),
+            np.array(starts, dtype=np.int64), np.array(feature, dtype=np.int32), rounded_down(np.array(threshold)),
             np.array(mask, dtype=np.uint32), np.array(leaf_starts, dtype=np.int64), self.values[leaves],
         )  # fmt: skip
-
-    def contributions(self, rows: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-        """Compute Shapley values of groups of features: how far each group moves a row's score from the mean.
-
-        A tree's value for a set of groups follows the row at nodes that test a feature of the set. At other nodes it
-        averages both children, weighted by training rows. Source: Lundberg, Erion and Lee, "Consistent Individualized
-        Feature Attribution for Tree Ensembles", 2018, algorithm 1, with groups instead of features.
-
-        Args:
-            rows: float32 (n, F).
-            group_of: int (F,), 0 to G - 1, G at most 12.
-
-        Returns:
-            float64 (n, G + 1): the groups' values, then the mean; each row sums to its score.
-        """
-        n_groups = int(group_of.max(initial=-1)) + 1
-        if n_groups > _MOST_GROUPS:
-            raise InputError(f"contributions of {n_groups} groups of features, expected at most {_MOST_GROUPS}")
-        _ = self._tests  # rejects trees with too many leaves
-        set_values = np.zeros((len(rows), 1 << n_groups), dtype=np.float64)
-        is_in_set = np.array([[held >> group & 1 for held in range(1 << n_groups)] for group in range(n_groups)], "f8")
-        arrays = self.roots, self.features, self.thresholds, self.children, self.values
-        counts = self.node_counts.astype(np.float64), self.leaf_counts.astype(np.float64)
-
-        def scratch() -> tuple[np.ndarray, ...]:
-            return np.empty(_MOST_LEAVES, dtype=np.int64), np.empty((_MOST_LEAVES, 1 << n_groups))
-
-        sets = group_of.astype(np.int64), is_in_set.reshape(n_groups, 1 << n_groups)
-        parallel_for(len(rows), _add_set_values, rows, *sets, *arrays, *counts, set_values, work=1e6, scratch=scratch)
-        contributions = np.zeros((len(rows), n_groups + 1), dtype=np.float64)
-        contributions[:, -1] = set_values[:, 0]
-        for group in range(n_groups):
-            for held in range(1 << n_groups):
-                if not held >> group & 1:
-                    size = held.bit_count()
-                    share = factorial(size) * factorial(n_groups - size - 1) / factorial(n_groups)
-                    contributions[:, group] += share * (set_values[:, held | 1 << group] - set_values[:, held])
-        return contributions
 
     def check(self, n_features: int) -> None:
         """Check that the arrays are valid trees over ``n_features`` features.
@@ -239,7 +199,7 @@ class Trees:
         _ = self._tests
 
 
-def _down(values: np.ndarray) -> np.ndarray:
+def rounded_down(values: np.ndarray) -> np.ndarray:
     """Round down to float32, so that comparisons with float32 values do not change."""
     near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
@@ -266,33 +226,3 @@ def _add_leaves(
                 lowest = np.uint32(alive[row] & np.uint32(~alive[row] + _ONE))
                 place = places[np.uint32(lowest * _MULTIPLIER) >> np.uint32(27)]
                 out[offset + row] += values[leaf_starts[tree] + place]
-
-
-@kernel
-def _add_set_values(
-    first: int, last: int, rows: np.ndarray, group_of: np.ndarray, is_in_set: np.ndarray, roots: np.ndarray,
-    features: np.ndarray, thresholds: np.ndarray, children: np.ndarray, values: np.ndarray, node_counts: np.ndarray,
-    leaf_counts: np.ndarray, out: np.ndarray, places: np.ndarray, shares: np.ndarray,
-) -> None:  # fmt: skip
-    """Add each row's expected score given every set of groups: leaf values, weighted by the share reaching each."""
-    for row in range(first, last):
-        for root in roots:
-            places[0], shares[0] = root, 1.0
-            size = 1
-            while size:
-                at, share = places[size - 1], shares[size - 1]
-                if at < 0:
-                    size -= 1
-                    for held in range(len(share)):
-                        out[row, held] += share[held] * values[-1 - at]
-                    continue
-                left, right = children[at]
-                of_rows = (node_counts[left] if left >= 0 else leaf_counts[-1 - left]) / node_counts[at]
-                of_row = 1.0 if rows[row, features[at]] <= thresholds[at] else 0.0
-                in_set, other = is_in_set[group_of[features[at]]], shares[size]
-                for held in range(len(share)):
-                    of_left = of_rows + in_set[held] * (of_row - of_rows)
-                    other[held] = share[held] * (1.0 - of_left)
-                    share[held] *= of_left
-                places[size - 1], places[size] = left, right
-                size += 1

@@ -16,6 +16,7 @@ from ramen.mining.signs import SignIndex
 
 if TYPE_CHECKING:
     from ramen.config import Config
+    from ramen.ranking.candidates import Gathered
     from ramen.scorers.judge import Judge
     from ramen.scorers.views import Views
 
@@ -31,24 +32,34 @@ class Queries:
         words: CSR float32 (B, F), word features; None where no scorer reads them.
         titles: B of them, for the learned ranking; None where there are none.
         texts: B of them, for the learned ranking; None where there are none.
-        cache: what a scorer has computed for this batch, so that proposing and scoring share it.
+        cache: by scorer and k what it has computed for this batch, arrays of B rows, so that proposing, scoring and
+            explaining share it.
         proposals: by scorer the labels that it proposed for this batch, int64 (B, K).
+        gathered: by scorers the candidates of a small batch, which explaining reads again; not of a part of it.
     """
 
     vectors: np.ndarray
     words: sp.csr_matrix | None = None
     titles: Sequence[str] | None = None
     texts: Sequence[str] | None = None
-    cache: WeakKeyDictionary[Scorer, Any] = field(default_factory=WeakKeyDictionary)
+    cache: WeakKeyDictionary[Scorer, dict[int, tuple[np.ndarray, ...]]] = field(default_factory=WeakKeyDictionary)
     proposals: WeakKeyDictionary[Scorer, np.ndarray] = field(default_factory=WeakKeyDictionary)
+    gathered: dict[tuple[Scorer, ...], Gathered] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, part: slice | np.ndarray) -> Queries:
+        if isinstance(part, slice) and part.indices(len(self)) == (0, len(self), 1):
+            return self
         rows = np.arange(len(self))[part].tolist()
         titles, texts = (of if of is None else [of[row] for row in rows] for of in (self.titles, self.texts))
-        return Queries(self.vectors[part], None if self.words is None else self.words[part], titles, texts)
+        some = Queries(self.vectors[part], None if self.words is None else self.words[part], titles, texts)
+        for scorer, by_k in self.cache.items():
+            some.cache[scorer] = {k: tuple(array[part] for array in arrays) for k, arrays in by_k.items()}
+        for scorer, labels in self.proposals.items():
+            some.proposals[scorer] = labels[part]
+        return some
 
 
 @dataclass
@@ -161,15 +172,15 @@ class Scorer(ABC):
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """Exact scores of given labels, float32 (B, C); 0 where ``labels``, int64 (B, C), is -1."""
 
-    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
-        """Reasons for a label of one query, by the name under which they are shown; {} for none.
+    def explain(self, queries: Queries, labels: np.ndarray, features: Sequence[str] | None) -> list[dict[str, Any]]:
+        """Reasons for each of some labels of one query, by the name under which they are shown; {} for none.
 
         Args:
             queries: one.
-            label: 0 to L - 1.
+            labels: int64 (K,), distinct, 0 to L - 1.
             features: names of the columns of ``queries.words``.
         """
-        return {}
+        return [{} for _ in labels]
 
 
 class TrainedScorer(Scorer):

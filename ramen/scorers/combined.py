@@ -34,11 +34,12 @@ class ConcatenatedScorer(Scorer):
         scores = self.first.score(queries, np.where(early, labels, -1))
         return np.where(early, scores, self.second.score(queries, np.where(early, -1, late)))
 
-    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+    def explain(self, queries: Queries, labels: np.ndarray, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """See :class:`Scorer`."""
-        if label < self.first.n_labels:
-            return self.first.explain(queries, label, features)
-        return self.second.explain(queries, label - self.first.n_labels, features)
+        is_early, first = labels < self.first.n_labels, self.first.n_labels
+        early = iter(self.first.explain(queries, labels[is_early], features))
+        late = iter(self.second.explain(queries, labels[~is_early] - first, features))
+        return [next(early if of_first else late) for of_first in is_early]
 
 
 class MaskedScorer(Scorer):
@@ -67,6 +68,6 @@ class MaskedScorer(Scorer):
         """See :class:`Scorer`."""
         return self.scorer.score(queries, labels)
 
-    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+    def explain(self, queries: Queries, labels: np.ndarray, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """See :class:`Scorer`."""
-        return self.scorer.explain(queries, label, features)
+        return self.scorer.explain(queries, labels, features)

@@ -160,30 +160,30 @@ class NeighbourScorer(TrainedScorer):
 
     def shares(self, queries: Queries) -> sp.csr_matrix:
         """What each near point's vote counts, CSR (B, N)."""
-        if self not in queries.cache:
-            queries.cache[self] = self.near(queries.vectors)
-        rows, cosines = queries.cache[self]
+        cached = queries.cache.setdefault(self, {})
+        if self.k not in cached:
+            cached[self.k] = self.near(queries.vectors)
+        rows, cosines = cached[self.k]
         shares = np.exp((cosines - cosines[:, :1]) / self.temperature)
         shares /= shares.sum(1, keepdims=True)
         starts = np.arange(0, shares.size + 1, self.k)
         return sp.csr_matrix((shares.ravel(), rows.ravel(), starts), shape=(len(rows), self.targets.shape[0]))
 
-    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
-        """See :class:`Scorer`: the nearest points that have the label, and their share of the votes."""
-        shares = self.shares(queries)
-        targets, names = self.targets, self.names
-        voters = [
-            (float(share), int(point))
-            for point, share in zip(shares.indices, shares.data, strict=True)
-            if label in targets.indices[targets.indptr[point] : targets.indptr[point + 1]]
-        ]
-        nearest_first = sorted(voters, key=lambda one: -one[0])[:_SHOWN]
-        return {
-            "neighbours": [
-                {"text": names[point] if names else f"point {point}", "share": round(share, 4)}
-                for share, point in nearest_first
-            ]
-        }
+    def explain(self, queries: Queries, labels: np.ndarray, features: Sequence[str] | None) -> list[dict[str, Any]]:
+        """See :class:`Scorer`: the nearest points that have a label, and their share of the votes."""
+        shares, targets = self.shares(queries), self.targets
+        shown: dict[int, list[dict[str, Any]]] = {label: [] for label in labels.tolist()}
+        for vote in np.argsort(-shares.data, kind="stable").tolist():
+            point, share = int(shares.indices[vote]), round(float(shares.data[vote]), 4)
+            of_point = targets.indices[targets.indptr[point] : targets.indptr[point + 1]].tolist()
+            wanting = [label for label in of_point if label in shown and len(shown[label]) < _SHOWN]
+            name = self._name_of(point) if wanting else ""
+            for label in wanting:
+                shown[label].append({"text": name, "share": share})
+        return [{"neighbours": neighbours} for neighbours in shown.values()]
+
+    def _name_of(self, point: int) -> str:
+        return self.names[point] if self.names else f"point {point}"
 
     def search_space(self) -> SearchSpace:
         """See :class:`TrainedScorer`."""

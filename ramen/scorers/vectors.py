@@ -42,7 +42,8 @@ class VectorScorer(TrainedScorer):
         if k not in cached:
             index, weights = self.index, self.weights
             cached[k] = index.top(queries.vectors, k, weights.products) if index else weights.top(queries.vectors, k)
-        return cached[k]
+        labels, scores = cached[k]
+        return labels, scores
 
     def score(self, queries: Queries, labels: np.ndarray) -> np.ndarray:
         """See :class:`Scorer`."""

@@ -57,12 +57,39 @@ def test_labels_behind_the_candidates_come_behind_them(tagger, texts, monkeypatc
 def test_reasons_add_up_to_the_scores(tagger, texts):
     labels, scores = tagger.rank(texts, 6)
     names = {*tagger.run.ranker.scorers, "together", "words", "frequency", "mean"}
-    for text, row, expected in zip(texts, labels, scores, strict=True):
-        reasons = explain(tagger, text, row.tolist())
+    for queries in (texts, tagger.queries(texts)):
+        explained = explain(tagger, queries, labels)
+        assert [len(reasons) for reasons in explained] == [6] * len(texts)
+    for reasons, expected in zip(explained, scores, strict=True):
         for reason, score in zip(reasons, expected, strict=True):
             assert set(reason["scorers"]) == names
             assert sum(reason["scorers"].values()) == pytest.approx(score, abs=1e-4)
-    assert explain(tagger, texts[0], []) == []
+    padded = np.array([[labels[0, 0], -1], [-1, -1]])
+    (one,), none = explain(tagger, texts[:2], padded)
+    assert none == [] and sum(one["scorers"].values()) == pytest.approx(scores[0, 0], abs=1e-4)
+
+
+def test_reasons_are_the_same_alone_and_in_a_batch_however_deep(tagger, texts, monkeypatch):
+    monkeypatch.setattr("ramen.ranking.ranker.CANDIDATES", 10)
+    monkeypatch.setattr("ramen.inference.explain._BATCH", 7)
+    for k in (1, 8, 60):  # the last are behind the candidates
+        together = [[record["why"] for record in records] for records in tagger.tag(texts, k, why=True)]
+        for text, expected in zip(texts, together, strict=True):
+            for ours, theirs in zip(tagger.tag(text, k, why=True)[0], expected, strict=True):
+                assert ours["why"]["words"] == theirs["words"] and ours["why"]["neighbours"] == theirs["neighbours"]
+                assert ours["why"]["scorers"] == pytest.approx(theirs["scorers"], abs=1e-4)
+
+
+def test_a_batch_with_reasons_is_encoded_and_gathered_once(tagger, texts, monkeypatch):
+    encoded, gathered = [], []
+    encode = tagger.encode
+    monkeypatch.setattr(tagger, "encode", lambda texts: encoded.append(len(texts)) or encode(texts))
+    monkeypatch.setattr("ramen.ranking.ranker.gather", lambda *args: gathered.append(args[2]) or gather(*args))
+    tagger.tag(texts, 5, why=True)
+    assert encoded == [len(texts)] and gathered == [CANDIDATES]
+    labels, scores = tagger.rank(texts, 5)
+    tagger.to_records(labels, scores, explained=texts)
+    assert encoded == [len(texts)] * 3
 
 
 def test_reasons_of_a_label_far_down_are_its_own(tagger, texts, monkeypatch):
@@ -70,7 +97,7 @@ def test_reasons_of_a_label_far_down_are_its_own(tagger, texts, monkeypatch):
     ranker = tagger.run.ranker
     for text, row in zip(texts, tagger.rank(texts, 120)[0], strict=True):
         last = int(row[-1])
-        told = sum(explain(tagger, text, [last])[0]["scorers"].values())
+        told = sum(explain(tagger, [text], np.array([[last]]))[0][0]["scorers"].values())
         queries, scores = tagger.queries([text]), []
         for depth in (10, 20, 40, 80, 160):  # its score among so many candidates of each scorer
             gathered = gather(ranker.scorers, queries, depth)
@@ -95,7 +122,7 @@ def test_added_labels_rank_from_the_first_moment_and_leave_the_others_alone(run,
     known = [[label["uid"] for label in labels if not label["uid"].startswith("new")] for labels in after]
     assert np.mean([a[0] == b[0]["uid"] for a, b in zip(known, before, strict=True)]) > 0.7
     labels, scores = tagger.rank(texts[:1], 8)
-    for reason, score in zip(explain(tagger, texts[0], labels[0].tolist()), scores[0], strict=True):
+    for reason, score in zip(explain(tagger, texts[:1], labels)[0], scores[0], strict=True):
         assert sum(reason["scorers"].values()) == pytest.approx(score, abs=1e-4)
     remove_labels(run, [f"new-{n}" for n in range(len(texts))])
     again = ramen.Tagger.load(run).tag(texts, 120)

@@ -1,31 +1,15 @@
-"""Trees against LightGBM's own predictions and Shapley values, and arrays that are no trees."""
+"""Trees against LightGBM's own predictions, and arrays that are no trees."""
 
 from dataclasses import replace
 
-import lightgbm
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tree_makers import STUMP, trained
 
 from ramen.errors import InputError
 from ramen.ranking.trees import Trees
-
-STUMP = {
-    "split_feature": 0, "threshold": 0.5, "internal_count": 4, "left_child": {"leaf_value": -1.0, "leaf_count": 3},
-    "right_child": {"leaf_value": 2.0, "leaf_count": 1},
-}  # fmt: skip
-
-
-def trained(n_features=6, objective="binary", trees=25, seed=0):
-    rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(800, n_features)).astype(np.float32)
-    rows[:, 0] = rng.integers(0, 3, len(rows))  # values that are thresholds, too
-    right = (rows[:, 1] * rows[:, 2] + rows[:, 0] > 1.0).astype(np.float32)
-    group = np.full(80, 10) if objective == "lambdarank" else None
-    settings = {"objective": objective, "num_leaves": 9, "min_data_in_leaf": 5, "verbose": -1, "use_missing": False}
-    model = lightgbm.train(settings, lightgbm.Dataset(rows, right, group=group), trees)
-    return model, Trees.of([tree["tree_structure"] for tree in model.dump_model()["tree_info"]]), rows
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
@@ -38,25 +22,10 @@ def test_scores_are_those_of_lightgbm(objective, threads):
         np.testing.assert_allclose(trees.scores(rows), model.predict(rows, raw_score=True), atol=1e-6)
 
 
-def test_contributions_of_single_features_are_those_of_lightgbm():
-    model, trees, rows = trained()
-    expected = model.predict(rows[:40], pred_contrib=True)
-    np.testing.assert_allclose(trees.contributions(rows[:40], np.arange(6)), expected, atol=1e-5)
-
-
-def test_contributions_of_groups_add_up_and_an_idle_group_has_none():
-    _, trees, rows = trained()
-    found = trees.contributions(rows[:40], np.array([0, 1, 1, 2, 2, 2]))
-    np.testing.assert_allclose(found.sum(1), trees.scores(rows[:40]), atol=1e-9)
-    assert np.abs(found[:, 2]).mean() < 0.2 * np.abs(found[:, 1]).mean()  # features 3 to 5 are chance
-
-
 def test_a_tree_that_is_one_leaf_counts():
     trees = Trees.of([STUMP, {"leaf_value": 0.25}, STUMP])
     rows = np.array([[0.0], [1.0]], dtype=np.float32)
     assert trees.scores(rows).tolist() == [-1.75, 4.25]
-    found = trees.contributions(rows, np.array([0]))
-    np.testing.assert_allclose(found, [[-1.5, -0.25], [4.5, -0.25]])
     trees.check(1)
 
 
@@ -66,7 +35,6 @@ def test_the_mean_of_several():
     mean = Trees.mean([one, leaf, other])
     mean.check(6)
     np.testing.assert_allclose(mean.scores(rows), (one.scores(rows) + 3.0 + other.scores(rows)) / 3)
-    np.testing.assert_allclose(mean.contributions(rows[:9], np.arange(6)).sum(1), mean.scores(rows[:9]))
 
 
 def test_what_is_kept_as_json_is_the_same():
@@ -104,11 +72,6 @@ def test_damaged_trees_are_refused(changed, message):
         replace(Trees.of([STUMP]), **changed).check(2)
 
 
-def test_more_groups_than_there_is_time_for_are_refused():
-    with pytest.raises(InputError, match="13 groups"):
-        Trees.of([STUMP]).contributions(np.zeros((1, 13), np.float32), np.arange(13))
-
-
 def grown(draw, depth):
     if depth == 0 or draw(st.booleans()):
         return {"leaf_value": draw(st.floats(-5, 5)), "leaf_count": draw(st.integers(1, 9))}
@@ -141,4 +104,3 @@ def test_any_trees_against_a_plain_walk(data):
     trees.check(4)
     expected = [sum(plain(structure, row) for structure in structures) for row in rows]
     np.testing.assert_allclose(trees.scores(rows), expected, atol=1e-9)
-    np.testing.assert_allclose(trees.contributions(rows, np.array([0, 1, 1, 0])).sum(1), expected, atol=1e-9)

@@ -17,6 +17,7 @@ from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 
 DIM, FEATURES = 6, 15
 PARAMS = SparseParams("words", 1.0, 0.5, {})
+NAMES = [f"w{at}" for at in range(FEATURES)]
 
 
 @pytest.fixture(params=[1, 2, 40], ids="{} labels".format)
@@ -125,7 +126,7 @@ def test_added_labels_follow_and_the_others_stay_as_they_were(scorer, n_labels, 
     assert np.isfinite(extended.score(queries, new)).all()
     labels, _ = extended.propose(queries, extended.n_labels)
     assert labels.max() >= n_labels
-    assert isinstance(extended.explain(queries[:1], extended.n_labels - 1, [f"w{at}" for at in range(FEATURES)]), dict)
+    assert len(extended.explain(queries[:1], np.arange(extended.n_labels), NAMES)) == extended.n_labels
 
 
 def test_a_part_that_lacks_an_array_is_refused(scorer, ask):
@@ -137,10 +138,23 @@ def test_a_part_that_lacks_an_array_is_refused(scorer, ask):
 
 def test_reasons_are_json(scorer, ask):
     queries = ask(np.random.default_rng(6))
-    labels = scorer.propose(queries, 1)[0]
-    for row, label in enumerate(labels[:, 0].tolist()):
-        if label >= 0:
-            json.dumps(scorer.explain(queries[row : row + 1], label, [f"w{at}" for at in range(FEATURES)]))
+    for row, labels in enumerate(scorer.propose(queries, 3)[0]):
+        found = labels[labels >= 0]
+        reasons = scorer.explain(queries[row : row + 1], found, NAMES)
+        assert len(json.loads(json.dumps(reasons))) == len(found)
+
+
+def test_a_part_of_the_queries_keeps_what_was_computed(scorer, n_labels, ask):
+    queries = ask(np.random.default_rng(6))
+    everything = np.tile(np.arange(n_labels), (len(queries), 1))
+    scorer.propose(queries, 3)
+    some, rows = queries[3:6], np.array([7, 0])
+    assert len(some.cache) == len(queries.cache) and queries[:] is queries
+    fresh = ask(np.random.default_rng(6))
+    for part in (slice(3, 6), rows):
+        for ours, theirs in zip(scorer.propose(queries[part], 3), scorer.propose(fresh, 3), strict=True):
+            np.testing.assert_array_equal(ours, theirs[part])
+        np.testing.assert_allclose(scorer.score(queries[part], everything[part]), scorer.score(fresh, everything)[part])
 
 
 def test_a_search_space_is_what_it_proposes_from(scorer, ask):

@@ -107,19 +107,16 @@ class SparseScorer(TrainedScorer):
         """See :class:`Scorer`."""
         return np.where(labels >= 0, squash(self._inverted.scores(queries.words, labels)), np.float32(0.0))
 
-    def explain(self, queries: Queries, label: int, features: Sequence[str] | None) -> dict[str, Any]:
+    def explain(self, queries: Queries, labels: np.ndarray, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """See :class:`Scorer`: words and pairs of words of the text with the largest weights."""
-        weights, words = self.classifier.weights, queries.words
-        if features is None or words is None:
-            return {}
-        parts: list[tuple[float, int]] = []
-        for feature, value in zip(words.indices, words.data, strict=True):
-            part = slice(weights.indptr[feature], weights.indptr[feature + 1])
-            at = np.flatnonzero(weights.indices[part] == label)
-            if len(at):
-                parts.append((float(value * weights.data[part][at[0]]), int(feature)))
-        largest = sorted(parts, key=lambda one: -abs(one[0]))[:_SHOWN]
-        return {"words": [{"word": readable(features[at]), "weight": round(weight, 4)} for weight, at in largest]}
+        if features is None or queries.words is None:
+            return [{} for _ in labels]
+        largest, terms = self._inverted.largest_terms(queries.words, labels, _SHOWN)
+        names = {at: readable(features[at]) for at in np.unique(largest[largest >= 0]).tolist()}
+        return [
+            {"words": [{"word": names[at], "weight": round(term, 4)} for at, term in of_label if at >= 0]}
+            for of_label in map(zip, largest.tolist(), terms.tolist())
+        ]
 
     def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
         """See :class:`TrainedScorer`; weights are the prior's, on the words of a label's text and examples."""
