@@ -1,8 +1,9 @@
 """Dynamic batching of concurrent requests: while one batch is processed, the next one collects.
 
 No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads. A
-batch takes light requests in their order, and one part of one heavy request: heavy requests take turns, so a light
-request waits for the batch in progress and its own, however heavy the others are.
+batch holds light requests in their order, or a part of one heavy request; where both wait, the two kinds alternate, and
+heavy requests take turns. So a light request waits for the part in progress and its own batch, however heavy the others
+are.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Batcher:
         self.batch_began: float | None = None
         self._light: deque[BatchRequest] = deque()
         self._heavy: deque[BatchRequest] = deque()
+        self._light_is_next = False
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._process = 0
@@ -174,6 +176,16 @@ class Batcher:
 
     def _next(self) -> list[BatchPart]:
         """Take the parts of the next batch from the queues, without requests that timed out or were cancelled."""
+        self._light_is_next = not self._light_is_next
+        if self._light and (self._light_is_next or not self._heavy):
+            return self._light_batch()
+        while self._heavy:
+            request = self._heavy.popleft()
+            if not request.response.done():
+                return [request.part(self.limits.part)]
+        return []
+
+    def _light_batch(self) -> list[BatchPart]:
         batch: list[BatchPart] = []
         room = float(self.limits.batch)
         while self._light and (not batch or self._light[0].work <= room):
@@ -181,8 +193,4 @@ class Batcher:
             if not request.response.done():
                 room -= request.work
                 batch.append(BatchPart(request, request.texts))
-        while self._heavy:
-            request = self._heavy.popleft()
-            if not request.response.done():
-                return [*batch, request.part(self.limits.part)]
         return batch

@@ -70,13 +70,17 @@ def rank_parts(batch: list[BatchPart]) -> list[BatchResponse]:
 
 def _of_one_run(parts: list[BatchPart]) -> Iterator[BatchResponse]:
     tagger = parts[0].request.tagger
-    labels, scores = tagger.rank([text for part in parts for text in part.texts], max(part.request.k for part in parts))
+    texts = [text for part in parts for text in part.texts]
+    queries, labels, scores = tagger.rank_queries(texts, max(part.request.k for part in parts))
     first = 0
     for part in parts:
         request = part.request
-        rows = slice(first, first + len(part.texts)), slice(0, request.k)
+        rows = slice(first, first + len(part.texts))
         first += len(part.texts)
-        yield tagger.to_records(labels[rows], scores[rows], request.lowest, part.texts if request.why else None)
+        explained = None
+        if request.why and queries is not None:
+            explained = queries if len(parts) == 1 else queries[rows]  # which keep what was computed for the batch
+        yield tagger.to_records(labels[rows, : request.k], scores[rows, : request.k], request.lowest, explained)
 
 
 def _warm_up(tagger: Tagger) -> None:
