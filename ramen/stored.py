@@ -247,7 +247,8 @@ def read_lines(path: Path, stream: Iterator[bytes]) -> Iterator[tuple[str, Any]]
     """Yield place and value of each line of JSON; an InputError names a line that is not, or where the file breaks."""
     number = 0
     try:
-        for number, line in enumerate(stream, 1):  # noqa: B007 - read after the loop
+        for line in stream:
+            number += 1
             yield (where := f"{path}, line {number}"), parse_json(where, line)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}, line {number + 1}: {_reason(error)}") from error

@@ -13,7 +13,6 @@ from ramen.files import digest
 from ramen.inference.checked import is_checked, note_checked
 from ramen.inference.run import MANIFEST, Run
 from ramen.inference.static_folder import StaticFolder
-from ramen.scorers.vectors import VectorScorer
 from ramen.stored import Tensors, read_json, shown
 from ramen.threads import one_torch_thread_in_children
 
@@ -45,8 +44,8 @@ def open_encoder(run: Path, anew: bool = False) -> RunEncoder:
         Tensors(label_map, full).array("weight", "f4", (dim, dim))
     if full:
         for path in folder.rglob("*.json"):
-            if not isinstance(found := read_json(path), dict) and path.name != "modules.json":
-                raise InputError(f"{path}: found {shown(found)}, expected an object")
+            if not isinstance(found := read_json(path), dict | list):
+                raise InputError(f"{path}: found {shown(found)}, expected an object or a list")
         note_checked(*content)
     return encoder
 
@@ -93,9 +92,6 @@ def check_fits(run: Run, encoder: RunEncoder) -> None:
     for name, scorer in run.trained.items():
         if dim is not None and scorer.dim not in (None, dim):
             raise InputError(f"{folder}: found vectors of {dim} dimensions, expected {scorer.dim} as in scorers/{name}")
-        if isinstance(scorer, VectorScorer) and scorer.extension_map is None and not is_bag:
-            path = run.path / "scorers" / name / "vectors.safetensors"
-            raise InputError(f"{path}: extension_map: found no such array, expected one in a run over texts")
         if scorer.features is not None and scorer.features != _kind(words):
             found = f"found features {_kind(words)!r}, expected {scorer.features!r} as in scorers/{name}"
             raise InputError(f"{run.path / 'words'}: {found}")
