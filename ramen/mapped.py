@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from abc import abstractmethod
 from bisect import bisect_left
@@ -27,29 +28,32 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
     every kernel twice.)
 
     Raises:
-        InputError: not a safetensors file, a type that numpy lacks, or a file cut short.
+        InputError: missing, not a safetensors file, a type that numpy lacks, or a file cut short.
 
     Example:
         ``map_tensors(Path("run/scorers/dense/vectors.safetensors"))["vectors"][5]`` reads one row.
     """
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        if size < 8:
-            raise InputError(f"{path}: {size} bytes, expected a safetensors file")
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size < 8:
+                raise InputError(f"{path}: {size} bytes, expected a safetensors file")
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{path}: missing, expected a safetensors file") from error
     start = 8 + int.from_bytes(pages[:8], "little")
     try:
         header = json.loads(pages[8:start])
         header.pop("__metadata__", None)
         return {name: _view(pages, start, **entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not a safetensors file, or one cut short") from error
 
 
 def _view(pages: mmap.mmap, start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     first, last = data_offsets
-    kind, count = np.dtype(_DTYPES[dtype]), int(np.prod(shape, dtype=np.int64))
-    if count * kind.itemsize != last - first:
+    kind, count = np.dtype(_DTYPES[dtype]), math.prod(shape)
+    if min(first, *shape, 0) < 0 or count * kind.itemsize != last - first:
         raise ValueError("a shape that its bytes do not fit")
     if not count:
         return np.empty(shape, kind)

@@ -25,6 +25,8 @@ app = typer.Typer(help="Show or clear the cache of token vectors and token ids."
 def show_cache() -> None:
     """Show the cache folder, its files and their size.
 
+    checked-runs.txt lists runs whose values were checked; without it, the next load checks them again.
+
     RAMEN_CACHE names another folder.
     """
     from ramen.encoders.cache import cache_files, cache_folder

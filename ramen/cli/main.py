@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ramen.cli import cache, data, evaluate, index, labels, plan, serve, tag, train
+from ramen.cli import cache, check, data, evaluate, index, labels, plan, serve, tag, train
 from ramen.cli.console import quiet_libraries
 from ramen.cli.exits import exits
 from ramen.cli.shell import make_app
@@ -24,6 +24,7 @@ app.add_typer(data.app, name="data", epilog=data.PREPARE_EXAMPLES)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from ramen.errors import InputError
 from ramen.files import replacing
+from ramen.stored import Tensors
 
 BAG_SETS = ("words", "words+idf")
 _DIM = 256  # of the vectors, at most
@@ -37,6 +38,9 @@ class BagFeatures:
             raise InputError(f"features {features!r}: expected one of {', '.join(BAG_SETS)} for a bag of words")
         self.features, self.idf = features, idf
 
+    def __len__(self) -> int:
+        return len(self.idf)
+
     def with_set(self, features: str) -> BagFeatures:
         """Return the same features with another weighting."""
         return BagFeatures(features, self.idf)
@@ -57,12 +61,25 @@ class BagFeatures:
         return (folder / _FILE).is_file()
 
     @classmethod
-    def load(cls, folder: Path) -> BagFeatures:
-        """Load what :meth:`save` wrote."""
+    def load(cls, folder: Path, full: bool = True) -> BagFeatures:
+        """Load what :meth:`save` wrote.
+
+        Args:
+            folder: of the features.
+            full: check all values, too.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
         from safetensors import safe_open
 
-        with safe_open(folder / _FILE, "numpy") as file:
-            return cls(file.metadata()["features"], file.get_tensor("idf"))
+        path = folder / _FILE
+        idf = Tensors(path, full).array("idf", "f4", (None,))
+        with safe_open(path, "numpy") as file:  # checked already, but for its metadata
+            features = (file.metadata() or {}).get("features")
+        if features not in BAG_SETS:
+            raise InputError(f"{path}: features: found {features!r}, expected one of {', '.join(BAG_SETS)}")
+        return cls(features, idf)
 
 
 class BagOfWordsEncoder:
@@ -125,11 +142,21 @@ class BagOfWordsEncoder:
             save_file({"idf": self.idf, "basis": self.basis}, part)
 
     @classmethod
-    def open(cls, folder: Path) -> BagOfWordsEncoder | None:
-        """Load what :meth:`export` wrote; None if the folder is of another encoder."""
+    def open(cls, folder: Path, full: bool = True) -> BagOfWordsEncoder | None:
+        """Load what :meth:`export` wrote; None if the folder is of another encoder.
+
+        Args:
+            folder: of the encoder.
+            full: check all values, too.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         if not (folder / _FILE).is_file():
             return None
-        return cls(**load_file(folder / _FILE))
+        stored = Tensors(folder / _FILE, full)
+        idf = stored.array("idf", "f4", (None,))
+        return cls(idf, stored.array("basis", "f4", (len(idf), None)))
 
     def read(self, text: str) -> sp.csr_matrix:
         """Parse one bag, CSR (1, F), from ``feature:value feature:value``.

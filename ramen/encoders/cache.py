@@ -24,8 +24,11 @@ from ramen.files import replacing
 
 MAX_BYTES = 1 << 30  # all files together; the least recently used ones go first
 _FORMAT = b"1"  # of the file and of how a vector is computed: a new number invalidates all older files
+CHECKED = "checked-runs.txt"  # hashes of runs whose arrays were checked
 # RAMEN_CACHE may contain other files.
-_FILE_NAME = re.compile(r"(vectors-[0-9a-f]{32}\.safetensors|tokens-[0-9a-f]{32}\.i32)(\.part-\d+)?")
+_FILE_NAME = re.compile(
+    rf"(vectors-[0-9a-f]{{32}}\.safetensors|tokens-[0-9a-f]{{32}}\.i32)(\.part-\d+)?|{re.escape(CHECKED)}"
+)
 _PARTS_OF_A_BACKBONE = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 logger = logging.getLogger("ramen")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from ramen.encoders import word_counts
 from ramen.encoders.split_words import Splitter, SplitTexts, split_words, stands_alone
@@ -25,6 +25,7 @@ from ramen.encoders.word_counts import FIRST, N_FIRST, TITLE, CodeTable
 from ramen.errors import InputError
 from ramen.files import replacing
 from ramen.mapped import StringTable
+from ramen.stored import Tensors, check_fields, read_json
 
 SETS = ("words", "words+pairs")
 _PARTS = {SETS[0]: ("words",), SETS[1]: ("words", "first", "pairs")}
@@ -158,18 +159,31 @@ class WordFeatures:
             save_file({"idf": self.idf}, part)
 
     @classmethod
-    def load(cls, folder: Path, names: StringTable | None = None) -> WordFeatures:
-        """Load what :meth:`save` wrote; names in the table of an index are not read."""
-        idf = load_file(folder / "words.safetensors")["idf"]
+    def load(cls, folder: Path, names: StringTable | None = None, full: bool = True) -> WordFeatures:
+        """Load what :meth:`save` wrote.
+
+        Args:
+            folder: of the features.
+            names: in the table of an index, instead of those in the file, which are then not read.
+            full: check all values, too.
+
+        Raises:
+            InputError: a file is missing or damaged, or the two are of different features.
+        """
         path = folder / "words.json"
-        if names is not None:
-            with path.open(encoding="utf-8") as file:
-                kind = re.match(r'{"kind": "([^"]*)"', file.read(_HEAD))
-            if kind is None:
+        if names is None:
+            stored = check_fields(path, read_json(path), {"kind": "a string", "names": "a list of strings"})
+            kind, all_names = stored["kind"], stored["names"]
+        else:
+            with path.open("rb") as file:
+                head = re.match(rb'{"kind": "([^"]*)"', file.read(_HEAD))
+            if head is None:
                 raise InputError(f"{path}: expected to begin with the kind of the features")
-            return cls(kind[1], names, idf)
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls(stored["kind"], stored["names"], idf)
+            kind, all_names = head[1].decode("utf-8", "replace"), names
+        if kind not in SETS:
+            raise InputError(f"{path}: kind: found {kind!r}, expected one of {', '.join(SETS)}")
+        idf = Tensors(folder / "words.safetensors", full).array("idf", "f4", (len(all_names),))
+        return cls(kind, all_names, idf)
 
 
 def _numbered(codes: np.ndarray, words: list[str]) -> tuple[CodeTable, dict[str, int]]:

@@ -9,10 +9,11 @@ import numpy as np
 
 from ramen.errors import InputError
 from ramen.files import digest
-from ramen.inference.journal import FOLDER, Changes
-from ramen.mapped import Continued, map_tensors
+from ramen.inference.journal import FOLDER, JOURNAL, Changes
+from ramen.mapped import Continued
 from ramen.scorers.base import Scorer, TrainedScorer
 from ramen.scorers.combined import MaskedScorer
+from ramen.stored import Tensors
 
 
 def with_changes(
@@ -32,6 +33,9 @@ def with_changes(
     for number, label in enumerate(added):
         places.setdefault(label["uid"], []).append(len(uids) + number)
     removed = np.zeros(len(uids) + len(added), dtype=np.bool_)
+    for uid in [*changes.removed, *changes.renamed]:
+        if uid not in places:
+            raise InputError(f"{path / FOLDER / JOURNAL}: found a change of {uid!r}, expected labels of the run")
     for uid, count in changes.removed.items():
         removed[places[uid][:count]] = True
     changed = {places[uid][-1]: text for uid, text in changes.renamed.items()}
@@ -39,32 +43,25 @@ def with_changes(
     if added:
         segments = [_segment(path / FOLDER, line) for line in changes.added]
         sizes = [len(line["labels"]) for line in changes.added]
-        scorers = {name: _extended(path, name, scorer, segments, sizes) for name, scorer in trained.items()}
+        scorers = {name: _extended(name, scorer, segments, sizes) for name, scorer in trained.items()}
     if removed.any():
         scorers = {name: MaskedScorer(scorer, removed) for name, scorer in scorers.items()}
     more_uids = Continued(uids, [label["uid"] for label in added], {})
     return scorers, more_uids, Continued(texts, [label["text"] for label in added], changed), removed
 
 
-def _segment(folder: Path, line: dict) -> dict[str, np.ndarray]:
+def _segment(folder: Path, line: dict) -> Tensors:
     path = folder / line["segment"]
     if not path.is_file():
         raise InputError(f"{path}: missing")
     if digest(path) != line["blake2b"]:
         raise InputError(f"{path}: altered since the labels were added (its hash differs from the journal's)")
-    return map_tensors(path)
+    return Tensors(path)  # small: the values are checked at every load
 
 
-def _extended(
-    path: Path, name: str, scorer: TrainedScorer, segments: list[dict[str, np.ndarray]], sizes: list[int]
-) -> Scorer:
+def _extended(name: str, scorer: TrainedScorer, segments: list[Tensors], sizes: list[int]) -> Scorer:
     """Return the scorer with the labels of all segments."""
-    prefix = f"{name}."
-    parts = [
-        {key.removeprefix(prefix): array for key, array in segment.items() if key.startswith(prefix)}
-        for segment in segments
-    ]
-    try:
-        return scorer.extended(parts, sizes)
-    except KeyError as error:
-        raise InputError(f"{path / FOLDER}: an added label lacks {error}, which the scorer {name} needs") from error
+    parts = [segment.part(f"{name}.") for segment in segments]
+    for part, size in zip(parts, sizes, strict=True):
+        scorer.check_part(part, size)
+    return scorer.extended([part.arrays() for part in parts], sizes)

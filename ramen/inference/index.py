@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ramen.errors import InputError
-from ramen.mapped import StringTable, map_tensors
-from ramen.mining.signs import SignIndex
-from ramen.scorers.base import Scorer, save_tensors
+from ramen.mapped import StringTable
+from ramen.mining.signs import WORD, SignIndex
+from ramen.scorers.base import TrainedScorer, save_tensors
+from ramen.stored import Tensors, check_fields, read_json, shown
 
 FOLDER, FACTS = "index", "index.json"
 FORMAT = 2
 AGAIN = "build it again: ramen index RUN"
+_KINDS = {"format": "a number", "of": "a string", "scorers": "an object", "files": "an object"}
+_MEASURED = {"candidates": "a whole number of at least 1"}
 
 
 @dataclass
@@ -46,11 +48,14 @@ class Index:
         if not folder.is_dir():
             return None
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-            if facts["format"] != FORMAT or not isinstance(facts["files"], dict):
-                raise ValueError("of another format")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: not an index of this version; {AGAIN}") from error
+            facts = check_fields("facts", read_json(folder / FACTS), _KINDS)
+            if facts["format"] != FORMAT:
+                raise InputError(f"format: found {facts['format']}, expected {FORMAT}")
+            for name, entry in facts["files"].items():
+                if not isinstance(entry, list) or list(map(type, entry)) != [int, int, str]:
+                    raise InputError(f"files: {name}: found {shown(entry)}, expected size, time and digest")
+        except InputError as error:
+            raise InputError(f"{folder / FACTS}: not an index of this version: {error}; {AGAIN}") from error
         if facts["of"] != manifest:
             raise InputError(f"{folder}: an index of another run than that of {run / 'manifest.json'}; {AGAIN}")
         return cls(folder, facts)
@@ -64,16 +69,41 @@ class Index:
         files = self.facts["files"].items()
         return {name: recorded for name, (_, _, recorded) in files if name.startswith(FOLDER + "/")}
 
-    def attach(self, scorers: Mapping[str, Scorer]) -> None:
-        """Let the indexed scorers propose candidates by the index."""
+    def attach(self, scorers: Mapping[str, TrainedScorer], full: bool = True) -> None:
+        """Let the indexed scorers propose candidates by the index.
+
+        Args:
+            scorers: of the run.
+            full: check all values of the arrays, too.
+
+        Raises:
+            InputError: the index is of a scorer that the run lacks, or of other rows.
+        """
         for name, measurement in self.facts["scorers"].items():
-            arrays = map_tensors(self.folder / f"{name}.safetensors")
+            where = f"{self.folder / FACTS}: scorers: {name}"
+            check_fields(where, measurement, _MEASURED, {"recall": "a number", "rows": "a number"})
+            space = scorers[name].search_space() if name in scorers else None
+            if space is None:
+                raise InputError(f"{where}: found no such rows in the run; {AGAIN}")
+            stored = self._open(name, full)
+            words = -(-space.dim // WORD)
+            arrays = {
+                "signs": stored.array("signs", "u8", (words, space.rows)),
+                "factors": stored.array("factors", "f4", (space.rows,)),
+                "counts": stored.array("counts", "u2", (space.rows,)),
+                "rotation": stored.array("rotation", "f4", (words * WORD, space.dim)),
+                "mean": stored.array("mean", "f4", (space.dim,)),
+            }
             scorers[name].index = SignIndex(arrays, measurement["candidates"])
 
-    def strings(self, name: str) -> StringTable:
-        """Map a table of strings from :func:`save_strings`."""
-        stored = map_tensors(self.folder / f"{name}.safetensors")
-        return StringTable(stored["text"], stored["ends"])
+    def strings(self, name: str, n: int | None = None, full: bool = True) -> StringTable:
+        """Map a table of n strings from :func:`save_strings`; ``full`` checks them, too."""
+        return self._open(name, full).strings(n)
+
+    def _open(self, name: str, full: bool) -> Tensors:
+        if f"{FOLDER}/{name}.safetensors" not in self.facts["files"]:
+            raise InputError(f"{self.folder / FACTS}: files: lacks {FOLDER}/{name}.safetensors; {AGAIN}")
+        return Tensors(self.folder / f"{name}.safetensors", full)
 
 
 def save_strings(path: Path, strings: Iterable[str]) -> None:

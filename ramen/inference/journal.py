@@ -18,9 +18,16 @@ from typing import Any
 
 from ramen.errors import InputError
 from ramen.files import clear_errors
+from ramen.stored import check_fields, parse_json, shown
 
 FOLDER, JOURNAL, LOCK = "labels", "journal.jsonl", "lock"
 FORMAT = 1
+_LABEL = {"uid": "a string", "text": "a string"}
+_OPERATIONS = {
+    "add": {"segment": "a string", "blake2b": "a string", "labels": "a list"},
+    "remove": {"uids": "a list of strings"},
+    "rename": _LABEL,
+}
 _WAIT = 10.0  # seconds to wait for another writer
 
 
@@ -60,11 +67,11 @@ def read_changes(run: Path, manifest: str) -> Changes:
     changes = Changes()
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            entry = parse_json("line", line)
             if number == 1:
                 _check_head(path, entry, manifest)
                 continue
-            operation = entry["op"]
+            operation = _checked(entry)
             if operation == "add":
                 changes.added.append(entry)
                 for label in entry["labels"]:
@@ -73,18 +80,32 @@ def read_changes(run: Path, manifest: str) -> Changes:
                 for uid in entry["uids"]:
                     changes.removed[uid] = changes.removed.get(uid, 0) + 1
                     changes.renamed.pop(uid, None)
-            elif operation == "rename":
-                changes.renamed[entry["uid"]] = entry["text"]
             else:
-                raise ValueError(f"unknown change {operation!r}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, InputError):
+                changes.renamed[entry["uid"]] = entry["text"]
+        except InputError as error:
+            if str(path) in str(error):
                 raise
             raise InputError(f"{path}, line {number}: not a change of labels: {error}") from error
     return changes
 
 
-def _check_head(path: Path, head: dict[str, Any], manifest: str) -> None:
+def _checked(entry: object) -> str:
+    """Return which change a line is."""
+    operation = entry.get("op") if isinstance(entry, dict) else None
+    if not isinstance(operation, str) or operation not in _OPERATIONS:
+        raise InputError(f"op: found {shown(operation)}, expected one of {', '.join(_OPERATIONS)}")
+    fields = check_fields("line", entry, {"op": "a string", **_OPERATIONS[operation]})
+    if operation == "add":
+        for label in fields["labels"]:
+            check_fields("labels", label, _LABEL)
+        if Path(fields["segment"]).name != fields["segment"]:
+            raise InputError(f"segment: found {fields['segment']!r}, expected the name of a file in the folder")
+    return operation
+
+
+def _check_head(path: Path, head: object, manifest: str) -> None:
+    if not isinstance(head, dict) or not {"format", "of"} <= head.keys():
+        raise InputError(f"head: found {shown(head)}, expected an object with format, of")
     if head["format"] != FORMAT:
         raise InputError(f"{path}: found format {head['format']}, expected {FORMAT}")
     if head["of"] != manifest:

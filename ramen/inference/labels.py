@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError, nearest
 from ramen.files import clear_errors, digest
 from ramen.inference.journal import append, read_changes, writing
 from ramen.inference.run import MANIFEST, Run
 from ramen.inference.tagger import Tagger, text_problem
 from ramen.scorers.base import NewLabels, save_tensors, unit_rows
+from ramen.scorers.vectors import VectorScorer
 from ramen.text import composed
 
 _FIELDS = ("uid", "text", "examples")
@@ -50,8 +52,7 @@ def add_labels(run: str | Path, labels: Iterable[dict[str, Any]]) -> int:
         return 0
     with writing(run) as folder:
         tagger = Tagger.load(run)
-        if _extension_map(tagger) is None:
-            raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
+        _check_can_grow(tagger)
         present = set(map(composed, live_uids(tagger.run)))
         for number, entry in enumerate(entries, 1):
             if entry["uid"] in present:
@@ -188,6 +189,17 @@ def _new_labels(tagger: Tagger, entries: list[dict[str, Any]]) -> NewLabels:
     of_texts, of_examples = (words.transform(part) if words else None for part in (texts, examples))
     names, point_names = ([text.partition("\n")[0][:_NAME] for text in part] for part in (texts, examples))
     return NewLabels(vectors, of_texts, names, (of_points, of_examples, point_names), links, label_vectors)
+
+
+def _check_can_grow(tagger: Tagger) -> None:
+    run, scorers = tagger.run.path, tagger.trained
+    if isinstance(tagger.encoder, BagOfWordsEncoder):
+        raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
+    if "encoder" not in scorers:
+        raise InputError(f"{run}: found no scorer 'encoder', expected one to add labels")
+    for name, scorer in scorers.items():
+        if isinstance(scorer, VectorScorer) and scorer.extension_map is None:
+            raise InputError(f"{run / 'scorers' / name}: found no array extension_map, expected one to add labels")
 
 
 def _extension_map(tagger: Tagger) -> np.ndarray | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,22 +19,26 @@ from ramen.encoders.word_features import WordFeatures
 from ramen.errors import InputError, nearest
 from ramen.files import digest, replacing
 from ramen.inference.changed_labels import with_changes
-from ramen.inference.index import Index
+from ramen.inference.checked import is_checked, note_checked
+from ramen.inference.index import FACTS, Index
 from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
 from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.scorers.base import Scorer, TrainedScorer, title_of
 from ramen.scorers.registry import SCORERS
+from ramen.stored import check_fields, read_json, read_lines
 
 if TYPE_CHECKING:
     from ramen.data.dataset import Texts
     from ramen.encoders.base import Encoder
 
+Check = Literal["changed", "all", "none"]
 MANIFEST = "manifest.json"
 FORMAT = 5
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
-_RANKING, _LABELS = "ranking/ranking.json", "labels.jsonl.gz"
+_RANKING, LABELS = "ranking/ranking.json", "labels.jsonl.gz"
+_RANKING_KINDS = {"calibration": "anything", "learned": "an object"}
 
 
 @dataclass
@@ -98,7 +102,7 @@ def save_run(
         scorer.save(out / "scorers" / name)
     ranking.save(out / "ranking")
     with (
-        replacing(out / _LABELS) as part,
+        replacing(out / LABELS) as part,
         part.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file,
     ):
@@ -106,7 +110,7 @@ def save_run(
             file.write((json.dumps({"uid": uid, "text": title}, ensure_ascii=False) + "\n").encode())
     write_metrics(out, metrics)
     files = sorted(path for folder in _PARTS for path in (out / folder).rglob("*") if path.is_file())
-    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, out / _LABELS]}
+    hashes = {str(path.relative_to(out)): digest(path) for path in [*files, out / LABELS]}
     manifest = {"format": FORMAT, "scorers": list(scorers), "blake2b": hashes}
     with replacing(out / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n")
@@ -148,48 +152,50 @@ class Run:
     trained: dict[str, TrainedScorer] = field(default_factory=dict)
 
 
-def load_run(path: str | Path, index: bool = True, labels: bool = True, checked: bool = False) -> Run:
-    """Load a run folder and check it against its manifest.
+def load_run(path: str | Path, index: bool = True, labels: bool = True, check: Check = "changed") -> Run:
+    """Load a run folder and check it: its files against the manifest, and what they hold.
 
     Large arrays are memory-mapped, so processes share them. With an index, only files whose size or modification time
-    changed are hashed again.
+    changed are hashed again. All values of arrays are checked once for each content: :mod:`ramen.inference.checked`.
 
     Args:
         path: the folder.
         index: use the run's index, if it has one.
         labels: apply the labels added, removed and renamed after training.
-        checked: hash no file, as that was done for this folder, which nobody changes: see :mod:`ramen.serve.snapshot`.
+        check: "changed" hashes what may have changed, "all" hashes and checks everything anew, "none" hashes nothing,
+            for a folder that was checked and nobody changes: see :mod:`ramen.serve.snapshot`.
 
     Raises:
-        InputError: there is no finished run of this format; a file is missing or altered; a scorer is unknown or has
-            another number of labels; or the index is of another run.
+        InputError: there is no finished run of this format; a file is missing, altered or damaged; a scorer is unknown;
+            files do not fit each other; or the index is of another run.
     """
     path = Path(path)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(check_run, path, index, checked)
+        checking = pool.submit(check_run, path, index, check)
         load_kernels()  # in parallel: hashing releases the GIL
-        names = reading.result()
+        names = checking.result()
     manifest = digest(path / MANIFEST)
+    anew = check == "all"
+    full = anew or not is_checked("run", manifest)
     index_files = Index.open(path, manifest) if index else None
-    trained = {name: SCORERS[name].load(path / "scorers" / name) for name in names}
+    index_key = ("index", digest(index_files.folder / FACTS)) if index_files else ()
+    full_index = bool(index_key) and (anew or not is_checked(*index_key))
+    trained = {name: SCORERS[name].load(path / "scorers" / name, full) for name in names}
     ranking, calibration = _read_ranking(path, names)
-    words = _read_words(path / "words", index_files)
-    uids: Sequence[str]
-    texts: Sequence[str]
+    uids, texts = _read_names(path, index_files, full_index)
+    words = _read_words(path / "words", index_files, full, full_index)
+    _check_sizes(path, trained, words, len(uids))
     if index_files:
-        uids, texts = index_files.strings("uids"), index_files.strings("texts")
-        index_files.attach(trained)
-    else:
-        uids, texts = _read_labels(path / _LABELS)
-    for name, scorer in trained.items():
-        if scorer.n_labels != len(uids):
-            raise InputError(
-                f"{path / 'scorers' / name}: found {scorer.n_labels} labels, expected {len(uids)} as in {_LABELS}"
-            )
+        index_files.attach(trained, full_index)
     changes = read_changes(path, manifest) if labels else Changes()
+    if changes.added and not isinstance(words, WordFeatures | None):
+        raise InputError(f"{path}: found added labels of a run over bags of words, expected one over texts")
     learned = None
     if "learned" in ranking:
-        learned = LearnedRanking.load(path / "ranking", ranking["learned"], trained, ranking["weights"])
+        if words is None:
+            raise InputError(f"{path / 'words'}: missing, expected the word features of the learned ranking")
+        sizes = len(words), full
+        learned = LearnedRanking.load(path / "ranking", ranking["learned"], trained, ranking["weights"], *sizes)
         added = [label["text"] for line in changes.added for label in line["labels"]]
         if added:
             assert isinstance(words, WordFeatures)
@@ -197,41 +203,90 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, checked:
     scorers, removed = dict[str, Scorer](trained), None
     if changes:
         scorers, uids, texts, removed = with_changes(path, trained, uids, texts, changes)
+    if full:
+        note_checked("run", manifest)
+    if full_index:
+        note_checked(*index_key)
     ranker = Ranker(scorers, ranking["weights"], learned)
     return Run(path, words, ranker, uids, texts, calibration, removed, trained)
 
 
-def _read_words(folder: Path, index_files: Index | None) -> WordFeatures | BagFeatures | None:
+def _check_sizes(
+    path: Path, trained: Mapping[str, TrainedScorer], words: WordFeatures | BagFeatures | None, n_labels: int
+) -> None:
+    """Check that scorers, labels and word features fit each other: kernels do not."""
+    dims = {name: scorer.dim for name, scorer in trained.items() if scorer.dim is not None}
+    for name, scorer in trained.items():
+        where, first = path / "scorers" / name, next(iter(dims), name)
+        if scorer.dim not in (None, dims.get(first)):
+            raise InputError(
+                f"{where}: found vectors of {scorer.dim} dimensions, expected {dims[first]} as in scorers/{first}"
+            )
+        if scorer.n_labels != n_labels:
+            raise InputError(f"{where}: found {scorer.n_labels} labels, expected {n_labels} as in {LABELS}")
+        if scorer.n_features is not None and (words is None or len(words) != scorer.n_features):
+            found = "no words" if words is None else f"{len(words)} words"
+            raise InputError(f"{where}: found {scorer.n_features} word features, but {found} in {path / 'words'}")
+
+
+def _read_words(
+    folder: Path, index_files: Index | None, full: bool, full_index: bool
+) -> WordFeatures | BagFeatures | None:
     if not folder.is_dir():
         return None
     if BagFeatures.is_in(folder):
-        return BagFeatures.load(folder)
-    return WordFeatures.load(folder, index_files.strings("words") if index_files else None)
+        return BagFeatures.load(folder, full)
+    return WordFeatures.load(folder, index_files.strings("words", full=full_index) if index_files else None, full)
 
 
 def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
     """Read ``ranking.json`` and its calibration; an InputError names the invalid entry."""
     file = path / _RANKING
+    facts = check_fields(file, read_json(file), {"weights": "an object of numbers"}, _RANKING_KINDS)
+    weights = facts["weights"]
+    for name in names:
+        if name not in weights:
+            raise InputError(f"{file}: weights: lacks {name!r}, expected a number for each scorer")
+    if unknown := [name for name in weights if name not in names]:
+        raise InputError(f"{file}: weights: found {unknown[0]!r}, expected only {', '.join(names)}")
+    if "learned" not in facts and not any(weights.values()):
+        raise InputError(f"{file}: weights: all are 0, expected one or more above")
+    if ("learned" in facts) != (path / "ranking" / TREES).is_file():
+        raise InputError(f"{file}: learned: expected exactly where there is a {TREES}")
+    if "learned" in facts and "calibration" not in facts:
+        raise InputError(f"{file}: calibration: found no such key, expected one with a learned ranking")
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        for name in names:
-            if not math.isfinite(facts["weights"][name]):
-                raise ValueError(f"weights: {name}: found {facts['weights'][name]}, expected a number")
-        if "learned" not in facts and not any(facts["weights"][name] for name in names):
-            raise ValueError("weights: all are 0")
-        if ("learned" in facts) != (path / "ranking" / TREES).is_file():
-            raise ValueError(f"learned: expected exactly where there is a {TREES}")
-        return facts, Calibration.read(facts["calibration"] if "learned" in facts else facts.get("calibration"))
-    except KeyError as error:
-        raise InputError(f"{file}: lacks {error}, expected what training wrote") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: not what training wrote: {error}") from error
+        return facts, Calibration.read(facts.get("calibration"))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
-def _read_labels(path: Path) -> tuple[list[str], list[str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [row["uid"] for row in rows], [row["text"] for row in rows]
+def _read_names(path: Path, index_files: Index | None, full: bool) -> tuple[Sequence[str], Sequence[str]]:
+    """Return uids and texts of the labels, from the index if there is one."""
+    if index_files is None:
+        return read_label_file(path / LABELS)
+    uids = index_files.strings("uids", full=full)
+    return uids, index_files.strings("texts", len(uids), full)
+
+
+def read_label_file(path: Path) -> tuple[list[str], list[str]]:
+    """Return uids and texts of the labels in a run's file of labels.
+
+    Raises:
+        InputError: the file is missing or damaged, or a line is no label.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        uids, texts = [row["uid"] for row in rows], [row["text"] for row in rows]
+        if {*map(type, rows), *map(type, uids), *map(type, texts), *map(len, rows)} <= {dict, str, 2}:
+            return uids, texts
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error):
+        pass  # a second reading, three times as slow, finds the line
+    with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
+        for where, row in read_lines(path, file):
+            check_fields(where, row, {"uid": "a string", "text": "a string"})
+    raise InputError(f"{path}: does not read as labels")
 
 
 def files_of(run: Path) -> dict[str, str]:
@@ -239,18 +294,36 @@ def files_of(run: Path) -> dict[str, str]:
     return dict(json.loads((run / MANIFEST).read_text())["blake2b"])
 
 
-def check_run(path: Path, index: bool = True, checked: bool = False) -> list[str]:
+def check_run(path: Path, index: bool = True, check: Check = "changed") -> list[str]:
     """Check a run folder against its manifest and return the names of its scorers; see :func:`load_run`."""
+    names, hashes = _read_manifest(path)
+    index_files = Index.open(path, digest(path / MANIFEST)) if index else None
+    for name, wanted in (hashes | index_files.digests() if index_files else hashes).items():
+        if check != "all" and index_files and (path / name).is_file() and index_files.is_unchanged(path, name, wanted):
+            continue
+        if not (path / name).is_file():
+            raise InputError(f"{path / name}: missing")
+        if check != "none" and digest(path / name) != wanted:
+            raise InputError(f"{path / name}: altered since training (its hash differs from the manifest's)")
+    for folder in _PARTS:  # libraries read what they find there
+        for file in (path / folder).rglob("*"):
+            if file.is_file() and not file.name.startswith(".") and str(file.relative_to(path)) not in hashes:
+                raise InputError(f"{file}: found a file that {MANIFEST} does not list, expected none")
+    return names
+
+
+def _read_manifest(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the scorers and the digests of the files."""
     if not path.is_dir():
         raise InputError(f"{path}: expected a run folder, found {'a file' if path.exists() else 'nothing'}")
     if not (path / MANIFEST).exists():
         state = "an unfinished run (ramen train --resume)" if (path / "config.yaml").exists() else "no run"
         raise InputError(f"{path}: expected a finished run with {MANIFEST}, found {state}")
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = read_json(path / MANIFEST)
         version, hashes = int(manifest["format"]), dict(manifest["blake2b"])
         names = list(map(str, manifest["scorers"])) if version == FORMAT else []
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest of a run") from error
     if version < FORMAT:
         again = "train it again: ramen train DATA --out NEW"
@@ -260,18 +333,16 @@ def check_run(path: Path, index: bool = True, checked: bool = False) -> list[str
     for name in names:
         if name not in SCORERS:
             raise InputError(f"{path / MANIFEST}: unknown scorer {name!r}: {nearest(name, SCORERS)}")
-        if not any(file.startswith(f"scorers/{name}/") for file in hashes):
+        if not any(str(file).startswith(f"scorers/{name}/") for file in hashes):
             raise InputError(
                 f"{path / MANIFEST}: lists no file of the scorer {name!r}, expected some in scorers/{name}"
             )
     if not names:
         raise InputError(f"{path / MANIFEST}: lists no scorer, expected one or more of {', '.join(SCORERS)}")
-    index_files = Index.open(path, digest(path / MANIFEST)) if index else None
-    for name, wanted in (hashes | index_files.digests() if index_files else hashes).items():
-        if index_files and (path / name).is_file() and index_files.is_unchanged(path, name, wanted):
-            continue
-        if not (path / name).is_file():
-            raise InputError(f"{path / name}: missing")
-        if not checked and digest(path / name) != wanted:
-            raise InputError(f"{path / name}: altered since training (its hash differs from the manifest's)")
-    return names
+    for file, wanted in hashes.items():
+        if not isinstance(wanted, str) or Path(file).is_absolute() or ".." in Path(file).parts:
+            raise InputError(f"{path / MANIFEST}: blake2b: found {file!r}, expected hashes of files of the run")
+    for file in (LABELS, _RANKING):
+        if file not in hashes:
+            raise InputError(f"{path / MANIFEST}: blake2b: found no {file}, expected its hash")
+    return names, hashes

@@ -12,14 +12,14 @@ import scipy.sparse as sp
 
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
-from ramen.extras import needing
+from ramen.inference.encoder import check_fits, open_encoder, sentence_transformer
 from ramen.inference.explain import explain
-from ramen.inference.run import Run, check_run, load_run
+from ramen.inference.run import Check, Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.ranking.candidates import CANDIDATES
 from ramen.scorers.base import Queries, TrainedScorer, title_of
 from ramen.sequences import as_list, is_missing
-from ramen.threads import one_blas_thread, one_torch_thread_in_children
+from ramen.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -38,18 +38,10 @@ def load_encoder(run: str | Path) -> SentenceTransformer:
         InputError: there is no finished run, or one of its files is missing or altered.
     """
     check_run(Path(run))
-    if BagOfWordsEncoder.open(Path(run) / "encoder"):
+    encoder = open_encoder(Path(run))
+    if isinstance(encoder, BagOfWordsEncoder):
         raise InputError(f"{run}: found a run over bags of words, expected one with an encoder of texts")
-    return _sentence_transformer(Path(run))
-
-
-def _sentence_transformer(run: Path) -> SentenceTransformer:
-    with needing("train", f"{run / 'encoder'}: its encoder"):
-        import torch
-        from sentence_transformers import SentenceTransformer
-
-    one_torch_thread_in_children()
-    return SentenceTransformer(str(run / "encoder"), device="cuda" if torch.cuda.is_available() else "cpu")
+    return sentence_transformer(Path(run)) if isinstance(encoder, StaticFolder) else encoder
 
 
 def text_problem(text: object, longest: int = MAX_CHARACTERS) -> str:
@@ -90,21 +82,21 @@ class Tagger:
         self.run, self.encoder = run, encoder
 
     @classmethod
-    def load(cls, run: str | Path, index: bool = True, labels: bool = True, checked: bool = False) -> Tagger:
+    def load(cls, run: str | Path, index: bool = True, labels: bool = True, check: Check = "changed") -> Tagger:
         """Load a run folder.
 
         Args:
             run: the folder.
             index: use the index from ``ramen index``, if there is one.
             labels: apply the changes of ``ramen labels``.
-            checked: hash no file, as for a snapshot, whose files were checked when it was taken.
+            check: what to hash: see :func:`ramen.inference.run.load_run`.
 
         Raises:
-            InputError: there is no finished run, or one of its files is missing or altered.
+            InputError: there is no finished run, or one of its files is missing, altered or damaged.
         """
-        loaded = load_run(run, index, labels, checked)
-        folder = loaded.path / "encoder"
-        encoder = BagOfWordsEncoder.open(folder) or StaticFolder.open(folder) or _sentence_transformer(loaded.path)
+        loaded = load_run(run, index, labels, check)
+        encoder = open_encoder(loaded.path, anew=check == "all")
+        check_fits(loaded, encoder)
         return cls(loaded, encoder)
 
     @property

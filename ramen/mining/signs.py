@@ -19,7 +19,7 @@ from ramen.compiled import FAST, kernel
 from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import one_blas_thread, parallel_for, thread_count
 
-_BITS = 64
+WORD = 64  # bits of a word of signs
 _PLANES = 4  # bits per query weight: the rounding error is then a fifth of the error of the signs
 _BLOCK = 65_536  # rows rotated at once
 _ROWS = 2048  # rows summed at once by a thread: 16 KB
@@ -60,8 +60,8 @@ class SignIndex:
             block: returns rows first to last, float32 (last - first, dim).
             seed: of the rotation.
         """
-        words = -(-dim // _BITS)
-        drawn = np.random.default_rng(seed).standard_normal((words * _BITS, dim))
+        words = -(-dim // WORD)
+        drawn = np.random.default_rng(seed).standard_normal((words * WORD, dim))
         rotation = np.linalg.qr(drawn)[0].astype(np.float32)
         bounds = range(0, n, _BLOCK)
         total = np.zeros(dim)

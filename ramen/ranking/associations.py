@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from ramen.compiled import kernel
 from ramen.encoders.split_words import SplitTexts
 from ramen.encoders.word_features import SETS, WordFeatures
+from ramen.stored import Tensors, check_fields
 from ramen.threads import parallel_for
 
 NAME = "association of common words"
@@ -94,23 +95,17 @@ class Associations:
         return {"points": list(self.words.names), "labels": list(self.label_words.names)}
 
     @classmethod
-    def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], n_labels: int) -> Associations:
+    def read(cls, stored: Tensors, facts: Mapping[str, Any], n_labels: int) -> Associations:
         """Build from :meth:`arrays` and :meth:`facts`.
 
         Raises:
-            ValueError: they do not fit each other or the number of labels.
+            InputError: they do not fit each other or the number of labels.
         """
+        check_fields("common_words", facts, {"points": "a list of strings", "labels": "a list of strings"})
         words, label_words = _features(facts["points"]), _features(facts["labels"])
-        table, starts, of_labels = arrays["table"], arrays["starts"], arrays["of_labels"]
-        if table.shape != (len(words), len(label_words)) or table.dtype != np.float32:
-            raise ValueError(f"associations: table of shape {table.shape}, expected one row and column for each word")
-        if len(starts) != n_labels + 1 or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] != len(of_labels):
-            raise ValueError("associations: starts: expected to ascend from 0 to the number of words")
-        if of_labels.size and (of_labels.min() < 0 or of_labels.max() >= len(label_words)):  # kernels do not check
-            raise ValueError(f"associations: of_labels: expected 0 to {len(label_words) - 1}")
-        if (starts.dtype, of_labels.dtype) != (np.dtype("i8"), np.dtype("i4")):
-            raise ValueError("associations: expected arrays of int64 and int32")
-        return cls(words, table, starts, of_labels, label_words)
+        table = stored.array("table", "f4", (len(words), len(label_words)))
+        of_labels = stored.integers("of_labels", "i4", (None,), 0, len(label_words))
+        return cls(words, table, stored.offsets("starts", n_labels, len(of_labels)), of_labels, label_words)
 
 
 def log_ratios(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ramen.errors import InputError
+from ramen.stored import check_fields, shown
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,24 @@ class Calibration:
         """Restore from :meth:`facts`; None for None.
 
         Raises:
-            ValueError: the lists differ in length.
+            InputError: a list is missing, of another length than it has to be, or does not ascend.
         """
         if facts is None:
             return None
-        calibration = cls(**facts)
+        kinds = {field.name: "a list of numbers" for field in fields(cls)}
+        calibration = cls(**check_fields("calibration", facts, kinds))
         knots, levels = len(calibration.scores), len(calibration.thresholds)
         if knots != len(calibration.probabilities) or levels != len(calibration.precisions):
-            raise ValueError("calibration: lists of different lengths")
+            raise InputError("calibration: found lists of different lengths, expected a value for each knot")
+        if not knots:
+            raise InputError("calibration: scores: found [], expected one knot or more")
+        for name in ("scores", "probabilities", "thresholds"):
+            values = getattr(calibration, name)
+            if any(second < first for first, second in pairwise(values)):
+                raise InputError(f"calibration: {name}: found numbers that fall, expected them to ascend")
+        for name in ("probabilities", "precisions"):
+            if not all(0 <= value <= 1 for value in getattr(calibration, name)):
+                raise InputError(f"calibration: {name}: found {shown(getattr(calibration, name))}, expected 0 to 1")
         return calibration
 
 

@@ -18,7 +18,7 @@ from ramen.threads import parallel_for
 NAMES = [f"letters of the titles: {name}" for name in ("cosine", "share of the label's", "share of the text's")]
 _LETTERS = 4
 _SPACELESS, _PARTS = re.compile(f"[{SPACELESS}]"), re.compile(f"[{SPACELESS}]+|[^{SPACELESS}]+")
-_BUCKETS = 2**18  # of hashes; a million titles fill it, but rare ones remain informative
+BUCKETS = 2**18  # of hashes; a million titles fill it, but rare ones remain informative
 
 
 @dataclass
@@ -40,7 +40,7 @@ class TitleGrams:
         """Build from the labels' titles, with idf = 1 + ln((1 + L) / (1 + labels with the gram))."""
         starts, grams = grams_of(titles)
         n = len(starts) - 1
-        frequency = np.bincount(grams, minlength=_BUCKETS)
+        frequency = np.bincount(grams, minlength=BUCKETS)
         return cls((1.0 + np.log((1.0 + n) / (1.0 + frequency))).astype(np.float32), starts, grams)
 
     def with_more(self, titles: Iterable[str]) -> TitleGrams:
@@ -84,7 +84,7 @@ def grams_of(titles: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         if letters:
             parts = _PARTS.findall(letters) if _SPACELESS.search(letters) else [letters]
             runs = set().union(*map(_runs, parts))
-            grams.extend(sorted({crc32(run.encode("utf-8", "replace")) % _BUCKETS for run in runs}))
+            grams.extend(sorted({crc32(run.encode("utf-8", "replace")) % BUCKETS for run in runs}))
         starts.append(len(grams))
     return np.array(starts, dtype=np.int64), np.array(grams, dtype=np.int32)
 

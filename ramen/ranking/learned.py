@@ -12,15 +12,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.errors import InputError
-from ramen.mapped import map_tensors
 from ramen.ranking.associations import Associations
 from ramen.ranking.candidates import Gathered
-from ramen.ranking.grams import TitleGrams
+from ramen.ranking.grams import BUCKETS, TitleGrams
+from ramen.ranking.grams import NAMES as GRAMS
 from ramen.ranking.overlap import FieldWords, LabelWords
-from ramen.ranking.pair_features import TOGETHER, PairFeatures
+from ramen.ranking.pair_features import TOGETHER, WORDS, PairFeatures
 from ramen.ranking.shapley import GroupValues
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, save_tensors
+from ramen.stored import Tensors, check_fields
 
 _LEAST_SLOPE, _TILT = 1e-3, 0.01
 MEAN = "mean"  # of the trees' scores over their training pairs: the base value of contributions
@@ -138,8 +139,9 @@ class LearnedRanking:
 
     @classmethod
     def load(
-        cls, folder: Path, facts: Mapping[str, Any], scorers: Mapping[str, Scorer], weights: Mapping[str, float]
-    ) -> LearnedRanking:
+        cls, folder: Path, facts: Mapping[str, Any], scorers: Mapping[str, Scorer], weights: Mapping[str, float],
+        n_features: int, full: bool = True,
+    ) -> LearnedRanking:  # fmt: skip
         """Load what :meth:`save` wrote.
 
         Args:
@@ -147,80 +149,80 @@ class LearnedRanking:
             facts: from :meth:`facts`.
             scorers: of the run.
             weights: of its weighted sum.
+            n_features: number of word features.
+            full: check all values of the arrays, too.
 
         Raises:
             InputError: the run lacks a scorer, the features are of another version, or the files are damaged.
         """
         path = folder / "ranking.json"
-        try:
-            for name in facts["scorers"]:
-                if name not in scorers:
-                    raise InputError(f"{path}: found the scorer {name!r}, expected one of {', '.join(sorted(scorers))}")
-            if len(set(facts["scorers"])) < len(facts["scorers"]):
-                raise ValueError("found a scorer twice")
-            scale = float(facts["scale"])
-            if not np.isfinite(scale):
-                raise ValueError(f"scale {scale}, expected a number")
-            path = folder / _LABELS
-            stored = map_tensors(path)
-            n_labels = next(iter(scorers.values())).n_labels
-            if stored["counts"].shape != (n_labels,):
-                raise ValueError(f"counts of shape {stored['counts'].shape}, expected one of each of {n_labels} labels")
-            texts = _rows(stored, len(stored["counts"]), len(stored["columns"]))
-            words = LabelWords(stored["columns"], texts, _titles(stored, len(stored["counts"])))
-            by_sum = stored["by_sum"]
-            if by_sum.ndim != 2 or len(by_sum) != 2 or not by_sum.size or not np.isfinite(by_sum).all():
-                raise ValueError(f"by_sum of shape {by_sum.shape}, expected numbers of (2, knots)")
-            if (np.diff(by_sum) < 0).any():
-                raise ValueError("by_sum: expected sums and scores that ascend")
-            associations = None
-            if "common_words" in facts:
-                parts = {name: stored[f"associations.{name}"] for name in ("table", "starts", "of_labels")}
-                associations = Associations.read(parts, facts["common_words"], n_labels)
-            features = PairFeatures.of(facts["scorers"], weights, stored["counts"], words, associations)
-            path = folder / "ranking.json"
-            if [list(name) for name in features.names] != list(facts["features"]):
-                raise InputError(f"{path}: found features of another version; train the run again")
-            path = folder / TREES
-            trees = Trees(**map_tensors(path))
-            trees.check(len(features.names))
-        except InputError as error:
-            raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: not what training wrote: {error}") from error
-        return cls(trees, scale, features, by_sum, len(stored["counts"]))
+        check_fields(f"{path}: learned", facts, _FACTS, {"common_words": "an object"})
+        for name in facts["scorers"]:
+            if name not in scorers:
+                raise InputError(f"{path}: found the scorer {name!r}, expected one of {', '.join(sorted(scorers))}")
+        if len(set(facts["scorers"])) < len(facts["scorers"]):
+            raise InputError(f"{path}: scorers: found one twice, expected each once")
+        stored, n_labels = Tensors(folder / _LABELS, full), next(iter(scorers.values())).n_labels
+        counts = stored.array("counts", "f4", (n_labels,))
+        if full and len(counts) and counts.min() < 0:
+            raise InputError(f"{stored.path}: counts: found {counts.min()}, expected numbers of at least 0")
+        columns = stored.integers("columns", "i4", (n_features,), -1, n_features)
+        titles = _titles(stored.part("titles."), n_labels) if [WORDS, GRAMS[0]] in facts["features"] else None
+        words = LabelWords(columns, _rows(stored.part("texts."), n_labels, n_features), titles)
+        associations = None
+        if "common_words" in facts:
+            try:
+                associations = Associations.read(stored.part("associations."), facts["common_words"], n_labels)
+            except InputError as error:
+                raise InputError(str(error) if str(stored.path) in str(error) else f"{path}: {error}") from error
+        features = PairFeatures.of(facts["scorers"], weights, counts, words, associations)
+        if [list(name) for name in features.names] != facts["features"]:
+            raise InputError(f"{path}: found features of another version; train the run again")
+        trees = _trees(folder / TREES, len(features.names))
+        return cls(trees, float(facts["scale"]), features, _by_sum(stored), n_labels)
 
 
+_FACTS = {"scorers": "a list of strings", "scale": "a number", "features": "a list"}
 _GRAMS = ("idf", "starts", "grams")
 _PARTS = ("starts", "words", "weights", "in_title")
-_TYPES = tuple(np.dtype(name) for name in ("i8", "i4", "f4", "u1"))
 
 
-def _rows(stored: Mapping[str, np.ndarray], n: int, width: int) -> FieldWords:
-    starts, words, weights, in_title = (stored[f"texts.{part}"] for part in _PARTS)
+def _rows(stored: Tensors, n: int, width: int) -> FieldWords:
+    words = stored.integers("words", "i4", (None,), 0, width)
+    weights = stored.array("weights", "f4", words.shape)
+    in_title = stored.integers("in_title", "u1", words.shape, 0, 2)
     rows = sp.csr_matrix((n, width), dtype=np.float32)
-    rows.data, rows.indices, rows.indptr = weights, words, starts
-    if len(starts) != n + 1 or starts[-1] != len(words) or not len(words) == len(weights) == len(in_title):
-        raise ValueError("texts: the lengths of the arrays differ from texts.starts")
-    columns = stored["columns"]
-    if starts[0] != 0 or (np.diff(starts) < 0).any():  # kernels do not check bounds
-        raise ValueError("texts.starts: expected to ascend from 0")
-    for name, numbers, lowest in (("texts.words", words, 0), ("columns", columns, -1)):
-        if numbers.size and (numbers.min() < lowest or numbers.max() >= width):
-            raise ValueError(f"{name}: expected {lowest} to {width - 1}")
-    if (starts.dtype, words.dtype, weights.dtype, in_title.dtype) != _TYPES:
-        raise ValueError(f"texts: expected arrays of {', '.join(map(str, _TYPES))}")
+    rows.data, rows.indices, rows.indptr = weights, words, stored.offsets("starts", n, len(words))
     return FieldWords(rows, in_title)
 
 
-def _titles(stored: Mapping[str, np.ndarray], n: int) -> TitleGrams | None:
-    if "titles.grams" not in stored:
-        return None
-    idf, starts, grams = (stored[f"titles.{name}"] for name in _GRAMS)
-    if len(starts) != n + 1 or starts[0] != 0 or (np.diff(starts) < 0).any() or starts[-1] != len(grams):
-        raise ValueError("titles.starts: expected to ascend from 0 to the number of grams")
-    if grams.size and (grams.min() < 0 or grams.max() >= len(idf)):
-        raise ValueError(f"titles.grams: expected 0 to {len(idf) - 1}")
-    if (idf.dtype, starts.dtype, grams.dtype) != tuple(np.dtype(name) for name in ("f4", "i8", "i4")):
-        raise ValueError("titles: expected arrays of float32, int64, int32")
-    return TitleGrams(idf, starts, grams)
+def _titles(stored: Tensors, n: int) -> TitleGrams:
+    idf = stored.array("idf", "f4", (BUCKETS,))
+    grams = stored.integers("grams", "i4", (None,), 0, BUCKETS)
+    return TitleGrams(idf, stored.offsets("starts", n, len(grams)), grams)
+
+
+def _by_sum(stored: Tensors) -> np.ndarray:
+    by_sum = stored.array("by_sum", "f8", (2, None))
+    if not by_sum.size or not np.isfinite(by_sum).all() or (np.diff(by_sum) < 0).any():
+        raise InputError(f"{stored.path}: by_sum: found others, expected finite sums and scores that ascend")
+    return by_sum
+
+
+def _trees(path: Path, n_features: int) -> Trees:
+    stored = Tensors(path)  # small
+    features, values = stored.array("features", "i4", (None,)), stored.array("values", "f8", (None,))
+    trees = Trees(
+        roots=stored.array("roots", "i4", (None,)),
+        features=features,
+        thresholds=stored.array("thresholds", "f8", features.shape),
+        children=stored.array("children", "i4", (len(features), 2)),
+        node_counts=stored.array("node_counts", "f4", features.shape),
+        leaf_counts=stored.array("leaf_counts", "f4", values.shape),
+        values=values,
+    )
+    try:
+        trees.check(n_features)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return trees

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.mining.signs import SignIndex
+from ramen.stored import Tensors
 
 if TYPE_CHECKING:
     from ramen.config import Config
@@ -196,6 +197,8 @@ class TrainedScorer(Scorer):
             rankings, as it scores every label, and labels added later get their vectors from it.
         params: by which this one was fitted.
         extension_map: float32 (d, d), which takes a new label's vector to its part; None where it has no such map.
+        dim: of the vectors that it scores by; None where it reads none.
+        n_features: number of word features that it scores by; None where it reads none.
     """
 
     name: ClassVar[str]
@@ -205,6 +208,8 @@ class TrainedScorer(Scorer):
     always_kept: ClassVar[bool] = False
     params: Any
     extension_map: np.ndarray | None = None
+    dim: int | None = None
+    n_features: int | None = None
 
     @classmethod
     def is_enabled(cls, config: Config) -> bool:
@@ -251,6 +256,14 @@ class TrainedScorer(Scorer):
             KeyError: a part that lacks an array.
         """
 
+    @abstractmethod
+    def check_part(self, part: Tensors, size: int) -> None:
+        """Check the part of ``size`` labels in a file, which :meth:`extend` gave.
+
+        Raises:
+            InputError: an array is missing, or of another type or shape than it has to be, or a value is out of range.
+        """
+
     def search_space(self) -> SearchSpace | None:
         """The rows that an approximate index would search; None where the scorer has an index of its own."""
         return None
@@ -261,8 +274,16 @@ class TrainedScorer(Scorer):
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> TrainedScorer:
-        """What :meth:`save` wrote."""
+    def load(cls, folder: Path, full: bool = True) -> TrainedScorer:
+        """What :meth:`save` wrote.
+
+        Args:
+            folder: of the scorer.
+            full: check all values of the arrays, too, which kernels do not.
+
+        Raises:
+            InputError: a file is missing or damaged, or its arrays do not fit each other.
+        """
 
     @classmethod
     @abstractmethod

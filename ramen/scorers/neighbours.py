@@ -13,12 +13,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen.files import replacing
-from ramen.mapped import Continued, StringTable, map_tensors
+from ramen.mapped import Continued, StringTable
 from ramen.mining.heaps import best
 from ramen.mining.inverted import InvertedIndex
 from ramen.mining.nearest import nearest, products
 from ramen.scorers.base import Arrays, NewLabels, Queries, Scorer, SearchSpace, Sizes, TrainedScorer, save_tensors
 from ramen.scorers.judge import GAIN, Judge, log_sum
+from ramen.stored import Tensors, check_fields, read_json
 
 if TYPE_CHECKING:
     from ramen.config import Config
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.1  # of the softmax over cosines, where a search starts
 _SHOWN = 4  # points among the reasons for a label
+_VOTES = {"k": "a whole number of at least 1", "temperature": "a number above 0"}
+_VOTES |= {"labels": "a whole number of at least 1"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class NeighbourScorer(TrainedScorer):
     ) -> None:  # fmt: skip
         self.vectors, self.targets = np.ascontiguousarray(vectors, dtype=np.float32), targets
         self.k, self.temperature, self.names = min(k, len(vectors)), temperature, names
-        self.n_labels = targets.shape[1]
+        self.n_labels, self.dim = targets.shape[1], self.vectors.shape[1]
         self._labels_of = InvertedIndex(sp.csc_matrix(targets.T, dtype=np.float32))
 
     @property
@@ -138,6 +141,12 @@ class NeighbourScorer(TrainedScorer):
         labels = np.concatenate([part["labels"] + start for part, start in zip(parts, starts[:-1], strict=True)])
         names = [name for part in parts for name in StringTable(part["text"], part["ends"])]
         return self.with_points(np.concatenate([part["vectors"] for part in parts]), labels, int(starts[-1]), names)
+
+    def check_part(self, part: Tensors, size: int) -> None:
+        """See :class:`TrainedScorer`."""
+        n = len(part.array("vectors", "f4", (None, self.dim)))
+        part.integers("labels", "i4", (n,), 0, size)
+        part.strings(n)
 
     def with_points(self, vectors: np.ndarray, labels: np.ndarray, n_labels: int, names: list[str]) -> NeighbourScorer:
         """The same points and some more, each with one label behind those of the others.
@@ -217,13 +226,15 @@ class NeighbourScorer(TrainedScorer):
             part.write_text(json.dumps({"k": self.k, "temperature": self.temperature, "labels": self.n_labels}) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> NeighbourScorer:
+    def load(cls, folder: Path, full: bool = True) -> NeighbourScorer:
         """See :class:`TrainedScorer`."""
-        stored, votes = map_tensors(folder / "points.safetensors"), json.loads((folder / "votes.json").read_text())
-        parts = (np.ones(len(stored["indices"]), dtype=np.float32), stored["indices"], stored["indptr"])
-        targets = sp.csr_matrix(parts, shape=(len(stored["vectors"]), votes["labels"]))
-        names = None
-        if (folder / "names.safetensors").exists():
-            table = map_tensors(folder / "names.safetensors")
-            names = StringTable(table["text"], table["ends"])
-        return cls(stored["vectors"], targets, votes["k"], votes["temperature"], names)
+        votes = check_fields(folder / "votes.json", read_json(folder / "votes.json"), _VOTES)
+        stored, n_labels = Tensors(folder / "points.safetensors", full), votes["labels"]
+        vectors = stored.array("vectors", "f4", (None, None))
+        indices = stored.integers("indices", "i4", (None,), 0, n_labels)
+        indptr = stored.offsets("indptr", len(vectors), len(indices))
+        parts = (np.ones(len(indices), dtype=np.float32), indices, indptr)
+        targets = sp.csr_matrix(parts, shape=(len(vectors), n_labels))
+        path = folder / "names.safetensors"
+        names = Tensors(path, full).strings(len(vectors)) if path.exists() else None
+        return cls(vectors, targets, votes["k"], votes["temperature"], names)

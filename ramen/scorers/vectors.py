@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from ramen.mapped import map_tensors
 from ramen.scorers.base import Arrays, Queries, Scorer, SearchSpace, TrainedScorer, save_tensors
 from ramen.scorers.combined import ConcatenatedScorer
-from ramen.scorers.dense.label_weights import Float32Weights, LabelWeights, load_weights
+from ramen.scorers.dense.label_weights import Float32Weights, LabelWeights, read_weights
+from ramen.stored import Tensors
 
 _FILE, _MAP = "vectors.safetensors", "extension_map"
 _PROPOSED, _RECALLED = 100, 10  # labels by which an index is timed, and by which it is judged
@@ -34,7 +34,7 @@ class VectorScorer(TrainedScorer):
     ) -> None:
         self.weights = weights if isinstance(weights, LabelWeights) else Float32Weights(weights)
         self.extension_map, self.params = extension_map, params
-        self.n_labels = self.weights.n_labels
+        self.n_labels, self.dim = self.weights.n_labels, self.weights.dim
 
     def propose(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Scorer`."""
@@ -52,6 +52,10 @@ class VectorScorer(TrainedScorer):
     def extended(self, parts: Sequence[Arrays], sizes: Sequence[int]) -> Scorer:
         """See :class:`TrainedScorer`."""
         return ConcatenatedScorer(self, type(self)(np.concatenate([part["vectors"] for part in parts])))
+
+    def check_part(self, part: Tensors, size: int) -> None:
+        """See :class:`TrainedScorer`."""
+        part.array("vectors", ("f4", "f8"), (size, self.dim))
 
     def search_space(self) -> SearchSpace:
         """See :class:`TrainedScorer`."""
@@ -73,11 +77,11 @@ class VectorScorer(TrainedScorer):
         save_tensors(folder / _FILE, {**self.weights.arrays(), **extension})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, full: bool = True) -> Self:
         """See :class:`TrainedScorer`."""
-        path = folder / _FILE
-        stored = map_tensors(path)
-        return cls(load_weights(stored, path), stored.get(_MAP))
+        stored = Tensors(folder / _FILE, full)
+        weights = read_weights(stored)
+        return cls(weights, stored.array(_MAP, "f4", (weights.dim, weights.dim)) if _MAP in stored else None)
 
 
 def sampled_rows(n: int) -> np.ndarray:

@@ -35,7 +35,7 @@ class ModelHolder:
         Raises:
             InputError: there is no finished run.
         """
-        tagger = Tagger.load(run, checked=checked)
+        tagger = Tagger.load(run, check="none" if checked else "changed")
         _warm_up(tagger)
         self._next: tuple[Tagger, str, str] | None = (tagger, name or run.name, run_id)
 

@@ -43,7 +43,7 @@ class Snapshot:
 
     Attributes:
         source: folder of the run, links resolved.
-        path: of the copy, to load with ``checked=True``; the run's own where it is served in place.
+        path: of the copy, to load with ``check="none"``; the run's own where it is served in place.
         id: which run and labels these are, 12 hex digits; the same for every copy.
     """
 
@@ -70,7 +70,7 @@ def _close(resources: ExitStack, owner: int) -> None:
 def take_snapshot(run: str | Path, folder: str | Path | None = None) -> Snapshot:
     """Copy what loading a run needs, and check the copy against the run's manifest.
 
-    The copy is hashed once: its readers load it with ``checked=True``. It shares the blocks of the original where the
+    The copy is hashed once: its readers load it with ``check="none"``. It shares the blocks of the original where the
     file system can (btrfs, XFS). Snapshots that a killed server left in the folder are removed.
 
     Args:
@@ -83,9 +83,9 @@ def take_snapshot(run: str | Path, folder: str | Path | None = None) -> Snapshot
         WorkError: the disk is full.
 
     Example:
-        ``with take_snapshot("runs/a") as snapshot: tagger = Tagger.load(snapshot.path, checked=True)``
+        ``with take_snapshot("runs/a") as snapshot: tagger = Tagger.load(snapshot.path, check="none")``
     """
-    check_run(Path(run), checked=True)
+    check_run(Path(run), check="none")
     source = Path(run).resolve()
     folder = _default_folder() if folder is None else Path(folder)
     with ExitStack() as resources:
@@ -101,7 +101,7 @@ def serve_in_place(run: str | Path) -> Snapshot:
     Raises:
         InputError: there is no finished run, or it is being written.
     """
-    check_run(Path(run), checked=True)
+    check_run(Path(run), check="none")
     source = Path(run).resolve()
     with ExitStack() as resources:
         resources.enter_context(_in_use(source))

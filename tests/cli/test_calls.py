@@ -21,6 +21,7 @@ VERBS = [
         ("plan",),
         ("eval",),
         ("index",),
+        ("check",),
         ("tag",),
         ("serve",),
     ],

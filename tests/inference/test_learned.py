@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from damage import damaged_json, damaged_tensors, mend
 
 import ramen
+from ramen.errors import InputError
 from ramen.inference.build_index import build_index
 from ramen.inference.explain import explain
 from ramen.inference.labels import add_labels, remove_labels
@@ -141,3 +143,20 @@ def test_added_labels_of_a_larger_weighted_sum_always_rank_higher(tagger, texts)
             order = np.argsort(sums[row, is_label])
             rises = np.diff(scores[row, is_label][order])
             assert (rises >= 0).all() and (rises[np.diff(sums[row, is_label][order]) > 1e-3] > 0).all()
+
+
+SOUND = {"by_sum: shorter", "roots: shorter", "calibration: null"}  # fewer knots or trees, and no probabilities
+
+
+@pytest.mark.parametrize("name", ["ranking/labels.safetensors", "ranking/trees.safetensors", "ranking/ranking.json"])
+def test_damaged_files_of_the_ranking_are_named(run, name):
+    path = run / name
+    for what in damaged_json(path, set()) if path.suffix == ".json" else damaged_tensors(path):
+        mend(run)
+        if what in SOUND:
+            ramen.Tagger.load(run).tag(["a text"])
+            continue
+        with pytest.raises(InputError, match=name):
+            ramen.Tagger.load(run).tag([what])
+    mend(run)
+    ramen.Tagger.load(run)

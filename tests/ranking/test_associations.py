@@ -5,7 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from ramen.encoders.split_words import Splitter
+from ramen.errors import InputError
 from ramen.ranking.associations import Associations, log_ratios
+from ramen.scorers.base import save_tensors
+from ramen.stored import Tensors
 
 SUBJECTS, WORDS, N, LABELS = 4, 5, 4000, 800
 
@@ -67,14 +70,19 @@ def test_few_texts_have_no_common_words():
     assert scores(few, ["red apple"], np.array([[0, 2]])).tolist() == [[0.0, 0.0]]
 
 
-def test_labels_that_come_later_and_a_round_trip(world):
+def stored(folder, arrays):
+    save_tensors(folder / "associations.safetensors", arrays)
+    return Tensors(folder / "associations.safetensors")
+
+
+def test_labels_that_come_later_and_a_round_trip(tmp_path, world):
     points, labels, targets, *_ = world
     whole = fitted(points, labels, targets)
     later = whole.with_more(labels[:3])
     pairs = np.array([[0, 1, 2, LABELS, LABELS + 1, LABELS + 2]])
     found = scores(later, points[:1], pairs)[0]
     assert found[:3].tolist() == found[3:].tolist() and found.any()
-    read = Associations.read(whole.arrays(), whole.facts(), LABELS)
+    read = Associations.read(stored(tmp_path, whole.arrays()), whole.facts(), LABELS)
     np.testing.assert_array_equal(
         scores(read, points[:9], pairs[:, :3].repeat(9, 0)), scores(whole, points[:9], pairs[:, :3].repeat(9, 0))
     )
@@ -83,11 +91,11 @@ def test_labels_that_come_later_and_a_round_trip(world):
 @pytest.mark.parametrize(
     "change", [{"starts": np.array([0, 1])}, {"of_labels": np.array([10**6], np.int32)}, {"table": np.zeros((1, 1))}]
 )
-def test_damaged_arrays_are_refused(world, change):
+def test_damaged_arrays_are_refused(tmp_path, world, change):
     points, labels, targets, *_ = world
     whole = fitted(points, labels, targets)
-    with pytest.raises(ValueError, match="associations"):
-        Associations.read({**whole.arrays(), **change}, whole.facts(), LABELS)
+    with pytest.raises(InputError, match=rf"associations\.safetensors: {next(iter(change))}: found "):
+        Associations.read(stored(tmp_path, {**whole.arrays(), **change}), whole.facts(), LABELS)
 
 
 def test_a_block_of_excess_survives_and_noise_does_not():

@@ -30,7 +30,7 @@ from ramen.inference.tagger import Tagger
 from ramen.serve.snapshot import serve_in_place, take_snapshot
 run, folder, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 snapshot = take_snapshot(run, folder) if folder else serve_in_place(run)
-tagger = Tagger.load(snapshot.path, checked=bool(folder))
+tagger = Tagger.load(snapshot.path, check="none" if folder else "changed")
 texts = ["lead acid battery", "solar charger"]
 before = tagger.tag(texts) if folder else None  # else no page is in memory yet
 for path in [path for path in run.rglob("*") if path.is_file()]:
@@ -94,7 +94,7 @@ def test_the_copy_holds_what_loading_needs_and_no_more(run, folder):
         assert {str(path) for path in original - copied} - missing == set() and copied <= original
         for path in copied - {Path("labels/journal.jsonl")}:
             assert (snapshot.path / path).stat().st_mtime_ns == (run / path).stat().st_mtime_ns
-        tagger = ramen.Tagger.load(snapshot.path, checked=True)
+        tagger = ramen.Tagger.load(snapshot.path, check="none")
         assert tagger.tag(TEXTS) == ramen.Tagger.load(run).tag(TEXTS)
         assert "new" in list(tagger.run.uids) and tagger.run.path == snapshot.path
         assert snapshot.path != snapshot.source == run
@@ -125,7 +125,7 @@ def test_the_copy_is_hashed_and_only_once(run, folder, monkeypatch):
         monkeypatch.setattr("ramen.inference.run.digest", lambda path: hashed.append(path.name) or "x")
         monkeypatch.setattr("ramen.inference.run.Index.open", lambda *_: None)
         monkeypatch.setattr("ramen.inference.run.read_changes", lambda *_: snapshots.journal.Changes())
-        ramen.Tagger.load(snapshot.path, checked=True)
+        ramen.Tagger.load(snapshot.path, check="none")
         assert set(hashed) == {"manifest.json"}
     monkeypatch.undo()
     path = run / "scorers/encoder/vectors.safetensors"

@@ -12,6 +12,7 @@ from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
 from ramen.mining.heaps import best, no_rows
 from ramen.mining.nearest import device_for, nearest, products
+from ramen.stored import Tensors
 from ramen.threads import parallel_for
 
 Arrays = Mapping[str, np.ndarray]
@@ -168,8 +169,19 @@ def _half_products(
                 out[query, place] = total
 
 
+def read_weights(stored: Tensors) -> LabelWeights:
+    """The rows that a file keeps, checked.
+
+    Raises:
+        InputError: arrays of no known kind, of another type or shape, or with values that are not finite.
+    """
+    if "bf16" in stored:
+        return BFloat16Weights(stored.bfloat16("bf16", (None, None)))
+    return Float32Weights(stored.array("vectors", "f4", (None, None)))
+
+
 def load_weights(arrays: Arrays, path: Path) -> LabelWeights:
-    """The rows that a file keeps.
+    """The rows in arrays of a training.
 
     Raises:
         InputError: arrays of no known kind.

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from ramen.compiled import kernel
 from ramen.files import replacing
-from ramen.mapped import map_tensors
 from ramen.mining.splitmix import GOLDEN, mix
+from ramen.stored import Tensors
 from ramen.threads import parallel_for
 
 UNIFORM = 50  # points drawn as negatives of each label
@@ -54,11 +54,22 @@ class SparseClassifier:
             save_file(tensors, part)
 
     @classmethod
-    def load(cls, path: Path) -> SparseClassifier:
-        """What :meth:`save` wrote; the weights come as CSC."""
-        stored = map_tensors(path)
-        parts = (stored["data"], stored["indices"], stored["indptr"])
-        return cls(sp.csc_matrix(parts, shape=tuple(stored["shape"])), stored["bias"])
+    def load(cls, path: Path, full: bool = True) -> SparseClassifier:
+        """What :meth:`save` wrote; the weights come as CSC.
+
+        Args:
+            path: of the file.
+            full: check all values, too.
+
+        Raises:
+            InputError: the arrays do not fit each other, or a value is out of range.
+        """
+        stored = Tensors(path, full)
+        n_labels, n_features = stored.array("shape", "i8", (2,)).tolist()
+        bias, data = stored.array("bias", "f4", (n_labels,)), stored.array("data", "f4", (None,))
+        indices = stored.integers("indices", "i4", data.shape, 0, n_labels)
+        indptr = stored.offsets("indptr", n_features, len(data))
+        return cls(sp.csc_matrix((data, indices, indptr), shape=(n_labels, n_features)), bias)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ramen.scorers.base import Arrays, NewLabels, Queries, Scorer, Sizes, Traine
 from ramen.scorers.combined import ConcatenatedScorer
 from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.scorers.sparse.prior import word_prior
+from ramen.stored import Tensors, check_fields, read_json
 
 if TYPE_CHECKING:
     from ramen.config import Config
@@ -29,6 +30,7 @@ _FIELDS = {"T": "title", "L": "first words"}  # marks of features
 _WEIGHTS = 250  # of a label, about
 _A_TOKEN = 10.4  # bytes of its feature
 _WEIGHTS_FILE, _PARAMS_FILE = "weights.safetensors", "params.json"
+_PARAMS = {"features": "a string", "C": "a number", "prior": "a number", "anchors": "an object of numbers"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class SparseScorer(TrainedScorer):
 
     def __init__(self, classifier: SparseClassifier, params: SparseParams) -> None:
         self.classifier = SparseClassifier(classifier.weights.tocsc(), classifier.bias)
-        self.params, self.n_labels = params, classifier.weights.shape[0]
+        self.params = params
+        self.n_labels, self.n_features = classifier.weights.shape
         self._inverted = InvertedIndex(self.classifier.weights, classifier.bias)
 
     @classmethod
@@ -142,6 +145,14 @@ class SparseScorer(TrainedScorer):
         added = SparseScorer(SparseClassifier(sp.vstack(rows, format="csr"), bias), self.params)
         return ConcatenatedScorer(self, added)
 
+    def check_part(self, part: Tensors, size: int) -> None:
+        """See :class:`TrainedScorer`."""
+        assert self.n_features is not None
+        data = part.array("data", "f4", (None,))
+        part.offsets("indptr", size, len(data))
+        part.integers("indices", "i4", data.shape, 0, self.n_features)
+        part.array("bias", "f4", (size,))
+
     def save(self, folder: Path) -> None:
         """See :class:`TrainedScorer`."""
         self.classifier.save(folder / _WEIGHTS_FILE)
@@ -149,10 +160,11 @@ class SparseScorer(TrainedScorer):
             part.write_text(json.dumps(asdict(self.params)) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> SparseScorer:
+    def load(cls, folder: Path, full: bool = True) -> SparseScorer:
         """See :class:`TrainedScorer`."""
-        params = SparseParams(**json.loads((folder / _PARAMS_FILE).read_text()))
-        return cls(SparseClassifier.load(folder / _WEIGHTS_FILE), params)
+        path = folder / _PARAMS_FILE
+        params = SparseParams(**check_fields(path, read_json(path), _PARAMS))
+        return cls(SparseClassifier.load(folder / _WEIGHTS_FILE, full), params)
 
     @classmethod
     def memory(cls, sizes: Sizes, config: Config) -> tuple[float, float]:
