@@ -85,8 +85,9 @@ def serve(
         body=max_body, texts=max_texts, characters=max_characters, work=max_work, waiting=2 * max_work, timeout=timeout
     )
     worker = WorkerSettings(
-        "", "", "", not no_snapshot, limits, key, tuple(allow_host or ()), forwarded_allow_ips, max_connections, header_timeout,
-        idle_timeout, grace, log,
+        checked=not no_snapshot, limits=limits, key=key, hosts=tuple(allow_host or ()),
+        forwarded_allow_ips=forwarded_allow_ips, connections=max_connections, header_timeout=header_timeout,
+        idle_timeout=idle_timeout, grace=grace, log=log,
     )  # fmt: skip
     admin = {"": f"127.0.0.1:{port + 1 if port else 0}", "none": ""}.get(admin, admin)
     if not key and not is_loopback(host):
@@ -102,4 +103,3 @@ def _check_environment(context: typer.Context) -> None:
     for name in os.environ:
         if name.startswith(PREFIX + "_") and name not in known:
             raise InputError(f"{name}: unknown setting: {nearest(name, sorted(known))}")
-

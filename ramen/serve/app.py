@@ -40,7 +40,8 @@ _log = logging.getLogger("ramen.serve")
 _PATHS = ("/v1/tag", "/v1/labels", "/tag", "/labels")
 _CDN = "'unsafe-inline' https://cdn.jsdelivr.net"
 _DOCS_POLICY = (
-    f"default-src 'none'; script-src {_CDN}; style-src {_CDN}; img-src data:; connect-src 'self'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src {_CDN}; style-src {_CDN}; img-src data:; connect-src 'self'; "
+    "frame-ancestors 'none'"
 )
 OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")  # need no key
 
@@ -71,7 +72,14 @@ def make_app(
     """
     limits, access = limits or Limits(), access or Access("")
     service = Service(holder, limits, metrics or ServerMetrics())
-    app = FastAPI(title="RAMEN", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="RAMEN",
+        version=__version__,
+        lifespan=service.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     keyed = [Depends(HTTPBearer(auto_error=False))] if access.key else []  # for OpenAPI: the middleware checks the key
     app.include_router(_tag_routes(service), prefix="/v1", dependencies=keyed)
     app.include_router(_tag_routes(service), dependencies=keyed, include_in_schema=False)

@@ -2,8 +2,7 @@
 
 No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads. A
 batch holds light requests in their order, or a part of one heavy request; where both wait, the two kinds alternate, and
-heavy requests take turns. So a light request waits for the part in progress and its own batch, however heavy the others
-are.
+heavy requests take turns. So a light request waits for two batches at most, however heavy the others are.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ class BatchRequest:
         why: whether to explain the labels.
         response: set by the batcher; a cancelled one ends the work.
         done: records of the first texts.
-        queued, began, ranking: when it was queued and first processed (seconds of a monotonic clock), and the seconds of
-            its batches.
+        queued, began, ranking: when it was queued and first processed, by a monotonic clock, and the seconds of its
+            batches.
         work: of all texts; see :func:`work_of`.
     """
 
@@ -92,7 +91,7 @@ class Batcher:
         self.batch_began: float | None = None
         self._light: deque[BatchRequest] = deque()
         self._heavy: deque[BatchRequest] = deque()
-        self._light_is_next = False
+        self._was_heavy = False
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._process = 0
@@ -176,9 +175,10 @@ class Batcher:
 
     def _next(self) -> list[BatchPart]:
         """Take the parts of the next batch from the queues, without requests that timed out or were cancelled."""
-        self._light_is_next = not self._light_is_next
-        if self._light and (self._light_is_next or not self._heavy):
+        if self._light and (self._was_heavy or not self._heavy):
+            self._was_heavy = False
             return self._light_batch()
+        self._was_heavy = True
         while self._heavy:
             request = self._heavy.popleft()
             if not request.response.done():

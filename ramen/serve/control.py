@@ -29,10 +29,10 @@ class WorkerSettings:
         log: whether to log requests.
     """
 
-    run: str
-    name: str
-    run_id: str
-    checked: bool
+    run: str = ""
+    name: str = ""
+    run_id: str = ""
+    checked: bool = False
     limits: Limits = field(default_factory=Limits)
     key: str = ""
     hosts: tuple[str, ...] = ()

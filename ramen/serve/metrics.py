@@ -36,9 +36,7 @@ class ServerMetrics:
         self.probability = histogram("top_probability", "Probability of a text's first label.", _PROBABILITIES)
         self.cancelled = Counter("ramen_cancelled", "Requests whose client has gone.", registry=registry)
         self.lost_lines = Counter("ramen_lost_log_lines", "Lines that nobody took.", registry=registry)
-        self.waiting = Gauge(
-            "ramen_waiting_work", "Work in the queue.", registry=registry, multiprocess_mode="livesum"
-        )
+        self.waiting = Gauge("ramen_waiting_work", "Work in the queue.", registry=registry, multiprocess_mode="livesum")
         self.labels = Gauge("ramen_labels", "Number of labels.", registry=registry, multiprocess_mode="livemax")
         self.run = Gauge(
             "ramen_run_workers", "Workers that serve a run.", ["run", "run_id"], registry=registry,

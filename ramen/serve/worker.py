@@ -100,7 +100,9 @@ async def _done(message: dict[str, Any], holder: ModelHolder, metrics: ServerMet
                 run = Path(message["run"])
                 await asyncio.to_thread(holder.prepare, run, message["name"], message["run_id"], message["checked"])
             except Exception as error:  # whatever is wrong with it, the current run stays
-                return {"error": f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)}
+                return {
+                    "error": f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
+                }
         case "switch":
             holder.switch()
             metrics.show_run(holder.name, holder.run_id, holder.n_labels)

@@ -48,7 +48,7 @@ JSON = {  # and the keys that may be missing or hold anything
 @pytest.fixture(scope="module")
 def whole(finished_run, tmp_path_factory):
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("damaged") / "run")
-    build_index(run, min_rows=0)
+    build_index(run, always=True)
     add_labels(run, [{"uid": "new", "text": "a new label", "examples": ["one", "another"]}])
     ramen.Tagger.load(run).tag(["a text"])
     return run

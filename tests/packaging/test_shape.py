@@ -19,7 +19,8 @@ KERNELS = {
     "ramen/mining/signs.py": {"_search"},
     "ramen/ranking/grams.py": {"_overlap"},
     "ramen/ranking/overlap.py": {"_overlap"},
-    "ramen/ranking/trees.py": {"_add_leaves", "_add_set_values"},
+    "ramen/ranking/shapley.py": {"_add_values"},
+    "ramen/ranking/trees.py": {"_add_leaves"},
     "ramen/scorers/dense/shortlist.py": {"_scores", "_move"},
     "ramen/scorers/sparse/classifier.py": {"_fit_block"},
 }

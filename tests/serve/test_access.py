@@ -13,7 +13,9 @@ def test_the_key_is_taken_with_any_case_of_bearer(sent):
     Access("secret").check([(b"authorization", sent)], needs_key=True)
 
 
-@pytest.mark.parametrize("sent", [b"", b"secret", b"Basic secret", b"Bearer", b"Bearer Secret", b"Bearer secret2", b"\xff"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"secret", b"Basic secret", b"Bearer", b"Bearer Secret", b"Bearer secret2", b"\xff"]
+)
 def test_other_keys_are_refused(sent):
     with pytest.raises(Refused) as error:
         Access("secret").check([(b"authorization", sent)], needs_key=True)

@@ -30,8 +30,8 @@ def listening(most=20, header_timeout=0.5, idle=1):
     """A server of the application in a thread; gives its address."""
     with bind("127.0.0.1", 0) as sock:
         config = uvicorn.Config(
-            app, http=limited_protocol(most, header_timeout), log_level="error", lifespan="off", timeout_keep_alive=idle,
-            timeout_graceful_shutdown=5,
+            app, http=limited_protocol(most, header_timeout), log_level="error", lifespan="off",
+            timeout_keep_alive=idle, timeout_graceful_shutdown=5,
         )  # fmt: skip
         server = Server(config)
         address = sock.getsockname()

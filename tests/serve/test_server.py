@@ -98,7 +98,15 @@ def test_no_run_and_a_taken_port_are_one_line(ramen_here, finished_run):
 
 @pytest.mark.slow
 def test_a_taken_port_ends_the_process(finished_run, live):
-    command = [sys.executable, "-m", "ramen.cli.main", "serve", str(finished_run), "--port", live.url.rpartition(":")[2]]
+    command = [
+        sys.executable,
+        "-m",
+        "ramen.cli.main",
+        "serve",
+        str(finished_run),
+        "--port",
+        live.url.rpartition(":")[2],
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "in use" in done.stderr and "Traceback" not in done.stderr
 

@@ -54,7 +54,7 @@ def attack(run, folder, how):
 def changed_run(finished_run, tmp_path_factory):
     """A run with an index and an added label."""
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("changed") / "run")
-    build_index(run, min_rows=0)
+    build_index(run, always=True)
     add_labels(run, [LABEL])
     return run
 
@@ -180,7 +180,7 @@ def test_a_file_outside_the_run_is_refused(run, folder, tmp_path, name):
     (run / "manifest.json").write_text(json.dumps(manifest))
     shutil.rmtree(run / "index")
     shutil.rmtree(run / "labels")
-    with pytest.raises(InputError, match=f"lists the file '{name}', expected files in the run"):
+    with pytest.raises(InputError, match=f"found '{name}', expected hashes of files of the run"):
         take_snapshot(run, folder)
     assert not list(folder.iterdir())
 
