@@ -20,7 +20,6 @@ EXAMPLES = """\b
 Examples:
   ramen serve runs/planted
   ramen serve runs/planted --host 0.0.0.0 --port 80 --workers 2 --allow-host tags.example.org
-  RAMEN_SERVE_RUN=runs/planted RAMEN_SERVE_PORT=80 ramen serve
 """
 PREFIX = "RAMEN_SERVE"
 

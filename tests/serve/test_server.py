@@ -256,3 +256,62 @@ def test_forwarded_addresses_are_believed_of_named_proxies_only(serve, finished_
             server.ask("/tag", {"texts": ["x"]}, X_Forwarded_For="192.0.2.7")
             wait_for(lambda: server.requests)
             assert json.loads(server.requests[0])["client"] == client
+
+
+FORKED = """
+import asyncio, json, os, sys
+from pathlib import Path
+from ramen.serve.app import make_app
+from ramen.serve.model_holder import ModelHolder
+sys.path.insert(0, sys.argv[2])
+from conftest import started
+
+app = make_app(ModelHolder(Path(sys.argv[1])))  # in the parent, as gunicorn --preload does
+
+async def ask():
+    body = json.dumps({"texts": ["lead acid battery"]}).encode()
+    messages, told = [{"type": "http.request", "body": body}], []
+    async def receive():
+        return messages.pop() if messages else await asyncio.Event().wait()
+    async def send(message):
+        told.append(message)
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/tag", "headers": headers, "query_string": b""}
+    async with asyncio.timeout(20):
+        try:
+            await app(scope, receive, send)
+        except RuntimeError as error:
+            print(error)
+    return told[0]["status"], told[1]["body"]
+
+async def serve():
+    async with started(app):
+        print(await ask(), flush=True)
+
+if sys.argv[3] == "before":
+    if os.fork() == 0:
+        asyncio.run(serve())
+        os._exit(0)
+    os.wait()
+    asyncio.run(serve())
+else:
+    async def main():
+        async with started(app):
+            if os.fork() == 0:
+                print(asyncio.run(ask()), flush=True)
+                os._exit(0)
+            os.wait()
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_fork_answers_the_same_or_with_an_error(finished_run):
+    here = os.path.dirname(__file__)
+    command = [sys.executable, "-c", FORKED, str(finished_run), here]
+    done = subprocess.run([*command, "before"], capture_output=True, text=True, timeout=60)
+    child, parent = done.stdout.splitlines()
+    assert child == parent and child.startswith("(200") and "uid" in child, done.stderr
+    done = subprocess.run([*command, "after"], capture_output=True, text=True, timeout=60)
+    error, answer = done.stdout.splitlines()
+    assert error.startswith("this process was forked from a started server") and answer.startswith("(500"), done.stderr
