@@ -1,16 +1,41 @@
-"""The log of requests: lines of JSON, written by a thread so that a slow reader of the log delays no request."""
+"""The log of requests and the messages of a process, written by threads: a slow reader of them delays no request."""
 
 from __future__ import annotations
 
 import json
+import logging
+import logging.handlers
 import os
 import queue
+import sys
 import threading
 from typing import Any
 
 from prometheus_client import Counter
 
 _MOST = 10_000  # lines that wait
+
+
+class _Messages(logging.handlers.QueueHandler):
+    """Hands messages to the thread that prints them; drops them if too many wait."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            pass
+
+
+def print_messages() -> logging.handlers.QueueListener:
+    """Print the messages of all loggers to stderr by a thread; call ``stop`` of the result at the end."""
+    waiting: queue.Queue[logging.LogRecord] = queue.Queue(_MOST)
+    printer = logging.StreamHandler(sys.stderr)
+    printer.setFormatter(logging.Formatter("ramen: %(message)s"))
+    root = logging.getLogger()
+    root.handlers = [_Messages(waiting)]
+    listener = logging.handlers.QueueListener(waiting, printer)
+    listener.start()
+    return listener
 
 
 class LogLines:
