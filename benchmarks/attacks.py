@@ -16,6 +16,7 @@ Ends = Counter[str]
 Attack = Callable[[str, int, float], Awaitable[Ends]]  # host, port and seconds
 
 LONG = "battery charger " * 6_200  # 99 kB
+REAL = " ".join(f"battery{at} charger library{at % 999} python perl {at}" for at in range(2_300))  # as long
 LABELS = b'{"texts": ["a battery"], '
 HEAVY = tag_body(*["a battery charger for a laptop"] * 1_000, k=100, why=True)
 
@@ -74,6 +75,8 @@ async def texts(host: str, port: int, seconds: float, kind: str, at_once: int = 
     body = {
         "long": tag_body(LONG, k=100, why=True),
         "many": HEAVY,
+        "answers": tag_body(*["a battery charger for a laptop"] * 1_000, k=100),
+        "real": tag_body(REAL, k=100, why=True),
         "most": tag_body(*["a battery charger for a laptop"] * 500, k=100, why=True),
         "no spaces": tag_body(*["x" * 99_000] * 40, k=100),
         "distinct letters": tag_body(*["".join(chr(0x4E00 + at % 20_000) for at in range(33_000))] * 40, k=100),
@@ -199,6 +202,14 @@ async def go_away(host: str, port: int, seconds: float, a_second: int = 20) -> E
     return ends
 
 
+async def fill(host: str, port: int, seconds: float) -> Ends:
+    """Keep the queue full with requests of falling weight."""
+    weights = [1_000, 1_000, 1_000, *[200] * 6, *[20] * 20]
+    bodies = [tag_body(*["a battery charger"] * count, k=100, why=True) for count in weights]
+    ends = await asyncio.gather(*(repeat(host, port, seconds, [body]) for body in bodies))
+    return sum(ends, Ends())
+
+
 async def forged(host: str, port: int, seconds: float) -> Ends:
     """Ask for what the admin address alone answers, with forged headers."""
     ends, until = Ends(), time.monotonic() + seconds
@@ -223,6 +234,9 @@ ATTACKS: dict[str, Attack] = {
     },
     "four of these at once": partial(values, kind="all"),
     "a text of 99 kB, why, k=100": partial(texts, kind="long"),
+    "a text of 99 kB of different words, why, k=100": partial(texts, kind="real"),
+    "1,000 texts, k=100": partial(texts, kind="answers"),
+    "four clients: 1,000 texts, k=100": partial(texts, kind="answers", at_once=4),
     "1,000 texts, why, k=100": partial(texts, kind="many"),
     "500 texts, why, k=100": partial(texts, kind="most"),
     "four clients: 1,000 texts, why, k=100": partial(texts, kind="many", at_once=4),
@@ -236,6 +250,7 @@ ATTACKS: dict[str, Attack] = {
         for kind in ("nothing", "half a header", "no body", "a byte a second")
     },
     "answers never read": unread,
+    "queue filled": fill,
     "pipelined: 100 texts": partial(pipelined, path="/v1/tag", count=100),
     "pipelined: 2,000 /healthz": partial(pipelined, path="/healthz", count=2_000),
     "connections opened and closed": churn,

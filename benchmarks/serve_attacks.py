@@ -2,9 +2,9 @@
 
     python benchmarks/serve_attacks.py RUN [--seconds 8] [--only WORD ...] [--workers 1] [--out FOLDER]
 
-Each attack runs by itself, from a process of its own, beside one light client that asks for /healthz (each time on a new
-connection) and for the labels of one short text (on one that it keeps) fifty times a second. Server, attacker and light
-client share the machine's cores, so a part of the waiting is that of the machine. Needs psutil.
+Each attack runs by itself, from a process of its own, beside one light client that asks for /healthz (each time on a
+new connection) and for the labels of one short text (on one that it keeps) fifty times a second. Server, attacker and
+light client share the machine's cores, so a part of the waiting is that of the machine. Needs psutil.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ async def measure(server: Server, name: str, seconds: float, run: Path) -> dict[
     """Run one attack beside the light client."""
     before, peak, facts = server.memory_mb(), 0.0, dict[str, Any]()
     workers = server.workers()
-    lights = {"healthz": Light(server, "/healthz", None, keeps=False), "tag": Light(server, "/v1/tag", LIGHT, keeps=True)}
+    lights = {
+        "healthz": Light(server, "/healthz", None, keeps=False),
+        "tag": Light(server, "/v1/tag", LIGHT, keeps=True),
+    }
     tasks = [asyncio.create_task(light.ask_until_cancelled()) for light in lights.values()]
     with started(name, server, seconds, run) as ended:
         while (ends := ended()) is None:

@@ -3,9 +3,10 @@
     python benchmarks/serve_load.py RUN [--seconds 3] [--repeats 5] [--clients 1 8 64] [--workers 1 2 4] [--cores 0]
                                     [--parsers fast plain] [--out FOLDER]
 
-``fast`` is httptools and uvloop, ``plain`` h11 and asyncio, which a server takes where the others are not installed. With
-``--cores`` the server has these cores alone, and the clients the others; otherwise they share all, and the clients take
-a large part. Texts are the run's label texts. Also measured: the start, a worker's restart after SIGKILL, and SIGTERM.
+``fast`` is httptools and uvloop, ``plain`` h11 and asyncio, which a server takes where the others are not installed.
+With ``--cores`` the server has these cores alone, and the clients the others; otherwise they share all, and the clients
+take a large part. Texts are the run's label texts. Also measured: the start, a worker's restart after SIGKILL, and
+SIGTERM. Needs psutil.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A ``ramen serve`` to measure, for the benchmarks beside this file: its processes, and clients that keep connections."""
+"""A ``ramen serve`` to measure, for the benchmarks beside this file: its processes, and clients that stay connected."""
 
 from __future__ import annotations
 
