@@ -19,10 +19,14 @@ else:
         _Protocol = H11Protocol
 
 _OTHER_FILES = 64  # that a process keeps open besides connections
+_SLICE = 8192  # bytes that are parsed at once: a read of 256 kB may hold thousands of requests
 
 
 class LimitedProtocol(_Protocol):
     """HTTP of one connection, which is closed if its headers take too long, or if it waits and others need its place.
+
+    Requests that a client sends before it has the answers are parsed as they are answered, so neither their parsing nor
+    their number holds up the others.
 
     A connection waits while no complete request of it is being answered. Beyond the cap, the one that waits longest is
     closed, so clients that never finish a request cannot keep others out.
@@ -36,6 +40,7 @@ class LimitedProtocol(_Protocol):
     header_timeout = 10.0
     _waiting: dict[LimitedProtocol, None] = {}  # in the order of waiting
     _timer: asyncio.TimerHandle | None = None
+    _unparsed = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; closes another one beyond the cap."""
@@ -55,7 +60,25 @@ class LimitedProtocol(_Protocol):
         self._stop_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request."""
+        """Read a part of a request, or requests."""
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come, up to a request that follows one that is being answered."""
+        while self._unparsed and not self._follows():
+            if self.transport.is_closing():  # after a wrong request
+                self._unparsed = b""
+                return
+            data, self._unparsed = self._unparsed[:_SLICE], self._unparsed[_SLICE:]
+            self._parse_slice(data)
+        if self._unparsed:
+            self.flow.pause_reading()
+
+    def _follows(self) -> bool:
+        return bool(getattr(self, "pipeline", ()))  # h11 keeps none: it stops parsing by itself
+
+    def _parse_slice(self, data: bytes) -> None:
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
@@ -71,6 +94,7 @@ class LimitedProtocol(_Protocol):
         if not self.transport.is_closing():
             self._waiting.pop(self, None)
             self._waiting[self] = None
+            self._parse()
 
     def shutdown(self) -> None:
         """Close the connection, after the response to a complete request."""

@@ -161,3 +161,30 @@ def test_a_taken_port_is_an_error():
         sock.listen()
         with pytest.raises(OSError, match="in use"):
             bind(*sock.getsockname()).close()
+
+
+def test_thousands_of_requests_at_once_are_answered_in_order_beside_others():
+    count = 3_000
+    with listening() as (address, server), socket.create_connection(address, timeout=20) as many:
+        sent = b"".join(b"GET /%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(count))
+        threading.Thread(target=many.sendall, args=(sent,), daemon=True).start()
+        told, worst = b"", 0
+        with many.makefile("rb") as lines:
+            for number in range(count):
+                while lines.readline().strip():
+                    pass
+                told = lines.read(len(f"/{number}/"))
+                assert told == b"/%d/" % number
+                worst = max([worst, *(len(getattr(one, "pipeline", ())) for one in server.server_state.connections)])
+        assert worst < 500  # the others are not parsed yet
+
+
+def test_a_wrong_request_after_others_ends_the_connection():
+    with listening() as (address, _), socket.create_connection(address, timeout=5) as link:
+        assert b" 200 " in ask(link)
+        link.sendall(b"nonsense\r\n\r\n" + ASKED * 1_000)
+        told = b""
+        with contextlib.suppress(ConnectionError):
+            while part := link.recv(65536):
+                told += part
+        assert told.count(b"HTTP/1.1") == 1 and b" 400 " in told
