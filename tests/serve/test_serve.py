@@ -150,6 +150,44 @@ def test_the_description_says_what_is_answered(serve_here, finished_run):
     texts = schemas["TagRequest"]["properties"]["texts"]
     assert texts["maxItems"] == 7 and texts["items"]["maxLength"] == 50
     assert schemas["TagRequest"]["properties"]["k"]["maximum"] == 9
+    assert schemas["TagRequest"]["not"]["required"] == ["threshold", "precision"]
+    assert schemas["TagRequest"]["additionalProperties"] is False
+
+
+def test_the_description_of_the_admin_address_says_what_is_answered():
+    from ramen.serve.access import Access
+    from ramen.serve.admin import make_admin_app
+
+    told = make_admin_app(None, Access("secret")).app.openapi()["paths"]["/metrics"]["get"]["responses"]
+    assert list(told["200"]["content"]) == ["text/plain"] and list(told["401"]["content"]) == ["application/json"]
+
+
+def test_long_answers_become_json_while_others_are_answered():
+    from ramen.serve.app import _to_json
+
+    records = [[{"uid": f"é{number}", "score": 0.5}] for number in range(40)]
+    rounds = []
+
+    async def count():
+        while True:
+            rounds.append(1)
+            await asyncio.sleep(0)
+
+    async def whole():
+        others = asyncio.ensure_future(count())
+        text = await _to_json(records)
+        others.cancel()
+        return text
+
+    assert json.loads(asyncio.run(whole())) == {"results": [{"labels": labels} for labels in records]}
+    assert len(rounds) >= 2  # rounds of the loop, for 40 texts
+
+
+def test_lists_of_labels_let_others_through(server):
+    """Each waits for its turn, a round of the loop at least; all are answered."""
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda offset: server.ask(f"/v1/labels?offset={offset}&limit=2"), range(16)))
+    assert [status for status, _ in told] == [200] * 16
 
 
 @pytest.mark.parametrize(
