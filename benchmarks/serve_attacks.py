@@ -69,7 +69,7 @@ def main() -> int:
 async def measure(server: Server, name: str, seconds: float, run: Path) -> dict[str, Any]:
     """Run one attack beside the light client."""
     before, peak, facts = server.memory_mb(), 0.0, dict[str, Any]()
-    workers = server.workers()
+    workers, n_lines = server.workers(), len(server.lines)
     lights = {
         "healthz": Light(server, "/healthz", None, keeps=False),
         "tag": Light(server, "/v1/tag", LIGHT, keeps=True),
@@ -86,6 +86,7 @@ async def measure(server: Server, name: str, seconds: float, run: Path) -> dict[
     for kind, light in lights.items():
         facts |= {f"{kind}_{key}": value for key, value in light.facts().items()}
     facts |= {"memory_mb": [round(amount) for amount in (before, peak, server.memory_mb())], "attacker": ends}
+    facts["lines_printed"] = len(server.lines) - n_lines
     facts["worker_died"] = server.workers() != workers
     facts["missed"] = facts["worker_died"] or any(
         light.facts()["worst_ms"] > TARGETS[kind] or light.facts()["others"] for kind, light in lights.items()

@@ -118,9 +118,7 @@ class Soak:
         expected: answers of ``a`` and ``b_later`` to each text.
     """
 
-    def __init__(
-        self, server: Server, folder: Path, texts: list[str], expected: list[list[Answer]]
-    ) -> None:
+    def __init__(self, server: Server, folder: Path, texts: list[str], expected: list[list[Answer]]) -> None:
         self.server, self.folder, self.texts, self.expected = server, folder, texts, expected
         self.statuses: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()

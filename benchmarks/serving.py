@@ -11,9 +11,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Server:
         host, port: public address.
         admin: port of the admin address.
         start: seconds until it answered.
+        lines: that it printed since.
     """
 
     process: subprocess.Popen[str]
@@ -39,6 +41,7 @@ class Server:
     port: int
     admin: int
     start: float
+    lines: list[str] = field(default_factory=list)
 
     def processes(self) -> list[psutil.Process]:
         """Return the supervisor and its workers."""
@@ -101,7 +104,11 @@ def served(
         )  # fmt: skip
         try:
             ports = read_ports(process)
-            yield Server(process, "127.0.0.1", ports["serving"], ports["admin"], time.perf_counter() - begun)
+            server = Server(process, "127.0.0.1", ports["serving"], ports["admin"], time.perf_counter() - begun)
+            assert process.stderr is not None
+            reader = threading.Thread(target=server.lines.extend, args=(process.stderr,), daemon=True)
+            reader.start()  # a full pipe would stop the server
+            yield server
         finally:
             stop(process)
 
@@ -128,10 +135,10 @@ def stop(process: subprocess.Popen[str]) -> None:
     """Stop a server."""
     process.terminate()
     try:
-        process.communicate(timeout=40)
+        process.wait(timeout=40)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @contextlib.contextmanager
