@@ -183,6 +183,29 @@ def test_long_answers_become_json_while_others_are_answered():
     assert len(rounds) >= 2  # rounds of the loop, for 40 texts
 
 
+def test_a_client_that_closes_during_the_answer_is_no_mistake_of_the_server(serve_here, finished_run):
+    """uvloop raises this until it has told of the end; each would be logged with all its lines."""
+    lines = []
+    error = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async def send(message):
+        raise error
+
+    async def receive():
+        return {"type": "http.request"}
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/healthz", "query_string": b"", "headers": [], "scheme": "http",
+        "server": ("here", 80), "client": ("127.0.0.1", 1), "http_version": "1.1", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    with serve_here(finished_run, log=lines.append) as server:
+        asyncio.run_coroutine_threadsafe(server.app(scope, receive, send), server.loop).result(10)
+        assert lines[-1]["status"] == 499
+        error = RuntimeError("Unexpected ASGI message")
+        with pytest.raises(RuntimeError):
+            asyncio.run_coroutine_threadsafe(server.app(scope, receive, send), server.loop).result(10)
+
+
 def test_lists_of_labels_let_others_through(server):
     """Each waits for its turn, a round of the loop at least; all are answered."""
     with ThreadPoolExecutor(8) as pool:
