@@ -1,4 +1,4 @@
-"""Connections: timeouts for headers and idle clients, a cap that waiting ones give way to, and listening sockets."""
+"""Connections: timeouts for headers, idle clients and those that do not read, a cap that waiting ones give way to, and listening sockets."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ class LimitedProtocol(_Protocol):
     Attributes:
         most: connections at once.
         header_timeout: seconds for the headers of a request.
+        write_timeout: seconds without progress until a client that does not read its answer is cut off.
     """
 
     most = 1_000
     header_timeout = 10.0
+    write_timeout = 30.0
     _waiting: dict[LimitedProtocol, None] = {}  # in the order of waiting
     _timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _unparsed = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,6 +61,18 @@ class LimitedProtocol(_Protocol):
         super().connection_lost(exc)
         self._waiting.pop(self, None)
         self._stop_timer()
+        self._stop_write_timer()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, but not for long: closing would wait for it, too."""
+        super().pause_writing()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(self.write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, or requests."""
@@ -111,6 +126,11 @@ class LimitedProtocol(_Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
 
 def limited_protocol(most: int, header_timeout: float) -> type[LimitedProtocol]:

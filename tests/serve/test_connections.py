@@ -156,6 +156,29 @@ def test_the_end_does_not_wait_for_a_stuck_body():
         assert is_closed(link, 3) and time.monotonic() - began < 2
 
 
+def test_a_client_that_reads_nothing_is_cut_off():
+    with listening() as (address, server), socket.socket() as link:
+        server.config.http_protocol_class.write_timeout = 0.3
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.settimeout(5)
+        link.connect(address)
+        link.sendall(b"GET /" + b"x" * 60_000 + b"/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.1)
+        threading.Thread(target=flood, args=(link,), daemon=True).start()
+        until = time.monotonic() + 10
+        while not server.server_state.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        while server.server_state.connections and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not server.server_state.connections
+
+
+def flood(link):
+    with contextlib.suppress(OSError):
+        while True:
+            link.sendall(b"GET /" + b"x" * 60_000 + b"/ HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
 def test_a_taken_port_is_an_error():
     with bind("127.0.0.1", 0) as sock:
         sock.listen()
