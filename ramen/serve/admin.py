@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -54,7 +54,9 @@ def _admin_routes(supervisor: Supervisor) -> APIRouter:
             raise HTTPException(409, f"reload failed, the current run stays active: {error}") from error
         return _health(supervisor)
 
-    @router.get("/metrics", response_class=PlainTextResponse, responses=responses(401, 403, 422, 500))
+    described = {200: {"content": {"text/plain": {}}}, **responses(401, 403, 422, 500)}  # errors are JSON
+
+    @router.get("/metrics", response_class=Response, responses=described)
     def metrics() -> Response:
         """Export the metrics of all workers for Prometheus."""
         return Response(supervisor.metrics.export(), media_type=CONTENT_TYPE_LATEST)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPBearer
@@ -37,6 +37,8 @@ from ramen.serve.schemas import (
 )
 
 _log = logging.getLogger("ramen.serve")
+_TEXTS = 16  # whose labels become JSON at once
+_encode = JSONResponse(None).render
 _PATHS = ("/v1/tag", "/v1/labels", "/tag", "/labels")
 _CDN = "'unsafe-inline' https://cdn.jsdelivr.net"
 _DOCS_POLICY = (
@@ -129,7 +131,7 @@ class Service:
         """Return the current run."""
         return self.holder.health()
 
-    async def tag(self, body: TagRequest, request: Request) -> JSONResponse:
+    async def tag(self, body: TagRequest, request: Request) -> Response:
         """Tag the texts of a request; its work ends with its connection."""
         self._check(body)
         tagger = self.holder.tagger
@@ -150,7 +152,7 @@ class Service:
             self.metrics.queued.observe(item.began - item.queued)
             facts |= {"queue_ms": _ms(item.began - item.queued), "ranking_ms": _ms(item.ranking)}
         request.scope["ramen"].update(facts)
-        return JSONResponse({"results": [{"labels": labels} for labels in records]})
+        return Response(await _to_json(records), media_type="application/json")
 
     async def _records(self, item: BatchRequest, request: Request) -> BatchResponse | None:
         """Return the records of the texts; None if the client has gone."""
@@ -186,6 +188,16 @@ class Service:
                 raise HTTPException(413 if len(text) > limits.characters else 422, f"text {number}: {problem}")
 
 
+async def _to_json(records: BatchResponse) -> bytes:
+    """Return the answer of some texts; other requests are answered in between, since it may have megabytes."""
+    parts = []
+    for labels in records:
+        parts.append(_encode({"labels": labels}))
+        if len(parts) % _TEXTS == 0:
+            await asyncio.sleep(0)
+    return b'{"results":[' + b",".join(parts) + b"]}"
+
+
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -197,6 +209,7 @@ def _ms(seconds: float) -> float:
 
 def _tag_routes(service: Service) -> APIRouter:
     router, holder = APIRouter(), service.holder
+    turn = asyncio.Lock()  # one list a round of the event loop: many at once would hold up all others
 
     @router.post(
         "/tag",
@@ -205,7 +218,7 @@ def _tag_routes(service: Service) -> APIRouter:
         dependencies=[only_parameters()],
         responses=responses(400, 401, 403, 408, 413, 415, 422, 500, 503),
     )
-    async def tag(body: TagRequest, request: Request) -> JSONResponse:
+    async def tag(body: TagRequest, request: Request) -> Response:
         """Tag texts; labels come best first."""
         return await service.tag(body, request)
 
@@ -219,6 +232,8 @@ def _tag_routes(service: Service) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=2**31)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> JSONResponse:
         """List the labels."""
+        async with turn:
+            await asyncio.sleep(0)
         run = holder.tagger.run
         last = min(offset + limit, len(run.uids))
         shown = [

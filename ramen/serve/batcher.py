@@ -20,6 +20,7 @@ from ramen.inference.tagger import Tagger
 from ramen.serve.limits import Limits, work_of
 
 BatchResponse = list[list[dict[str, Any]]]
+_HEAVY = 0.9  # of the queue may be heavy requests: light ones never find it full of them
 
 
 class Busy(Exception):
@@ -127,11 +128,12 @@ class Batcher:
         if os.getpid() != self._process:
             raise RuntimeError("this process was forked from a started server: fork before the application starts")
         work = request.work
-        if self.waiting + work > self.limits.waiting:
+        is_light = work <= self.limits.batch
+        if self.waiting + work > self.limits.waiting * (1 if is_light else _HEAVY):
             raise Busy
         self.waiting += work
         request.queued = time.monotonic()
-        (self._light if work <= self.limits.batch else self._heavy).append(request)
+        (self._light if is_light else self._heavy).append(request)
         self._more.set()
         try:
             return await asyncio.wait_for(request.response, self.limits.timeout)

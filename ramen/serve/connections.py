@@ -1,4 +1,4 @@
-"""Connections: timeouts for headers and idle clients, a cap that waiting ones give way to, and listening sockets."""
+"""Connections: timeouts for headers, idle clients and those that do not read, a cap that waiting ones give way to, and listening sockets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ else:
         _Protocol = H11Protocol
 
 _OTHER_FILES = 64  # that a process keeps open besides connections
+_SLICE = 8192  # bytes that are parsed at once: a read of 256 kB may hold thousands of requests
 
 
 class LimitedProtocol(_Protocol):
     """HTTP of one connection, which is closed if its headers take too long, or if it waits and others need its place.
+
+    Requests that a client sends before it has the answers are parsed as they are answered, so neither their parsing nor
+    their number holds up the others.
 
     A connection waits while no complete request of it is being answered. Beyond the cap, the one that waits longest is
     closed, so clients that never finish a request cannot keep others out.
@@ -30,12 +34,16 @@ class LimitedProtocol(_Protocol):
     Attributes:
         most: connections at once.
         header_timeout: seconds for the headers of a request.
+        write_timeout: seconds without progress until a client that does not read its answer is cut off.
     """
 
     most = 1_000
     header_timeout = 10.0
+    write_timeout = 30.0
     _waiting: dict[LimitedProtocol, None] = {}  # in the order of waiting
     _timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+    _unparsed = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; closes another one beyond the cap."""
@@ -53,9 +61,39 @@ class LimitedProtocol(_Protocol):
         super().connection_lost(exc)
         self._waiting.pop(self, None)
         self._stop_timer()
+        self._stop_write_timer()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, but not for long: closing would wait for it, too."""
+        super().pause_writing()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(self.write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request."""
+        """Read a part of a request, or requests."""
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come, up to a request that follows one that is being answered."""
+        while self._unparsed and not self._follows():
+            if self.transport.is_closing():  # after a wrong request
+                self._unparsed = b""
+                return
+            data, self._unparsed = self._unparsed[:_SLICE], self._unparsed[_SLICE:]
+            self._parse_slice(data)
+        if self._unparsed:
+            self.flow.pause_reading()
+
+    def _follows(self) -> bool:
+        return bool(getattr(self, "pipeline", ()))  # h11 keeps none: it stops parsing by itself
+
+    def _parse_slice(self, data: bytes) -> None:
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
@@ -71,6 +109,7 @@ class LimitedProtocol(_Protocol):
         if not self.transport.is_closing():
             self._waiting.pop(self, None)
             self._waiting[self] = None
+            self._parse()
 
     def shutdown(self) -> None:
         """Close the connection, after the response to a complete request."""
@@ -87,6 +126,11 @@ class LimitedProtocol(_Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
 
 def limited_protocol(most: int, header_timeout: float) -> type[LimitedProtocol]:

@@ -90,7 +90,7 @@ class Middleware:
 
 
 class _Response:
-    """Sends a response: adds headers, and gives up a client that does not read.
+    """Sends a response: adds headers, and gives up a client that does not read or has gone (:class:`Gone`).
 
     Attributes:
         status: that was sent; 500 if none was.
@@ -106,8 +106,15 @@ class _Response:
             present = {name for name, _ in message["headers"]}
             added = [(name, value) for name, value in self.headers if name not in present]
             message = {**message, "headers": [*message["headers"], *added]}
-        async with asyncio.timeout(self.timeout):
-            await self.send(message)
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.send(message)
+        except (OSError, TimeoutError) as error:
+            raise Gone from error
+        except RuntimeError as error:
+            if "closed" in str(error):  # uvloop's, between the end of a connection and its being told
+                raise Gone from error
+            raise
 
 
 def _request_id(scope: Scope) -> str:

@@ -13,8 +13,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+_BOTH: dict[str, Any] = {
+    "required": ["threshold", "precision"],
+    "properties": {"threshold": {"type": "number"}, "precision": {"type": "number"}},
+}
+
+
 class TagRequest(_Strict):
     """Texts to tag."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _BOTH})
 
     texts: list[str] = Field(
         description="One string each, not blank; for a title and a longer text: title, newline, text."

@@ -65,7 +65,7 @@ def _server(
     config = uvicorn.Config(
         app,
         http=limited_protocol(settings.connections, settings.header_timeout),
-        log_level="warning",
+        log_level="error",  # no line for each wrong request
         access_log=False,
         server_header=False,
         backlog=1,  # accept one at a time: else the first worker that wakes takes all

@@ -119,6 +119,19 @@ def test_too_much_waiting_and_too_long_are_errors():
     assert run(work, Ranker(0.2), Limits(waiting=100, timeout=0.05)) == pytest.approx(0)
 
 
+def test_light_requests_find_room_beside_heavy_ones():
+    async def work(batcher):
+        heavy = asyncio.ensure_future(batcher.submit(request("heavy", 85)))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await batcher.submit(request("heavy", 8))
+        light = answers(await batcher.submit(request("light", 3)))
+        await heavy
+        return light
+
+    assert run(work, Ranker(), Limits(batch=4, part=2, waiting=100)) == ["light0", "light1", "light2"]
+
+
 def test_an_error_reaches_its_requests_only():
     def ranker(batch):
         if any("bad" in text for part in batch for text in part.texts):

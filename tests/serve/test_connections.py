@@ -156,8 +156,58 @@ def test_the_end_does_not_wait_for_a_stuck_body():
         assert is_closed(link, 3) and time.monotonic() - began < 2
 
 
+def test_a_client_that_reads_nothing_is_cut_off():
+    with listening() as (address, server), socket.socket() as link:
+        server.config.http_protocol_class.write_timeout = 0.3
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.settimeout(5)
+        link.connect(address)
+        link.sendall(b"GET /" + b"x" * 60_000 + b"/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.1)
+        threading.Thread(target=flood, args=(link,), daemon=True).start()
+        until = time.monotonic() + 10
+        while not server.server_state.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        while server.server_state.connections and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not server.server_state.connections
+
+
+def flood(link):
+    with contextlib.suppress(OSError):
+        while True:
+            link.sendall(b"GET /" + b"x" * 60_000 + b"/ HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
 def test_a_taken_port_is_an_error():
     with bind("127.0.0.1", 0) as sock:
         sock.listen()
         with pytest.raises(OSError, match="in use"):
             bind(*sock.getsockname()).close()
+
+
+def test_thousands_of_requests_at_once_are_answered_in_order_beside_others():
+    count = 3_000
+    with listening() as (address, server), socket.create_connection(address, timeout=20) as many:
+        sent = b"".join(b"GET /%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(count))
+        threading.Thread(target=many.sendall, args=(sent,), daemon=True).start()
+        told, worst = b"", 0
+        with many.makefile("rb") as lines:
+            for number in range(count):
+                while lines.readline().strip():
+                    pass
+                told = lines.read(len(f"/{number}/"))
+                assert told == b"/%d/" % number
+                worst = max([worst, *(len(getattr(one, "pipeline", ())) for one in server.server_state.connections)])
+        assert worst < 500  # the others are not parsed yet
+
+
+def test_a_wrong_request_after_others_ends_the_connection():
+    with listening() as (address, _), socket.create_connection(address, timeout=5) as link:
+        assert b" 200 " in ask(link)
+        link.sendall(b"nonsense\r\n\r\n" + ASKED * 1_000)
+        told = b""
+        with contextlib.suppress(ConnectionError):
+            while part := link.recv(65536):
+                told += part
+        assert told.count(b"HTTP/1.1") == 1 and b" 400 " in told

@@ -150,6 +150,67 @@ def test_the_description_says_what_is_answered(serve_here, finished_run):
     texts = schemas["TagRequest"]["properties"]["texts"]
     assert texts["maxItems"] == 7 and texts["items"]["maxLength"] == 50
     assert schemas["TagRequest"]["properties"]["k"]["maximum"] == 9
+    assert schemas["TagRequest"]["not"]["required"] == ["threshold", "precision"]
+    assert schemas["TagRequest"]["additionalProperties"] is False
+
+
+def test_the_description_of_the_admin_address_says_what_is_answered():
+    from ramen.serve.access import Access
+    from ramen.serve.admin import make_admin_app
+
+    told = make_admin_app(None, Access("secret")).app.openapi()["paths"]["/metrics"]["get"]["responses"]
+    assert list(told["200"]["content"]) == ["text/plain"] and list(told["401"]["content"]) == ["application/json"]
+
+
+def test_long_answers_become_json_while_others_are_answered():
+    from ramen.serve.app import _to_json
+
+    records = [[{"uid": f"é{number}", "score": 0.5}] for number in range(40)]
+    rounds = []
+
+    async def count():
+        while True:
+            rounds.append(1)
+            await asyncio.sleep(0)
+
+    async def whole():
+        others = asyncio.ensure_future(count())
+        text = await _to_json(records)
+        others.cancel()
+        return text
+
+    assert json.loads(asyncio.run(whole())) == {"results": [{"labels": labels} for labels in records]}
+    assert len(rounds) >= 2  # rounds of the loop, for 40 texts
+
+
+def test_a_client_that_closes_during_the_answer_is_no_mistake_of_the_server(serve_here, finished_run):
+    """uvloop raises this until it has told of the end; each would be logged with all its lines."""
+    lines = []
+    error = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async def send(message):
+        raise error
+
+    async def receive():
+        return {"type": "http.request"}
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/healthz", "query_string": b"", "headers": [], "scheme": "http",
+        "server": ("here", 80), "client": ("127.0.0.1", 1), "http_version": "1.1", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    with serve_here(finished_run, log=lines.append) as server:
+        asyncio.run_coroutine_threadsafe(server.app(scope, receive, send), server.loop).result(10)
+        assert lines[-1]["status"] == 499
+        error = RuntimeError("Unexpected ASGI message")
+        with pytest.raises(RuntimeError):
+            asyncio.run_coroutine_threadsafe(server.app(scope, receive, send), server.loop).result(10)
+
+
+def test_lists_of_labels_let_others_through(server):
+    """Each waits for its turn, a round of the loop at least; all are answered."""
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda offset: server.ask(f"/v1/labels?offset={offset}&limit=2"), range(16)))
+    assert [status for status, _ in told] == [200] * 16
 
 
 @pytest.mark.parametrize(
