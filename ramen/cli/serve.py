@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -71,6 +69,7 @@ def serve(
     with needing("serve", "a service"):
         from ramen.serve.access import is_loopback, read_key
         from ramen.serve.control import WorkerSettings
+        from ramen.serve.log_lines import print_messages
         from ramen.serve.run_server import ServerSettings, run_server
         from ramen.serve.snapshot import serve_in_place, take_snapshot
     from ramen.serve.limits import Limits
@@ -78,7 +77,6 @@ def serve(
     if snapshot is not None and no_snapshot:
         raise InputError("--snapshot and --no-snapshot: found both, expected one of the two")
 
-    logging.basicConfig(stream=sys.stderr, format="ramen: %(message)s")
     key, admin_key = read_key("RAMEN_API_KEY"), read_key("RAMEN_ADMIN_KEY")
     limits = Limits(
         body=max_body, texts=max_texts, characters=max_characters, work=max_work, waiting=2 * max_work, timeout=timeout
@@ -93,7 +91,11 @@ def serve(
         say(f"warning: anyone who reaches {host} may ask: set RAMEN_API_KEY or RAMEN_API_KEY_FILE")
     copy = serve_in_place if no_snapshot else partial(take_snapshot, folder=snapshot)
     settings = ServerSettings(run, copy, host, port, admin, admin_key, workers, worker)
-    asyncio.run(run_server(settings, say))
+    messages = print_messages()
+    try:
+        asyncio.run(run_server(settings, say))
+    finally:
+        messages.stop()
 
 
 def _check_environment(context: typer.Context) -> None:

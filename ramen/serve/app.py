@@ -181,7 +181,7 @@ class Service:
         if len(body.texts) > limits.texts:
             raise HTTPException(413, f"texts: expected at most {limits.texts:,}, found {len(body.texts):,}")
         if body.k > limits.k:
-            raise HTTPException(413, f"k: expected at most {limits.k}, found {body.k}")
+            raise HTTPException(422, f"k: expected at most {limits.k}, found {body.k}")
         for number, text in enumerate(body.texts, 1):
             problem = text_problem(text, limits.characters)
             if problem:

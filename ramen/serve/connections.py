@@ -1,4 +1,4 @@
-"""Connections: timeouts for headers, idle clients and those that do not read, a cap that waiting ones give way to, and listening sockets."""
+"""Connections: time limits, a cap that waiting ones give way to, and listening sockets."""
 
 from __future__ import annotations
 

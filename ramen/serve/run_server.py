@@ -77,8 +77,6 @@ async def run_server(settings: ServerSettings, say: Callable[[str], None]) -> No
             await start
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if settings.admin.startswith(_UNIX):
-            Path(settings.admin.removeprefix(_UNIX)).unlink(missing_ok=True)
 
 
 async def _serve(
@@ -100,6 +98,8 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_later(supervisor))
         if settings.admin:
             serving = asyncio.create_task(admin_server.serve(sockets=[admin]))
+            while not (admin_server.started or serving.done()):
+                await asyncio.sleep(0.005)
             say(f"admin on {address_of(admin)}")
         say(f"serving {settings.run} on {address_of(listening)}")
         await end
@@ -112,6 +112,8 @@ async def _serve(
         admin_server.should_exit = True
         if serving is not None:
             await serving
+        if settings.admin.startswith(_UNIX):
+            Path(settings.admin.removeprefix(_UNIX)).unlink(missing_ok=True)
 
 
 def _reload_later(supervisor: Supervisor) -> Callable[[], None]:
@@ -138,7 +140,8 @@ def _admin_server(supervisor: Supervisor, settings: ServerSettings) -> Server:
     config = uvicorn.Config(
         app,
         http=limited_protocol(_ADMIN_CONNECTIONS, settings.worker.header_timeout),
-        log_level="warning",
+        log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

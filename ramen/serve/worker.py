@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
@@ -21,7 +20,7 @@ from ramen.serve.access import Access
 from ramen.serve.app import make_app
 from ramen.serve.connections import Server, limited_protocol
 from ramen.serve.control import Channel, WorkerSettings
-from ramen.serve.log_lines import LogLines
+from ramen.serve.log_lines import LogLines, print_messages
 from ramen.serve.metrics import ServerMetrics
 from ramen.serve.model_holder import ModelHolder
 
@@ -30,10 +29,11 @@ _QUEUED = 2048  # connections that wait to be taken
 
 def main() -> None:
     """Serve until told to stop, or until the supervisor has ended."""
-    logging.basicConfig(stream=sys.stderr, format="ramen: %(message)s")
+    messages = print_messages()
     control, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
         runner.run(_serve(control, listening))
+    messages.stop()
 
 
 async def _serve(control: socket.socket, listening: socket.socket) -> None:
@@ -65,6 +65,7 @@ def _server(
     config = uvicorn.Config(
         app,
         http=limited_protocol(settings.connections, settings.header_timeout),
+        log_config=None,
         log_level="error",  # no line for each wrong request
         access_log=False,
         server_header=False,

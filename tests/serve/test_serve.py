@@ -64,7 +64,7 @@ def test_reasons_sum_to_the_score(server):
         ({"texts": ["x" * 90_000] * 30, "k": 100}, 413, "work: expected at most 1,000 short texts, found 1,830"),
         ({"texts": ["x"] * 999, "k": 100, "why": True}, 413, "work: expected at most 1,000 short texts, found 3,197"),
         ({"texts": ["x"], "k": 0}, 422, "k: input should be greater than or equal to 1"),
-        ({"texts": ["x"], "k": 1000}, 413, "k: expected at most 100, found 1000"),
+        ({"texts": ["x"], "k": 1000}, 422, "k: expected at most 100, found 1000"),
         ({"texts": ["x"], "k": "3"}, 422, "k: input should be a valid integer"),
         ({"texts": ["x"], "threshold": 2}, 422, "threshold: input should be less than or equal to 1"),
         ({"texts": ["x"], "precision": 1}, 422, "precision 1.0: validation reached"),
