@@ -37,8 +37,6 @@ from ramen.serve.schemas import (
 )
 
 _log = logging.getLogger("ramen.serve")
-_TEXTS = 16  # whose labels become JSON at once
-_encode = JSONResponse(None).render
 _PATHS = ("/v1/tag", "/v1/labels", "/tag", "/labels")
 _CDN = "'unsafe-inline' https://cdn.jsdelivr.net"
 _DOCS_POLICY = (
@@ -123,9 +121,9 @@ class Service:
     def rank(self, batch: list[BatchPart]) -> list[BatchResponse]:
         """Tag all texts of a batch."""
         with self.metrics.ranking.time():
-            records = rank_parts(batch)
+            answers = rank_parts(batch)
         self.metrics.batch.observe(sum(len(part.texts) for part in batch))
-        return records
+        return answers
 
     def health(self) -> dict[str, Any]:
         """Return the current run."""
@@ -143,19 +141,21 @@ class Service:
         if item.work > self.limits.work:
             work = f"found {item.work:,.0f} (texts, their length, and k where there is why)"
             raise HTTPException(413, f"work: expected at most {self.limits.work:,} short texts, {work}")
-        records = await self._records(item, request) if body.texts else []
-        if records is None:
+        answers = await self._answers(item, request) if body.texts else []
+        if answers is None:
             return JSONResponse(None, GONE)
-        self.metrics.show_answer(records)
-        facts = {"texts": len(records), "labels": sum(map(len, records)), "run_id": self.holder.run_id}
+        self.metrics.show_answer(answers)
+        n_labels = sum(answer.n_labels for answer in answers)
+        facts = {"texts": len(answers), "labels": n_labels, "run_id": self.holder.run_id}
         if body.texts:
             self.metrics.queued.observe(item.began - item.queued)
             facts |= {"queue_ms": _ms(item.began - item.queued), "ranking_ms": _ms(item.ranking)}
         request.scope["ramen"].update(facts)
-        return Response(await _to_json(records), media_type="application/json")
+        results = b",".join(answer.json for answer in answers)
+        return Response(b'{"results":[' + results + b"]}", media_type="application/json")
 
-    async def _records(self, item: BatchRequest, request: Request) -> BatchResponse | None:
-        """Return the records of the texts; None if the client has gone."""
+    async def _answers(self, item: BatchRequest, request: Request) -> BatchResponse | None:
+        """Return the answers to the texts; None if the client has gone."""
         answer = asyncio.ensure_future(self.batcher.submit(item))
         gone = asyncio.ensure_future(_disconnected(request))
         self.metrics.waiting.set(self.batcher.waiting)
@@ -186,16 +186,6 @@ class Service:
             problem = text_problem(text, limits.characters)
             if problem:
                 raise HTTPException(413 if len(text) > limits.characters else 422, f"text {number}: {problem}")
-
-
-async def _to_json(records: BatchResponse) -> bytes:
-    """Return the answer of some texts; other requests are answered in between, since it may have megabytes."""
-    parts = []
-    for labels in records:
-        parts.append(_encode({"labels": labels}))
-        if len(parts) % _TEXTS == 0:
-            await asyncio.sleep(0)
-    return b'{"results":[' + b",".join(parts) + b"]}"
 
 
 async def _disconnected(request: Request) -> None:

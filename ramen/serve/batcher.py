@@ -14,12 +14,30 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from ramen.inference.tagger import Tagger
 from ramen.serve.limits import Limits, work_of
 
-BatchResponse = list[list[dict[str, Any]]]
+
+@dataclass(frozen=True)
+class TextAnswer:
+    """The labels of one text.
+
+    They become JSON in the thread that ranks, text by text: an answer may have megabytes, and objects by the million
+    would make the garbage collector stop the process.
+
+    Attributes:
+        json: ``{"labels": [...]}``.
+        n_labels: number of labels.
+        probability: of the first label; None if there is none.
+    """
+
+    json: bytes
+    n_labels: int
+    probability: float | None
+
+
+BatchResponse = list[TextAnswer]
 _HEAVY = 0.9  # of the queue may be heavy requests: light ones never find it full of them
 
 
@@ -38,7 +56,7 @@ class BatchRequest:
         lowest: probability below which labels are dropped.
         why: whether to explain the labels.
         response: set by the batcher; a cancelled one ends the work.
-        done: records of the first texts.
+        done: answers to the first texts.
         queued, began, ranking: when it was queued and first processed, by a monotonic clock, and the seconds of its
             batches.
         work: of all texts; see :func:`work_of`.
@@ -81,7 +99,7 @@ class Batcher:
     """Collects requests into batches and processes them in a thread.
 
     Args:
-        rank: returns the records of each part of a batch.
+        rank: returns the answers to each part of a batch.
         limits: of the batch, the queue and the time.
     """
 
@@ -163,11 +181,11 @@ class Batcher:
             for part, response in zip(batch, responses, strict=True):
                 self._add(part.request, response, began, taken)
 
-    def _add(self, request: BatchRequest, records: BatchResponse, began: float, taken: float) -> None:
-        """Add the records of a part; the last one answers the request, others queue it again behind its peers."""
+    def _add(self, request: BatchRequest, answers: BatchResponse, began: float, taken: float) -> None:
+        """Add the answers of a part; the last one answers the request, others queue it again behind its peers."""
         request.began = request.began or began
         request.ranking += taken
-        request.done += records
+        request.done += answers
         if request.response.done():
             return
         if len(request.done) == len(request.texts):

@@ -10,6 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ramen.serve.batcher import BatchResponse
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _LABELS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
@@ -52,14 +54,14 @@ class ServerMetrics:
         self.run.labels(name, run_id).set(1)
         self.labels.set(n_labels)
 
-    def show_answer(self, records: list[list[dict]]) -> None:
+    def show_answer(self, answers: BatchResponse) -> None:
         """Count the labels of a request's texts."""
-        self.texts.inc(len(records))
-        self.untagged.inc(sum(not labels for labels in records))
-        for labels in records:
-            self.told.observe(len(labels))
-            if labels and "probability" in labels[0]:
-                self.probability.observe(labels[0]["probability"])
+        self.texts.inc(len(answers))
+        self.untagged.inc(sum(not answer.n_labels for answer in answers))
+        for answer in answers:
+            self.told.observe(answer.n_labels)
+            if answer.probability is not None:
+                self.probability.observe(answer.probability)
 
 
 class SupervisorMetrics:

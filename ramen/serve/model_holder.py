@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from itertools import groupby
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ramen.inference.tagger import Tagger
-from ramen.serve.batcher import BatchPart, BatchResponse
+from ramen.serve.batcher import BatchPart, BatchResponse, TextAnswer
 
 
 class ModelHolder:
@@ -80,7 +81,15 @@ def _of_one_run(parts: list[BatchPart]) -> Iterator[BatchResponse]:
         explained = None
         if request.why and queries is not None:
             explained = queries if len(parts) == 1 else queries[rows]  # which keep what was computed for the batch
-        yield tagger.to_records(labels[rows, : request.k], scores[rows, : request.k], request.lowest, explained)
+        records = tagger.to_records(labels[rows, : request.k], scores[rows, : request.k], request.lowest, explained)
+        yield [_answer(of_text) for of_text in records]
+
+
+def _answer(labels: list[dict[str, Any]]) -> TextAnswer:
+    text = json.dumps({"labels": labels}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate becomes its escape in JSON.
+    encoded = text.encode("utf-8", "backslashreplace")
+    return TextAnswer(encoded, len(labels), labels[0].get("probability") if labels else None)
 
 
 def _warm_up(tagger: Tagger) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from ramen.serve.metrics import ServerMetrics
 from ramen.serve.model_holder import ModelHolder
 
 _QUEUED = 2048  # connections that wait to be taken
+_SWITCH = 0.001  # seconds until the thread that ranks lets the one that answers go on
 
 
 def main() -> None:
@@ -46,6 +48,9 @@ async def _serve(control: socket.socket, listening: socket.socket) -> None:
     except (InputError, OSError) as error:
         await channel.send({"error": str(error)})
         return
+    gc.collect()
+    gc.freeze()  # a collection that looks at the run takes a tenth of a second
+    sys.setswitchinterval(_SWITCH)
     metrics = ServerMetrics()
     log = LogLines(sys.stdout.fileno(), metrics.lost_lines) if settings.log else None
     server = _server(settings, holder, metrics, log)

@@ -162,25 +162,13 @@ def test_the_description_of_the_admin_address_says_what_is_answered():
     assert list(told["200"]["content"]) == ["text/plain"] and list(told["401"]["content"]) == ["application/json"]
 
 
-def test_long_answers_become_json_while_others_are_answered():
-    from ramen.serve.app import _to_json
+def test_answers_become_json_text_by_text():
+    from ramen.serve.model_holder import _answer
 
-    records = [[{"uid": f"é{number}", "score": 0.5}] for number in range(40)]
-    rounds = []
-
-    async def count():
-        while True:
-            rounds.append(1)
-            await asyncio.sleep(0)
-
-    async def whole():
-        others = asyncio.ensure_future(count())
-        text = await _to_json(records)
-        others.cancel()
-        return text
-
-    assert json.loads(asyncio.run(whole())) == {"results": [{"labels": labels} for labels in records]}
-    assert len(rounds) >= 2  # rounds of the loop, for 40 texts
+    labels = [{"uid": "é\ud800", "score": 0.5, "probability": 0.25}, {"uid": "b", "score": 0.1, "probability": 0.0}]
+    answer = _answer(labels)
+    assert json.loads(answer.json) == {"labels": labels} and (answer.n_labels, answer.probability) == (2, 0.25)
+    assert json.loads(_answer([]).json) == {"labels": []} and _answer([]).probability is None
 
 
 def test_a_client_that_closes_during_the_answer_is_no_mistake_of_the_server(serve_here, finished_run):
