@@ -15,6 +15,7 @@ import numpy as np
 
 from ramen.errors import InputError
 
+_REMEMBERED = 100_000  # places of strings
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
@@ -92,6 +93,7 @@ class StringTable(_Strings):
 
     def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
         self.text, self.ends = text, ends
+        self._places: dict[str, int | None] = {}
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> StringTable:
@@ -109,8 +111,15 @@ class StringTable(_Strings):
 
     def place(self, string: str) -> int | None:
         """Return the position of a string in a sorted table; None if it is missing."""
-        at = bisect_left(self, string)
-        return at if at < len(self) and self[at] == string else None
+        try:
+            return self._places[string]  # few strings make most of all texts
+        except KeyError:
+            at = bisect_left(self, string)
+            place = at if at < len(self) and self[at] == string else None
+            if len(self._places) >= _REMEMBERED:
+                self._places = {}
+            self._places[string] = place
+            return place
 
 
 class Continued(_Strings):

@@ -1,6 +1,7 @@
 """Dynamic batching of concurrent requests: while one batch is processed, the next one collects.
 
-No request waits for a batch to fill up. Batches are processed one at a time, each with all of the server's threads. A
+A request alone does not wait for others. Clients that got their answers from one batch ask again at the same moment,
+so the next batch waits for as many requests, but not longer than two milliseconds. Batches are processed one at a time, each with all of the server's threads. A
 batch holds light requests in their order, or a part of one heavy request; where both wait, the two kinds alternate, and
 heavy requests take turns. So a light request waits for two batches at most, however heavy the others are.
 """
@@ -38,6 +39,7 @@ class TextAnswer:
 
 
 BatchResponse = list[TextAnswer]
+_GATHER = 0.002  # seconds
 _HEAVY = 0.9  # of the queue may be heavy requests: light ones never find it full of them
 
 
@@ -111,6 +113,7 @@ class Batcher:
         self._light: deque[BatchRequest] = deque()
         self._heavy: deque[BatchRequest] = deque()
         self._was_heavy = False
+        self._n_last = 0
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._process = 0
@@ -164,6 +167,7 @@ class Batcher:
             if not (self._light or self._heavy):
                 self._more.clear()
                 await self._more.wait()
+            await self._gather()
             batch = self._next()
             if not batch:
                 continue
@@ -180,6 +184,12 @@ class Batcher:
             taken = time.monotonic() - began
             for part, response in zip(batch, responses, strict=True):
                 self._add(part.request, response, began, taken)
+
+    async def _gather(self) -> None:
+        """Let as many light requests arrive as the last batch had."""
+        until = time.monotonic() + _GATHER
+        while len(self._light) < self._n_last and time.monotonic() < until:
+            await asyncio.sleep(0)
 
     def _add(self, request: BatchRequest, answers: BatchResponse, began: float, taken: float) -> None:
         """Add the answers of a part; the last one answers the request, others queue it again behind its peers."""
@@ -213,4 +223,5 @@ class Batcher:
             if not request.response.done():
                 room -= request.work
                 batch.append(BatchPart(request, request.texts))
+        self._n_last = len(batch) if len(batch) > 1 else 0
         return batch
