@@ -43,7 +43,7 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 4_000_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1_000,
     max_characters: Annotated[int, typer.Option(min=1, help="Characters of a text.")] = 100_000,
-    max_work: Annotated[int, typer.Option(min=1, help="Work of a request, in short texts.")] = 10_000,
+    max_work: Annotated[int, typer.Option(min=1, help="Work of a request, in short texts.")] = 4_000,
     max_connections: Annotated[int, typer.Option(min=1, help="Connections of a worker.")] = 1_000,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request is given up with 503.")] = 30.0,
     header_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for the headers of a request.")] = 10.0,

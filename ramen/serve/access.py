@@ -37,7 +37,8 @@ class Access:
 
     Args:
         key: that requests must send as ``Authorization: Bearer KEY``; "" for none.
-        hosts: names of the server besides its addresses, localhost and the machine's name; "*" for any.
+        hosts: names of the server besides its addresses, localhost and the machine's name; "*" for any ``Host``, but an
+            ``Origin`` must be that of the ``Host`` or a name given here.
 
     Example:
         >>> Access("", ["tags.example.org"]).check([(b"host", b"tags.example.org:8000")], needs_key=True)
@@ -73,8 +74,6 @@ class Access:
         return bool(name) and (name in self.hosts or "*" in self.hosts or _is_address(name))
 
     def _is_same(self, origin: str, host: str) -> bool:
-        if "*" in self.named:
-            return True
         try:
             return urlsplit(origin).netloc.lower() == host.lower() or _name(origin) in self.named
         except ValueError:

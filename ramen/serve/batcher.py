@@ -1,9 +1,10 @@
 """Dynamic batching of concurrent requests: while one batch is processed, the next one collects.
 
 A request alone does not wait for others. Clients that got their answers from one batch ask again at the same moment,
-so the next batch waits for as many requests, but not longer than two milliseconds. Batches are processed one at a time, each with all of the server's threads. A
-batch holds light requests in their order, or a part of one heavy request; where both wait, the two kinds alternate, and
-heavy requests take turns. So a light request waits for two batches at most, however heavy the others are.
+so the next batch waits for as many requests, but not longer than two milliseconds. Batches are processed one at a
+time, each with all of the server's threads. A batch holds light requests in their order, or a part of one heavy
+request; where both wait, the two kinds alternate, and heavy requests take turns. So a light request waits for two
+batches at most, however heavy the others are.
 """
 
 from __future__ import annotations

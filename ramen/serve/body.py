@@ -34,11 +34,14 @@ class BodyReader:
         """Return the body of a request; JSON if there is one.
 
         Raises:
-            Refused: 415 for another type or an encoding, 413 for too many bytes or values, 408 if it does not arrive in
-                time, 503 if all bodies together are too long.
+            Refused: 400 for an upgrade or another encoding of characters, 415 for another type or an encoding, 413
+                for too many bytes or values, 408 if it does not arrive in time, 503 if all bodies together are too
+                long.
             Gone: the client did not wait.
         """
         sent = dict(headers)
+        if b"upgrade" in sent and (b"content-length" in sent or b"transfer-encoding" in sent):
+            raise Refused(400, "Upgrade: expected none with a body, whose end the parser would miss")
         if sent.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise Refused(415, "Content-Encoding: expected none: bodies are not decompressed")
         length = sent.get(b"content-length", b"0")
@@ -52,6 +55,8 @@ class BodyReader:
         # Cross-site pages in a browser can send text, but not JSON, to a server on the same machine.
         if body and sent.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise Refused(415, "expected the header Content-Type: application/json")
+        if b"\0" in body:  # UTF-16 or UTF-32, in which the bytes below mean other characters
+            raise Refused(400, "body: expected JSON in UTF-8, found a NUL byte")
         if has_more_values(body, self.limits.texts + _OTHERS):
             raise Refused(413, f"texts: expected at most {self.limits.texts:,}, found a body of more values")
         return body

@@ -28,8 +28,9 @@ class LimitedProtocol(_Protocol):
     Requests that a client sends before it has the answers are parsed as they are answered, so neither their parsing nor
     their number holds up the others.
 
-    A connection waits while no complete request of it is being answered. Beyond the cap, the one that waits longest is
-    closed, so clients that never finish a request cannot keep others out.
+    A connection waits for its client while no complete request of it is being answered, or the answer is not read.
+    Beyond the cap, the one that waits longest is closed, so clients that never finish a request cannot keep others
+    out.
 
     Attributes:
         most: connections at once.
@@ -66,6 +67,7 @@ class LimitedProtocol(_Protocol):
     def pause_writing(self) -> None:
         """Wait for the client to read, but not for long: closing would wait for it, too."""
         super().pause_writing()
+        self._waiting[self] = None
         self._stop_write_timer()
         self._write_timer = self.loop.call_later(self.write_timeout, self.transport.abort)
 
@@ -73,6 +75,8 @@ class LimitedProtocol(_Protocol):
         """Go on: the client has read."""
         super().resume_writing()
         self._stop_write_timer()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._waiting.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, or requests."""

@@ -33,8 +33,8 @@ class Limits:
     texts: int = 1_000
     characters: int = 100_000
     k: int = 100
-    work: int = 10_000
-    waiting: int = 20_000
+    work: int = 4_000
+    waiting: int = 8_000
     batch: int = 64
     part: int = 16
     timeout: float = 30.0

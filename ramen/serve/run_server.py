@@ -90,12 +90,12 @@ async def _serve(
     starting, end = asyncio.create_task(supervisor.start()), asyncio.create_task(stopped.wait())
     admin_server = _admin_server(supervisor, settings)
     serving: asyncio.Task[None] | None = None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_later(supervisor))
     try:
         await asyncio.wait((starting, end), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
         starting.result()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_later(supervisor))
         if settings.admin:
             serving = asyncio.create_task(admin_server.serve(sockets=[admin]))
             while not (admin_server.started or serving.done()):
@@ -136,7 +136,8 @@ def _reload_later(supervisor: Supervisor) -> Callable[[], None]:
 
 
 def _admin_server(supervisor: Supervisor, settings: ServerSettings) -> Server:
-    app = make_admin_app(supervisor, Access(settings.admin_key, settings.worker.hosts))
+    hosts = [name for name in settings.worker.hosts if name != "*"]
+    app = make_admin_app(supervisor, Access(settings.admin_key, hosts))
     config = uvicorn.Config(
         app,
         http=limited_protocol(_ADMIN_CONNECTIONS, settings.worker.header_timeout),

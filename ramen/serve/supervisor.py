@@ -19,6 +19,7 @@ from ramen.serve.metrics import SupervisorMetrics
 
 _log = logging.getLogger("ramen.serve")
 _PATIENCE = 5.0  # seconds beyond the grace until a worker is killed
+_LOADING = 600.0  # seconds for a worker to load a run
 _LONGEST_PAUSE = 10.0  # seconds between restarts of a worker that ends at once
 
 
@@ -83,11 +84,11 @@ class Supervisor:
         Raises:
             InputError: there is no finished run, or a worker cannot load it.
         """
-        self._use(self.run, await asyncio.to_thread(self.copy, self.run))
-        first = await self._started()  # it compiles the kernels, if that is needed
-        self._add(first)
-        for worker in await asyncio.gather(*(self._started() for _ in range(self.n_workers - 1))):
-            self._add(worker)
+        async with self._loading:  # a reload meanwhile comes after
+            self._use(self.run, await asyncio.to_thread(self.copy, self.run))
+            self._add(await self._started())  # it compiles the kernels, if that is needed
+            for worker in await asyncio.gather(*(self._started() for _ in range(self.n_workers - 1))):
+                self._add(worker)
 
     async def stop(self) -> None:
         """Let the workers answer what was asked, then end them."""
@@ -133,18 +134,21 @@ class Supervisor:
             "checked": self.settings.checked,
         }  # fmt: skip
         workers = list(self.workers)
-        answers = await asyncio.gather(*(worker.channel.ask(message) for worker in workers), return_exceptions=True)
+        answers = await asyncio.gather(*(_ask(worker, message) for worker in workers), return_exceptions=True)
         loaded = [worker for worker, answer in zip(workers, answers, strict=True) if _is_fine(answer)]
         errors = [answer["error"] for answer in answers if isinstance(answer, dict) and "error" in answer]
         if errors or not loaded:
-            await asyncio.gather(*(worker.channel.ask({"do": "drop"}) for worker in loaded), return_exceptions=True)
+            await asyncio.gather(*(_ask(worker, {"do": "drop"}) for worker in loaded), return_exceptions=True)
             raise InputError(errors[0] if errors else "no worker answers; try again")
         old = self._current
         self._use(run, fresh)
-        switches = [worker.channel.ask({"do": "switch"}) for worker in loaded]
+        switches = [_ask(worker, {"do": "switch"}) for worker in loaded]
         for worker, answer in zip(loaded, await asyncio.gather(*switches, return_exceptions=True), strict=True):
             if isinstance(answer, dict):
                 worker.run_id, self.n_labels = fresh.id, answer["labels"]
+        for worker in workers:
+            if worker.run_id != fresh.id:
+                _signal(worker, signal.SIGKILL)  # it would go on with the old run; another one starts with the new
         if old is not None:
             old.remove()
 
@@ -221,6 +225,17 @@ class Supervisor:
                 _log.warning("a worker did not start: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _ask(worker: Worker, message: dict[str, Any]) -> dict[str, Any]:
+    """Ask a worker; one that does not answer is killed, and another one starts."""
+    try:
+        async with asyncio.timeout(_LOADING):
+            return await worker.channel.ask(message)
+    except TimeoutError:
+        _log.warning("worker %d did not answer within %d s", worker.process.pid, _LOADING)
+        _signal(worker, signal.SIGKILL)
+        raise
 
 
 def _is_fine(answer: object) -> bool:

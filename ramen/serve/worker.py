@@ -71,6 +71,7 @@ def _server(
         app,
         http=limited_protocol(settings.connections, settings.header_timeout),
         log_config=None,
+        ws="none",
         log_level="error",  # no line for each wrong request
         access_log=False,
         server_header=False,

@@ -32,7 +32,11 @@ def test_other_names_are_refused(host):
 
 
 def test_any_name_is_taken_where_it_is_asked_for():
-    Access("", ["*"]).check([(b"host", b"x.example"), (b"origin", b"http://y.example")], needs_key=False)
+    access = Access("", ["*", "z.example"])
+    for origin in (b"http://x.example", b"https://z.example"):
+        access.check([(b"host", b"x.example"), (b"origin", origin)], needs_key=False)
+    with pytest.raises(Refused, match="Origin: found 'http://y.example'"):
+        access.check([(b"host", b"x.example"), (b"origin", b"http://y.example")], needs_key=False)
 
 
 def test_keys_come_from_the_environment_or_a_file(monkeypatch, tmp_path):

@@ -211,3 +211,24 @@ def test_a_wrong_request_after_others_ends_the_connection():
             while part := link.recv(65536):
                 told += part
         assert told.count(b"HTTP/1.1") == 1 and b" 400 " in told
+
+
+def test_clients_that_do_not_read_give_way():
+    async def long(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/long":
+            await send({"type": "http.response.body", "body": b"x" * 30_000_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"/"})
+
+    with listening(most=10, header_timeout=60) as (address, server):
+        server.config.loaded_app = long
+        held = [socket.create_connection(address) for _ in range(20)]
+        for link in held:
+            with contextlib.suppress(OSError):
+                link.sendall(ASKED.replace(b"/", b"/long", 1))
+        time.sleep(0.3)
+        with socket.create_connection(address, timeout=5) as link:
+            link.sendall(ASKED)
+            assert b" 200 " in link.recv(4096)
+        for link in held:
+            link.close()

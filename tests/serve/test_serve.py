@@ -91,11 +91,12 @@ def test_wrong_requests_get_one_line(server, body, status, error):
         (b'{"texts": ["a\\ud800"]}', 422, "text 1: expected Unicode text"),
         (b'{"texts": ["\xff"]}', 400, "There was an error parsing the body"),
         (b'{"texts": [NaN]}', 422, "texts.0: "),
+        ('{"texts": ["∀"]}'.encode("utf-16"), 400, "body: expected JSON in UTF-8"),
         (b"[" * 100_000, 400, ""),
         (b'{"texts": [' + b"1" * 100_000 + b"]}", 400, ""),
         (b" " * 3_000_001, 413, "body: expected at most 3,000,000 bytes"),
     ],
-    ids=["cut", "surrogate", "latin", "nan", "deep", "number", "long"],
+    ids=["cut", "surrogate", "latin", "nan", "utf-16", "deep", "number", "long"],
 )
 def test_broken_bodies_get_one_line(server, raw, status, error):
     found, answer = server.ask("/tag", raw=raw)
@@ -227,6 +228,8 @@ def test_head_slashes_and_safe_headers(server):
 
 
 def test_encoded_bodies_are_refused(server):
+    status, answer = server.ask("/tag", {"texts": ["x"]}, Upgrade="h2c", Connection="Upgrade")
+    assert status == 400 and answer["error"].startswith("Upgrade: expected none")
     status, answer = server.ask("/tag", raw=b"\x1f\x8b", Content_Encoding="gzip")
     assert status == 415 and answer["error"].startswith("Content-Encoding: expected none")
 
