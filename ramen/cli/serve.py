@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +65,7 @@ def serve(
     admin address. SIGTERM and Ctrl-C answer what was asked, then stop. SIGHUP, or POST /reload on the admin address,
     loads the folder anew, as after ramen labels or where a link leads to another run now.
     """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server takes it
     _check_environment(context)
     set_threads(threads)
     with needing("serve", "a service"):
@@ -86,7 +88,7 @@ def serve(
         forwarded_allow_ips=forwarded_allow_ips, connections=max_connections, header_timeout=header_timeout,
         idle_timeout=idle_timeout, grace=grace, log=log,
     )  # fmt: skip
-    admin = {"": f"127.0.0.1:{port + 1 if port else 0}", "none": ""}.get(admin, admin)
+    admin = {"": f"127.0.0.1:{_beside(port)}", "none": ""}.get(admin, admin)
     if not key and not is_loopback(host):
         say(f"warning: anyone who reaches {host} may ask: set RAMEN_API_KEY or RAMEN_API_KEY_FILE")
     copy = serve_in_place if no_snapshot else partial(take_snapshot, folder=snapshot)
@@ -96,6 +98,12 @@ def serve(
         asyncio.run(run_server(settings, say))
     finally:
         messages.stop()
+        signal.signal(signal.SIGHUP, before)
+
+
+def _beside(port: int) -> int:
+    """Return the default port of the admin address."""
+    return port and (port + 1 if port < 65535 else port - 1)
 
 
 def _check_environment(context: typer.Context) -> None:

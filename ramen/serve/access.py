@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ramen.errors import InputError
 
+_HOST = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d*)?", re.ASCII)
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -58,6 +60,8 @@ class Access:
         Raises:
             Refused: 403 for a wrong ``Host`` or ``Origin``, 401 for a missing or wrong key.
         """
+        if sum(name == b"host" for name, _ in headers) > 1:
+            raise Refused(403, "Host: found several, expected one")
         sent = {name: value for name, value in headers if name in (b"host", b"origin", b"authorization")}
         host = sent.get(b"host", b"").decode("latin-1")
         if host and not self._is_ours(host):
@@ -70,7 +74,7 @@ class Access:
             raise Refused(401, error, {"WWW-Authenticate": "Bearer"})
 
     def _is_ours(self, host: str) -> bool:
-        name = _name(f"//{host}")
+        name = _name(f"//{host}") if _HOST.fullmatch(host) else ""
         return bool(name) and (name in self.hosts or "*" in self.hosts or _is_address(name))
 
     def _is_same(self, origin: str, host: str) -> bool:

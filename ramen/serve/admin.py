@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ramen._version import __version__
-from ramen.errors import InputError
+from ramen.errors import InputError, WorkError
 from ramen.serve.access import Access
 from ramen.serve.error_responses import add_error_responses, only_parameters
 from ramen.serve.limits import Limits
@@ -50,9 +50,9 @@ def _admin_routes(supervisor: Supervisor) -> APIRouter:
         run = Path(body.run) if body is not None and body.run is not None else None
         try:
             await supervisor.reload(run)
-        except (InputError, OSError, ValueError) as error:
+        except (InputError, WorkError, OSError, ValueError) as error:
             raise HTTPException(409, f"reload failed, the current run stays active: {error}") from error
-        return _health(supervisor)
+        return supervisor.health()
 
     described = {200: {"content": {"text/plain": {}}}, **responses(401, 403, 422, 500)}  # errors are JSON
 
@@ -70,17 +70,12 @@ def _health_routes(supervisor: Supervisor) -> APIRouter:
     @router.get("/healthz", response_model=ServerHealth, responses=responses(403, 422))
     async def healthz() -> dict[str, Any]:
         """Report the run and the workers."""
-        return _health(supervisor)
+        return supervisor.health()
 
     @router.get("/readyz", response_model=ServerHealth, responses=responses(403, 422, 503))
     async def readyz() -> JSONResponse:
         """Report whether all workers answer."""
-        health = _health(supervisor)
+        health = supervisor.health()
         return JSONResponse(health, 200 if health["status"] == "ready" else 503)
 
     return router
-
-
-def _health(supervisor: Supervisor) -> dict[str, Any]:
-    is_ready = len(supervisor.workers) == supervisor.n_workers
-    return {"status": "ready" if is_ready else "starting", **supervisor.health()}

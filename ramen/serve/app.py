@@ -248,9 +248,8 @@ def _state_routes(service: Service) -> APIRouter:
 
     @router.get("/readyz", response_model=Health, dependencies=[only_parameters()], responses=responses(403, 422, 503))
     async def readyz() -> JSONResponse:
-        """Report whether the run is loaded, its kernels are compiled and the queue has room."""
-        full = service.batcher.waiting >= service.limits.waiting / 2
-        status = "stuck" if service.batcher.is_stuck else "busy" if full else "ready"
+        """Report whether the run is loaded, its kernels are compiled and the queue has room for light requests."""
+        status = "stuck" if service.batcher.is_stuck else "busy" if service.batcher.is_full else "ready"
         return JSONResponse({"status": status, **service.health()}, 200 if status == "ready" else 503)
 
     return router

@@ -139,6 +139,11 @@ class Batcher:
         began = self.batch_began
         return began is not None and time.monotonic() - began > self.limits.timeout
 
+    @property
+    def is_full(self) -> bool:
+        """Whether light requests are refused."""
+        return self.waiting + self.limits.batch > self.limits.waiting
+
     async def submit(self, request: BatchRequest) -> BatchResponse:
         """Queue a request and return its response; if this is cancelled, so is the rest of the work.
 
@@ -189,7 +194,7 @@ class Batcher:
     async def _gather(self) -> None:
         """Let as many light requests arrive as the last batch had."""
         until = time.monotonic() + _GATHER
-        while len(self._light) < self._n_last and time.monotonic() < until:
+        while not self._heavy and len(self._light) < self._n_last and time.monotonic() < until:
             await asyncio.sleep(0)
 
     def _add(self, request: BatchRequest, answers: BatchResponse, began: float, taken: float) -> None:

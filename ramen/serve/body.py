@@ -13,6 +13,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 _EXCESS = 16  # rejected bodies are read up to this multiple of the limit
+_DIGITS = 18  # of a length in bytes
 _OTHERS = 64  # values besides the texts, generously
 
 
@@ -45,7 +46,7 @@ class BodyReader:
         if sent.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise Refused(415, "Content-Encoding: expected none: bodies are not decompressed")
         length = sent.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > _EXCESS * self.limits.body:
+        if not length.isdigit() or len(length) > _DIGITS or int(length) > _EXCESS * self.limits.body:
             raise self._too_long()
         try:
             async with asyncio.timeout(self.limits.timeout):

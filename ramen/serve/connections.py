@@ -19,6 +19,8 @@ else:
         _Protocol = H11Protocol
 
 _OTHER_FILES = 64  # that a process keeps open besides connections
+_HEAD = 65_536  # bytes of a request before its body
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _SLICE = 8192  # bytes that are parsed at once: a read of 256 kB may hold thousands of requests
 
 
@@ -45,6 +47,7 @@ class LimitedProtocol(_Protocol):
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _unparsed = b""
+    _head = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; closes another one beyond the cap."""
@@ -69,7 +72,19 @@ class LimitedProtocol(_Protocol):
         super().pause_writing()
         self._waiting[self] = None
         self._stop_write_timer()
-        self._write_timer = self.loop.call_later(self.write_timeout, self.transport.abort)
+        self._watch_writing(self.transport.get_write_buffer_size())
+
+    def _watch_writing(self, unread: int) -> None:
+        """Cut the client off if it reads nothing until the time is over."""
+
+        def check() -> None:
+            now = self.transport.get_write_buffer_size()
+            if now < unread:
+                self._watch_writing(now)
+            else:
+                self.transport.abort()
+
+        self._write_timer = self.loop.call_later(self.write_timeout, check)
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
@@ -102,7 +117,12 @@ class LimitedProtocol(_Protocol):
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             self._start_timer()  # a request has begun, but its headers are incomplete
+            self._head += len(data)
+            if self._head > _HEAD and not self.transport.is_closing():
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
             return
+        self._head = 0
         self._stop_timer()
         if not cycle.more_body:
             self._waiting.pop(self, None)

@@ -57,7 +57,7 @@ class Channel:
     """One end of a connection that carries messages."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+        self.reader, self.writer, self._turn = reader, writer, asyncio.Lock()
 
     @classmethod
     async def open(cls, sock: socket.socket) -> Channel:
@@ -84,10 +84,16 @@ class Channel:
             raise ConnectionResetError("the other process has ended")
         return json.loads(line)
 
-    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and receive the answer."""
-        await self.send(message)
-        return await self.receive()
+    async def ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a message and receive the answer, after earlier ones.
+
+        Raises:
+            ConnectionError: the other process has ended.
+            TimeoutError: there was no answer in time.
+        """
+        async with self._turn, asyncio.timeout(seconds):
+            await self.send(message)
+            return await self.receive()
 
     def close(self) -> None:
         """Close this end."""

@@ -77,9 +77,9 @@ class SupervisorMetrics:
         self.restarts = Counter("ramen_worker_restarts", "Workers started anew.", registry=self.registry)
         self.workers = Gauge("ramen_workers", "Workers that answer.", registry=self.registry)
 
-    def forget(self, process: int) -> None:
-        """Leave the gauges of an ended worker out; its counters stay."""
-        mark_process_dead(process, str(self.folder))
+    def forget(self, slot: int) -> None:
+        """Leave the gauges of an ended worker out; its counters go on with the worker that takes its place."""
+        mark_process_dead(slot, str(self.folder))
 
     def export(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

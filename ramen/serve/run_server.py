@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-import logging
+import os
 import shutil
 import signal
 import socket
@@ -23,7 +24,6 @@ from ramen.serve.control import WorkerSettings
 from ramen.serve.metrics import SupervisorMetrics
 from ramen.serve.supervisor import Copy, Supervisor
 
-_log = logging.getLogger("ramen.serve")
 _UNIX = "unix:"
 _ADMIN_CONNECTIONS, _ADMIN_GRACE = 100, 2
 
@@ -67,7 +67,7 @@ async def run_server(settings: ServerSettings, say: Callable[[str], None]) -> No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    folder = Path(tempfile.mkdtemp(prefix="ramen-serve-"))
+    folder = _metrics_folder()
     try:
         with bind(settings.host, settings.port) as listening, bound_admin(settings) as admin:
             supervisor = Supervisor(
@@ -77,6 +77,16 @@ async def run_server(settings: ServerSettings, say: Callable[[str], None]) -> No
             await start
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _metrics_folder() -> Path:
+    """Make a folder for the metrics of workers; removes what killed servers left."""
+    for left in Path(tempfile.gettempdir()).glob("ramen-serve-*-*"):
+        process = left.name.split("-")[2]
+        with contextlib.suppress(OSError):
+            if process.isdigit() and left.lstat().st_uid == os.getuid() and not Path("/proc", process).exists():
+                shutil.rmtree(left)
+    return Path(tempfile.mkdtemp(prefix=f"ramen-serve-{os.getpid()}-"))
 
 
 async def _serve(
@@ -121,11 +131,8 @@ def _reload_later(supervisor: Supervisor) -> Callable[[], None]:
     tasks: set[asyncio.Task[None]] = set()  # asyncio holds tasks by weak references only
 
     async def reload() -> None:
-        try:
+        with contextlib.suppress(Exception):  # logged there
             await supervisor.reload()
-            _log.warning("loaded %s", supervisor.run)
-        except Exception as error:
-            _log.warning("reload failed, the current run stays active: %s", error)
 
     def on_hangup() -> None:
         task = asyncio.get_running_loop().create_task(reload())

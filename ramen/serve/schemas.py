@@ -102,7 +102,6 @@ class WorkerHealth(BaseModel):
     """The state of a worker process."""
 
     process: int
-    ready: bool
     run_id: str
 
 

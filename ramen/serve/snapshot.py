@@ -159,7 +159,11 @@ def _new_folder(folder: Path, resources: ExitStack) -> Path:
 def _remove_stale(folder: Path) -> None:
     for base in folder.iterdir():
         with suppress(OSError):  # another server has the lock, or it is another user's
-            if not _NAME.fullmatch(base.name) or not {_COPY, _LOCK}.issuperset(os.listdir(base)):
+            if (
+                base.lstat().st_uid != os.getuid()
+                or not _NAME.fullmatch(base.name)
+                or not {_COPY, _LOCK}.issuperset(os.listdir(base))
+            ):
                 continue
             with (base / _LOCK).open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,7 @@
 """A worker process: it answers requests on a socket that it shares with the others, as the supervisor tells it.
 
-``python -m ramen.serve.worker CONTROL LISTENING`` gets the numbers of two inherited sockets.
+``python -m ramen.serve.worker CONTROL LISTENING SLOT`` gets the numbers of two inherited sockets and its place among
+the workers, by which a worker that replaces another one counts on in its metrics.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from prometheus_client import values
 
 from ramen.errors import InputError
 from ramen.serve.access import Access
@@ -31,8 +33,11 @@ _SWITCH = 0.001  # seconds until the thread that ranks lets the one that answers
 
 def main() -> None:
     """Serve until told to stop, or until the supervisor has ended."""
+    for number in (signal.SIGHUP, signal.SIGINT):  # to all processes of a group or terminal; the supervisor acts
+        signal.signal(number, signal.SIG_IGN)
     messages = print_messages()
     control, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    values.ValueClass = values.MultiProcessValue(lambda: int(sys.argv[3]))
     with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
         runner.run(_serve(control, listening))
     messages.stop()
@@ -96,12 +101,14 @@ async def _obey(
         while True:
             message = await channel.receive()
             await channel.send(await _done(message, holder, metrics))
-    except (ConnectionError, ValueError):
+    except ConnectionError:
+        pass
+    finally:
         server.should_exit = True
 
 
 async def _done(message: dict[str, Any], holder: ModelHolder, metrics: ServerMetrics) -> dict[str, Any]:
-    match message["do"]:
+    match message["do"]:  # "ping" does nothing
         case "load":
             try:
                 run = Path(message["run"])
@@ -112,6 +119,9 @@ async def _done(message: dict[str, Any], holder: ModelHolder, metrics: ServerMet
                 }
         case "switch":
             holder.switch()
+            gc.unfreeze()
+            gc.collect()  # what is left of the old run
+            gc.freeze()
             metrics.show_run(holder.name, holder.run_id, holder.n_labels)
         case "drop":
             holder.drop()

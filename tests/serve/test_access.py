@@ -24,11 +24,28 @@ def test_other_keys_are_refused(sent):
     Access("").check([(b"authorization", sent)], needs_key=True)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[", "a b", "@"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[",
+        "a b",
+        "@",
+        "evil@localhost",
+        "localhost/evil",
+    ],
+)
 def test_other_names_are_refused(host):
     with pytest.raises(Refused) as error:
         Access("", ["tags.example.org"]).check([(b"host", host.encode())], needs_key=False)
     assert error.value.status == 403
+
+
+def test_two_names_are_refused():
+    with pytest.raises(Refused, match="Host: found several"):
+        Access("").check([(b"host", b"evil.example"), (b"host", b"localhost")], needs_key=False)
 
 
 def test_any_name_is_taken_where_it_is_asked_for():

@@ -139,6 +139,28 @@ def test_slow_letters_do_not_extend_the_time_for_headers():
         assert time.monotonic() - began < 3
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"a" * 200_000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000,
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 50_000,
+    ],
+    ids=["path", "header", "headers"],
+)  # fmt: skip
+def test_endless_headers_are_refused(sent):
+    with listening(header_timeout=30) as (address, _), socket.create_connection(address, timeout=5) as link:
+        told = b""
+        with contextlib.suppress(ConnectionError):
+            link.sendall(sent)
+        with contextlib.suppress(ConnectionError):
+            while part := link.recv(4096):
+                told += part
+        assert not told or told.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
+        with socket.create_connection(address, timeout=5) as other:
+            assert b" 200 " in ask(other)
+
+
 def test_an_idle_connection_is_closed_and_a_used_one_is_not():
     with listening(header_timeout=0.3, idle=1) as (address, _), socket.create_connection(address) as link:
         for _ in range(4):

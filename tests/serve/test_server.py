@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -126,6 +127,7 @@ def test_another_run_comes_by_reload_and_a_broken_one_does_not(serve, run, tmp_p
         assert server.ask("/tag", {"texts": TEXTS}) == before and server.ask("/healthz")[1]["labels"] == 120
         server.process.send_signal(signal.SIGHUP)  # the link is followed anew
         wait_for(lambda: server.ask("/healthz")[1]["labels"] == 121)
+        assert server.ask("/healthz")[1]["run"] == "other"  # not the link's name
         assert server.admin.ask("/reload", {"run": str(run)})[1]["labels"] == 120
         run.rename(tmp_path / "away")  # the folder is gone under the server
         for asked, status in (({}, 409), ({"run": "nowhere"}, 409), ({"rum": "x"}, 422), ({"run": ""}, 422)):
@@ -168,7 +170,24 @@ def test_requests_are_answered_while_runs_are_loaded_and_workers_killed(serve, r
         assert found.count(None) <= 4
         wrong = [answer for answer in found if answer is not None and not is_same(answer, expected)]
         assert not wrong
-        assert "ramen_worker_restarts_total 1.0" in server.admin.ask("/metrics")[1]
+        metrics = server.admin.ask("/metrics")[1]
+        answered = int(float(re.search(r'path="/tag",status="200"} ([\d.]+)', metrics)[1]))
+        assert "ramen_worker_restarts_total 1.0" in metrics and answered >= len(found) - 4  # counted on
+
+
+@pytest.mark.slow
+def test_a_server_without_workers_starts_again_from_a_reload(serve, run, tmp_path):
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    with serve(run, "--snapshot", folder) as server:
+        shutil.rmtree(folder / os.listdir(folder)[0])  # so that no worker can be started
+        os.kill(server.workers()[0], signal.SIGKILL)
+        wait_for(lambda: any("a worker did not start" in line for line in server.log))
+        assert server.admin.ask("/readyz")[0] == 503
+        assert server.admin.ask("/reload", {"run": str(run)})[0] == 200 and server.admin.ask("/readyz")[0] == 200
+        assert server.ask("/tag", {"texts": ["x"]})[0] == 200
+        metrics = server.admin.ask("/metrics")[1]
+        assert 'ramen_loads_total{result="done"} 1.0' in metrics and "ramen_workers 1.0" in metrics
 
 
 @pytest.mark.slow
