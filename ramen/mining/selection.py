@@ -15,7 +15,7 @@ _MINUS_ZERO = np.int64(-0x80000000)  # the bits of -0.0 as an int32
 
 
 @kernel(inline="always")
-def key_of(bits: int, row: int) -> int:
+def key_of(bits: int, row: int) -> np.int64:
     """Return a key that is larger for a higher score and, of equal scores, for the smaller row.
 
     Args:
@@ -29,7 +29,7 @@ def key_of(bits: int, row: int) -> int:
 
 
 @kernel(inline="always")
-def score_of(key: int) -> float:
+def score_of(key: np.int64) -> np.float32:
     """Return the score of a key, float32."""
     level = key >> np.int64(32)
     if level < 0:
@@ -38,7 +38,7 @@ def score_of(key: int) -> float:
 
 
 @kernel(inline="always")
-def row_of(key: int) -> int:
+def row_of(key: np.int64) -> np.int64:
     """Return the row of a key."""
     return _LAST_ROW - (key & _LAST_ROW)
 
