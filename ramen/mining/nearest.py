@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ramen.compiled import FAST, kernel
+from ramen.mining.bfloat16 import as_float32, widened
 from ramen.mining.heaps import best_first, no_rows, push
 from ramen.threads import one_blas_thread, parallel_for
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _QUERIES, _ROWS = 256, 2048  # of one block of scores: 2 MB, which fits in the cache
+_FEW = 12  # queries up to which our kernel is faster: BLAS reads the matrix at half the speed of memory or less
 _CHUNK = 32  # scores compared at once with the worst one in the heap
 # A GPU pays from about these on. Sending a number takes about 4e-10 s (10 GB/s); in that time a CPU multiplies it with
 # 200 queries (1e12 operations/s). 2^36 products take a CPU 0.1 s, about what the first use of a GPU costs.
@@ -32,7 +34,7 @@ def nearest(
 
     Args:
         queries: float32 (B, d).
-        matrix: float32 (n, d).
+        matrix: float32 (n, d), or uint16 (n, d), the bits of bfloat16 numbers.
         k: rows per query, at least 1.
         exclude: int64 (B,), a row to exclude for each query (itself), or None.
 
@@ -54,7 +56,7 @@ def nearest(
     with one_blas_thread():
         for start in range(0, len(queries), _QUERIES):
             part = slice(start, start + _QUERIES)
-            _nearest(np.ascontiguousarray(queries[part].T), matrix, exclude[part], scores[part], rows[part])
+            _nearest(queries[part], matrix, exclude[part], scores[part], rows[part])
     return rows, scores
 
 
@@ -83,21 +85,29 @@ def device_for(n_queries: int, size: int) -> torch.device | None:
 
 
 def _nearest(
-    columns: np.ndarray, matrix: np.ndarray, exclude: np.ndarray, scores: np.ndarray, rows: np.ndarray
+    queries: np.ndarray, matrix: np.ndarray, exclude: np.ndarray, scores: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Write the result of :func:`nearest` for the queries in ``columns`` (d, B)."""
-    (dim, count), k = columns.shape, scores.shape[1]
+    """Write the result of :func:`nearest` for a block of queries."""
+    (count, dim), k = queries.shape, scores.shape[1]
+    has_bits, few = matrix.dtype == np.uint16, count <= _FEW
+    factor = np.ascontiguousarray(queries if few else queries.T)
     heaps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # one per thread
 
     def scratch() -> tuple:
         best, rows_of_heap = no_rows(count, k)[::-1]
         heaps.append((best, rows_of_heap, np.zeros(count, dtype=np.int64)))
-        return np.empty((_ROWS, count), np.float32), np.full(count, -np.inf, np.float32), *heaps[-1]
+        wide = np.empty((_ROWS if has_bits and not few else 0, dim), np.float32)
+        return np.empty((_ROWS, count), np.float32), wide, np.full(count, -np.inf, np.float32), *heaps[-1]
 
-    def search(first: int, last: int, room: np.ndarray, floor: np.ndarray, *heap: np.ndarray) -> None:
+    def search(first: int, last: int, room: np.ndarray, wide: np.ndarray, floor: np.ndarray, *heap: np.ndarray) -> None:
         for start in range(first * _ROWS, last * _ROWS, _ROWS):
             block = matrix[start : start + _ROWS]
-            _offer(np.matmul(block, columns, out=room[: len(block)]), start, exclude, floor, *heap)
+            out = room[: len(block)]
+            if few:
+                _times(block, factor, out)
+            else:
+                np.matmul(widened(block, wide[: len(block)]) if has_bits else block, factor, out=out)
+            _offer(out, start, exclude, floor, *heap)
 
     # A product of few queries is bound by memory, of many by arithmetic, which is about 16 times as fast.
     parallel_for(-(-len(matrix) // _ROWS), search, work=_ROWS * dim * (4 + count) / 16, scratch=scratch)
@@ -105,6 +115,25 @@ def _nearest(
     for heap in heaps:
         _merge(*heap, scores, rows, sizes)
     _sort(scores, rows, sizes)
+
+
+@kernel(fastmath=FAST)
+def _times(block: np.ndarray, queries: np.ndarray, out: np.ndarray) -> None:
+    """Write the products of the rows of a block with a few queries, (n, B)."""
+    count, dim = queries.shape
+    for row in range(len(block)):
+        for query in range(0, count - 1, 2):  # two at once share the loads of the row
+            one, two = np.float32(0.0), np.float32(0.0)
+            for j in range(dim):
+                value = as_float32(block[row, j])
+                one += value * queries[query, j]
+                two += value * queries[query + 1, j]
+            out[row, query], out[row, query + 1] = one, two
+        if count % 2:
+            one = np.float32(0.0)
+            for j in range(dim):
+                one += as_float32(block[row, j]) * queries[count - 1, j]
+            out[row, count - 1] = one
 
 
 @kernel
@@ -156,7 +185,7 @@ def products(queries: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> np.nd
 
     Args:
         queries: float32 (B, d).
-        matrix: float32 (n, d).
+        matrix: float32 (n, d), or uint16 (n, d), the bits of bfloat16 numbers.
         rows: int64 (B, C); the product of row -1 is 0.
     """
     out, work = np.zeros(rows.shape, dtype=np.float32), 1.0 + rows.shape[1] * matrix.shape[1]
@@ -174,5 +203,5 @@ def _products(
             if row >= 0:
                 total = np.float32(0.0)
                 for j in range(queries.shape[1]):
-                    total += queries[query, j] * matrix[row, j]
+                    total += queries[query, j] * as_float32(matrix[row, j])
                 out[query, column] = total

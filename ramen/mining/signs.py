@@ -16,7 +16,8 @@ import numpy as np
 from numba.extending import intrinsic
 
 from ramen.compiled import FAST, kernel
-from ramen.mining.heaps import best_first, no_rows, push
+from ramen.mining.heaps import best_first, push
+from ramen.mining.selection import keep_largest, key_of, row_of, score_of
 from ramen.threads import one_blas_thread, parallel_for, thread_count
 
 WORD = 64  # bits of a word of signs
@@ -125,11 +126,11 @@ class SignIndex:
         """
         with one_blas_thread():
             planes = _in_planes(queries @ self.rotation.T)
-        rows, scores = no_rows(len(queries) * parts, wanted)
-        sizes = np.zeros(len(rows), dtype=np.int64)
+        tasks = len(queries) * parts
+        keys, sizes = np.empty((tasks, wanted), dtype=np.int64), np.zeros(tasks, dtype=np.int64)
         arrays = self.signs, self.factors, self.counts
-        parallel_for(len(rows), _search, parts, *planes, *arrays, rows, scores, sizes, work=1.0 + self.n_rows / parts)
-        return _merge(parts, rows, scores, sizes)
+        parallel_for(tasks, _search, parts, *planes, *arrays, keys, sizes, work=1.0 + self.n_rows / parts)
+        return _merge(parts, keys, sizes)
 
 
 def _recall(rows: np.ndarray, exact: np.ndarray) -> float:
@@ -157,49 +158,86 @@ def _count_bits(context: Any, word: Any = None) -> Any:  # noqa: ANN401 - numba'
     return numba.types.uint64(numba.types.uint64), code
 
 
-@kernel(fastmath=FAST)
+@kernel
 def _search(
     first_task: int, last_task: int, parts: int, planes: np.ndarray, lows: np.ndarray, steps: np.ndarray,
-    sums: np.ndarray, signs: np.ndarray, factors: np.ndarray, counts: np.ndarray, rows: np.ndarray,
-    scores: np.ndarray, sizes: np.ndarray,
+    sums: np.ndarray, signs: np.ndarray, factors: np.ndarray, counts: np.ndarray, keys: np.ndarray, sizes: np.ndarray,
 ) -> None:  # fmt: skip
-    """Write the k rows with the highest estimates of each query and part to ``rows`` (B * parts, k), unordered."""
-    n, k = len(factors), rows.shape[1]
+    """Write keys of the k rows with the highest estimates of each query and part to ``keys`` (B * parts, k)."""
+    n, k = len(factors), keys.shape[1]
     share = -(-n // parts)
-    sum_of = np.empty(_ROWS, dtype=np.uint64)
+    weighted, estimates = np.empty(_ROWS, dtype=np.uint64), np.empty(_ROWS, dtype=np.float32)
+    buffer = np.empty(2 * k, dtype=np.int64)
     for task in range(first_task, last_task):
         query, part = task // parts, task % parts
-        heap, held, size = scores[task], rows[task], np.int64(0)
+        size, floor = np.int64(0), np.float32(-np.inf)
         last = min(n, (part + 1) * share)
         for first in range(part * share, last, _ROWS):
-            count = min(_ROWS, last - first)
-            sum_of[:] = 0
-            for word in range(len(signs)):
-                ones, twos = planes[query, 0, word], planes[query, 1, word]
-                fours, eights = planes[query, 2, word], planes[query, 3, word]
-                for at in range(count):
-                    bits = signs[word, first + at]
-                    low = _count_bits(bits & ones) + (_count_bits(bits & twos) << np.uint64(1))
-                    high = _count_bits(bits & fours) + (_count_bits(bits & eights) << np.uint64(1))
-                    sum_of[at] += low + (high << np.uint64(2))
-            for at in range(count):
-                row = first + at
-                positive = lows[query] * np.float32(counts[row]) + steps[query] * np.float32(sum_of[at])
-                score = factors[row] * (np.float32(2.0) * positive - sums[query])
-                if size < k or score > heap[0]:
-                    size = push(heap, held, size, score, row)
-        sizes[task] = size
+            rows = slice(first, min(first + _ROWS, last))
+            _sum_weights(planes[query], signs, rows.start, rows.stop, weighted)
+            _estimate(lows[query], steps[query], sums[query], factors[rows], counts[rows], weighted, estimates)
+            size, floor = _collect(estimates[: rows.stop - first], first, buffer, size, floor)
+        sizes[task] = keep_largest(buffer, size, k)
+        keys[task, : sizes[task]] = buffer[: sizes[task]]
 
 
 @kernel
-def _merge(parts: int, rows: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Merge the rows of the parts of each query, int64 (B, k), -1 for none, unordered."""
-    for first in range(0, len(rows), parts):
-        size = sizes[first]
-        for task in range(first + 1, first + parts):
-            for at in range(sizes[task]):
-                size = push(scores[first], rows[first], size, scores[task, at], rows[task, at])
-    return rows[::parts].copy()
+def _sum_weights(planes: np.ndarray, signs: np.ndarray, first: int, last: int, weighted: np.ndarray) -> None:
+    """Write the sum of the whole query weights where a row's sign is positive."""
+    weighted[:] = 0
+    for word in range(len(signs)):
+        ones, twos, fours, eights = planes[0, word], planes[1, word], planes[2, word], planes[3, word]
+        for at in range(last - first):
+            bits = signs[word, first + at]
+            low = _count_bits(bits & ones) + (_count_bits(bits & twos) << np.uint64(1))
+            high = _count_bits(bits & fours) + (_count_bits(bits & eights) << np.uint64(1))
+            weighted[at] += low + (high << np.uint64(2))
+
+
+@kernel(fastmath=FAST)
+def _estimate(
+    low: float, step: float, total: float, factors: np.ndarray, counts: np.ndarray, weighted: np.ndarray,
+    estimates: np.ndarray,
+) -> None:  # fmt: skip
+    """Write the estimated dot products of rows; the query weights are ``low`` + ``step`` * whole ones."""
+    for at in range(len(factors)):
+        # By way of int64, which converts to floats faster.
+        positive = low * np.float32(counts[at]) + step * np.float32(np.int64(weighted[at]))
+        estimates[at] = factors[at] * (np.float32(2.0) * positive - total)
+
+
+@kernel
+def _collect(estimates: np.ndarray, first: int, buffer: np.ndarray, size: int, floor: float) -> tuple[int, float]:
+    """Append the rows of a block above ``floor`` to a buffer of 2 k keys; return its size and the new floor.
+
+    Whenever the buffer is full, its k largest stay and the smallest of them is the floor. Rows come in ascending order,
+    so a later row of the same score ranks behind those k.
+    """
+    k, bits = len(buffer) // 2, estimates.view(np.int32)
+    for at in range(len(estimates)):
+        if size < k or estimates[at] > floor:
+            buffer[size] = key_of(bits[at], first + at)
+            size += 1
+            if size == len(buffer):
+                size = keep_largest(buffer, size, k)
+                floor = score_of(buffer[:k].min())
+    return size, floor
+
+
+@kernel
+def _merge(parts: int, keys: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Merge the keys of the parts of each query; return their rows, int64 (B, k), -1 for none, unordered."""
+    k = keys.shape[1]
+    rows = np.full((len(keys) // parts, k), -1, dtype=np.int64)
+    buffer = np.empty(parts * k, dtype=np.int64)
+    for query in range(len(rows)):
+        size = np.int64(0)
+        for task in range(query * parts, (query + 1) * parts):
+            buffer[size : size + sizes[task]] = keys[task, : sizes[task]]
+            size += sizes[task]
+        for at in range(keep_largest(buffer, size, k)):
+            rows[query, at] = row_of(buffer[at])
+    return rows
 
 
 @kernel

@@ -13,9 +13,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ramen.mining import nearest as on_host
 from ramen.mining import on_device
+from ramen.mining.bfloat16 import widened
 from ramen.mining.nearest import device_for, nearest
 from ramen.mining.on_device import nearest_on
-from ramen.scorers.dense.label_weights import BFloat16Weights, widened
+from ramen.scorers.dense.label_weights import BFloat16Weights
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 DTYPES = {"float32": False, "bfloat16": True}

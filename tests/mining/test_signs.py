@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ramen.mining.nearest import nearest, products
-from ramen.mining.signs import SignIndex
+from ramen.mining.selection import keep_largest, row_of
+from ramen.mining.signs import SignIndex, _collect, _in_planes
 
 
 def by(matrix):
@@ -84,3 +85,47 @@ def test_any_number_of_threads_finds_the_same(threads):
     for rows, scores in found:
         np.testing.assert_array_equal(rows, found[0][0])
         np.testing.assert_array_equal(scores, found[0][1])
+
+
+def best_of(scores, k):
+    """Rows of the k highest scores, ties by smaller row, by a full sort."""
+    return set(np.lexsort((np.arange(len(scores)), -scores))[:k])
+
+
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.5, -3e38, 3e38, np.inf, -np.inf]), max_size=200),
+    st.integers(1, 220), st.integers(1, 50),
+)  # fmt: skip
+def test_blocks_of_estimates_leave_the_highest(levels, k, block):
+    scores = np.array(levels, dtype=np.float32)
+    buffer, size, floor = np.empty(2 * k, dtype=np.int64), np.int64(0), np.float32(-np.inf)
+    for first in range(0, len(scores), block):
+        size, floor = _collect(scores[first : first + block], first, buffer, size, floor)
+    size = keep_largest(buffer, size, k)
+    assert {row_of(key) for key in buffer[:size]} == best_of(scores, k) and size == min(k, len(scores))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 3), st.integers(0, 5000), st.integers(1, 600), st.integers(1, 5), st.integers(0, 99))
+def test_candidates_are_the_best_by_a_full_sort(n_queries, n_rows, wanted, parts, seed):
+    rng = np.random.default_rng(seed)  # a dimension: signs and so estimates have few values, most of them ties
+    matrix = rng.integers(-1, 2, (n_rows, 1)).astype(np.float32)
+    index = SignIndex.build(n_rows, 1, lambda first, last: matrix[first:last])
+    queries = rng.integers(-1, 2, (n_queries, 1)).astype(np.float32)
+    planes, lows, steps, sums = _in_planes(queries @ index.rotation.T)
+    found = index._near(queries, wanted, parts)
+    assert found.shape == (n_queries, wanted)
+    for query in range(n_queries):
+        weighted = sum(
+            2.0**bit * np.bitwise_count(index.signs & planes[query, bit, :, None]).sum(axis=0) for bit in range(4)
+        )
+        scores = index.factors * (2 * (lows[query] * index.counts + steps[query] * weighted) - sums[query])
+        ours = found[query][found[query] >= 0]
+        cut = np.sort(scores)[::-1][: len(ours)]
+        assert len(set(ours)) == len(ours) == min(wanted, n_rows)
+        np.testing.assert_allclose(np.sort(scores[ours])[::-1], cut, rtol=1e-5, atol=1e-5)
+        # Of rows with the same sign, factor and count those that are chosen come first.
+        for same in np.unique(np.stack([index.signs[0], index.factors.view(np.uint32)]), axis=1).T:
+            rows = np.flatnonzero((index.signs[0] == same[0]) & (index.factors.view(np.uint32) == same[1]))
+            taken = np.isin(rows, ours)
+            assert (taken == (np.arange(len(rows)) < taken.sum())).all()

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ramen.compiled import FAST, kernel
 from ramen.errors import InputError
-from ramen.mining.heaps import best, no_rows
-from ramen.mining.nearest import device_for, nearest, products
+from ramen.mining.bfloat16 import widened
+from ramen.mining.nearest import nearest, products
 from ramen.stored import Tensors
-from ramen.threads import parallel_for
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -97,9 +95,6 @@ class Float32Weights(LabelWeights):
         return cls(arrays["vectors"])
 
 
-_BLOCK = 65_536  # rows widened at once
-
-
 class BFloat16Weights(LabelWeights):
     """bfloat16 (L, d), kept as its bits: half the memory; products in float32.
 
@@ -112,24 +107,12 @@ class BFloat16Weights(LabelWeights):
         self.n_labels, self.dim = self.bits.shape
 
     def top(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`LabelWeights`; a block of labels is widened at a time, on a GPU none on the host."""
-        device = device_for(len(queries), self.bits.size)
-        if device is not None:
-            from ramen.mining.on_device import nearest_on
-
-            return nearest_on(device, queries, self.bits, k)
-        labels, scores = no_rows(len(queries), k)
-        for start in range(0, self.n_labels, _BLOCK):
-            nearest_labels, values = nearest(queries, widened(self.bits[start : start + _BLOCK]), k)
-            all_labels = np.concatenate([labels, np.where(nearest_labels >= 0, nearest_labels + start, -1)], axis=1)
-            labels, scores = best(all_labels, np.concatenate([scores, values], axis=1), all_labels >= 0, k)
-        return labels, scores
+        """See :class:`LabelWeights`; never widens more than a block of labels."""
+        return nearest(queries, self.bits, k)
 
     def products(self, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See :class:`LabelWeights`."""
-        out, work = np.zeros(labels.shape, dtype=np.float32), 1.0 + labels.shape[1] * self.dim
-        parallel_for(len(queries), _half_products, np.ascontiguousarray(queries), self.bits, labels, out, work=work)
-        return out
+        return products(queries, self.bits, labels)
 
     def block(self, first: int, last: int) -> np.ndarray:
         """See :class:`LabelWeights`."""
@@ -143,30 +126,6 @@ class BFloat16Weights(LabelWeights):
     def of(cls, arrays: Arrays) -> BFloat16Weights:
         """See :class:`LabelWeights`."""
         return cls(arrays["bf16"])
-
-
-def widened(bits: np.ndarray) -> np.ndarray:
-    """The float32 that bfloat16 bits stand for.
-
-    Example:
-        >>> widened(np.array([0x3F80, 0xC020], dtype=np.uint16))
-        array([ 1. , -2.5], dtype=float32)
-    """
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-@kernel(fastmath=FAST)
-def _half_products(
-    first: int, last: int, queries: np.ndarray, bits: np.ndarray, labels: np.ndarray, out: np.ndarray
-) -> None:
-    for query in range(first, last):
-        for place in range(labels.shape[1]):
-            label = labels[query, place]
-            if label >= 0:
-                total = np.float32(0.0)
-                for j in range(queries.shape[1]):
-                    total += queries[query, j] * np.uint32(np.uint32(bits[label, j]) << np.uint32(16)).view(np.float32)
-                out[query, place] = total
 
 
 def read_weights(stored: Tensors) -> LabelWeights:
