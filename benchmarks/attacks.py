@@ -16,7 +16,7 @@ Ends = Counter[str]
 Attack = Callable[[str, int, float], Awaitable[Ends]]  # host, port and seconds
 
 LONG = "battery charger " * 6_200  # 99 kB
-REAL = " ".join(f"battery{at} charger library{at % 999} python perl {at}" for at in range(2_300))  # as long
+REAL = " ".join(f"battery{at} charger library{at % 999} python perl {at}" for at in range(2_000))  # as long
 LABELS = b'{"texts": ["a battery"], '
 HEAVY = tag_body(*["a battery charger for a laptop"] * 1_000, k=100, why=True)
 
