@@ -31,8 +31,8 @@ class LimitedProtocol(_Protocol):
     their number holds up the others.
 
     A connection waits for its client while no complete request of it is being answered, or the answer is not read.
-    Beyond the cap, the one that waits longest is closed, so clients that never finish a request cannot keep others
-    out.
+    Beyond the cap, the one that waits longest is closed, first of those that never had an answer, so clients that never
+    finish a request cannot keep others out.
 
     Attributes:
         most: connections at once.
@@ -44,6 +44,7 @@ class LimitedProtocol(_Protocol):
     header_timeout = 10.0
     write_timeout = 30.0
     _waiting: dict[LimitedProtocol, None] = {}  # in the order of waiting
+    _idle: dict[LimitedProtocol, None] = {}  # the same, after an answer
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _unparsed = b""
@@ -55,15 +56,15 @@ class LimitedProtocol(_Protocol):
         self._waiting[self] = None
         self._start_timer()
         if len(self.connections) > self.most:
-            oldest = next(iter(self._waiting))
+            oldest = next(iter(self._waiting or self._idle))  # first those that never had an answer
             oldest.transport.abort()
             oldest.connections.discard(oldest)  # at once: many may connect before it is told
-            del self._waiting[oldest]
+            oldest._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        self._waiting.pop(self, None)
+        self._stop_waiting()
         self._stop_timer()
         self._stop_write_timer()
 
@@ -91,7 +92,7 @@ class LimitedProtocol(_Protocol):
         super().resume_writing()
         self._stop_write_timer()
         if self.cycle is not None and not self.cycle.response_complete:
-            self._waiting.pop(self, None)
+            self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, or requests."""
@@ -125,14 +126,14 @@ class LimitedProtocol(_Protocol):
         self._head = 0
         self._stop_timer()
         if not cycle.more_body:
-            self._waiting.pop(self, None)
+            self._stop_waiting()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
         if not self.transport.is_closing():
-            self._waiting.pop(self, None)
-            self._waiting[self] = None
+            self._stop_waiting()
+            self._idle[self] = None
             self._parse()
 
     def shutdown(self) -> None:
@@ -141,6 +142,10 @@ class LimitedProtocol(_Protocol):
             self.transport.close()
         else:
             super().shutdown()
+
+    def _stop_waiting(self) -> None:
+        self._waiting.pop(self, None)
+        self._idle.pop(self, None)
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -159,7 +164,8 @@ class LimitedProtocol(_Protocol):
 
 def limited_protocol(most: int, header_timeout: float) -> type[LimitedProtocol]:
     """Return the protocol of one server."""
-    members = {"most": min(most, _room_for_connections(most)), "header_timeout": header_timeout, "_waiting": {}}
+    most = min(most, _room_for_connections(most))
+    members = {"most": most, "header_timeout": header_timeout, "_waiting": {}, "_idle": {}}
     return type("Protocol", (LimitedProtocol,), members)
 
 
