@@ -19,7 +19,7 @@ from fastapi.security import HTTPBearer
 
 from ramen._version import __version__
 from ramen.errors import InputError
-from ramen.inference.tagger import text_problem
+from ramen.inference.tagger import DEFAULT_K, text_problem
 from ramen.serve.access import Access
 from ramen.serve.batcher import Batcher, BatchPart, BatchRequest, BatchResponse, Busy
 from ramen.serve.error_responses import add_error_responses, only_parameters
@@ -137,7 +137,9 @@ class Service:
             lowest = tagger.threshold(body.threshold, body.precision)
         except InputError as error:
             raise HTTPException(422, str(error)) from error
-        item = BatchRequest(tagger, body.texts, body.k, lowest, body.why)
+        all_that_pass = body.threshold is not None or body.precision is not None
+        k = body.k or (self.limits.k if all_that_pass else DEFAULT_K)
+        item = BatchRequest(tagger, body.texts, k, lowest, body.why)
         if item.work > self.limits.work:
             work = f"found {item.work:,.0f} (texts, their length, and k where there is why)"
             raise HTTPException(413, f"work: expected at most {self.limits.work:,} short texts, {work}")
@@ -180,7 +182,7 @@ class Service:
         limits = self.limits
         if len(body.texts) > limits.texts:
             raise HTTPException(413, f"texts: expected at most {limits.texts:,}, found {len(body.texts):,}")
-        if body.k > limits.k:
+        if body.k is not None and body.k > limits.k:
             raise HTTPException(422, f"k: expected at most {limits.k}, found {body.k}")
         for number, text in enumerate(body.texts, 1):
             problem = text_problem(text, limits.characters)

@@ -3,8 +3,8 @@
 A request alone does not wait for others. Clients that got their answers from one batch ask again at the same moment,
 so the next batch waits for as many requests, but not longer than two milliseconds. Batches are processed one at a
 time, each with all of the server's threads. A batch holds light requests in their order, or a part of one heavy
-request; where both wait, the two kinds alternate, and heavy requests take turns. So a light request waits for two
-batches at most, however heavy the others are.
+request; where both wait, the two kinds alternate. Of heavy requests, the one with the least work left goes first, so
+that some are answered in time. A light request waits for two batches at most, however heavy the others are.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ class BatchRequest:
     def __post_init__(self) -> None:
         self.work = sum(work_of(text, self.k, self.why) for text in self.texts)
 
+    @property
+    def left(self) -> float:
+        """Work that is left, as if all texts had the same."""
+        return self.work * (1 - len(self.done) / len(self.texts))
+
     def part(self, most: float) -> BatchPart:
         """Return the next texts up to some work, at least one."""
         first = len(self.done)
@@ -112,7 +117,7 @@ class Batcher:
         self.waiting = 0.0
         self.batch_began: float | None = None
         self._light: deque[BatchRequest] = deque()
-        self._heavy: deque[BatchRequest] = deque()
+        self._heavy: list[BatchRequest] = []
         self._was_heavy = False
         self._n_last = 0
         self._more = asyncio.Event()
@@ -198,7 +203,7 @@ class Batcher:
             await asyncio.sleep(0)
 
     def _add(self, request: BatchRequest, answers: BatchResponse, began: float, taken: float) -> None:
-        """Add the answers of a part; the last one answers the request, others queue it again behind its peers."""
+        """Add the answers of a part; the last one answers the request, others queue it again."""
         request.began = request.began or began
         request.ranking += taken
         request.done += answers
@@ -215,11 +220,12 @@ class Batcher:
             self._was_heavy = False
             return self._light_batch()
         self._was_heavy = True
-        while self._heavy:
-            request = self._heavy.popleft()
-            if not request.response.done():
-                return [request.part(self.limits.part)]
-        return []
+        self._heavy = [request for request in self._heavy if not request.response.done()]
+        if not self._heavy:
+            return []
+        request = min(self._heavy, key=lambda request: request.left)
+        self._heavy.remove(request)
+        return [request.part(self.limits.part)]
 
     def _light_batch(self) -> list[BatchPart]:
         batch: list[BatchPart] = []

@@ -10,6 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from ramen.serve.log_lines import shorten
+
+_NOT_PARSED = "There was an error parsing the body"  # FastAPI's
+_LONGEST = 1_000  # characters
+
 
 def add_error_responses(app: FastAPI) -> None:
     """Let an application answer all errors as one line."""
@@ -36,12 +41,15 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     if first["type"] == "json_invalid":
         return _error(400, f"body: not JSON: {first['ctx']['error']}")
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "body"
+    if len(first["loc"]) == 3 and first["loc"][1] == "texts":
+        where = f"text {first['loc'][2] + 1}"
     return _error(422, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}")
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AnyHTTPException)
-    return _error(error.status_code, str(error.detail), error.headers)
+    detail = "body: not JSON" if error.detail == _NOT_PARSED else str(error.detail)
+    return _error(error.status_code, detail, error.headers)
 
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
@@ -49,5 +57,5 @@ async def _internal_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _error(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    line = " ".join(error.split()).encode("utf-8", "backslashreplace").decode()
+    line = shorten(error, _LONGEST).encode("utf-8", "backslashreplace").decode()
     return JSONResponse({"error": line}, status, headers)

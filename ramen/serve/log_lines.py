@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import os
 import queue
+import re
 import sys
 import threading
 from typing import Any
@@ -14,6 +15,23 @@ from typing import Any
 from prometheus_client import Counter
 
 _MOST = 10_000  # lines that wait
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal could obey; all but tab and newline
+
+
+def shorten(text: str, longest: int = 1_000) -> str:
+    """Return a text as one line of at most some characters.
+
+    Example:
+        >>> shorten("two\\nlines and more", 9)
+        'two lines...'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[:longest] + "..."
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().format(record))
 
 
 class _Messages(logging.handlers.QueueHandler):
@@ -30,7 +48,7 @@ def print_messages() -> logging.handlers.QueueListener:
     """Print the messages of all loggers to stderr by a thread; call ``stop`` of the result at the end."""
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(_MOST)
     printer = logging.StreamHandler(sys.stderr)
-    printer.setFormatter(logging.Formatter("ramen: %(message)s"))
+    printer.setFormatter(_Formatter("ramen: %(message)s"))
     root = logging.getLogger()
     root.handlers = [_Messages(waiting)]
     listener = logging.handlers.QueueListener(waiting, printer)

@@ -27,7 +27,11 @@ class TagRequest(_Strict):
     texts: list[str] = Field(
         description="One string each, not blank; for a title and a longer text: title, newline, text."
     )
-    k: int = Field(5, ge=1, description="Maximum number of labels per text.")
+    k: int | None = Field(
+        None,
+        ge=1,
+        description="Labels per text; by default 5, or with a threshold or precision all that pass, up to the maximum.",
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="Drop labels with a lower probability.")
     precision: float | None = Field(
         None, gt=0, le=1, description="Use the threshold that reached this precision on held-out points."
@@ -147,4 +151,4 @@ def show_limits(schema: dict[str, Any], limits: Limits) -> None:
     request = schema["components"]["schemas"]["TagRequest"]["properties"]
     request["texts"] |= {"maxItems": limits.texts}
     request["texts"]["items"] |= {"maxLength": limits.characters, "minLength": 1, "pattern": r"\S"}
-    request["k"] |= {"maximum": limits.k}
+    request["k"]["anyOf"][0] |= {"maximum": limits.k}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ramen.errors import InputError
 from ramen.serve.control import WorkerSettings
+from ramen.serve.log_lines import shorten
 from ramen.serve.metrics import SupervisorMetrics
 from ramen.serve.worker_process import WorkerProcess
 
@@ -110,7 +111,7 @@ class Supervisor:
                     raise
             except Exception as error:
                 self.metrics.loads.labels("failed").inc()
-                _log.warning("reload failed, the current run stays active: %s", error)
+                _log.warning("reload failed, the current run stays active: %s", shorten(str(error)))
                 raise
             self.metrics.loads.labels("done").inc()
             _log.warning("loaded %s", run)
