@@ -20,7 +20,7 @@ def check(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")
     """Check a run folder: hashes, and whether every file holds what it should.
 
     Loading does the same, but hashes only files that changed since `ramen index`, and looks at all values of an array
-    once. This looks at everything, with the index and added labels. Nothing is written into the folder.
+    once. This looks at all that tagging reads, with the index and added labels. Nothing is written into the folder.
     """
     from ramen.inference.check import check_folder
 

@@ -102,12 +102,13 @@ async def _serve(
     serving: asyncio.Task[None] | None = None
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_later(supervisor))
     try:
+        if settings.admin:
+            serving = asyncio.create_task(admin_server.serve(sockets=[admin]))
         await asyncio.wait((starting, end), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
         starting.result()
-        if settings.admin:
-            serving = asyncio.create_task(admin_server.serve(sockets=[admin]))
+        if serving is not None:
             while not (admin_server.started or serving.done()):
                 await asyncio.sleep(0.005)
             say(f"admin on {address_of(admin)}")

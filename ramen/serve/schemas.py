@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ramen.serve.limits import Limits
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _whole(value: object) -> object:
+    """Return 5 for 5.0, which is the same number in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _BOTH: dict[str, Any] = {
@@ -27,7 +32,7 @@ class TagRequest(_Strict):
     texts: list[str] = Field(
         description="One string each, not blank; for a title and a longer text: title, newline, text."
     )
-    k: int | None = Field(
+    k: Annotated[int | None, BeforeValidator(_whole)] = Field(
         None,
         ge=1,
         description="Labels per text; by default 5, or with a threshold or precision all that pass, up to the maximum.",

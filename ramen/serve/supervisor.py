@@ -62,6 +62,7 @@ class Supervisor:
         self.is_stopping = False
         self._current: Copy | None = None
         self._loading = asyncio.Lock()
+        self._n_reloads = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -100,21 +101,29 @@ class Supervisor:
         Raises:
             InputError: the run cannot be loaded.
         """
-        async with self._loading:
-            run = run or self.run
+        if self._n_reloads > 1:
+            raise InputError("a reload is in progress and another one waits; try again")
+        self._n_reloads += 1
+        try:
+            async with self._loading:
+                await self._reload(run or self.run)
+        finally:
+            self._n_reloads -= 1
+
+    async def _reload(self, run: Path) -> None:
+        try:
+            fresh = await asyncio.to_thread(self.copy, run)
             try:
-                fresh = await asyncio.to_thread(self.copy, run)
-                try:
-                    await self._load(run, fresh)
-                except BaseException:
-                    fresh.remove()
-                    raise
-            except Exception as error:
-                self.metrics.loads.labels("failed").inc()
-                _log.warning("reload failed, the current run stays active: %s", shorten(str(error)))
+                await self._load(run, fresh)
+            except BaseException:
+                fresh.remove()
                 raise
-            self.metrics.loads.labels("done").inc()
-            _log.warning("loaded %s", run)
+        except Exception as error:
+            self.metrics.loads.labels("failed").inc()
+            _log.warning("reload failed, the current run stays active: %s", shorten(str(error)))
+            raise
+        self.metrics.loads.labels("done").inc()
+        _log.warning("loaded %s", run)
 
     async def _load(self, run: Path, fresh: Copy) -> None:
         """Let all workers load a copy; they switch only if all of them can."""

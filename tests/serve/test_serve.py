@@ -71,6 +71,8 @@ def test_reasons_sum_to_the_score(server):
         ({"texts": ["x"], "k": 0}, 422, "k: input should be greater than or equal to 1"),
         ({"texts": ["x"], "k": 1000}, 422, "k: expected at most 100, found 1000"),
         ({"texts": ["x"], "k": "3"}, 422, "k: input should be a valid integer"),
+        ({"texts": ["x"], "k": 2.5}, 422, "k: input should be a valid integer"),
+        ({"texts": ["x"], "k": True}, 422, "k: input should be a valid integer"),
         ({"texts": ["x"], "threshold": 2}, 422, "threshold: input should be less than or equal to 1"),
         ({"texts": ["x"], "precision": 1}, 422, "precision 1.0: validation reached"),
         (
@@ -107,6 +109,10 @@ def test_broken_bodies_get_one_line(server, raw, status, error):
     found, answer = server.ask("/tag", raw=raw)
     assert found == status and answer["error"].startswith(error) and "\n" not in answer["error"]
     assert server.ask("/tag", {"texts": ["x"]})[0] == 200
+
+
+def test_a_whole_number_is_one_with_a_point_too(server):
+    assert server.ask("/tag", raw=b'{"texts": ["x"], "k": 3.0}') == server.ask("/tag", {"texts": ["x"], "k": 3})
 
 
 def test_control_characters_are_text(server):
