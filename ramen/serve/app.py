@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,7 +35,6 @@ from ramen.serve.schemas import (
     show_limits,
 )
 
-_log = logging.getLogger("ramen.serve")
 _PATHS = ("/v1/tag", "/v1/labels", "/tag", "/labels")
 _CDN = "'unsafe-inline' https://cdn.jsdelivr.net"
 _DOCS_POLICY = (
@@ -86,15 +84,7 @@ def make_app(
     app.include_router(_state_routes(service))
     app.include_router(_page_routes(), include_in_schema=False)
     add_error_responses(app)
-    plain_schema = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            show_limits(plain_schema(), limits)
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    show_limits(app.openapi(), limits)
     return Middleware(app, service.metrics, limits, access, (*_PATHS, *OPEN), OPEN, log)
 
 
@@ -124,10 +114,6 @@ class Service:
             answers = rank_parts(batch)
         self.metrics.batch.observe(sum(len(part.texts) for part in batch))
         return answers
-
-    def health(self) -> dict[str, Any]:
-        """Return the current run."""
-        return self.holder.health()
 
     async def tag(self, body: TagRequest, request: Request) -> Response:
         """Tag the texts of a request; its work ends with its connection."""
@@ -246,13 +232,13 @@ def _state_routes(service: Service) -> APIRouter:
     async def healthz() -> JSONResponse:
         """Report whether the process answers, and its run; 503 if a batch takes longer than requests wait."""
         stuck = service.batcher.is_stuck
-        return JSONResponse({"status": "stuck" if stuck else "ok", **service.health()}, 503 if stuck else 200)
+        return JSONResponse({"status": "stuck" if stuck else "ok", **service.holder.health()}, 503 if stuck else 200)
 
     @router.get("/readyz", response_model=Health, dependencies=[only_parameters()], responses=responses(403, 422, 503))
     async def readyz() -> JSONResponse:
         """Report whether the run is loaded, its kernels are compiled and the queue has room for light requests."""
         status = "stuck" if service.batcher.is_stuck else "busy" if service.batcher.is_full else "ready"
-        return JSONResponse({"status": status, **service.health()}, 200 if status == "ready" else 503)
+        return JSONResponse({"status": status, **service.holder.health()}, 200 if status == "ready" else 503)
 
     return router
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -182,13 +183,8 @@ def _room_for_connections(wanted: int) -> int:
 class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to its process."""
 
-    def install_signal_handlers(self) -> None:
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
         """Do nothing."""
-
-    def capture_signals(self) -> Any:  # noqa: ANN401 - a context manager
-        """Do nothing."""
-        from contextlib import nullcontext
-
         return nullcontext()
 
 

@@ -34,7 +34,7 @@ class ServerMetrics:
         self.batch = histogram("batch_texts", "Texts tagged at once.", _TEXTS)
         self.texts = Counter("ramen_texts", "Texts tagged.", registry=registry)
         self.untagged = Counter("ramen_texts_without_label", "Texts that got no label.", registry=registry)
-        self.told = histogram("text_labels", "Labels of a text.", _LABELS)
+        self.text_labels = histogram("text_labels", "Labels of a text.", _LABELS)
         self.probability = histogram("top_probability", "Probability of a text's first label.", _PROBABILITIES)
         self.cancelled = Counter("ramen_cancelled", "Requests whose client has gone.", registry=registry)
         self.lost_lines = Counter("ramen_lost_log_lines", "Lines that nobody took.", registry=registry)
@@ -59,7 +59,7 @@ class ServerMetrics:
         self.texts.inc(len(answers))
         self.untagged.inc(sum(not answer.n_labels for answer in answers))
         for answer in answers:
-            self.told.observe(answer.n_labels)
+            self.text_labels.observe(answer.n_labels)
             if answer.probability is not None:
                 self.probability.observe(answer.probability)
 

@@ -73,8 +73,7 @@ async def run_server(settings: ServerSettings, say: Callable[[str], None]) -> No
             supervisor = Supervisor(
                 settings.run, settings.copy, settings.worker, listening, settings.n_workers, SupervisorMetrics(folder)
             )
-            start = asyncio.create_task(_serve(supervisor, settings, listening, admin, say, stopped))
-            await start
+            await _serve(supervisor, settings, listening, admin, say, stopped)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -31,6 +31,12 @@ def is_same(answer, expected):
     return uids and [one["score"] for one in labels] == pytest.approx([one["score"] for one in others], abs=1e-4)
 
 
+def ended(run, *options):
+    """The outcome of ``ramen serve`` in a process that ends by itself."""
+    command = [sys.executable, "-m", "ramen.cli.main", "serve", str(run), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
 def wait_for(is_true, seconds=30):
     until = time.monotonic() + seconds
     while not is_true():
@@ -101,16 +107,7 @@ def test_no_run_and_a_taken_port_are_one_line(ramen_here, finished_run):
 
 @pytest.mark.slow
 def test_a_taken_port_ends_the_process(finished_run, live):
-    command = [
-        sys.executable,
-        "-m",
-        "ramen.cli.main",
-        "serve",
-        str(finished_run),
-        "--port",
-        live.url.rpartition(":")[2],
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = ended(finished_run, "--port", live.url.rpartition(":")[2])
     assert done.returncode == 1 and "in use" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -261,18 +258,7 @@ def test_a_unix_socket_for_the_admin_is_of_its_user_only(serve, finished_run, tm
             link.sendall(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b" 200 " in link.recv(4096).split(b"\r\n")[0]
         assert server.admin.url == f"unix:{path}"
-        command = [
-            sys.executable,
-            "-m",
-            "ramen.cli.main",
-            "serve",
-            str(finished_run),
-            "--port",
-            "0",
-            "--admin",
-            f"unix:{path}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = ended(finished_run, "--port", 0, "--admin", f"unix:{path}")
         assert done.returncode == 1 and "in use" in done.stderr and path.exists()
     assert not path.exists()
 
