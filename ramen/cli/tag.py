@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from ramen.cli.console import say
 from ramen.cli.entries import Entry, arguments, lines, open_table, rows
 from ramen.errors import InputError
+
+if TYPE_CHECKING:
+    from ramen.inference.tagger import Threshold
 
 EXAMPLES = """\b
 Examples:
@@ -64,7 +67,12 @@ def tag(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Leave out labels of a lower probability.")
+        str | None,
+        typer.Option(
+            metavar="auto|labels|P",
+            help="Leave out labels of a lower probability than P, 0 to 1; auto: than the best for micro-F1 on held-out "
+            "points; labels: than the best of each label.",
+        ),
     ] = None,
     precision: Annotated[
         float | None, typer.Option(help="Leave out labels so that this share of validation's answers was right.")
@@ -95,11 +103,28 @@ def tag(
         source, what = arguments(texts, tab), "texts"
     else:
         source, what = lines(sys.stdin.buffer, tab), "lines"
+    lowest = _threshold(threshold)
     tagger = Tagger.load(run)
-    lowest = None if threshold is None and precision is None else tagger.threshold(threshold, precision)
+    if lowest is not None or precision is not None:
+        tagger.threshold(lowest, precision)  # refuses before any text is read
     if what == "lines" and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")
-    _write(source, what, lambda batch: tagger.tag(batch, k, lowest, why=why))
+    _write(source, what, lambda batch: tagger.tag(batch, k, lowest, precision, why))
+
+
+def _threshold(value: str | None) -> Threshold | None:
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
+    if value == "labels":
+        return "labels"
+    try:
+        if 0 <= float(value) <= 1:
+            return float(value)
+    except ValueError:
+        pass
+    raise InputError(f"--threshold {value}: expected a number from 0 to 1, auto or labels")
 
 
 def _check_source(file: Path | None, texts: list[str] | None, tab: bool, of_file: list[str]) -> None:

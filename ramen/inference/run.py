@@ -25,6 +25,7 @@ from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
 from ramen.ranking.learned import TREES, LearnedRanking
 from ramen.ranking.ranker import Ranker, load_kernels
+from ramen.ranking.thresholds import Thresholds
 from ramen.scorers.base import Scorer, TrainedScorer, title_of
 from ramen.scorers.registry import SCORERS
 from ramen.stored import check_fields, read_json, read_lines
@@ -38,7 +39,7 @@ MANIFEST = "manifest.json"
 FORMAT = 5
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
 _RANKING, LABELS = "ranking/ranking.json", "labels.jsonl.gz"
-_RANKING_KINDS = {"calibration": "anything", "learned": "an object"}
+_RANKING_KINDS = {"calibration": "anything", "thresholds": "anything", "learned": "an object"}
 
 
 @dataclass
@@ -49,16 +50,18 @@ class Ranking:
         weights: of the scorers in the weighted sum.
         learned: replaces the weighted sum, or None.
         calibration: of the joint scores, from :meth:`Calibration.facts`.
+        thresholds: of the probabilities, from :meth:`Thresholds.facts`.
     """
 
     weights: dict[str, float]
     learned: LearnedRanking | None = None
     calibration: dict[str, list[float]] | None = None
+    thresholds: dict[str, Any] | None = None
 
     def save(self, folder: Path) -> None:
         """Write the ranking into a new folder."""
         folder.mkdir()
-        facts = {"weights": self.weights, "calibration": self.calibration}
+        facts = {"weights": self.weights, "calibration": self.calibration, "thresholds": self.thresholds}
         if self.learned is not None:
             self.learned.save(folder)
             facts["learned"] = self.learned.facts()
@@ -138,6 +141,7 @@ class Run:
         ranker: the scorers and their weights.
         uids, texts: of the labels.
         calibration: of the joint scores; None if validation had too few points.
+        thresholds: of the probabilities; None without calibration, or if the run was trained before there were any.
         removed: bool (L,), True for removed labels, which stay in ``uids``; or None.
         trained: the scorers without labels added after training.
     """
@@ -148,6 +152,7 @@ class Run:
     uids: Sequence[str]
     texts: Sequence[str]
     calibration: Calibration | None = None
+    thresholds: Thresholds | None = None
     removed: np.ndarray | None = None
     trained: dict[str, TrainedScorer] = field(default_factory=dict)
 
@@ -183,6 +188,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, check: C
     trained = {name: SCORERS[name].load(path / "scorers" / name, full) for name in names}
     ranking, calibration = _read_ranking(path, names)
     uids, texts = _read_names(path, index_files, full_index)
+    thresholds = None if calibration is None else _read_thresholds(path, ranking, len(uids))
     words = _read_words(path / "words", index_files, full, full_index)
     _check_sizes(path, trained, words, len(uids))
     if index_files:
@@ -208,7 +214,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, check: C
     if full_index:
         note_checked(*index_key)
     ranker = Ranker(scorers, ranking["weights"], learned)
-    return Run(path, words, ranker, uids, texts, calibration, removed, trained)
+    return Run(path, words, ranker, uids, texts, calibration, thresholds, removed, trained)
 
 
 def _check_sizes(
@@ -259,6 +265,13 @@ def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Cal
         return facts, Calibration.read(facts.get("calibration"))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _read_thresholds(path: Path, ranking: Mapping[str, Any], n_labels: int) -> Thresholds | None:
+    try:
+        return Thresholds.read(ranking.get("thresholds"), n_labels)
+    except InputError as error:
+        raise InputError(f"{path / _RANKING}: {error}") from error
 
 
 def _read_names(path: Path, index_files: Index | None, full: bool) -> tuple[Sequence[str], Sequence[str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +25,7 @@ from ramen.threads import one_blas_thread
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+Threshold: TypeAlias = float | Literal["auto", "labels"]
 MAX_CHARACTERS = 1_000_000
 DEFAULT_K = 5
 MOST_LABELS = 1_000  # of a text, with a threshold alone: a low one lets nearly all pass, and there may be a million
@@ -139,7 +141,7 @@ class Tagger:
         self,
         texts: Iterable[str],
         k: int | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         precision: float | None = None,
         why: bool = False,
     ) -> list[list[dict[str, Any]]]:
@@ -151,7 +153,9 @@ class Tagger:
                 feature:value`` for a run over bags of words.
             k: labels per text; fewer if the run proposes fewer. Default: 5, or with a threshold or precision all that
                 pass, up to 1,000.
-            threshold: drop labels with a lower probability, 0 to 1; a text may then have no label.
+            threshold: drop labels with a lower probability, 0 to 1; a text may then have no label. ``"auto"``: the
+                one for all labels with the highest micro-F1 on held-out points; ``"labels"``: one for each label, for
+                the highest macro-F1. Labels added after training take the one for all.
             precision: use the threshold that reached this precision on the held-out points, above 0, at most 1.
             why: explain each label.
 
@@ -163,7 +167,8 @@ class Tagger:
 
         Raises:
             InputError: k is not a positive integer; a text is empty, not Unicode or longer than a million characters;
-                or a threshold or precision is out of range, combined with the other, or the run has no probabilities.
+                or a threshold or precision is out of range, combined with the other, or the run has no probabilities
+                or thresholds.
         """
         lowest = self.threshold(threshold, precision)
         texts = [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
@@ -196,14 +201,14 @@ class Tagger:
         return queries, *self.run.ranker.rank(queries, int(k))
 
     @one_blas_thread()
-    def _rank_passing(self, texts: list[str], lowest: float) -> tuple[Queries, np.ndarray, np.ndarray]:
-        """Rank so many labels that all of a probability of ``lowest`` are among them, or ``MOST_LABELS``."""
+    def _rank_passing(self, texts: list[str], lowest: float | np.ndarray) -> tuple[Queries, np.ndarray, np.ndarray]:
+        """Rank so many labels that all of the least probability of ``lowest`` are among them, or ``MOST_LABELS``."""
         queries = self.queries(texts)
         labels, scores = self.run.ranker.rank(queries, CANDIDATES)
         calibration = self.run.calibration
         if calibration is None or labels.shape[1] < CANDIDATES:  # fewer: these are all labels
             return queries, labels, scores
-        rows = np.flatnonzero((labels[:, -1] >= 0) & (calibration.of(scores[:, -1]) >= lowest))
+        rows = np.flatnonzero((labels[:, -1] >= 0) & (calibration.of(scores[:, -1]) >= np.min(lowest)))
         if not len(rows):
             return queries, labels, scores
         more = self.run.ranker.rank(queries[rows], MOST_LABELS)
@@ -214,18 +219,23 @@ class Tagger:
         return queries, all_labels, all_scores
 
     def to_records(
-        self, labels: np.ndarray, scores: np.ndarray, lowest: float = 0.0, explained: list[str] | Queries | None = None
+        self,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        lowest: float | np.ndarray = 0.0,
+        explained: list[str] | Queries | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Convert the output of :meth:`rank` to that of :meth:`tag`.
 
         Args:
             labels: of :meth:`rank`.
             scores: of :meth:`rank`.
-            lowest: drop labels of a lower probability.
+            lowest: drop labels of a lower probability; one for all, or one for each label of the run.
             explained: the texts or their :meth:`queries`, to add the reasons of their labels; None to add none.
         """
         calibration = self.run.calibration
         probabilities = np.ones(scores.shape) if calibration is None else calibration.of(scores)
+        kept = (labels >= 0) & (probabilities >= (lowest if np.ndim(lowest) == 0 else np.asarray(lowest)[labels]))
         records = [
             [
                 {
@@ -234,23 +244,25 @@ class Tagger:
                     "score": float(score),
                     **({} if calibration is None else {"probability": float(probability)}),
                 }
-                for label, score, probability in zip(*row, strict=True)
-                if label >= 0 and probability >= lowest
+                for label, score, probability, is_kept in zip(*row, strict=True)
+                if is_kept
             ]
-            for row in zip(labels, scores, probabilities, strict=True)
+            for row in zip(labels, scores, probabilities, kept, strict=True)
         ]
         if not explained:
             return records
-        # Probabilities never rise along a row, so what was dropped stood at its end.
-        kept = np.arange(labels.shape[1]) < np.array([[len(of_text)] for of_text in records])
-        reasons = explain(self, explained, np.where(kept, labels, -1))
+        first = np.argsort(~kept, axis=1, kind="stable")  # what is explained stands at the start of a row
+        reasons = explain(self, explained, np.take_along_axis(np.where(kept, labels, -1), first, axis=1))
         return [
             [record | {"why": reason} for record, reason in zip(*of_text, strict=True)]
             for of_text in zip(records, reasons, strict=True)
         ]
 
-    def threshold(self, threshold: float | None = None, precision: float | None = None) -> float:
-        """Return the probability below which labels are dropped, 0 for none; see :meth:`tag`."""
+    def threshold(self, threshold: Threshold | None = None, precision: float | None = None) -> float | np.ndarray:
+        """Return the probability below which labels are dropped, 0 for none; see :meth:`tag`.
+
+        With ``"labels"``, one for each label of the run, float32 (L,).
+        """
         if threshold is None and precision is None:
             return 0.0
         if threshold is not None and precision is not None:
@@ -261,7 +273,23 @@ class Tagger:
             )
         if precision is not None:
             return self.run.calibration.threshold(precision)
+        if isinstance(threshold, str):
+            return self._chosen_threshold(threshold)
         assert threshold is not None
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold {threshold}: expected 0 to 1")
         return threshold
+
+    def _chosen_threshold(self, kind: str) -> float | np.ndarray:
+        if kind not in ("auto", "labels"):
+            raise InputError(f"threshold {kind!r}: expected 0 to 1, 'auto' or 'labels'")
+        if self.run.thresholds is None:
+            raise InputError(
+                f"{self.run.path}: has no thresholds chosen on held-out points: an older version trained it"
+            )
+        return self.run.thresholds.common if kind == "auto" else self._label_thresholds
+
+    @cached_property
+    def _label_thresholds(self) -> np.ndarray:
+        assert self.run.thresholds is not None
+        return self.run.thresholds.by_label(len(self.run.uids))

@@ -57,6 +57,8 @@ class _Pairs:
         """Return the pairs that reach a threshold for all labels, or one for each."""
         binary = binary_csr(targets, "targets")
         n_rows, n_labels = binary.shape
+        if not n_labels:
+            raise InputError(f"targets: shape {binary.shape}, expected at least 1 label")
         ranked = check_ranked(labels, n_labels)
         if len(ranked) != n_rows:
             raise InputError(f"labels: {len(ranked)} rows, expected {n_rows} as in the targets")

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ramen.inference.tagger import Tagger
 from ramen.serve.limits import Limits, work_of
 
@@ -56,7 +58,7 @@ class BatchRequest:
         tagger: answers the whole request, even if the run is replaced meanwhile.
         texts: valid texts.
         k: labels per text.
-        lowest: probability below which labels are dropped.
+        lowest: probability below which labels are dropped; one for all, or one for each label.
         why: whether to explain the labels.
         response: set by the batcher; a cancelled one ends the work.
         done: answers to the first texts.
@@ -68,7 +70,7 @@ class BatchRequest:
     tagger: Tagger
     texts: list[str]
     k: int = 5
-    lowest: float = 0.0
+    lowest: float | np.ndarray = 0.0
     why: bool = False
     response: asyncio.Future[BatchResponse] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     done: BatchResponse = field(default_factory=list)

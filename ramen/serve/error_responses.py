@@ -37,13 +37,18 @@ def only_parameters(*known: str) -> Any:  # noqa: ANN401 - FastAPI's marker
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    errors = error.errors()
+    first = errors[0]
     if first["type"] == "json_invalid":
         return _error(400, f"body: not JSON: {first['ctx']['error']}")
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query")) or "body"
     if len(first["loc"]) == 3 and first["loc"][1] == "texts":
         where = f"text {first['loc'][2] + 1}"
-    return _error(422, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}")
+    messages = [first["msg"]]
+    if first["loc"][1:2] == ("threshold",):  # a number or a word, and what is wrong with it as either
+        where = "threshold"
+        messages = [one["msg"] for one in errors if one["loc"][1:2] == ("threshold",)]
+    return _error(422, f"{where}: " + ", or ".join(f"{message[0].lower()}{message[1:]}" for message in messages))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,7 +20,7 @@ def _whole(value: object) -> object:
 
 _BOTH: dict[str, Any] = {
     "required": ["threshold", "precision"],
-    "properties": {"threshold": {"type": "number"}, "precision": {"type": "number"}},
+    "properties": {"threshold": {"type": ["number", "string"]}, "precision": {"type": "number"}},
 }
 
 
@@ -37,7 +37,11 @@ class TagRequest(_Strict):
         ge=1,
         description="Labels per text; by default 5, or with a threshold or precision all that pass, up to the maximum.",
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="Drop labels with a lower probability.")
+    threshold: Annotated[float, Field(ge=0, le=1)] | Literal["auto", "labels"] | None = Field(
+        None,
+        description="Drop labels with a lower probability; auto: the one of highest micro-F1 on held-out points; "
+        "labels: one for each label.",
+    )
     precision: float | None = Field(
         None, gt=0, le=1, description="Use the threshold that reached this precision on held-out points."
     )

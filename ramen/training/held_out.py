@@ -104,6 +104,12 @@ class HeldOut:
         is_filtered = np.asarray(self.filtered_at_test[rows, np.maximum(labels, 0).ravel()]).reshape(labels.shape)
         return np.where((is_filtered > 0) & (labels >= 0), np.float32(-np.inf), scores)
 
+    def targets_at_test(self) -> sp.csr_matrix:
+        """Targets (V, L) without those that the test part would filter."""
+        if self.filtered_at_test is None or not self.filtered_at_test.nnz:
+            return self.targets
+        return sp.csr_matrix(self.targets - self.targets.multiply(self.filtered_at_test != 0))
+
     def weights_of(self, labels: np.ndarray) -> np.ndarray:
         """Of each label what its pair weighs, 0 for a wrong one, float64 (V, K)."""
         rows = np.repeat(np.arange(len(labels)), labels.shape[1])

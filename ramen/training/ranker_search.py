@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ramen.ranking.candidates import CANDIDATES, Gathered
 from ramen.ranking.learned import LearnedRanking
 from ramen.ranking.overlap import LabelWords
 from ramen.ranking.pair_features import PairFeatures
+from ramen.ranking.thresholds import Thresholds
 from ramen.ranking.trees import Trees
 from ramen.scorers.base import Queries, Scorer, TrainedScorer
 from ramen.scorers.judge import GAIN
@@ -55,6 +57,7 @@ class RankerParams:
         features: group and name of each feature that the trees ask for.
         by_sum: see :class:`LearnedRanking`.
         calibration: :meth:`Calibration.facts` of its scores, or None for too few right pairs.
+        thresholds: :meth:`Thresholds.facts` of its probabilities, or None without calibration.
         figures: out of fold, percent.
         scorers: by scorer the figures of that one alone.
     """
@@ -66,6 +69,7 @@ class RankerParams:
     features: list[list[str]] = field(default_factory=list)
     by_sum: list[list[float]] = field(default_factory=list)
     calibration: dict[str, list[float]] | None = None
+    thresholds: dict[str, Any] | None = None
     figures: dict[str, float] = field(default_factory=dict)
     scorers: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -133,7 +137,8 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     """Choose among the weighted sum and several learned models, by scores of points that a model has not seen.
 
     Every model is fitted on four fifths of the held-out points and judged on the last, whole groups of near duplicates
-    together; these out-of-fold scores choose the model and calibrate the probabilities. The best is taken of those that
+    together; these out-of-fold scores choose the model, calibrate the probabilities and choose the thresholds of
+    highest F1. The best is taken of those that
     no scorer alone beats by more than noise; a single model must gain over the mean of several, which depends less on
     chance. It is then fitted on all held-out points.
 
@@ -162,7 +167,10 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     chosen = _chosen(held_out, tried, alone, log)
     boosted = None if rows is None else _fitted(held_out, labels, rows, chosen, seed)
     at_test = held_out.as_at_test(labels, chosen.scores)
-    calibration = calibrate(*best(labels, at_test, np.isfinite(at_test), CANDIDATES), held_out.targets)
+    ranked, scores = best(labels, at_test, np.isfinite(at_test), CANDIDATES)
+    calibration, thresholds = calibrate(ranked, scores, held_out.targets), None
+    if calibration is not None:
+        thresholds = Thresholds.choose(ranked, calibration.of(scores), held_out.targets_at_test())
     return RankerParams(
         weights={name: weight for name, weight in weights.items() if weight or boosted},
         model=chosen.name,
@@ -171,6 +179,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
         features=[list(name) for name in data.features.names],
         by_sum=_by_sum(summed[is_label], chosen.scores[is_label]) if boosted else [],
         calibration=None if calibration is None else calibration.facts(),
+        thresholds=None if thresholds is None else thresholds.facts(),
         figures=chosen.figures,
         scorers={name: held_out.judge(ranked)[1] for name, ranked in alone.items()},
     )

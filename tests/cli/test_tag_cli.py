@@ -21,7 +21,8 @@ class Tagger:
     def threshold(self, threshold, precision):
         return threshold or precision or 0.0
 
-    def tag(self, texts, k=None, threshold=None, why=False):
+    def tag(self, texts, k=None, threshold=None, precision=None, why=False):
+        threshold = {"auto": 0.5, "labels": 0.3}.get(threshold, precision if threshold is None else threshold)
         if "refused" in texts:
             raise InputError(f"text {texts.index('refused') + 1}: refused")
         k = k or (5 if threshold is None else 8)
@@ -44,6 +45,19 @@ def test_arguments_become_one_json_line_each(ramen):
         {"uid": "u1", "text": "eßörg", "score": 0.5},
     ]
     assert "größe" in done.stdout  # not \\u escapes
+
+
+def test_thresholds_that_the_run_has_chosen(ramen):
+    for kind, n in (("auto", 2), ("labels", 3)):
+        (line,) = ramen("tag", "r", "--threshold", kind, "abc").stdout.splitlines()
+        assert len(json.loads(line)["labels"]) == n
+
+
+@pytest.mark.parametrize("threshold", ["1.5", "-1", "nan", "best"])
+def test_a_wrong_threshold_is_refused(ramen, threshold):
+    done = ramen("tag", "r", "--threshold", threshold, "abc")
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"--threshold {threshold}: expected a number from 0 to 1, auto or labels" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--threshold", "--precision"])

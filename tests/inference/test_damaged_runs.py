@@ -29,7 +29,8 @@ TENSORS = [
     "words/words.safetensors",
 ]
 OF_INDEX = [f"index/{name}.safetensors" for name in ("encoder", "neighbours", "texts", "uids", "words")]
-SOUND = {"extension_map: missing"}  # a run that takes no new labels
+# A run that takes no new labels, and one from before there were thresholds.
+SOUND = {"extension_map: missing", "thresholds: missing", "thresholds: null"}
 SEGMENT = "labels/added-000001.safetensors"
 TOKENIZER = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor"}
 JSON = {  # and the keys that may be missing or hold anything

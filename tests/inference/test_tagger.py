@@ -17,6 +17,7 @@ from datasets import Dataset as Rows
 from ramen.errors import InputError
 from ramen.files import digest
 from ramen.inference.run import write_metrics
+from ramen.ranking.thresholds import Thresholds
 
 TEXTS = ["lead acid battery\nwith a charger", "电池", "x " * 500, "ვ ჯ"]
 
@@ -60,6 +61,48 @@ def test_a_threshold_leaves_out_and_a_precision_is_one(tagger, planted):
     assert tagger.tag(texts, precision=reached) == tagger.tag(texts, threshold=known.threshold(reached))
 
 
+def test_thresholds_chosen_in_training(tagger, planted):
+    texts = ramen.load_dataset(planted).test.joined()[:40]
+    chosen = tagger.run.thresholds
+    assert 0 < chosen.common < 1
+    assert tagger.tag(texts, threshold="auto") == tagger.tag(texts, threshold=chosen.common)
+    everything = tagger.tag(texts, k=120)
+    thresholds = dict(zip(tagger.run.uids, chosen.by_label(120).tolist(), strict=True))
+    passing = [[one for one in labels if one["probability"] >= thresholds[one["uid"]]] for labels in everything]
+    assert tagger.tag(texts, k=120, threshold="labels") == passing
+
+
+def test_a_threshold_of_each_label_with_reasons(run):
+    tagger = ramen.Tagger.load(run)
+    plain = tagger.tag(TEXTS, k=4, why=True)
+    middle = plain[0][1]
+    by_label = np.zeros(len(tagger.run.uids), dtype=np.float32)
+    by_label[tagger.run.uids.index(middle["uid"])] = 1.0
+    tagger.run.thresholds = Thresholds(0.0, np.flatnonzero(by_label).tolist(), [1.0])
+    kept = tagger.tag(TEXTS, k=4, threshold="labels", why=True)
+    assert kept[0] == [label for label in plain[0] if label["uid"] != middle["uid"]]
+    assert len(kept[0]) == 3
+
+
+def test_a_run_from_before_thresholds_says_so(run):
+    change_ranking(run, "thresholds")
+    tagger = ramen.Tagger.load(run)
+    assert tagger.tag(["x"], threshold=0.0)[0]
+    with pytest.raises(InputError, match="has no thresholds chosen on held-out points"):
+        tagger.tag(["x"], threshold="auto")
+
+
+def change_ranking(run, missing):
+    """Leave out what an older version did not write."""
+    ranking = run / "ranking" / "ranking.json"
+    stored = json.loads(ranking.read_text())
+    del stored[missing]
+    ranking.write_text(json.dumps(stored))
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["blake2b"]["ranking/ranking.json"] = digest(ranking)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_a_threshold_alone_keeps_all_that_pass(tagger, planted, monkeypatch):
     texts = ramen.load_dataset(planted).test.joined()[:40]
     everything = tagger.tag(texts, k=120)
@@ -95,6 +138,7 @@ def test_reasons_of_each_label(tagger):
     ("asked", "message"),
     [
         ({"threshold": 1.5}, "threshold 1.5: expected 0 to 1"),
+        ({"threshold": "best"}, "threshold 'best': expected 0 to 1, 'auto' or 'labels'"),
         ({"threshold": float("nan")}, "threshold nan: expected 0 to 1"),
         ({"precision": 0}, "precision 0: expected above 0, at most 1"),
         ({"precision": 1.0}, "precision 1.0: validation reached 0."),
@@ -107,13 +151,7 @@ def test_wrong_thresholds(tagger, asked, message):
 
 
 def test_a_run_without_probabilities_says_so(run):
-    ranking = run / "ranking" / "ranking.json"
-    stored = json.loads(ranking.read_text())
-    del stored["calibration"]  # as an older version wrote it
-    ranking.write_text(json.dumps(stored))
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["blake2b"]["ranking/ranking.json"] = digest(ranking)
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    change_ranking(run, "calibration")
     tagger = ramen.Tagger.load(run)
     assert set(tagger.tag(["x"])[0][0]) == {"uid", "text", "score"}
     with pytest.raises(InputError, match="has no probabilities: validation had too few points"):

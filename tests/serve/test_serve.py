@@ -40,6 +40,9 @@ def test_answers_are_those_of_the_tagger(server, finished_run):
     found, expected = labels_of(all_that_pass)[0], tagger.tag(TEXTS, None, lowest)[0]
     assert len(found) == min(100, len(expected)) > 5
     assert [uid for uid, _ in found[:20]] == [label["uid"] for label in expected[:20]]
+    for kind in ("auto", "labels"):
+        expected = {"results": [{"labels": labels} for labels in tagger.tag(TEXTS, 100, kind)]}
+        assert labels_of(server.ask("/tag", {"texts": TEXTS, "threshold": kind})[1]) == labels_of(expected)
     assert server.ask("/tag", {"texts": TEXTS, "threshold": 1.0})[1] == {"results": [{"labels": []}] * 3}
     assert server.ask("/tag", {"texts": []}) == (200, {"results": []})
 
@@ -74,6 +77,11 @@ def test_reasons_sum_to_the_score(server):
         ({"texts": ["x"], "k": 2.5}, 422, "k: input should be a valid integer"),
         ({"texts": ["x"], "k": True}, 422, "k: input should be a valid integer"),
         ({"texts": ["x"], "threshold": 2}, 422, "threshold: input should be less than or equal to 1"),
+        (
+            {"texts": ["x"], "threshold": "best"},
+            422,
+            "threshold: input should be a valid number, or input should be 'auto' or",
+        ),
         ({"texts": ["x"], "precision": 1}, 422, "precision 1.0: validation reached"),
         (
             {"texts": ["x"], "precision": 0.5, "threshold": 0.5},
