@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ramen.cli.console import assignments, check_file, say, say_next, show, write_json
 from ramen.errors import InputError
+
+if TYPE_CHECKING:
+    from ramen.data.dataset import Dataset
+    from ramen.inference.evaluation import Rankings
 
 EXAMPLES = """\b
 Examples:
@@ -34,6 +38,9 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option(help="Also write a page for a browser: plots, and ten texts with their labels.")
     ] = None,
+    labels_csv: Annotated[
+        Path | None, typer.Option(help="Also write support, precision, recall and F1 of every label to this file.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -44,9 +51,10 @@ def evaluate(
 ) -> None:
     """Evaluate a run on the test split.
 
-    Prints P, nDCG, R, PSP, PSnDCG and PSR in percent. The figures of the joint ranking and of each scorer alone are
-    also written to the run's metrics.json, unless --scorer or another data.text is given, or with data.test_points=N
-    only some test points are measured, drawn at random. --json adds 95 % intervals of all figures, and the
+    Prints P, nDCG, R, PSP, PSnDCG and PSR in percent, and F1, precision and recall at the thresholds that the run chose
+    on held-out points: one for all labels (as ramen tag --threshold auto), and one for each label. The figures, also
+    those of each scorer alone, are written to the run's metrics.json, unless --scorer or another data.text is given, or
+    with data.test_points=N only some test points are measured, drawn at random. --json adds 95 % intervals, and the
     contributions of rare and frequent labels to P@5.
 
     For a published data set, recognised by its sizes, also prints the published figures of its card, and a warning if A
@@ -55,34 +63,33 @@ def evaluate(
     Predictions for the test points are sparse scores, points x labels (.npz of scipy, .txt), or ranked labels (.npy of
     numpy, padded with -1).
     """
-    for option, path in (("--json", json), ("--html", html)):
-        if path is not None:
-            check_file(path, option)
+    _check_files({"--json": json, "--html": html, "--labels-csv": labels_csv})
     text, points = _data_options(overrides or [])
     import ramen
     from ramen.data.options import with_test_points
     from ramen.inference.comparison import compare_rankings, ranked_by
-    from ramen.inference.evaluation import measure, rankings, save_metrics
+    from ramen.inference.evaluation import Rankings, measure, rankings, save_metrics
+    from ramen.inference.f1_figures import write_label_csv
     from ramen.pages.plots import check_plots
 
-    source = predictions if run is None else run
-    if source is None or (run is not None and predictions is not None):
-        raise InputError("expected a run or --predictions FILE, one of the two")
+    source = _source(run, predictions)
     if predictions is not None or against is not None:
-        for name, value in (("--scorer", scorer), ("data.text", text)):
-            if value is not None:
-                raise InputError(f"{name}: found with predictions or --against, expected with a run alone")
+        _refuse("with predictions or --against", {"--scorer": scorer, "data.text": text})
+    if predictions is not None or scorer is not None:
+        _refuse("with predictions or --scorer", {"--labels-csv": labels_csv})
     if html is not None:
         check_plots()
     dataset = whole = ramen.load_dataset(data)
     if points:
         dataset = with_test_points(whole, points, seed=0)
         say(f"measured on {len(dataset.test):,} of {len(whole.test):,} test points")
-    ranked = {"": ranked_by(source, dataset)} if run is None else rankings(run, dataset, scorer, text)
+    ranked = Rankings({"": ranked_by(source, dataset)}) if run is None else rankings(run, dataset, scorer, text)
     figures = measure(ranked, dataset, scorer)
     if run is not None and dataset is whole:
         save_metrics(run, figures, scorer, text)
     _show_figures(figures)
+    if run is not None and scorer is None:
+        _show_f1(figures.get("f1"))
     if against is not None:
         ranked[str(against)] = ranked_by(against, dataset)
         differences = compare_rankings(ranked[str(against)], ranked[""], dataset)
@@ -90,14 +97,40 @@ def evaluate(
         _show_differences(against, differences)
     if json is not None:
         write_json(json, figures)
+    if labels_csv is not None:
+        write_label_csv(labels_csv, ranked, dataset)
+        say(f"labels: {labels_csv}")
     if html is not None:
-        from ramen.pages import write_report_page
-
-        log = None if run is None else run / "log.jsonl"
-        write_report_page(html, f"{source.name} on {dataset.card.name}", ranked, figures, dataset, log)
-        say(f"page: {html}")
+        _write_page(html, source, run, (ranked, figures, dataset))
     if run is not None:
         say_next("ramen", "tag", run, "TEXT")
+
+
+def _write_page(html: Path, source: Path, run: Path | None, measured: tuple[Rankings, dict[str, Any], Dataset]) -> None:
+    from ramen.pages import write_report_page
+
+    log = None if run is None else run / "log.jsonl"
+    write_report_page(html, f"{source.name} on {measured[2].card.name}", *measured, log)
+    say(f"page: {html}")
+
+
+def _check_files(files: Mapping[str, Path | None]) -> None:
+    for option, path in files.items():
+        if path is not None:
+            check_file(path, option)
+
+
+def _source(run: Path | None, predictions: Path | None) -> Path:
+    source = predictions if run is None else run
+    if source is None or (run is not None and predictions is not None):
+        raise InputError("expected a run or --predictions FILE, one of the two")
+    return source
+
+
+def _refuse(where: str, options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"{name}: found {where}, expected with a run alone")
 
 
 def _data_options(overrides: list[str]) -> tuple[str | None, int]:
@@ -127,6 +160,23 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
         say(f"warning: {figures['warning']}")
     for method in figures.get("published", []):
         show(f"published: {_published_line(method)}")
+
+
+def _show_f1(f1: Mapping[str, Mapping[str, float]] | None) -> None:
+    from ramen.inference.f1_figures import WITHOUT
+
+    if f1 is None:
+        say(f"no F1: the run has no thresholds: {WITHOUT}")
+        return
+    for kind, where in (("auto", f"from {f1['auto']['threshold']:.3f} on"), ("labels", "by label")):
+        one = f1[kind]
+        averages = [
+            f"{average} {one[f'{average}-F1']:.2f} (precision {one[f'{average}-precision']:.2f}, "
+            f"recall {one[f'{average}-recall']:.2f})"
+            for average in ("micro", "macro")
+        ]
+        shown = f"{', '.join(averages)}, by text {one['example-F1']:.2f}; {one['labels per text']:.2f} labels per text"
+        show(f"F1 {kind:<7}{shown}   threshold {where}")
 
 
 def _show_differences(against: Path, differences: Mapping[str, Mapping[str, float]]) -> None:

@@ -15,7 +15,8 @@ from ramen.data.matrices import pair_matrix
 from ramen.data.options import with_texts
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError, nearest
-from ramen.inference.run import check_run, write_metrics
+from ramen.inference.f1_figures import f1_of
+from ramen.inference.run import Run, check_run, write_metrics
 from ramen.inference.tagger import Tagger
 from ramen.ranking.calibration import Calibration, reliability
 from ramen.ranking.learned import MEAN
@@ -53,9 +54,11 @@ def evaluate(
         "intervals": {"P@1": [low, high], ...}, "frequency": contributions to P@5 of groups of labels from rare to
         frequent, "points": number of test points}``. ``"ranking"`` has the mean absolute contribution of each term of
         the joint score (scorers, their combination, shared words, frequency). Runs with probabilities have
-        ``"calibration"``; published data sets have ``"published"`` figures, and a ``"warning"`` if A and B of the card
-        differ. ``"test"`` is the joint ranking, ``"scorers"`` each scorer alone; with ``scorer``, its figures are under
-        ``"test"`` and its name under ``"scorer"``.
+        ``"calibration"``; runs with thresholds have ``"f1"``: micro and macro F1, precision and recall at the
+        threshold for all labels (``"auto"``) and at one for each (``"labels"``), see :func:`ramen.metrics.f1_report`;
+        published data sets have ``"published"`` figures, and a ``"warning"`` if A and B of the card differ. ``"test"``
+        is the joint ranking, ``"scorers"`` each scorer alone; with ``scorer``, its figures are under ``"test"`` and
+        its name under ``"scorer"``.
 
     Raises:
         InputError: the run is not finished, there is no test split, the labels differ from the run's, or the run lacks
@@ -78,12 +81,14 @@ class Rankings(dict[str, np.ndarray]):
     """Labels by system, from :func:`rankings`.
 
     Attributes:
-        probabilities: float64 (N, 10), of the joint ranking's first ten labels; None for a run without.
+        probabilities: float32 (N, up to 100), of the joint ranking's labels; None for a run without.
+        lowest: the run's threshold for all labels under ``auto``, and for each, (L,), under ``labels``; {} for none.
         contributions: mean absolute value of each term of the joint score, see :meth:`Ranker.parts`.
         thresholds: probability threshold for each wanted precision, chosen on held-out points.
     """
 
     probabilities: np.ndarray | None = None
+    lowest: dict[str, float | np.ndarray] = {}  # noqa: RUF012 - replaced, never modified
     contributions: dict[str, float] = {}  # noqa: RUF012 - replaced, never modified
     thresholds: dict[float, float] = {}  # noqa: RUF012 - replaced, never modified
 
@@ -97,6 +102,7 @@ def measure(ranked: Mapping[str, np.ndarray], dataset: Dataset, scorer: str | No
         **({"ranking": dict(ranked.contributions)} if isinstance(ranked, Rankings) and ranked.contributions else {}),
         **facts_of(ranked[""], dataset),
         **calibration_of(ranked, dataset),
+        **(f1_of(ranked, dataset) if isinstance(ranked, Rankings) else {}),
     }
 
 
@@ -131,7 +137,7 @@ def calibration_of(ranked: Mapping[str, np.ndarray], dataset: Dataset) -> dict[s
     """
     if not isinstance(ranked, Rankings) or ranked.probabilities is None:
         return {}
-    probabilities = ranked.probabilities
+    probabilities = ranked.probabilities[:, :_CALIBRATED].astype(np.float64)
     labels = ranked[""][:, : probabilities.shape[1]]
     rows, places = np.nonzero(labels >= 0)
     right = np.asarray(dataset.test_targets[rows, labels[rows, places]]).ravel() > 0
@@ -177,10 +183,18 @@ def rankings(run: str | Path, dataset: Dataset, scorer: str | None = None, text:
     ranked = Rankings({name: padded(labels) for name, labels in labels_by_scorer.items()})
     if scorer is None:
         ranked.contributions = mean_contributions(ranker, queries)
-    if scorer is None and tagger.run.calibration is not None:
-        ranked.probabilities = tagger.run.calibration.of(scores[:, :_CALIBRATED])
-        ranked.thresholds = _thresholds(tagger.run.calibration)
+        _add_probabilities(ranked, scores, tagger.run)
     return ranked
+
+
+def _add_probabilities(ranked: Rankings, scores: np.ndarray, run: Run) -> None:
+    """Add what a run says of the probabilities of its joint scores (N, K), where it has any."""
+    if run.calibration is None:
+        return
+    ranked.probabilities = run.calibration.of(scores).astype(np.float32)
+    ranked.thresholds = _thresholds(run.calibration)
+    if run.thresholds is not None:
+        ranked.lowest = {"auto": run.thresholds.common, "labels": run.thresholds.by_label(len(run.uids))}
 
 
 def padded(labels: np.ndarray) -> np.ndarray:

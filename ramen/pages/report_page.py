@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ramen.data.dataset import Dataset, Texts, join_fields
+from ramen.data.dataset import Dataset
+from ramen.inference.evaluation import Rankings
 from ramen.metrics import by_frequency, inverse_propensity, report
 from ramen.metrics.report import METRICS
+from ramen.pages.f1_parts import f1_parts
 from ramen.pages.page import Example, Page, Part, write_page
 from ramen.pages.plots import check_plots, curves, diagonal, drawn
+from ramen.pages.texts import shown_label, shown_text
 from ramen.pages.training_plot import training_part
 
 SIDE_BY_SIDE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
 _DEEPEST = 10  # the curves end there
 _TEXTS, _SHOWN = 10, 5  # texts, and labels of each
-_LENGTH, _LABEL_LENGTH = 300, 80  # characters
 
 
 def write_report_page(
@@ -58,6 +60,8 @@ def write_report_page(
         parts.append(_moves(figures["ranking"]))
     if "calibration" in figures:
         parts.append(_calibration(figures["calibration"]))
+    if "f1" in figures and isinstance(ranked, Rankings):
+        parts += f1_parts(ranked, figures, dataset)
     training = training_part(log) if log is not None else None
     if training is not None:
         parts.append(training)
@@ -188,20 +192,8 @@ def _examples(ranked: np.ndarray, dataset: Dataset) -> Part:
     for row in rows.tolist():
         true = targets.indices[targets.indptr[row] : targets.indptr[row + 1]].tolist()
         predicted = [label for label in ranked[row, :_SHOWN].tolist() if label >= 0]
-        named = [(_label(dataset.labels, label), label in true) for label in predicted]
-        missed = [_label(dataset.labels, label) for label in true if label not in predicted]
-        examples.append(Example(_text(dataset.test, row), named, missed[: 2 * _SHOWN]))
+        named = [(shown_label(dataset.labels, label), label in true) for label in predicted]
+        missed = [shown_label(dataset.labels, label) for label in true if label not in predicted]
+        examples.append(Example(shown_text(dataset.test, row), named, missed[: 2 * _SHOWN]))
     text = f"Evenly spaced among the test points with a label; the first {_SHOWN} labels, and missed true ones."
     return Part("Ten texts" if len(examples) == _TEXTS else "Texts", text=text, examples=examples)
-
-
-def _text(texts: Texts, row: int) -> str:
-    return _cut(join_fields(texts.titles[row], texts.contents[row]).replace("\n", " — ") or texts.uids[row], _LENGTH)
-
-
-def _label(texts: Texts, row: int) -> str:
-    return _cut(texts.titles[row] or texts.contents[row] or texts.uids[row], _LABEL_LENGTH)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[:length] + " …"

@@ -13,6 +13,7 @@ import pytest
 import ramen
 from ramen.data import check
 from ramen.inference.evaluation import measure, rankings
+from ramen.inference.f1_figures import table_of_labels, worst_texts
 from ramen.pages import write_data_page, write_report_page
 from ramen.pages.page import Example, Page, Part, write_page
 from ramen.pages.plots import lines
@@ -87,12 +88,37 @@ def test_the_page_of_a_run_beside_another(planted, finished_run, tmp_path, ramen
     assert "other.npy" in found.text and "Training" in found.text
     assert sum(tag == "img" for tag, _ in found.tags) == 4
     assert f"calibration error {figures['calibration']['ECE']:.2f} points" in found.text
-    ranked, marks = rankings(finished_run, data)[""], [attributes.get("class") for _, attributes in found.tags]
+    ranked = rankings(finished_run, data)[""]
+    text = (tmp_path / "p.html").read_text()
+    marks = re.findall(r'class="(label [a-z]+)"', text[text.index("<h2>Ten texts</h2>") :])
     asked = np.flatnonzero(np.diff(data.test_targets.indptr))
     shown = asked[np.linspace(0, len(asked) - 1, 10).astype(int)]
     right = sum(int(data.test_targets[row, ranked[row, :5]].astype(bool).sum()) for row in shown)
     assert marks.count("label right") == right and marks.count("label wrong") == 50 - right
     assert all(data.test.titles[row][:40] in found.text for row in shown)
+
+
+def test_the_page_has_f1_labels_and_the_worst_texts(planted, finished_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("ramen.pages.f1_parts._ENOUGH", 2)
+    data = ramen.load_dataset(planted)
+    ranked = rankings(finished_run, data)
+    figures = measure(ranked, data)
+    write_report_page(tmp_path / "p.html", "run", ranked, figures, data)
+    found, page = parsed(tmp_path / "p.html"), (tmp_path / "p.html").read_text()
+    sections = dict(re.findall(r"<h2>(.*?)</h2>(.*?)</section>", page, re.DOTALL))
+    for kind in ("auto", "labels"):
+        assert f"{figures['f1'][kind]['micro-F1']:.2f}" in sections["F1, precision and recall"]
+    table = table_of_labels(ranked, data, "auto")
+    assert sections["The most frequent labels"].count("<tr>") == 1 + min(50, int((table["support"] > 0).sum()))
+    most = int(np.argmax(table["support"]))
+    assert data.labels.titles[most] in sections["The most frequent labels"]
+    worst = sections["The labels with the lowest F1"]
+    assert worst.count("<tr>") == 1 + min(20, int((table["support"] >= 2).sum()))
+    assert f"{table['F1'][table['support'] >= 2].min():.1f}" in worst
+    rows, f1 = worst_texts(ranked, data, 10)
+    texts = sections["The texts that are tagged worst"]
+    assert all(f"F1 {f1[row]:.0f}: {data.test.titles[row]}"[:40] in texts for row in rows)
+    assert texts.count('class="example"') == 10 and "ranked" in found.text
 
 
 def test_the_training_plot_has_a_curve_for_each_training(tmp_path, monkeypatch):
