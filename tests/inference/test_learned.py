@@ -146,14 +146,16 @@ def test_added_labels_of_a_larger_weighted_sum_always_rank_higher(tagger, texts)
 
 
 SOUND = {"by_sum: shorter", "roots: shorter", "calibration: null"}  # fewer knots or trees, and no probabilities
+SOUND_JSON = SOUND | {"thresholds: null", "thresholds: missing"}  # a run from before there were thresholds
 
 
 @pytest.mark.parametrize("name", ["ranking/labels.safetensors", "ranking/trees.safetensors", "ranking/ranking.json"])
 def test_damaged_files_of_the_ranking_are_named(run, name):
     path = run / name
+    sound = SOUND_JSON if path.suffix == ".json" else SOUND
     for what in damaged_json(path, set()) if path.suffix == ".json" else damaged_tensors(path):
         mend(run)
-        if what in SOUND:
+        if what in sound:
             ramen.Tagger.load(run).tag(["a text"])
             continue
         with pytest.raises(InputError, match=name):

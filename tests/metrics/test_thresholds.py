@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from ramen import metrics
 from ramen.errors import InputError
-from ramen.metrics.thresholds import LEAST_POSITIVES
+from ramen.metrics.thresholds import LEAST_POSITIVES, SHRINKAGE
 
 SCORES = {"precision": precision_score, "recall": recall_score, "F1": f1_score}
 
@@ -109,7 +109,7 @@ def test_no_threshold_of_a_label_has_a_higher_f1(lists):
 
 def test_labels_with_few_true_pairs_take_the_default():
     labels, scores, targets = random_lists(60, 12, 6)
-    keep = sp.csr_matrix(targets.toarray() * (np.arange(60)[:, None] < np.array([60] * 6 + [8] * 6)))
+    keep = sp.csr_matrix(targets.toarray() * (np.arange(60)[:, None] < np.array([60] * 6 + [4] * 6)))
     support = keep.getnnz(0)
     thresholds = metrics.best_thresholds(labels, scores, keep, default=0.9)
     own = metrics.best_thresholds(labels, scores, keep, default=0.9, least=1, shrinkage=0)
@@ -119,7 +119,7 @@ def test_labels_with_few_true_pairs_take_the_default():
     np.testing.assert_array_equal(thresholds[few], np.float32(0.9))
     between = (thresholds - own) / np.where(own == np.float32(0.9), 1.0, np.float32(0.9) - own)
     moved = ~few & (own != np.float32(0.9))
-    np.testing.assert_allclose(between[moved], 5 / (support[moved] + 5), rtol=1e-4)
+    np.testing.assert_allclose(between[moved], SHRINKAGE / (support[moved] + SHRINKAGE), rtol=1e-4)
 
 
 def test_a_label_that_is_never_ranked_right_takes_the_default():
