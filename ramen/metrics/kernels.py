@@ -171,3 +171,21 @@ def _tally(
         for row in range(part * n_rows // _PARTS, (part + 1) * n_rows // _PARTS):
             true = indices[indptr[row] : indptr[row + 1]]
             _judge(ranked[row], true, weights, discounts, ideal, best, none, sums[row if by_row else part])
+
+
+def true_places(ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Return which of ranked labels are true, bool (N, k); see :func:`tally` for the arguments."""
+    right = np.zeros(ranked.shape, dtype=np.bool_)
+    parallel_for(len(ranked), _true_places, ranked, indptr, indices, right, work=10.0 * ranked.shape[1])
+    return right
+
+
+@kernel
+def _true_places(
+    first: int, last: int, ranked: np.ndarray, indptr: np.ndarray, indices: np.ndarray, right: np.ndarray
+) -> None:
+    for row in range(first, last):
+        true = indices[indptr[row] : indptr[row + 1]]
+        for place in range(ranked.shape[1]):
+            at = np.searchsorted(true, ranked[row, place])
+            right[row, place] = at < len(true) and true[at] == ranked[row, place]
