@@ -6,7 +6,7 @@ Needs numpy, scipy and numba, not torch.
 from ramen.metrics.propensity import inverse_propensity
 from ramen.metrics.report import drop_filtered, report
 from ramen.metrics.scores import ndcg, precision, psndcg, psprecision, psrecall, recall
-from ramen.metrics.thresholds import best_threshold, best_thresholds, f1_report, label_table
+from ramen.metrics.thresholds import best_threshold, best_thresholds, example_f1, f1_report, label_table
 from ramen.metrics.trust import by_frequency, compare, intervals, per_point
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "by_frequency",
     "compare",
     "drop_filtered",
+    "example_f1",
     "f1_report",
     "intervals",
     "inverse_propensity",

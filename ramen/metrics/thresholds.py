@@ -47,29 +47,28 @@ class _Pairs:
     true: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray, scores: np.ndarray, targets: sp.csr_matrix | np.ndarray) -> _Pairs:
+    def of(
+        cls,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        targets: sp.csr_matrix | np.ndarray,
+        threshold: float | np.ndarray = -np.inf,
+    ) -> _Pairs:
+        """Return the pairs that reach a threshold for all labels, or one for each."""
         binary = binary_csr(targets, "targets")
         n_rows, n_labels = binary.shape
         ranked = check_ranked(labels, n_labels)
         if len(ranked) != n_rows:
             raise InputError(f"labels: {len(ranked)} rows, expected {n_rows} as in the targets")
         values = _checked_scores(scores, ranked)
-        ranked = _without_repeats(np.where(values == -np.inf, PADDING, ranked), values)
-        right = true_places(ranked, *starts_and_labels(binary))
+        lowest = _checked_threshold(threshold, n_labels)
+        passes = (ranked != PADDING) & (values != -np.inf)
+        passes &= values >= (lowest if lowest.ndim == 0 else lowest[ranked])  # -1 is the last label's, and no matter
+        ranked = _without_repeats(np.where(passes, ranked, PADDING), values)
         rows, places = np.nonzero(ranked != PADDING)
+        right = true_places(ranked, *starts_and_labels(binary))[rows, places]
         support, true = np.bincount(binary.indices, minlength=n_labels), np.diff(binary.indptr).astype(np.int64)
-        return cls(rows, ranked[rows, places], values[rows, places], right[rows, places], support, true)
-
-    def above(self, threshold: float | np.ndarray) -> np.ndarray:
-        """Return which pairs are predicted, bool (P,), at a threshold for all or one for each label."""
-        lowest = np.asarray(threshold, dtype=np.float64)
-        if lowest.shape not in ((), self.support.shape):
-            raise InputError(
-                f"threshold: shape {lowest.shape}, expected a number or one for each label: ({len(self.support)},)"
-            )
-        if np.isnan(lowest).any():
-            raise InputError("threshold: found NaN, expected numbers")
-        return self.scores >= (lowest if lowest.ndim == 0 else lowest[self.labels])
+        return cls(rows, ranked[rows, places], values[rows, places], right, support, true)
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray, targets: sp.csr_matrix | np.ndarray) -> float:
@@ -173,20 +172,29 @@ def f1_report(
         {'micro-precision': 66.7, 'micro-recall': 66.7, 'micro-F1': 66.7, 'macro-precision': 50.0, \
 'macro-recall': 66.7, 'macro-F1': 55.6}
     """
-    pairs = _Pairs.of(labels, scores, targets)
-    predicted = pairs.above(threshold)
-    hit = predicted & pairs.right
-    table = _table(pairs, predicted)
-    n_rows, has_true = len(pairs.true), pairs.support > 0
-    micro = _rates(np.array([hit.sum()]), np.array([predicted.sum()]), np.array([pairs.support.sum()]))
-    hits_of_row, predicted_of_row = (np.bincount(pairs.rows[chosen], minlength=n_rows) for chosen in (hit, predicted))
-    example = _rates(hits_of_row, predicted_of_row, pairs.true)[2]
+    pairs = _Pairs.of(labels, scores, targets, threshold)
+    table, has_true = _table(pairs), pairs.support > 0
+    micro = _rates(*(table[name].sum(keepdims=True) for name in ("right", "predicted", "support")))
     return {
         **{f"micro-{name}": float(value[0]) for name, value in zip(_RATES, micro, strict=True)},
         **{f"macro-{name}": _mean(table[name][has_true]) for name in _RATES},
-        "example-F1": _mean(example),
-        "labels per text": float(predicted.sum()) / max(1, n_rows),
+        "example-F1": _mean(_example_f1(pairs)),
+        "labels per text": len(pairs.labels) / max(1, len(pairs.true)),
     }
+
+
+def example_f1(
+    labels: np.ndarray, scores: np.ndarray, threshold: float | np.ndarray, targets: sp.csr_matrix | np.ndarray
+) -> np.ndarray:
+    """Return the F1 of each row in percent, float64 (N,), 0 for one without true or without predicted labels.
+
+    Arguments and errors as in :func:`f1_report`, whose ``example-F1`` is the mean.
+
+    Example:
+        >>> example_f1(np.array([[0, 1]]), np.array([[0.9, 0.6]]), 0.5, sp.csr_matrix([[1, 0]])).round(1)
+        array([66.7])
+    """
+    return _example_f1(_Pairs.of(labels, scores, targets, threshold))
 
 
 def label_table(
@@ -204,19 +212,25 @@ def label_table(
         >>> table["support"], table["F1"].round(1)
         (array([2, 1]), array([66.7, 66.7]))
     """
-    pairs = _Pairs.of(labels, scores, targets)
-    return _table(pairs, pairs.above(threshold))
+    return _table(_Pairs.of(labels, scores, targets, threshold))
 
 
 _RATES = ("precision", "recall", "F1")
 
 
-def _table(pairs: _Pairs, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    n_labels = len(pairs.support)
-    right = np.bincount(pairs.labels[predicted & pairs.right], minlength=n_labels)
-    n_predicted = np.bincount(pairs.labels[predicted], minlength=n_labels)
-    rates = dict(zip(_RATES, _rates(right, n_predicted, pairs.support), strict=True))
-    return {"support": pairs.support, "predicted": n_predicted, "right": right, **rates}
+def _table(pairs: _Pairs) -> dict[str, np.ndarray]:
+    right, predicted = _counts(pairs.labels, pairs.right, len(pairs.support))
+    rates = dict(zip(_RATES, _rates(right, predicted, pairs.support), strict=True))
+    return {"support": pairs.support, "predicted": predicted, "right": right, **rates}
+
+
+def _example_f1(pairs: _Pairs) -> np.ndarray:
+    return _rates(*_counts(pairs.rows, pairs.right, len(pairs.true)), pairs.true)[2]
+
+
+def _counts(groups: np.ndarray, right: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many pairs of each group are right, and how many there are."""
+    return np.bincount(groups[right], minlength=n), np.bincount(groups, minlength=n)
 
 
 def _rates(right: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -278,6 +292,16 @@ def _without_repeats(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
     ranked = ranked.copy()
     ranked[rows] = labels
     return ranked
+
+
+def _checked_threshold(threshold: float | np.ndarray, n_labels: int) -> np.ndarray:
+    """Return one threshold, float64 (), or one for each label, (L,); raise InputError for anything else."""
+    lowest = np.asarray(threshold, dtype=np.float64)
+    if lowest.shape not in ((), (n_labels,)):
+        raise InputError(f"threshold: shape {lowest.shape}, expected a number or one for each label: ({n_labels},)")
+    if np.isnan(lowest).any():
+        raise InputError("threshold: found NaN, expected numbers")
+    return lowest
 
 
 def _checked_scores(scores: Any, ranked: np.ndarray) -> np.ndarray:

@@ -50,6 +50,10 @@ def check_against_sklearn(labels, scores, targets, threshold):
         np.testing.assert_allclose(table[name], expected)
     expected = 100 * f1_score(true, predicted, average="samples", zero_division=0)
     assert got["example-F1"] == pytest.approx(expected)
+    by_row = metrics.example_f1(labels, scores, threshold, targets)
+    for row, value in enumerate(by_row):
+        one = f1_score(true[row : row + 1], predicted[row : row + 1], average="samples", zero_division=0)
+        assert value == pytest.approx(100 * one)
     assert got["labels per text"] == pytest.approx(predicted.sum(1).mean())
     n_labels = targets.shape[1]
     np.testing.assert_array_equal(table["support"], true.sum(0)[:n_labels])
