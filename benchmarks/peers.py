@@ -153,8 +153,9 @@ def _omikuji(dataset: Dataset, k: int, seed: int, settings: dict[str, Any]) -> t
     hyper = omikuji.Model.default_hyper_param()
     for name, value in settings.items():
         setattr(hyper, name, value)
+    has_words = np.diff(train.indptr) > 0  # it refuses a file that has a point without features
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        _write(file, train, dataset.train_targets)
+        _write(file, train[has_words], dataset.train_targets[has_words])
         file.flush()
         model = omikuji.Model.train_on_data(file.name, hyper)
     found = []
