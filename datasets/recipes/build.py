@@ -65,8 +65,8 @@ def graphs(
             made[kind] = Graph(
                 kind=kind,
                 anchors=[wording.get(kind, str)(anchor) for anchor in anchors],
-                points=matrix(of_points, points, anchors),
-                labels=matrix(of_labels, labels, anchors),
+                points=matrix(of_points, points, anchors) if of_points else None,
+                labels=matrix(of_labels, labels, anchors) if of_labels else None,
             )
     return made
 
@@ -79,8 +79,9 @@ def assemble(
     graphs_of: Callable[[list[str], list[str]], dict[str, Graph]],
     card: Card,
     neither: Iterable[tuple[str, str]] = (),
+    point_of: Callable[[str], str] = str,
 ) -> Dataset:
-    """The data set of pairs (name, name of a label) of things that are points and labels at once.
+    """The data set of pairs (name, name of a label) of things that may be points and labels at once.
 
     Args:
         out: where it will be.
@@ -90,6 +91,7 @@ def assemble(
         graphs_of: graphs of training points and labels.
         card: its facts.
         neither: test pairs that are neither right nor wrong. A point that is a label, too, never is its own label.
+        point_of: name of a label -> name of the point that is the same thing, if there is one.
 
     Raises:
         InputError: no training or no test pair.
@@ -98,7 +100,7 @@ def assemble(
         found = f"{len(train)} training and {len(test)} test pairs"
         raise InputError(f"{card.name}: found {found}, expected some of each")
     points, labels, held = sorted({a for a, _ in train}), sorted({b for _, b in train}), sorted({a for a, _ in test})
-    itself = {(label, label) for label in labels}
+    itself = {(point_of(label), label) for label in labels}
     return Dataset(
         path=out,
         train=texts_of(points),

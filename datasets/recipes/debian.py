@@ -72,6 +72,28 @@ def prepare(out: Path, *, report: Callable[[str], None], packages: str = "", tra
         InputError: a given file is missing or malformed, or the index gives no training or no test pair.
         NoIndex: this machine gives no package index.
     """
+    known, source = read_release("debian", packages, translation, report)
+    report(f"link {len(known)} packages")
+    dataset = build(out, known)
+    report(f"write {len(dataset.train)} training points, {len(dataset.test)} test points, {dataset.n_labels} labels")
+    write_dataset(dataset, out, extra={"SOURCE.txt": source})
+
+
+def read_release(
+    recipe: str, packages: str, translation: str, report: Callable[[str], None]
+) -> tuple[dict[str, Package], str]:
+    """Return the packages of a release by name, and the text of ``SOURCE.txt``.
+
+    Args:
+        recipe: its name, for ``SOURCE.txt``.
+        packages: Packages files, separated by commas; "" fetches the index of this machine's apt sources.
+        translation: Translation-en files, separated by commas.
+        report: called with one line per step.
+
+    Raises:
+        InputError: a given file is missing or malformed, or ``translation`` is given without ``packages``.
+        NoIndex: this machine gives no package index.
+    """
     if translation and not packages:
         raise InputError("option translation: found without option packages, expected both or none")
     with tempfile.TemporaryDirectory(prefix="ramen-apt-") as folder:
@@ -79,11 +101,7 @@ def prepare(out: Path, *, report: Callable[[str], None], packages: str = "", tra
         report("read the package index")
         contents = [(name, read_index(file)) for name, file in index.packages]
         texts = read_translations(index.translations)
-    known = read_packages(contents, texts)
-    report(f"link {len(known)} packages")
-    dataset = build(out, known)
-    report(f"write {len(dataset.train)} training points, {len(dataset.test)} test points, {dataset.n_labels} labels")
-    write_dataset(dataset, out, extra={"SOURCE.txt": _source(index, contents)})
+    return read_packages(contents, texts), _source(recipe, index, contents)
 
 
 def read_packages(contents: Iterable[tuple[str, bytes]], translations: Translations) -> dict[str, Package]:
@@ -200,13 +218,13 @@ def read_translations(files: list[Path]) -> Translations:
     return found
 
 
-def _source(index: Index, contents: list[tuple[str, bytes]]) -> str:
+def _source(recipe: str, index: Index, contents: list[tuple[str, bytes]]) -> str:
     lines = [
         f"suite    {index.suite}",
         f"date     {index.date}",
         *(f"sha256   {hashlib.sha256(data).hexdigest()} {name} (uncompressed)" for name, data in contents),
         "licence  Descriptions and debtags come with the archive; a description carries its package's licence.",
         "         Names and relations are facts.",
-        "recipe   ramen data prepare debian",
+        f"recipe   ramen data prepare {recipe}",
     ]
     return "\n".join(lines) + "\n"

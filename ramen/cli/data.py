@@ -88,7 +88,9 @@ def get(
 
 @app.command(epilog=PREPARE_EXAMPLES)
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe: debian, debian-files, planted or wordnet.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Recipe: debian, debian-files, debian-tags, planted or wordnet.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write: new or empty.")],
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe.")] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from ramen.errors import InputError, WorkError, nearest
 RECIPES: dict[str, str] = {
     "debian": "ramen.data.recipes.debian",
     "debian-files": "ramen.data.recipes.debian_files",
+    "debian-tags": "ramen.data.recipes.debian_tags",
     "planted": "ramen.data.recipes.planted",
     "wordnet": "ramen.data.recipes.wordnet",
 }

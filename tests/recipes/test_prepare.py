@@ -58,6 +58,7 @@ def test_every_recipe_tells_its_options() -> None:
             "per_point": 200,
             "seed": 0,
         },
+        "debian-tags": {"packages": "", "translation": ""},
         "planted": {"points": 2000, "labels": 800, "seed": 0},
         "wordnet": {"files": ""},
     }
