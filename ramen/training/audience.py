@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ramen import distributed
 from ramen.config import Config
 from ramen.data import Dataset
 from ramen.errors import InputError
@@ -47,14 +46,8 @@ class Audience:
             raise InputError(f"verbose={verbose!r}: expected 0, 1 or 2")
         if on_log is not None and not callable(on_log):
             raise InputError(f"on_log={on_log!r}: expected something that can be called with a dict of figures")
-        self.verbose = verbose
         self.listeners = [tellers[verbose], *([] if on_log is None else [on_log])]
         self.progress = {QUIET: Shown.NOTHING, STORY: Shown.LINES, FIGURES: Shown.BARS}[verbose]
-
-    def greet(self, data: Dataset | str | Path) -> None:
-        """Say that the data are being read, before there is a log."""
-        if self.verbose == STORY and distributed.is_main() and not isinstance(data, Dataset):
-            say(f"reading {data}")
 
 
 def log_plan(log: Log, run: Path, dataset: Dataset, config: Config) -> None:

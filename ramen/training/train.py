@@ -76,7 +76,6 @@ def train(
     config.seed = seed
     with distributed.init(), torch_threads(), showing(audience.progress), Clock().running() as clock:
         run = RunFolder(Path(out), resume, audience.listeners)
-        audience.greet(data)
         with timed("read"):
             whole = data if isinstance(data, Dataset) else load_dataset(data)
             dataset = checked_dataset(whole, config, graphs)
