@@ -8,7 +8,7 @@ from ramen.config import Config
 from ramen.data import Dataset
 from ramen.training.schedule import batch_points, plan_steps, trainings
 
-# Seconds on two cores, fitted to runs of 2,600 to 250,000 points. Their ratios alone matter, and they are rough.
+# Seconds on two cores, by hand from a few small runs: only their ratios matter, and they are rough.
 _READ = 3e-5  # a text
 _TOKENIZE = 2e-4  # a text
 _STATIC, _TRANSFORMER = 5e-5, 2e-2  # a text, forward and backward
