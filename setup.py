@@ -30,6 +30,8 @@ EXTRAS = {
     ],
     "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
     "tensorboard": ["tensorboard>=2.16"],
+    "mlflow": ["mlflow>=3"],
+    "wandb": ["wandb>=0.18"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]

@@ -33,7 +33,7 @@ from ramen.encoders.static import build_static_encoder
 from ramen.errors import InputError
 from ramen.files import check_utf8, replacing
 from ramen.settings import flat
-from ramen.training.log import Log
+from ramen.training.log import Log, log_every_figure
 from ramen.training.loop import Stage, Stateful, Step, run_steps
 from ramen.training.run_folder import chosen_graphs
 from ramen.training.schedule import Schedule
@@ -71,7 +71,7 @@ class Chain:
             raise InputError(f"{self.dataset.path}: no training point has a label")
         check_utf8(self.out)
         (self.out / "phases").mkdir(parents=True, exist_ok=True)
-        self.log = Log(self.out / "log.jsonl")
+        self.log = Log(self.out / "log.jsonl", [log_every_figure])
 
     def check(self) -> None:
         """Check the inputs of all phases first, so that a misspelt name fails before hours of work.

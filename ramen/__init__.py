@@ -32,7 +32,10 @@ _HOME = {
     "load_encoder": "ramen.inference",
     "RamenClassifier": "ramen.estimator",
 }
-_ROOMS = {"data", "encoders", "graph", "inference", "losses", "metrics", "mining", "ranking", "scorers", "training"}
+_ROOMS = {
+    "data", "encoders", "graph", "inference", "losses", "metrics", "mining", "ranking", "scorers", "tracking",
+    "training",
+}  # fmt: skip
 
 __all__ = [
     "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "evaluate", "Tagger", "load_encoder",

@@ -69,6 +69,7 @@ class RamenClassifier(BaseEstimator):
             none.
         run_folder: a new folder that keeps the run; it must not exist, so every fit needs another one. Without it the
             run is in a temporary folder that goes with the estimator.
+        verbose: what ``fit`` tells on stderr: 0 nothing but warnings, 1 how training goes, 2 every figure.
 
     Attributes:
         classes_: labels in the order of columns, (n_classes,): strings as objects for label lists, the sorted labels
@@ -94,9 +95,10 @@ class RamenClassifier(BaseEstimator):
         k: int = 5,
         threshold: float | None = None,
         run_folder: str | Path | None = None,
+        verbose: int = 0,
     ) -> None:
         self.preset, self.overrides, self.seed, self.k = preset, overrides, seed, k
-        self.threshold, self.run_folder = threshold, run_folder
+        self.threshold, self.run_folder, self.verbose = threshold, run_folder, verbose
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may pass: texts, and any ``y`` of a classifier."""
@@ -133,7 +135,9 @@ class RamenClassifier(BaseEstimator):
         clean = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True) if folder else None
         try:
             run = folder / "run" if folder else Path(str(self.run_folder))
-            ramen.train(dataset, preset=self.preset, out=run, seed=self.seed, overrides=self.overrides)
+            ramen.train(
+                dataset, preset=self.preset, out=run, seed=self.seed, overrides=self.overrides, verbose=self.verbose
+            )
             tagger = ramen.Tagger.load(run)
         except BaseException:
             if clean:

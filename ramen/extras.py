@@ -11,6 +11,8 @@ OF = {
     "train": {"torch", "transformers", "sentence_transformers", "sklearn", "lightgbm"},
     "plot": {"matplotlib", "jinja2"},
     "tensorboard": {"tensorboard"},
+    "mlflow": {"mlflow"},
+    "wandb": {"wandb"},
     "wnet": {"torch", "monai", "skimage", "sklearn", "PIL"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
 }

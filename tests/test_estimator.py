@@ -77,7 +77,7 @@ def test_k_may_change_after_fitting(fitted):
 def test_clone_and_parameters(settings, fitted):
     copied = clone(fitted)
     assert copied.get_params() == fitted.get_params() and not hasattr(copied, "tagger_")
-    assert set(copied.get_params()) == {"preset", "overrides", "seed", "k", "threshold", "run_folder"}
+    assert set(copied.get_params()) == {"preset", "overrides", "seed", "k", "threshold", "run_folder", "verbose"}
 
 
 def test_it_cross_validates_in_a_pipeline(settings):

@@ -82,11 +82,11 @@ def set_threads(threads: int | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def show_log() -> None:
-    """Send the log of the library to stderr."""
+def show_log(quiet: bool = False) -> None:
+    """Send the log of the library to stderr; with ``quiet`` its warnings alone."""
     logger = logging.getLogger("ramen")
     logger.addHandler(logging.StreamHandler(sys.stderr))
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def check_file(path: Path, option: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ramen.cli.console import Stopped, assignments, insistent_interrupt, say_next, show_log
+from ramen.errors import InputError
 
 EXAMPLES = """\b
 Examples:
@@ -27,6 +28,9 @@ def train(
     ] = "all",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where this run was stopped.")] = False,
+    track: Annotated[str | None, typer.Option(help="Record all figures by mlflow, wandb or tensorboard.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show every figure.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing but warnings.")] = False,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings in place of the preset's.")
     ] = None,
@@ -34,18 +38,24 @@ def train(
     """Train an encoder and the scorers."""
     overrides = overrides or []
     assignments(overrides)  # catches a stray word before the training code loads
-    show_log()
+    if verbose and quiet:
+        raise InputError("--verbose and --quiet: expected one of them")
+    show_log(quiet)
     try:
         import ramen
 
+        tracker = ramen.tracking.of(track, out) if track else None
+
         with insistent_interrupt():
             run = ramen.train(
-                data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume
-            )
+                data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume,
+                verbose=0 if quiet else 2 if verbose else 1, on_log=tracker,
+            )  # fmt: skip
     except (KeyboardInterrupt, RuntimeError) as error:
         # A class that was being made, in an import, turns an interrupt into an error of its own.
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, KeyboardInterrupt):
             raise
         typed = ["ramen", *sys.argv[1:], *([] if resume else ["--resume"])]
         raise Stopped(f"stopped; to go on: {shlex.join(typed)}") from None
-    say_next("ramen", "eval", run, "--data", data)
+    if verbose:
+        say_next("ramen", "eval", run, "--data", data)

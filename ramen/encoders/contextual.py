@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, logging
 
 from ramen.encoders.backbone import find_backbone
 from ramen.encoders.cache import cached_vectors, is_cached, key_of_folder, key_of_model
 from ramen.encoders.plain_tokenizer import reading_any_text
 from ramen.errors import InputError
+from ramen.progress import progress
 
 _BATCH = 512
 _ROWS = 4096  # words averaged at a time
@@ -100,7 +100,7 @@ class Backbone:
         vectors = np.zeros((len(pieces), self._model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             starts = range(0, len(pieces), _BATCH)
-            for start in tqdm(starts, desc="token vectors", unit="batch", disable=None, leave=False):
+            for start in progress(starts, desc="token vectors", unit="batch"):
                 block = pieces[start : start + _BATCH]
                 # Always a full batch: rounding depends on its size, and vectors must be reproducible.
                 batch = torch.tensor([[*before, int(piece), *after] for piece in np.resize(block, _BATCH)])

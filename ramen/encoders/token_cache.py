@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ramen.encoders.base import Tokens
 from ramen.encoders.cache import cache_folder, trim
 from ramen.errors import InputError, WorkError
 from ramen.files import replacing
+from ramen.progress import progress
 
 WORTH = 50_000  # number of texts from which caching saves more than a second or two
 _BLOCK = 8192  # texts
@@ -65,7 +65,7 @@ def _blocks(texts: Sequence[str], cut: Cut) -> Iterator[tuple[np.ndarray, np.nda
     """Yield lengths and ids, int32, of each block."""
     starts = range(0, len(texts), _BLOCK)
     quiet = len(texts) < WORTH
-    for start in tqdm(starts, desc="tokenize", unit="block", disable=quiet or None, leave=False):
+    for start in progress(starts, desc="tokenize", unit="block", disable=quiet or None):
         block = cut(list(texts[start : start + _BLOCK]))
         tokens = block if isinstance(block, Tokens) else Tokens.from_lists(block)
         yield np.diff(tokens.offsets).astype(np.int32), tokens.ids

@@ -65,4 +65,4 @@ class Judge(Protocol):
 def log_sum(judge: Judge, summed: WeightedSum, **facts: Any) -> None:
     """Log a weighted sum: its figures, its weights and what it was found for."""
     weights = {f"w_{name}": weight for name, weight in summed.weights.items()}
-    judge.log(stage="search", **facts, **summed.figures, **weights)
+    judge.log(stage="search", **facts, value=summed.value, **summed.figures, **weights)

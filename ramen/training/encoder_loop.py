@@ -79,13 +79,18 @@ def train_encoder(
     steps = EncoderSteps(encoder, data, split, lambdas, log, schedule, _LATER if refit else 0)
     log(
         stage="schedule",
+        steps=schedule.steps,
+        epochs=schedule.epochs,
         note=described(data.config, len(split.train_rows), uses_graphs, max_steps, refit, steps.first_epoch),
     )
     lr, map_lr = (rate * (REFIT_RATE if refit else 1.0) for rate in (settings.lr, settings.label_map_lr))
 
+    def log_measurement(step: int, **figures: Any) -> None:
+        log(epoch=-(-step // schedule.per_epoch), step=step, **figures)
+
     validation = None
     if data.config.validation.every and checkpoint is not None and len(split.held_out_rows):
-        validation = Validation(encoder, data, split, checkpoint.best, log)
+        validation = Validation(encoder, data, split, checkpoint.best, log_measurement)
         steps.validation = validation
 
     def log_steps(stage: str, step: int, texts: float, seconds: float, **means: float) -> None:

@@ -169,7 +169,11 @@ def _search(data: TrainingData, split: Split, encoder: Encoder, weights: Lambdas
     if behind:
         difference += f", {' and '.join(behind)} by more than {_SURE:g} behind"
     verdict = "used" if is_used else f"left out, as they would have to be ahead by {_LIKELY:g}"
-    run.log(stage="search", note=f"with the graphs {kinds} {difference}: {verdict}")
+    run.log(
+        stage="search", note=f"with the graphs {kinds} {difference}: {verdict}", decision="graphs", kept=is_used,
+        value=held_out.judge(best.ranked)[0], value_without=held_out.judge(none.ranked)[0], errors=errors,
+        behind_in=behind,
+    )  # fmt: skip
     return best if is_used else none
 
 
@@ -193,7 +197,7 @@ def _attempt(
         summed = judge.weigh(scorers)
         ranked = judge.gather(scorers).top_k(summed.weights, 10)[0]
     names = "+".join(kind for kind, pair in graphs.lambdas.items() if max(pair) > 0) or "none"
-    run.log(stage="search", graphs=names, lambda_scale=scale, **summed.figures)
+    run.log(stage="search", graphs=names, lambda_scale=scale, value=summed.value, **summed.figures)
     weights_there = {name: value.cpu() for name, value in trained.state_dict().items()}  # a GPU holds one training
     return Attempt(graphs, views, weights_there, distributed.broadcast(lambda: ranked))
 

@@ -1,4 +1,4 @@
-"""The log of a run: one json line per step of the work in ``log.jsonl``, and the same on the terminal."""
+"""The log of a run: the figures of each step of the work, a json line each in ``log.jsonl`` and to whoever listens."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 import logging
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ramen import distributed
-from ramen.extras import needing
 from ramen.timing import time_table
 
 logger = logging.getLogger("ramen")
+
+_LONG = ("settings", "stages")  # of the line that has the plan
+
+Listener = Callable[[dict[str, Any]], Any]
 
 
 class Log:
@@ -24,57 +27,68 @@ class Log:
 
     Args:
         path: of the file; lines are added to it.
+        listeners: called with a copy of each line's figures, such as ``{"stage": "encoder", "loss": 0.5, ...}``. One
+            with a method ``close`` has it called at the end.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, listeners: Iterable[Listener] = ()) -> None:
+        self.path, self.listeners = path, list(listeners)
         self._start = time.perf_counter()
-        self._curves: Any = None  # torch's writer for TensorBoard
-
-    def plot_to(self, folder: Path) -> None:
-        """Write the figures for TensorBoard, too, into a folder; of several ranks the first does.
-
-        Raises:
-            InputError: TensorBoard's package is not installed.
-        """
-        with needing("tensorboard", "log.tensorboard=true"):
-            from torch.utils.tensorboard import SummaryWriter
-        if distributed.is_main():
-            self._curves = SummaryWriter(str(folder))
 
     def close(self) -> None:
-        """Write what is left for TensorBoard."""
-        if self._curves is not None:
-            self._curves.close()
+        """Close the listeners that can be closed."""
+        for listener in self.listeners:
+            close = getattr(listener, "close", None)
+            if close is not None:
+                close()
 
     def __call__(self, **figures: Any) -> None:
         """Add a line; of several ranks the first does."""
         if not distributed.is_main():
             return
-        figures = {k: _rounded(v) if isinstance(v, float) and np.isfinite(v) else v for k, v in figures.items()}
-        figures = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
+        figures = _plain(figures)
         figures["elapsed"] = round(time.perf_counter() - self._start, 1)
         figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)  # of memory, so far
+        text = json.dumps(figures)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
-        self._plot(figures)
-        logger.info("  ".join(f"{key} {value}" for key, value in figures.items() if value is not None))
-
-    def _plot(self, figures: Mapping[str, Any]) -> None:
-        """Add the numbers of a line to the curves: one for each stage, training or scorer, and figure."""
-        place = figures.get("step", figures.get("epoch"))
-        if self._curves is None or place is None:
-            return
-        of = [str(figures[key]) for key in ("stage", "training", "scorer", "graph", "side") if key in figures]
-        for name, value in figures.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in ("step", "epoch"):
-                self._curves.add_scalar("/".join([*of, name]), value, place)
+            file.write(text + "\n")
+        for listener in self.listeners:
+            listener(json.loads(text))
 
     def times(self, seconds: Mapping[str, float]) -> None:
-        """Add a line with the seconds of each stage, and show their table."""
+        """Add a line with the seconds of each stage."""
         self(stage="time", seconds={name: round(value, 2) for name, value in seconds.items()})
-        if distributed.is_main():
-            logger.info(time_table(seconds))
+
+
+def every_figure(figures: Mapping[str, Any]) -> str:
+    """All figures of a line as text; those of the times as a table. Settings and stages are left to the file.
+
+    Example:
+        >>> every_figure({"stage": "encoder", "loss": 0.5, "penalty": None})
+        'stage encoder  loss 0.5'
+    """
+    line = "  ".join(f"{key} {value}" for key, value in figures.items() if value is not None and key not in _LONG)
+    return f"{line}\n{time_table(figures['seconds'])}" if figures.get("stage") == "time" else line
+
+
+def log_every_figure(figures: Mapping[str, Any]) -> None:
+    """Give all figures of a line to the logger ``ramen``; a listener of :class:`Log`."""
+    logger.info(every_figure(figures))
+
+
+def log_warning(figures: Mapping[str, Any]) -> None:
+    """Give a line's warning to the logger ``ramen``, if it has one; a listener of :class:`Log`."""
+    if figures.get("warning"):
+        logger.warning(str(figures["warning"]))
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: numbers rounded, those that are not finite None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, float):
+        return _rounded(value) if np.isfinite(value) else None
+    return value
 
 
 def _rounded(value: float) -> float:

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ramen import distributed
 from ramen.checkpoint import Checkpoint
 from ramen.losses import check_loss
+from ramen.progress import progress
 from ramen.training.optimiser import Optimiser
 from ramen.training.schedule import Schedule
 
@@ -111,7 +111,7 @@ def run_steps(
     sums = _Sums(stored, stage, schedule)
     model.train()
     name, disable, numbers = stage.name, distributed.progress_disabled(), range(first, schedule.steps)
-    for number in tqdm(numbers, name, schedule.steps, initial=first, unit="step", disable=disable, leave=False):
+    for number in progress(numbers, desc=name, total=schedule.steps, initial=first, unit="step", disable=disable):
         seed_dropout(stage.seed, number)
         loss, figures = step(number)
         if loss.device.type == "cpu":

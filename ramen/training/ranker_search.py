@@ -125,6 +125,8 @@ def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> 
     if on_edge:
         judge.log(stage="search", note=f"weights at the end of their range: {', '.join(on_edge)}")
     weights = {name: round(weight, 4) for name, weight in summed.weights.items()}
+    left_out = [name for name in scorers if not weights.get(name)]
+    judge.log(stage="search", decision="sum", weights=weights, left_out=left_out, value=summed.value)
     scorers = {name: scorer for name, scorer in scorers.items() if name in weights or scorer.always_fitted}
     data = RankerData.of(judge, scorers, weights)
     learn = config.ranking.learn
@@ -162,7 +164,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
         log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
     else:
         rows = Rows.of(data.features.matrix(data.queries, gathered), is_label, summed, right > 0, right, seed)
-        log(stage="rank", model=SUM, **tried[0].figures)
+        log(stage="rank", model=SUM, value=tried[0].value, **tried[0].figures)
         tried += _models(held_out, labels, rows, folds, seed, log)
     chosen = _chosen(held_out, tried, alone, log)
     boosted = None if rows is None else _fitted(held_out, labels, rows, chosen, seed)
@@ -190,7 +192,11 @@ def _chosen(held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarr
     chosen = next((one for one in best_first if not _ahead(held_out, one.ranked, alone)), best_first[0])
     for name, metric, errors in _ahead(held_out, chosen.ranked, alone):
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
-    log(stage="rank", chosen=chosen.name, **chosen.figures)
+    values = {name: held_out.judge(ranked)[0] for name, ranked in alone.items()}
+    log(
+        stage="rank", chosen=chosen.name, value=chosen.value, value_of_sum=tried[0].value, alone=values,
+        **chosen.figures,
+    )  # fmt: skip
     return chosen
 
 
@@ -279,13 +285,14 @@ def _models(
         start = time.perf_counter()
         for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(held_out, labels, power), seed):
             one = _tried(held_out, labels, scores, (objective, power, length))
-            log(stage="rank", model=one.name, **one.figures, seconds=time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            log(stage="rank", model=one.name, value=one.value, **one.figures, seconds=seconds)
             by_length[length].append(one)
             yield one
     for several in by_length.values() if len(_MODELS) > 1 else ():
         scores = np.mean([one.scores for one in several], axis=0)
         one = _tried(held_out, labels, scores, *(model for one in several for model in one.models))
-        log(stage="rank", model=one.name, **one.figures)
+        log(stage="rank", model=one.name, value=one.value, **one.figures)
         yield one
 
 

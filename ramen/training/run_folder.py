@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ramen import distributed
+from ramen import distributed, tracking
 from ramen.checkpoint import Checkpoint
 from ramen.config import Config, config_yaml, read_config
 from ramen.data import Dataset
@@ -24,7 +24,7 @@ from ramen.errors import InputError, nearest
 from ramen.files import check_utf8, clear_errors, locked, replacing
 from ramen.inference.evaluation import evaluate
 from ramen.inference.run import MANIFEST, Ranking, save_run
-from ramen.training.log import Log
+from ramen.training.log import Listener, Log
 from ramen.training.ranker_search import learned_ranking, word_set
 from ramen.training.start import write_beside
 
@@ -68,6 +68,7 @@ class RunFolder:
     Args:
         path: of the folder.
         resume: whether it holds an unfinished run that is to go on.
+        listeners: of the log.
 
     Attributes:
         log: of the run.
@@ -76,8 +77,8 @@ class RunFolder:
         InputError: a folder that is taken, or that has no run to resume.
     """
 
-    def __init__(self, path: Path, resume: bool) -> None:
-        self.path, self.log = path, Log(path / "log.jsonl")
+    def __init__(self, path: Path, resume: bool, listeners: Iterable[Listener] = ()) -> None:
+        self.path, self.log = path, Log(path / "log.jsonl", listeners)
         distributed.broadcast(lambda: _check_free(path, resume))
 
     @contextmanager
@@ -93,7 +94,8 @@ class RunFolder:
             distributed.broadcast(lambda: _lock(self.path, stack))
             distributed.broadcast(lambda: _open(self.path, config, dataset))
             if config.log.tensorboard:
-                self.log.plot_to(self.path / "tensorboard")
+                curves = tracking.tensorboard(self.path / "tensorboard", "log.tensorboard=true")
+                self.log.listeners.append(curves)
             try:
                 yield
             finally:
@@ -150,7 +152,10 @@ class RunFolder:
         if len(sample.test) < len(dataset.test):
             points = f"{len(sample.test):,} of {len(dataset.test):,} test points"
             self.log(stage="evaluate", note=f"measured on {points} (data.test_points); ramen eval measures all")
-        evaluate(self.path, sample, save=True)
+        figures = evaluate(self.path, sample, save=True)
+        self.log(stage="test", ranking="joint", points=figures["points"], **figures["test"])
+        for name, alone in figures["scorers"].items():
+            self.log(stage="test", ranking=name, **alone)
 
 
 def _check_free(out: Path, resume: bool) -> None:

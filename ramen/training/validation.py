@@ -37,7 +37,11 @@ class Validation:
         self.every, self.patience = settings.every, settings.patience
         self.points, self.labels = data.tokens["points"].some(split.held_out_rows), data.tokens["labels"]
         self.held_out = HeldOut.of(data, split)
-        self._best, self._behind = -np.inf, 0  # the best value, and how many were measured since
+        self._best, self._behind, self._best_step = (
+            -np.inf,
+            0,
+            0,
+        )  # the best value, how many were measured since, its step
 
     def __call__(self, step: int, last: bool) -> bool:
         """Measure where it is due; returns whether training should end, then with the best weights.
@@ -51,12 +55,14 @@ class Validation:
         value, figures = self.measured()
         is_best = value > self._best
         if is_best:
-            self._best, self._behind = value, 0
+            self._best, self._behind, self._best_step = value, 0, step
             self.kept.save_weights(step, self.encoder)
         else:
             self._behind += 1
-        self.log(stage="validate", step=step, value=value, best=is_best, **figures)
-        ends = last or 0 < self.patience <= self._behind
+        stops = not last and 0 < self.patience <= self._behind
+        early = {"stopped": True, "measurements": self._behind} if stops else {}
+        self.log(stage="validate", step=step, value=value, best=is_best, best_step=self._best_step, **early, **figures)
+        ends = last or stops
         if ends and not is_best:
             self.kept.load(self.encoder)
         return ends
@@ -71,9 +77,10 @@ class Validation:
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays that a resumed run goes on from."""
-        return {"validation": np.array([self._best, self._behind])}
+        return {"validation": np.array([self._best, self._behind, self._best_step])}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""
         if "validation" in state:
-            self._best, self._behind = float(state["validation"][0]), int(state["validation"][1])
+            best, behind, step = state["validation"]
+            self._best, self._behind, self._best_step = float(best), int(behind), int(step)

@@ -69,6 +69,7 @@ def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.endswith("next: ramen eval run --data data\n")
+    assert "stage 2 of 7: " in done.stderr and "\r" not in done.stderr and "test part, " in done.stderr
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert "seed: 3" in config and "- links" in config and "noise" not in config
 
@@ -210,3 +211,12 @@ def test_plan_of_a_published_recipe_for_a_gpu_elsewhere(ramen, planted):
 def test_plan_without_dense_classifiers_does_not_say_that_none_fit(ramen, planted, quick):
     told = ramen("plan", str(planted), "--quick", "--preset", "fast", quick[0]).stdout
     assert "none are trained, as dense.epochs=0" in told and "most exact" not in told
+
+
+def test_quiet_says_nothing_and_verbose_every_figure(ramen, planted, quick):
+    done = ramen("train", planted, "--out", "quiet", "--quiet", "--track", "tensorboard", *quick)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = ramen("train", planted, "--out", "verbose", "--verbose", *quick)
+    assert done.returncode == 0 and "stage encoder  " in done.stderr and "plan," not in done.stderr
+    refused(ramen("train", planted, "--out", "both", "--quiet", "--verbose"), "--verbose and --quiet: expected one")
+    refused(ramen("train", planted, "--out", "none", "--track", "nobody"), "--track 'nobody'")

@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = """
     _version errors sequences text scripts extras files memory settings mapped stored timing threads compiled renamed
-    config prefetch transfer losses distributed checkpoint data mining metrics encoders graph scorers ranking inference
-    pages training targets estimator serve cli __main__ hlm_bridge
+    config prefetch transfer losses distributed progress checkpoint data mining metrics encoders graph scorers ranking
+    inference pages tracking training targets estimator serve cli __main__ hlm_bridge
 """.split()
 # The vessel segmenter is a program of its own and shares these alone.
 OF_WNET = {"_version", "settings", "errors", "extras", "files", "cli"}

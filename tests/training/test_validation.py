@@ -10,6 +10,7 @@ from training_makers import planted_steps
 from ramen.checkpoint import Checkpoint
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.split import cut
+from ramen.training.story import Story
 from ramen.training.validation import Validation
 
 VALUES = [1.0, 3.0, 2.0, 1.5, 5.0, 4.0, 0.5, 0.1]
@@ -74,6 +75,16 @@ def test_patience_ends_it_and_the_best_weights_are_kept(make, tmp_path, monkeypa
     assert len(told) == len(seen) == n_measured
     assert [line["step"] for line in told] == [2 * (at + 1) for at in range(n_measured)]
     assert same(encoder.state_dict(), seen[best]) and not encoder.training
+    stopped = [line for line in told if line.get("stopped")]
+    assert len(stopped) == (n_measured < 8)
+    for line in stopped:
+        assert (line["measurements"], line["best_step"]) == (patience, 2 * (best + 1)) and line is told[-1]
+    heard: list[str] = []
+    story = Story(heard.append)
+    for line in lines:
+        story(line)
+    early = "stopped early at epoch 4: validation has not improved for 2 measurements; back to the weights of step 4"
+    assert (early in [line.strip() for line in heard]) == bool(stopped) and "trained: loss" in heard[-1]
     again = make("validation.every=2")[1]
     Checkpoint(tmp_path / "a").load(again)  # a run that is resumed later
     assert same(again.state_dict(), seen[best])

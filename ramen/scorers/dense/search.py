@@ -25,7 +25,8 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
     The classifiers of the best epoch are returned; those that were trained together with the encoder may need none.
     """
     start = _best_start(views, judge)
-    best = judge.best_sum(beside)
+    best = without = judge.best_sum(beside)
+    last = best
     in_sum = {name: beside[name] for name in best.weights}
     weights = {**best.weights, DenseScorer.name: 1.0}
     chosen, began = None, time.perf_counter()
@@ -34,6 +35,7 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
             continue
         trial = DenseScorer(copy.deepcopy(classifier.label_weights()), params=DenseParams(epoch, start))
         summed = judge.weigh({**in_sum, DenseScorer.name: trial}, weights)
+        last = summed
         log_sum(judge, summed, scorer=DenseScorer.name, epoch=epoch, loss=loss, seconds=time.perf_counter() - began)
         began = time.perf_counter()
         if not epoch and summed.value <= best.value * GAIN:
@@ -42,10 +44,12 @@ def search_dense(views: Views, beside: Mapping[str, Scorer], judge: Judge) -> De
             break
         best, chosen, weights = summed, trial, summed.weights
     if chosen is None:
-        judge.log(
-            stage="search", note="the dense scorer is left out: after an epoch the sum gains less than 0.5 % with it"
-        )
+        note = "the dense scorer is left out: after an epoch the sum gains less than 0.5 % with it"
+        values = {"value": last.value, "value_without": without.value}
+        judge.log(stage="search", note=note, decision=DenseScorer.name, kept=False, **values)
         return None
+    values = {"value": best.value, "value_without": without.value}
+    judge.log(stage="search", decision=DenseScorer.name, kept=True, epochs=chosen.params.epochs, **values)
     if 0 < chosen.params.epochs == views.config.dense.epochs:
         judge.log(stage="search", note="dense.epochs: the best value is the largest allowed")
     return DenseScorer.trained(views, chosen.weights, chosen.params)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 import torch
-from tqdm import tqdm
 
 from ramen import distributed
 from ramen.checkpoint import Checkpoint
 from ramen.config import DenseConfig
 from ramen.losses import check_loss
 from ramen.mining.clusters import balanced_clusters, cluster_batches
+from ramen.progress import progress
 from ramen.scorers.dense.base import Classifier
 from ramen.scorers.dense.build import all_compete, make_classifier
 from ramen.scorers.dense.classifier import DenseClassifier
@@ -75,7 +75,7 @@ def train_epochs(views: Views, start: str, top: int = TOP) -> Iterator[tuple[int
         total = torch.zeros((), dtype=torch.float64)
         name, read_every = f"dense {epoch + 1}/{settings.epochs}", _READ_EVERY[device.type]
         for number, rows in enumerate(
-            tqdm(batches, desc=name, unit="batch", disable=distributed.progress_disabled(), leave=False)
+            progress(batches, desc=name, unit="batch", disable=distributed.progress_disabled())
         ):
             shortlist = None if lists is None else lists[rows]
             batch = points[torch.from_numpy(rows)], targets[rows], filtered[rows]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ramen import distributed
+from ramen.progress import progress
 from ramen.scorers.sparse.classifier import FitSettings, SparseClassifier, fit_sparse
 from ramen.scorers.sparse.prior import word_prior
 
@@ -21,13 +21,8 @@ def fit_on_views(views: Views, params: SparseParams) -> SparseClassifier:
     """The classifiers of all labels, on every process."""
     features, positives, negatives, skipped, prior, settings = _parts(views, params)
     shard = distributed.shard(views.n_labels)
-    with tqdm(
-        total=shard.stop - shard.start,
-        desc="sparse classifiers",
-        unit="label",
-        disable=distributed.progress_disabled(),
-        leave=False,
-    ) as bar:
+    total, disable = shard.stop - shard.start, distributed.progress_disabled()
+    with progress(desc="sparse classifiers", total=total, unit="label", disable=disable) as bar:
         part = fit_sparse(features, positives, negatives, skipped, prior, settings, bar.update, shard)
     bias = distributed.all_gather_rows(torch.from_numpy(part.bias), views.n_labels).numpy()
     return SparseClassifier(distributed.all_gather_csr(part.weights, views.n_labels), bias)

@@ -61,9 +61,9 @@ class _Search:
         assert isinstance(scorer, SparseScorer)
         value, figures = self._judge.value({**self._beside, SparseScorer.name: scorer}, self._weights)
         facts = {**asdict(params), "anchors": "+".join(params.anchors)}
-        seconds = time.perf_counter() - start
-        self._judge.log(stage="search", scorer="sparse", **facts, seconds=seconds, **figures)
-        if value <= self._value * gain:
+        seconds, kept = time.perf_counter() - start, value > self._value * gain
+        self._judge.log(stage="search", scorer="sparse", **facts, seconds=seconds, value=value, kept=kept, **figures)
+        if not kept:
             return False
         self.scorer, self._value = scorer, value
         return True
