@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
 from ramen.inference.encoder import check_fits, open_encoder, sentence_transformer
-from ramen.inference.explain import explain
+from ramen.inference.explain import explain, explain_labels, rows_of_labels
 from ramen.inference.run import Check, Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.ranking.candidates import CANDIDATES
@@ -176,6 +176,41 @@ class Tagger:
             queries, labels, scores = self._rank_passing(texts[first : first + _BATCH], lowest)
             records += self.to_records(labels, scores, lowest, queries if why else None)
         return records
+
+    def explain(
+        self, texts: Iterable[str], labels: str | Iterable[str] | Iterable[Iterable[str]] | None = None,
+        k: int = DEFAULT_K,
+    ) -> list[list[dict[str, Any]]]:  # fmt: skip
+        """Explain the scores of labels: of those that you name, however low they rank, or of the k best.
+
+        Args:
+            texts: as of :meth:`tag`.
+            labels: uids to explain for every text, or a list of uids for each text; None: the k best of each text.
+            k: labels per text, if none are named.
+
+        Returns:
+            For each text what :meth:`tag` returns with ``why``; named labels in the order in which they are named. The
+            score of one that is not among the candidates is what it would have as a candidate.
+
+        Raises:
+            InputError: as of :meth:`tag`; or a uid is unknown or twice in a list, or there are not as many lists as
+                texts.
+
+        Example:
+            ``ramen.load("runs/a").explain(["lead acid charger"], labels=["label-0000007"])[0][0]["why"]["words"]``
+        """
+        texts = [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
+        if labels is None:
+            return self.tag(texts, k, why=True)
+        _check_texts(texts)
+        rows = rows_of_labels(self, labels, len(texts))
+        if not rows.size:
+            return [[] for _ in texts]
+        scores, reasons = explain_labels(self, texts, rows)
+        return [
+            [record | {"why": reason} for record, reason in zip(*of_text, strict=True)]
+            for of_text in zip(self.to_records(rows, scores), reasons, strict=True)
+        ]
 
     def rank(self, texts: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)).
