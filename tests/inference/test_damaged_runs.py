@@ -318,3 +318,15 @@ def test_a_run_that_takes_no_new_labels_says_so(run):
     ramen.Tagger.load(run)
     with pytest.raises(InputError, match="scorers/encoder: found no array extension_map, expected one to add labels"):
         add_labels(run, [{"uid": "other", "text": "x"}])
+
+
+def test_modules_that_training_does_not_export_are_refused(finished_run, tmp_path):
+    """Other modules of the library import what their settings name."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    path = run / "encoder/modules.json"
+    modules = json.loads(path.read_text())
+    modules[0]["type"] = "sentence_transformers.sentence_transformer.modules.WordEmbeddings"
+    path.write_text(json.dumps(modules))
+    mend(run)
+    with pytest.raises(InputError, match=r"modules.json: found the module 'WordEmbeddings', expected only Transformer"):
+        ramen.Tagger.load(run)
