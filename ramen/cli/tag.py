@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def tag(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or USER/NAME on the Hugging Face hub.")],
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, the lines of stdin.")
     ] = None,
@@ -83,7 +83,7 @@ def tag(
     its place, stderr names it (the first 10, then a count), and the exit code is 2 at the end. A file that is broken
     is refused as a whole.
     """
-    from ramen import Tagger
+    import ramen
 
     options = {"--text": text, "--uid": uid, "--format": kind, "--delimiter": delimiter, "--quote": quote,
                "--no-header": no_header, "--encoding": encoding}  # fmt: skip
@@ -95,7 +95,7 @@ def tag(
         source, what = arguments(texts, tab), "texts"
     else:
         source, what = lines(sys.stdin.buffer, tab), "lines"
-    tagger = Tagger.load(run)
+    tagger = ramen.load(run)
     lowest = None if threshold is None and precision is None else tagger.threshold(threshold, precision)
     if what == "lines" and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")

@@ -99,6 +99,52 @@ class Tagger:
         check_fits(loaded, encoder)
         return cls(loaded, encoder)
 
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, token: str | bool | None = None
+    ) -> Tagger:
+        """Load a run from the hub or a folder, as :func:`ramen.load` does, under the name that the hub's libraries use.
+
+        Example:
+            ``ramen.Tagger.from_pretrained("USER/NAME", revision="v1")``
+        """
+        from ramen.inference.open import load
+
+        return load(pretrained_model_name_or_path, revision, token)
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Copy the run as it is on disk, with index, added labels and card, into a new or empty folder.
+
+        Raises:
+            InputError: the folder is not empty, or a file of the run is missing or altered.
+            WorkError: the disk is full.
+
+        Example:
+            ``ramen.load("USER/NAME").save_pretrained("runs/a")``
+        """
+        from ramen.inference.hub import copy_run
+
+        copy_run(self.run.path, Path(save_directory))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the run as it is on disk to the Hugging Face hub, in one commit, and return the commit's address.
+
+        Args:
+            repo_id: ``USER/NAME``; the repository is made if it is missing.
+            options: of :meth:`huggingface_hub.ModelHubMixin.push_to_hub`, such as ``private``, ``token``, ``branch``
+                or ``commit_message``.
+
+        Raises:
+            InputError: the name is wrong, or you may not write there.
+            WorkError: the hub cannot be reached, or fails.
+
+        Example:
+            ``ramen.load("runs/a").push_to_hub("USER/NAME", private=True)``
+        """
+        from ramen.inference.hub import push_run
+
+        return push_run(self.run.path, repo_id, **options)
+
     @property
     def trained(self) -> dict[str, TrainedScorer]:
         """The scorers without labels added after training."""
