@@ -198,7 +198,12 @@ def test_code_in_a_run_is_not_run(run):
     with pytest.raises(InputError, match=r"custom\.py: found a file that manifest\.json does not list"):
         ramen.Tagger.load(run, index=False)
     path, manifest = run / "encoder/modules.json", json.loads((run / "manifest.json").read_text())
-    manifest["blake2b"]["encoder/custom.py"] = ""
+    listed = {**manifest, "blake2b": {**manifest["blake2b"], "encoder/custom.py": ""}}
+    (run / "manifest.json").write_text(json.dumps(listed))
+    mend(run)
+    with pytest.raises(InputError, match=r"custom\.py: found a file of this kind"):
+        ramen.Tagger.load(run, index=False, labels=False)
+    (run / "encoder/custom.py").rename(run.parent / "custom.py")  # where a working directory could have it
     (run / "manifest.json").write_text(json.dumps(manifest))
     modules = json.loads(path.read_text())
     for change in ({"type": "custom.Module"}, {"path": "../other"}, {"path": "/tmp"}):
