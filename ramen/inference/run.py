@@ -38,7 +38,7 @@ MANIFEST = "manifest.json"
 FORMAT = 5
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
 # Of files that hold data alone: no pickle, which some libraries read where there is no safetensors file, and no code.
-_ENDINGS = (".safetensors", ".json", ".gz", ".txt", ".md", ".model")
+_ENDINGS = (".safetensors", ".json", ".gz", ".txt", ".md", ".model", ".jinja")  # the last: chat templates
 _RANKING, LABELS = "ranking/ranking.json", "labels.jsonl.gz"
 _RANKING_KINDS = {"calibration": "anything", "learned": "an object"}
 
