@@ -15,7 +15,7 @@ from ramen.extras import needing
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from ramen.data import Dataset, from_frame, from_lists, load_dataset
     from ramen.estimator import RamenClassifier
-    from ramen.inference import Tagger, evaluate, load_encoder
+    from ramen.inference import Tagger, evaluate, load, load_encoder
     from ramen.training.train import train
 
 # OpenMP reads it when torch is loaded. Its default, active waiting, takes cores from other processes.
@@ -28,6 +28,7 @@ _HOME = {
     "from_frame": "ramen.data",
     "train": "ramen.training.train",
     "evaluate": "ramen.inference",
+    "load": "ramen.inference",
     "Tagger": "ramen.inference",
     "load_encoder": "ramen.inference",
     "RamenClassifier": "ramen.estimator",
@@ -38,8 +39,8 @@ _ROOMS = {
 }  # fmt: skip
 
 __all__ = [
-    "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "evaluate", "Tagger", "load_encoder",
-    "RamenClassifier",
+    "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "evaluate", "load", "Tagger",
+    "load_encoder", "RamenClassifier",
 ]  # fmt: skip
 
 

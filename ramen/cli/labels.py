@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ramen.cli.console import as_typed, say_next, show
+from ramen.cli.console import as_typed, say, say_next, show
+from ramen.cli.entries import open_table
 from ramen.errors import InputError
 
 ADD_EXAMPLES = """\b
 Examples:
   ramen labels add runs/planted new-labels.jsonl
-  ramen labels add runs/planted - < new-labels.jsonl
+  ramen labels add runs/planted new-labels.csv --text description
 """
 REMOVE_EXAMPLES = """\b
 Examples:
@@ -34,31 +35,81 @@ Examples:
 """
 
 app = typer.Typer(help="Add, remove, rename and list labels without training.", no_args_is_help=False)
+TABLES = (".csv", ".tsv", ".parquet")
+Kind = Literal["csv", "tsv", "jsonl"]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
 
 @app.command("add", epilog=ADD_EXAMPLES)
 def add(
-    run: Run, file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels as JSON lines; - for stdin.")]
+    run: Run,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Labels: JSON lines, or a table: .csv, .tsv (.gz), .parquet; - for stdin."),
+    ],
+    uid: Annotated[str | None, typer.Option(help="Table: column with the name; default: uid, label or name.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Table: column of the text; default: text or description, else the name is it.")
+    ] = None,
+    examples: Annotated[
+        str | None, typer.Option(help="Table: column of texts that the label fits; default: examples.")
+    ] = None,
+    label_names: Annotated[
+        bool | None,
+        typer.Option(
+            "--label-names/--no-label-names",
+            help="Put a label's name before its description; default: unless names are codes.",
+            show_default=False,
+        ),
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Between the examples in a cell, such as '|' or '\\n'.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--format", help="Table: of what kind it is, if its ending does not say so.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between the cells of .csv and .tsv, such as ';' or '\\t'.")
+    ] = None,
+    quote: Annotated[bool, typer.Option("--quote", help="Cells of .tsv may stand in quotes.")] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of tables of text, such as cp1252 or utf-16; default: utf-8.")
+    ] = None,
 ) -> None:
     """Add labels from their texts.
 
-    Each line is {"uid": ..., "text": ...}, perhaps with "examples": a list of texts that the label fits. They are found
-    from the next load of the run on, by the encoder, by their words and by the examples. All are added or none.
+    Each line is {"uid": ..., "text": ...}, perhaps with "examples": a list of texts that the label fits. A table has a
+    label per row and such columns; a cell of examples is a list such as ["one text", "another"], or one text.
+
+    Labels are found from the next load of the run on, by the encoder, by their words and by the examples. All are added
+    or none.
     """
     from ramen.inference.labels import add_labels, read_labels
 
+    if kind is not None or Path(file.name.removesuffix(".gz")).suffix.lower() in TABLES:
+        from ramen.data.label_table import read_label_table
+
+        table = open_table(file, kind, delimiter, quote, True, encoding or "utf-8")
+        count = add_labels(run, read_label_table(table, uid, text, examples, separator, label_names, say))
+    else:
+        options = {
+            "--uid": uid, "--text": text, "--examples": examples, "--label-names": label_names,
+            "--separator": separator, "--delimiter": delimiter, "--quote": quote or None, "--encoding": encoding,
+        }  # fmt: skip
+        if told := [name for name, value in options.items() if value is not None]:
+            raise InputError(f"{told[0]}: found {file}, expected a table: {', '.join(TABLES)}, or --format")
+        count = add_labels(run, read_labels(file, _json_lines(file)))
+    show(f"{run}: {count:,} labels added")
+    say_next("ramen", "tag", run, "TEXT")
+
+
+def _json_lines(file: Path) -> list[str]:
     try:
-        lines = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8").split("\n")
+        return (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start + 1} is not UTF-8") from error
     except FileNotFoundError as error:
-        raise InputError(f"{file}: expected a file of JSON lines, found nothing there") from error
+        raise InputError(f"{file}: expected a file of labels, found nothing there") from error
     except IsADirectoryError as error:
-        raise InputError(f"{file}: expected a file of JSON lines, found a folder") from error
-    count = add_labels(run, read_labels(file, lines))
-    show(f"{run}: {count:,} labels added")
-    say_next("ramen", "tag", run, "TEXT")
+        raise InputError(f"{file}: expected a file of labels, found a folder") from error
 
 
 @app.command("remove", epilog=REMOVE_EXAMPLES)

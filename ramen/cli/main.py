@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ramen.cli import cache, check, data, evaluate, index, labels, plan, serve, tag, train
+from ramen.cli import cache, check, data, evaluate, index, labels, plan, serve, share, tag, train
 from ramen.cli.console import quiet_libraries
 from ramen.cli.exits import exits
 from ramen.cli.shell import make_app
@@ -29,6 +29,8 @@ app.command("index", epilog=index.EXAMPLES)(index.index)
 app.add_typer(labels.app, name="labels", epilog=labels.ADD_EXAMPLES)
 app.command("tag", epilog=tag.EXAMPLES)(tag.tag)
 app.command("serve", epilog=serve.EXAMPLES, context_settings={"auto_envvar_prefix": serve.PREFIX})(serve.serve)
+app.command("push", epilog=share.PUSH_EXAMPLES)(share.push)
+app.command("pull", epilog=share.PULL_EXAMPLES)(share.pull)
 app.add_typer(cache.app, name="cache", epilog=cache.SHOW_EXAMPLES)
 
 

@@ -13,6 +13,7 @@ import typer
 
 from ramen.cli.console import say
 from ramen.cli.entries import Entry, arguments, lines, open_table, rows
+from ramen.cli.reasons import lines_of
 from ramen.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 
 def tag(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or USER/NAME on the Hugging Face hub.")],
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Texts; without any, the lines of stdin.")
     ] = None,
@@ -80,18 +81,22 @@ def tag(
     why: Annotated[
         bool, typer.Option("--why", help="Explain each label: terms of the scorers, words and neighbours.")
     ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print JSON on a terminal, too, where --why prints lines for people.")
+    ] = False,
 ) -> None:
     """Tag texts with a run.
 
     Prints one JSON object per text, in order: {"text": ..., "labels": [{"uid", "text", "score", "probability"}, ...]};
     with --threshold or --precision a text may have none. A run of too few validation points has no probabilities.
-    With --uid an object starts with "uid"; with --why each label has "why": {"scorers", "words", "neighbours"}.
+    With --uid an object starts with "uid"; with --why each label has "why": {"scorers", "words", "neighbours"}. On a
+    terminal --why prints lines for people instead: the words and training points that speak for each label.
 
     A text that is blank, not UTF-8, no text or too long does not stop the others: {"text": ..., "error": ...} stands in
     its place, stderr names it (the first 10, then a count), and the exit code is 2 at the end. A file that is broken
     is refused as a whole.
     """
-    from ramen import Tagger
+    import ramen
 
     options = {"--text": text, "--uid": uid, "--format": kind, "--delimiter": delimiter, "--quote": quote,
                "--no-header": no_header, "--encoding": encoding}  # fmt: skip
@@ -104,12 +109,13 @@ def tag(
     else:
         source, what = lines(sys.stdin.buffer, tab), "lines"
     lowest = _threshold(threshold)
-    tagger = Tagger.load(run)
+    tagger = ramen.load(run)
     if lowest is not None or precision is not None:
         tagger.threshold(lowest, precision)  # refuses before any text is read
     if what == "lines" and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")
-    _write(source, what, lambda batch: tagger.tag(batch, k, lowest, precision, why))
+    as_line = _readable if why and not json_lines and sys.stdout.isatty() else _as_json
+    _write(source, what, lambda batch: tagger.tag(batch, k, lowest, precision, why), as_line)
 
 
 def _threshold(value: str | None) -> Threshold | None:
@@ -137,8 +143,19 @@ def _check_source(file: Path | None, texts: list[str] | None, tab: bool, of_file
         raise InputError(f"--tab: found --file {file} as well, expected --text title,content with it")
 
 
-def _write(source: Iterable[Entry], what: str, tag_all: Tag) -> None:
-    """Write a line for each entry; exits with 2 if some were bad."""
+def _as_json(entry: Entry, record: dict[str, Any]) -> str:
+    of_uid = {} if entry.uid is None else {"uid": entry.uid}
+    return json.dumps({**of_uid, "text": entry.text, **record}, ensure_ascii=False) + "\n"
+
+
+def _readable(entry: Entry, record: dict[str, Any]) -> str:
+    return "".join(line + "\n" for line in lines_of(entry, record))
+
+
+def _write(
+    source: Iterable[Entry], what: str, tag_all: Tag, as_line: Callable[[Entry, dict[str, Any]], str] = _as_json
+) -> None:
+    """Write what ``as_line`` makes of each entry; exits with 2 if some were bad."""
     out = sys.stdout.buffer
     n = n_bad = 0
     for batch in batches(source, BATCH):
@@ -147,8 +164,7 @@ def _write(source: Iterable[Entry], what: str, tag_all: Tag) -> None:
                 n_bad += 1
                 if n_bad <= MAX_NAMED:
                     say(f"ramen: {entry.where}: {record['error']}")
-            of_uid = {} if entry.uid is None else {"uid": entry.uid}
-            out.write(json.dumps({**of_uid, "text": entry.text, **record}, ensure_ascii=False).encode() + b"\n")
+            out.write(as_line(entry, record).encode())
         out.flush()
         n += len(batch)
     if n_bad > MAX_NAMED:

@@ -53,7 +53,8 @@ def read_card(folder: Path) -> Reading[tuple[Card, dict[str, Any]]]:
         origin = f"shipped card {name}"
     else:
         return Card(name, source=DEFAULT_SOURCE), {}
-    card = Card(name=facts.get("name", name), title=facts.get("title", ""), licence=facts.get("licence", ""))
+    of_set = {key: facts.get(key, "") for key in ("title", "licence", "origin")}
+    card = Card(name=facts.get("name", name), **of_set)
     if "A" in facts:
         card.A, card.B = float(facts["A"]), float(facts["B"])
         card.source = facts.get("source", origin)
@@ -92,6 +93,8 @@ def shipped_facts() -> dict[str, dict[str, Any]]:
 def card_yaml(card: Card) -> str:
     """Return the text of a card file that reads back as ``card``."""
     facts = {key: getattr(card, key) for key in ("name", "title", "licence", "A", "B", "source")}
+    if card.origin:
+        facts["origin"] = card.origin
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
 
 

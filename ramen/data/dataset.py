@@ -87,7 +87,7 @@ class Card:
         name: of the card.
         A, B: propensity constants (Jain et al., KDD 2016, eq. 2).
         source: where A and B come from; printed next to every PSP score.
-        title, licence: one line each, "" when unknown.
+        title, licence, origin: one line each, "" when unknown; ``origin`` says where the data are from.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Card:
     source: str = "default"
     title: str = ""
     licence: str = ""
+    origin: str = ""
 
 
 @dataclass

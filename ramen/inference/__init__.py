@@ -11,6 +11,7 @@ from typing import Any
 _HOME = {
     "Tagger": "ramen.inference.tagger",
     "load_encoder": "ramen.inference.tagger",
+    "load": "ramen.inference.open",
     "evaluate": "ramen.inference.evaluation",
 }
 

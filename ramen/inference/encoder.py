@@ -12,7 +12,7 @@ from ramen.extras import needing
 from ramen.files import digest
 from ramen.inference.checked import is_checked, note_checked
 from ramen.inference.run import MANIFEST, Run
-from ramen.inference.static_folder import StaticFolder
+from ramen.inference.static_folder import StaticFolder, read_modules
 from ramen.stored import Tensors, read_json, shown
 from ramen.threads import one_torch_thread_in_children
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     RunEncoder: TypeAlias = StaticFolder | BagOfWordsEncoder | SentenceTransformer
 
 LABEL_MAP = "label_map.safetensors"  # as training saved it
+# What training exports. Others of the library read further kinds of files, or import what their settings name.
+_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding")
 
 
 def open_encoder(run: Path, anew: bool = False) -> RunEncoder:
@@ -63,6 +65,9 @@ def sentence_transformer(run: Path, full: bool = False) -> SentenceTransformer:
     Raises:
         InputError: it does not load.
     """
+    if strange := [kind for kind in read_modules(run / "encoder")[0] if kind not in _MODULES]:
+        path = run / "encoder" / "modules.json"
+        raise InputError(f"{path}: found the module {strange[0]!r}, expected only {', '.join(_MODULES)}")
     with needing("train", f"{run / 'encoder'}: its encoder"):
         import torch
         from sentence_transformers import SentenceTransformer

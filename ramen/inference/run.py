@@ -38,6 +38,8 @@ Check = Literal["changed", "all", "none"]
 MANIFEST = "manifest.json"
 FORMAT = 5
 _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are in the manifest
+# Of files that hold data alone: no pickle, which some libraries read where there is no safetensors file, and no code.
+_ENDINGS = (".safetensors", ".json", ".gz", ".txt", ".md", ".model", ".jinja")  # the last: chat templates
 _RANKING, LABELS = "ranking/ranking.json", "labels.jsonl.gz"
 _RANKING_KINDS = {"calibration": "anything", "thresholds": "anything", "learned": "an object"}
 
@@ -355,6 +357,8 @@ def _read_manifest(path: Path) -> tuple[list[str], dict[str, str]]:
     for file, wanted in hashes.items():
         if not isinstance(wanted, str) or Path(file).is_absolute() or ".." in Path(file).parts:
             raise InputError(f"{path / MANIFEST}: blake2b: found {file!r}, expected hashes of files of the run")
+        if Path(file).suffix not in _ENDINGS:
+            raise InputError(f"{path / file}: found a file of this kind, expected one of {', '.join(_ENDINGS)}")
     for file in (LABELS, _RANKING):
         if file not in hashes:
             raise InputError(f"{path / MANIFEST}: blake2b: found no {file}, expected its hash")

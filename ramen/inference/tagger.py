@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from ramen.encoders.bag_of_words import BagOfWordsEncoder
 from ramen.errors import InputError
 from ramen.inference.encoder import check_fits, open_encoder, sentence_transformer
-from ramen.inference.explain import explain
+from ramen.inference.explain import explain, explain_labels, rows_of_labels
 from ramen.inference.run import Check, Run, check_run, load_run
 from ramen.inference.static_folder import StaticFolder
 from ramen.ranking.candidates import CANDIDATES
@@ -101,6 +101,52 @@ class Tagger:
         check_fits(loaded, encoder)
         return cls(loaded, encoder)
 
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, token: str | bool | None = None
+    ) -> Tagger:
+        """Load a run from the hub or a folder, as :func:`ramen.load` does, under the name that the hub's libraries use.
+
+        Example:
+            ``ramen.Tagger.from_pretrained("USER/NAME", revision="v1")``
+        """
+        from ramen.inference.open import load
+
+        return load(pretrained_model_name_or_path, revision, token)
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Copy the run as it is on disk, with index, added labels and card, into a new or empty folder.
+
+        Raises:
+            InputError: the folder is not empty, or a file of the run is missing or altered.
+            WorkError: the disk is full.
+
+        Example:
+            ``ramen.load("USER/NAME").save_pretrained("runs/a")``
+        """
+        from ramen.inference.hub import copy_run
+
+        copy_run(self.run.path, Path(save_directory))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the run as it is on disk to the Hugging Face hub, in one commit, and return the commit's address.
+
+        Args:
+            repo_id: ``USER/NAME``; the repository is made if it is missing.
+            options: of :meth:`huggingface_hub.ModelHubMixin.push_to_hub`, such as ``private``, ``token``, ``branch``
+                or ``commit_message``.
+
+        Raises:
+            InputError: the name is wrong, or you may not write there.
+            WorkError: the hub cannot be reached, or fails.
+
+        Example:
+            ``ramen.load("runs/a").push_to_hub("USER/NAME", private=True)``
+        """
+        from ramen.inference.hub import push_run
+
+        return push_run(self.run.path, repo_id, **options)
+
     @property
     def trained(self) -> dict[str, TrainedScorer]:
         """The scorers without labels added after training."""
@@ -181,6 +227,41 @@ class Tagger:
             queries, labels, scores = self._rank_passing(texts[first : first + _BATCH], lowest)
             records += self.to_records(labels, scores, lowest, queries if why else None)
         return records
+
+    def explain(
+        self, texts: Iterable[str], labels: str | Iterable[str] | Iterable[Iterable[str]] | None = None,
+        k: int = DEFAULT_K,
+    ) -> list[list[dict[str, Any]]]:  # fmt: skip
+        """Explain the scores of labels: of those that you name, however low they rank, or of the k best.
+
+        Args:
+            texts: as of :meth:`tag`.
+            labels: uids to explain for every text, or a list of uids for each text; None: the k best of each text.
+            k: labels per text, if none are named.
+
+        Returns:
+            For each text what :meth:`tag` returns with ``why``; named labels in the order in which they are named. The
+            score of one that is not among the candidates is what it would have as a candidate.
+
+        Raises:
+            InputError: as of :meth:`tag`; or a uid is unknown or twice in a list, or there are not as many lists as
+                texts.
+
+        Example:
+            ``ramen.load("runs/a").explain(["lead acid charger"], labels=["label-0000007"])[0][0]["why"]["words"]``
+        """
+        texts = [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
+        if labels is None:
+            return self.tag(texts, k, why=True)
+        _check_texts(texts)
+        rows = rows_of_labels(self, labels, len(texts))
+        if not rows.size:
+            return [[] for _ in texts]
+        scores, reasons = explain_labels(self, texts, rows)
+        return [
+            [record | {"why": reason} for record, reason in zip(*of_text, strict=True)]
+            for of_text in zip(self.to_records(rows, scores), reasons, strict=True)
+        ]
 
     def rank(self, texts: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels (int64) and joint scores (float32) of each text, (B, min(k, L)).

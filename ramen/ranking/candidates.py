@@ -65,8 +65,9 @@ class Gathered:
 
 
 def gather(
-    scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None = None
-) -> Gathered:
+    scorers: Mapping[str, Scorer], queries: Queries, candidates: int, filtered: sp.csr_matrix | None = None,
+    also: np.ndarray | None = None,
+) -> Gathered:  # fmt: skip
     """Collect the proposals of every scorer, then score all of them by every scorer.
 
     Args:
@@ -74,12 +75,14 @@ def gather(
         queries: B queries.
         candidates: labels that each scorer proposes per query.
         filtered: CSR (B, L), labels to exclude, or None.
+        also: int64 (B, K), labels to score although nobody may have proposed them, padded with -1; or None.
     """
     n_labels = next(iter(scorers.values())).n_labels
     filtered = sp.csr_matrix((len(queries), n_labels)) if filtered is None else filtered
     wanted = min(candidates + int(np.diff(filtered.indptr).max(initial=0)), n_labels)
     proposals = {name: _proposals(scorer, queries, wanted) for name, scorer in scorers.items()}
-    labels = _union(np.concatenate(list(proposals.values()), axis=1), filtered)
+    every = [*proposals.values(), *([] if also is None else [also])]
+    labels = _union(np.concatenate(every, axis=1), filtered)
     # Contiguous whatever the width: kernels are compiled for each memory layout.
     labels = np.ascontiguousarray(labels[:, : max(1, int((labels >= 0).sum(1).max(initial=0)))])
     scores = {name: scorer.score(queries, labels) for name, scorer in scorers.items()}

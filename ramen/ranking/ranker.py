@@ -111,6 +111,33 @@ class Ranker:
                 depth *= 2
         return parts
 
+    def parts_of_any(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the terms that sum to the scores of any labels, as :meth:`parts` does for ranked ones.
+
+        A label that is no candidate is scored as if it were one: ranks and margins are those that it has beside the
+        candidates.
+
+        Args:
+            queries: B queries.
+            labels: int64 (B, K), padded with -1 anywhere.
+        """
+        labels = np.ascontiguousarray(labels)
+        if self.learned is None:
+            return self.parts(queries, labels)
+        used = {name: self.scorers[name] for name in self.used}
+        parts = {name: np.zeros(labels.shape) for name in self.learned.terms}
+        for part, batch, gathered in self._gather(used, queries, CANDIDATES, None):
+            places = _places(gathered.labels, labels[part])
+            others = np.where(places < 0, labels[part], -1)
+            rounds = [(gathered, places)]
+            if (others >= 0).any():
+                wider = gather(used, batch, CANDIDATES, also=others)
+                rounds.append((wider, _places(wider.labels, others)))
+            for candidates, at in rounds:
+                for name, values in self.learned.contributions(batch, candidates, at).items():
+                    parts[name][part] += values
+        return parts
+
     def _add_parts(
         self, parts: dict[str, np.ndarray], rows: np.ndarray, scorers: Mapping[str, Scorer], queries: Queries,
         candidates: int, labels: np.ndarray,

@@ -23,7 +23,8 @@ from ramen.data.options import with_test_points
 from ramen.errors import InputError, nearest
 from ramen.files import check_utf8, clear_errors, locked, replacing
 from ramen.inference.evaluation import evaluate
-from ramen.inference.run import MANIFEST, Ranking, save_run
+from ramen.inference.model_card import data_facts, write_card
+from ramen.inference.run import MANIFEST, Ranking, save_run, write_metrics
 from ramen.training.log import Listener, Log
 from ramen.training.ranker_search import learned_ranking, word_set
 from ramen.training.start import write_beside
@@ -156,6 +157,12 @@ class RunFolder:
         self.log(stage="test", ranking="joint", points=figures["points"], **figures["test"])
         for name, alone in figures["scorers"].items():
             self.log(stage="test", ranking=name, **alone)
+
+    def write_card(self, dataset: Dataset) -> None:
+        """Write the model card, ``README.md``, with the figures and what the data set's card says."""
+        if distributed.is_main():
+            write_metrics(self.path, {"data": data_facts(dataset)})
+            write_card(self.path)
 
 
 def _check_free(out: Path, resume: bool) -> None:

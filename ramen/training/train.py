@@ -92,6 +92,7 @@ def train(
                 run.save(model, params, unseen_uids(config, dataset, split))
             with timed("evaluate"):
                 run.evaluate(whole, config)
+                run.write_card(whole)
             run.log.times(clock.so_far())
     return run.path
 

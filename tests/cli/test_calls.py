@@ -26,6 +26,7 @@ VERBS = [
         ("serve",),
     ],
     *[("labels", "add"), ("labels", "remove"), ("labels", "rename"), ("labels", "list")],
+    *[("push",), ("pull",)],
     *[("cache", "show"), ("cache", "clear")],
 ]
 

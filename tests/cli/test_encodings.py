@@ -48,7 +48,7 @@ def test_a_text_that_cannot_be_written_is_one_line(ramen, monkeypatch):
     def load(run):
         "\udcff".encode()
 
-    monkeypatch.setattr(library, "Tagger", type("Tagger", (), {"load": staticmethod(load)}))
+    monkeypatch.setattr(library, "load", load)
     done = ramen("tag", "r", "text")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert r"ramen: '\udcff': bytes that are not UTF-8" in done.stderr
@@ -68,7 +68,7 @@ def test_a_byte_order_mark_is_dropped(ramen, monkeypatch, tmp_path):
         threshold = staticmethod(lambda threshold, precision: 0.0)
         tag = staticmethod(lambda texts, k, lowest, why: [[] for _ in texts])
 
-    monkeypatch.setattr(library, "Tagger", Tagger)
+    monkeypatch.setattr(library, "load", Tagger.load)
     done = ramen("tag", "r", stdin=b"\xef\xbb\xbfred apple\n\xef\xbb\xbfpear\n")
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["red apple", "\ufeffpear"]
 

@@ -32,7 +32,7 @@ class Tagger:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch):
-    monkeypatch.setattr(library, "Tagger", Tagger)
+    monkeypatch.setattr(library, "load", Tagger.load)
 
 
 def test_arguments_become_one_json_line_each(ramen):

@@ -199,7 +199,12 @@ def test_code_in_a_run_is_not_run(run):
     with pytest.raises(InputError, match=r"custom\.py: found a file that manifest\.json does not list"):
         ramen.Tagger.load(run, index=False)
     path, manifest = run / "encoder/modules.json", json.loads((run / "manifest.json").read_text())
-    manifest["blake2b"]["encoder/custom.py"] = ""
+    listed = {**manifest, "blake2b": {**manifest["blake2b"], "encoder/custom.py": ""}}
+    (run / "manifest.json").write_text(json.dumps(listed))
+    mend(run)
+    with pytest.raises(InputError, match=r"custom\.py: found a file of this kind"):
+        ramen.Tagger.load(run, index=False, labels=False)
+    (run / "encoder/custom.py").rename(run.parent / "custom.py")  # where a working directory could have it
     (run / "manifest.json").write_text(json.dumps(manifest))
     modules = json.loads(path.read_text())
     for change in ({"type": "custom.Module"}, {"path": "../other"}, {"path": "/tmp"}):
@@ -319,3 +324,15 @@ def test_a_run_that_takes_no_new_labels_says_so(run):
     ramen.Tagger.load(run)
     with pytest.raises(InputError, match="scorers/encoder: found no array extension_map, expected one to add labels"):
         add_labels(run, [{"uid": "other", "text": "x"}])
+
+
+def test_modules_that_training_does_not_export_are_refused(finished_run, tmp_path):
+    """Other modules of the library import what their settings name."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    path = run / "encoder/modules.json"
+    modules = json.loads(path.read_text())
+    modules[0]["type"] = "sentence_transformers.sentence_transformer.modules.WordEmbeddings"
+    path.write_text(json.dumps(modules))
+    mend(run)
+    with pytest.raises(InputError, match=r"modules.json: found the module 'WordEmbeddings', expected only Transformer"):
+        ramen.Tagger.load(run)

@@ -295,7 +295,8 @@ def files_of(folder):
 
 def test_the_manifest_covers_everything_that_tagging_reads(finished_run):
     found = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
-    assert found - set(files_of(finished_run)) == {"manifest.json", "metrics.json", "log.jsonl", "config.yaml"}
+    beside = {"manifest.json", "metrics.json", "log.jsonl", "config.yaml", "README.md"}
+    assert found - set(files_of(finished_run)) == beside
 
 
 @pytest.mark.parametrize("load", [ramen.Tagger.load, ramen.load_encoder], ids=["Tagger", "load_encoder"])
