@@ -30,6 +30,7 @@ EXTRAS = {
     ],
     "wnet": ["torch>=2.11", "monai>=1.5", "scikit-image>=0.25", "scikit-learn>=1.5", "pillow>=10.3"],
     "tensorboard": ["tensorboard>=2.16"],
+    "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
@@ -78,7 +79,7 @@ setup(
             *FRAMES,
             *(
                 need
-                for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet")
+                for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet", "docs")
                 for need in EXTRAS[name]
             ),
         ],
