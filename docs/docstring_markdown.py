@@ -17,6 +17,7 @@ def to_markdown(text: str) -> str:
         >>> to_markdown("As of :func:`ramen.train`::")
         'As of `ramen.train`:'
     """
+    text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE)  # else a doctest is shown as a quotation
     return re.sub(r"::$", ":", _ROLE.sub(r"`\1`", text), flags=re.MULTILINE)
 
 

@@ -102,4 +102,11 @@ def test_the_reference_has_every_public_name(site):
 
 def test_docstrings_are_markdown_on_the_site(site):
     for path in (site / "api").glob("*.html"):
-        assert not re.search(r":(func|class|meth):", path.read_text(encoding="utf-8")), path
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r":(func|class|meth):", text) and "doctest:" not in text, path
+        assert "<blockquote>" not in text, path  # a doctest that was read as a quotation
+
+
+def test_it_can_be_searched(site, pages):
+    assert "search/search_index" in "".join(str(path) for path in site.rglob("search_index.json"))
+    assert "__search" in pages[site / "index.html"].anchors
