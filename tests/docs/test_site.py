@@ -94,7 +94,8 @@ def test_the_reference_has_every_public_name(site):
         assert f'id="ramen.{name}"' in text, f"docs/api/ramen.md lacks ramen.{name}"
     metrics = (site / "api/metrics.html").read_text(encoding="utf-8")
     for name in ramen.metrics.__all__:
-        assert f'id="ramen.metrics.{name}"' in metrics, f"docs/api/metrics.md lacks ramen.metrics.{name}"
+        home = "report.report" if name == "report" else name  # the module has the function's name
+        assert f'id="ramen.metrics.{home}"' in metrics, f"docs/api/metrics.md lacks ramen.metrics.{name}"
     data = (site / "api/data.html").read_text(encoding="utf-8")
     for name in set(ramen.data.__all__) - {"load_dataset", "from_lists", "from_frame"}:
         assert f'id="ramen.data.{name}"' in data, f"docs/api/data.md lacks ramen.data.{name}"
