@@ -1,11 +1,11 @@
-# make setup | test | test-slow | test-all | lint | docs | demo. Everything goes into .venv; a second call of setup costs nothing.
+# make setup | test | test-slow | test-all | lint | docs | site | demo. Everything goes into .venv; a second call of setup costs nothing.
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.ramen-installed
 
-.PHONY: setup test test-slow test-all lint docs demo
+.PHONY: setup test test-slow test-all lint docs site demo
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ lint: setup
 # The part of docs/settings.md that is generated from ramen/config.py.
 docs: setup
 	$(PYTHON) docs/settings_page.py
+
+# The documentation as a site, in build/site. The variable silences advertising of mkdocs-material.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build -q --strict
 
 demo: setup
 	$(PYTHON) examples/demo.py

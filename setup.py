@@ -32,6 +32,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.16"],
     "mlflow": ["mlflow>=3"],
     "wandb": ["wandb>=0.18"],
+    "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
     "ray": ["ray[data]>=2", "pyarrow"],
 }
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML", "setuptools>=77"]
@@ -80,7 +81,7 @@ setup(
             *FRAMES,
             *(
                 need
-                for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet")
+                for name in ("train", "hlm", "plot", "serve", "parquet", "tensorboard", "wnet", "docs")
                 for need in EXTRAS[name]
             ),
         ],

@@ -33,13 +33,11 @@ class RamenClassifier(BaseEstimator):
 
     ``predict`` returns labels in the form of the ``y`` that ``fit`` had:
 
-    ==================  ==============================  ======================================  ==============
-    ``y``               one row                         ``predict``                             ``score``
-    ==================  ==============================  ======================================  ==============
-    lists of labels     list, tuple or set of strings   the ``k`` best, best first              P@1
-    single labels       a string, a number or a bool    the best, array (n,)                    accuracy
-    indicator matrix    0 and 1, dense or sparse        probability of at least 0.5, (n, L)     exact matches
-    ==================  ==============================  ======================================  ==============
+    | ``y`` | one row | ``predict`` | ``score`` |
+    |---|---|---|---|
+    | lists of labels | list, tuple or set of strings | the ``k`` best, best first | P@1 |
+    | single labels | a string, a number or a bool | the best, array (n,) | accuracy |
+    | indicator matrix | 0 and 1, dense or sparse | probability of at least 0.5, (n, L) | exact matches |
 
     scikit-learn splits label lists only if it takes the estimator for no classifier, so an unfitted one says it is
     none. For stratified folds of single labels, pass ``cv=StratifiedKFold(5)``. A fitted one is a classifier unless

@@ -23,7 +23,6 @@ def make_app(name: str, help: str, epilog: str) -> typer.Typer:
         epilog=epilog,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 

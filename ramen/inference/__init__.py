@@ -6,7 +6,11 @@ Names load on first use, so that tagging does not wait for the imports of evalua
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers, editors and the reference, which do not run __getattr__
+    from ramen.inference.evaluation import evaluate
+    from ramen.inference.tagger import Tagger, load_encoder
 
 _HOME = {
     "Tagger": "ramen.inference.tagger",
@@ -15,7 +19,7 @@ _HOME = {
     "evaluate": "ramen.inference.evaluation",
 }
 
-__all__ = list(_HOME)
+__all__ = ["Tagger", "evaluate", "load_encoder"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
