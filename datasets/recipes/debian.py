@@ -168,6 +168,7 @@ def build(out: Path, known: dict[str, Package]) -> Dataset:
         source=PROPENSITY_SOURCE,
         title="Related packages of a Debian or Ubuntu release",
         licence="of each package; see SOURCE.txt",
+        origin="the package index of a Debian or Ubuntu release, which SOURCE.txt names",
     )
     return assemble(out, train, test, partial(_texts, known=known), partial(_graphs, known=known), card, given_away)
 

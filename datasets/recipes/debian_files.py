@@ -284,6 +284,7 @@ class Shipped:
                 source=PROPENSITY_SOURCE,
                 title="Files of the packages of a Debian release",
                 licence="descriptions as their packages, see SOURCE.txt; names of files are facts",
+                origin="the package index and the indices of files of a Debian release, which SOURCE.txt names",
             ),
         )
 

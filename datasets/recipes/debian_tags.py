@@ -61,6 +61,7 @@ def build(out: Path, known: dict[str, Package]) -> Dataset:
         source=PROPENSITY_SOURCE,
         title="Debtags, sections and libraries of the packages of a Debian release",
         licence="of each package; see SOURCE.txt",
+        origin="the package index of a Debian or Ubuntu release, which SOURCE.txt names",
     )
     return assemble(
         out, pairs - test, test, partial(_texts, known=known), partial(_graphs, known=known), card, point_of=_library

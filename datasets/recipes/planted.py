@@ -118,6 +118,7 @@ class World:
                 source=PROPENSITY_SOURCE,
                 title="Invented texts with a planted truth",
                 licence="generated; no third-party text",
+                origin="generated from a seed; truth.npz holds the latent groups and topic of every point and label",
             ),
         )
 

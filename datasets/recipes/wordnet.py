@@ -71,6 +71,7 @@ def build(out: Path, known: dict[str, Synset]) -> Dataset:
         source=PROPENSITY_SOURCE,
         title="Related synsets of WordNet",
         licence="WordNet 3.0 licence, copyright 2006 Princeton University; see SOURCE.txt",
+        origin="the database files of WordNet, by default those of Debian's package wordnet-base",
     )
     test = {pair for pair in test if pair[1] in labels}
     return assemble(out, train, test, partial(_texts, known=known), partial(_graphs, known=known, asked=asked), card)
