@@ -17,7 +17,7 @@ from ramen.cli.reasons import lines_of
 from ramen.errors import InputError
 
 if TYPE_CHECKING:
-    from ramen.inference.tagger import Threshold
+    from ramen.inference.tagger import Tagger, Threshold
 
 EXAMPLES = """\b
 Examples:
@@ -96,8 +96,6 @@ def tag(
     its place, stderr names it (the first 10, then a count), and the exit code is 2 at the end. A file that is broken
     is refused as a whole.
     """
-    import ramen
-
     options = {"--text": text, "--uid": uid, "--format": kind, "--delimiter": delimiter, "--quote": quote,
                "--no-header": no_header, "--encoding": encoding}  # fmt: skip
     _check_source(file, texts, tab, [name for name, value in options.items() if value])
@@ -109,13 +107,21 @@ def tag(
     else:
         source, what = lines(sys.stdin.buffer, tab), "lines"
     lowest = _threshold(threshold)
-    tagger = ramen.load(run)
-    if lowest is not None or precision is not None:
-        tagger.threshold(lowest, precision)  # refuses before any text is read
+    tagger = _load(run, lowest, precision)
     if what == "lines" and sys.stdin.isatty():
         say("reading texts from the terminal, one per line; end with Ctrl-D")
     as_line = _readable if why and not json_lines and sys.stdout.isatty() else _as_json
     _write(source, what, lambda batch: tagger.tag(batch, k, lowest, precision, why), as_line)
+
+
+def _load(run: str, lowest: Threshold | None, precision: float | None) -> Tagger:
+    """Load a run; a threshold that it does not have is refused before any text is read."""
+    import ramen
+
+    tagger = ramen.load(run)
+    if lowest is not None or precision is not None:
+        tagger.threshold(lowest, precision)
+    return tagger
 
 
 def _threshold(value: str | None) -> Threshold | None:

@@ -66,7 +66,7 @@ def test_a_byte_order_mark_is_dropped(ramen, monkeypatch, tmp_path):
     class Tagger:
         load = classmethod(lambda cls, run: cls())
         threshold = staticmethod(lambda threshold, precision: 0.0)
-        tag = staticmethod(lambda texts, k, lowest, why: [[] for _ in texts])
+        tag = staticmethod(lambda texts, k, lowest, precision, why: [[] for _ in texts])
 
     monkeypatch.setattr(library, "load", Tagger.load)
     done = ramen("tag", "r", stdin=b"\xef\xbb\xbfred apple\n\xef\xbb\xbfpear\n")
