@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers, editors and the reference, which do not run __getattr__
     from ramen.inference.evaluation import evaluate
+    from ramen.inference.open import load
     from ramen.inference.tagger import Tagger, load_encoder
 
 _HOME = {
@@ -19,7 +20,7 @@ _HOME = {
     "evaluate": "ramen.inference.evaluation",
 }
 
-__all__ = ["Tagger", "evaluate", "load_encoder"]
+__all__ = ["Tagger", "evaluate", "load", "load_encoder"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
