@@ -128,11 +128,15 @@ def test_train_passes_its_options_on_and_names_the_next_command(ramen, monkeypat
         return options["out"]
 
     monkeypatch.setattr(library, "train", train)
-    done = ramen("train", "d", "--out", "r", "--graphs", "a,b", "--seed", 7, "x.y=1")
-    assert done.returncode == 0
+    arguments = ["d", "--out", "r", "--graphs", "a,b", "--seed", 7, "x.y=1"]
+    verbosity = {(): 1, ("--verbose",): 2, ("--quiet",): 0}
+    told = [ramen("train", *arguments, *options) for options in verbosity]
+    assert [done.returncode for done in told] == [0, 0, 0]
     options = {"graphs": "a,b", "out": Path("r"), "overrides": ["x.y=1"], "preset": "static"}
-    assert asked == [("d", {**options, "resume": False, "seed": 7})]
-    assert done.stderr == "next: ramen eval r --data d\n"
+    options |= {"resume": False, "seed": 7, "on_log": None}
+    assert asked == [("d", {**options, "verbose": verbose}) for verbose in verbosity.values()]
+    # Without an option the story, which is no part of this train, names the next commands.
+    assert [done.stderr for done in told] == ["", "next: ramen eval r --data d\n", ""]
 
 
 def test_eval_prints_a_table_and_writes_json(ramen, monkeypatch, tmp_path):

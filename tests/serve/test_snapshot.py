@@ -90,7 +90,8 @@ def test_the_copy_holds_what_loading_needs_and_no_more(run, folder):
     with take_snapshot(run, folder) as snapshot:
         copied = {path.relative_to(snapshot.path) for path in snapshot.path.rglob("*") if path.is_file()}
         original = {path.relative_to(run) for path in run.rglob("*") if path.is_file()}
-        missing = {"config.yaml", "log.jsonl", "metrics.json", "labels/added-000009.safetensors", "labels/lock"}
+        missing = {"README.md", "config.yaml", "log.jsonl", "metrics.json"}
+        missing |= {"labels/added-000009.safetensors", "labels/lock"}
         assert {str(path) for path in original - copied} - missing == set() and copied <= original
         for path in copied - {Path("labels/journal.jsonl")}:
             assert (snapshot.path / path).stat().st_mtime_ns == (run / path).stat().st_mtime_ns
