@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ramen.data.dataset import Dataset
 
 CARD = "README.md"
-_SHOWN = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10", "micro-F1", "macro-F1")
+_SHOWN = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10")
+_F1 = {"micro-F1": "auto", "macro-F1": "labels"}  # each at the kind of threshold that is chosen for it
 _TAGS = ("ramen", "extreme-classification", "multi-label-classification")
 # What the hub calls a licence; any other is "other" there, with its name.
 _LICENCES = {
@@ -128,8 +129,9 @@ def _figures(run: Path) -> dict[str, Any]:
 
 
 def _shown(figures: Mapping[str, Any]) -> dict[str, float]:
-    test = figures.get("test", {})
-    return {name: float(test[name]) for name in _SHOWN if name in test}
+    test, f1 = figures.get("test", {}), figures.get("f1", {})
+    shown = {name: float(test[name]) for name in _SHOWN if name in test}
+    return shown | {name: float(f1[kind][name]) for name, kind in _F1.items() if kind in f1}
 
 
 def _metadata(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +171,17 @@ def _results(figures: Mapping[str, Any]) -> str:
     points = f"On {figures['points']:,} test points, measured once. " if "points" in figures else ""
     constants = figures.get("propensity", {})
     psp = "PSP has the propensity constants A {A}, B {B}.".format(**constants) if constants else ""
-    return "\n".join(["## Figures", "", *lines, "", points + psp, ""])
+    parts = [points + psp, _of_thresholds(figures["f1"])] if "f1" in figures else [points + psp]
+    return "\n".join(["## Figures", "", *lines, "", *parts, ""])
+
+
+def _of_thresholds(f1: Mapping[str, Any]) -> str:
+    auto = f1["auto"]
+    return (
+        "F1 is that of the labels that reach a threshold chosen on held-out points: for micro-F1 a probability of "
+        f'{auto["threshold"]:.3f} (`threshold="auto"`, {auto["labels per text"]:.1f} labels per text), for macro-F1 '
+        'one for each label (`threshold="labels"`).'
+    )
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ramen.training.model import Model, Params
 
 CHECKPOINTS = "checkpoints"
+_OF_F1 = ("threshold", "micro-F1", "micro-precision", "micro-recall")
 T = TypeVar("T")
 
 
@@ -154,7 +155,8 @@ class RunFolder:
             points = f"{len(sample.test):,} of {len(dataset.test):,} test points"
             self.log(stage="evaluate", note=f"measured on {points} (data.test_points); ramen eval measures all")
         figures = evaluate(self.path, sample, save=True)
-        self.log(stage="test", ranking="joint", points=figures["points"], **figures["test"])
+        f1 = {key: figures["f1"]["auto"][key] for key in _OF_F1} if "f1" in figures else {}
+        self.log(stage="test", ranking="joint", points=figures["points"], **figures["test"], **f1)
         for name, alone in figures["scorers"].items():
             self.log(stage="test", ranking=name, **alone)
 

@@ -191,6 +191,9 @@ def test_table(tests: Mapping[str, Mapping[str, Any]]) -> str:
                       P@1    P@5 nDCG@5  PSP@5   R@10
           joint      39.9   15.2   44.7   34.1   54.9
           encoder    29.4   15.2   44.7   34.1   54.9
+        >>> f1 = {"threshold": 0.3127, "micro-F1": 48.1, "micro-precision": 50.2, "micro-recall": 46.2}
+        >>> print(test_table({"joint": {**row, **f1}}).splitlines()[-1])
+          micro-F1 48.1 (precision 50.2, recall 46.2) with the labels from probability 0.313 on (--threshold auto)
     """
     points = next((figures["points"] for figures in tests.values() if "points" in figures), None)
     head = "test part, percent" if points is None else f"test part, {points:,} texts, percent"
@@ -198,4 +201,11 @@ def test_table(tests: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [" " * (width + 2) + "".join(f"{name:>7}" for name in _TEST)]
     for name, figures in tests.items():
         rows.append(f"  {name:<{width}}" + "".join(f"{figures[metric]:7.1f}" for metric in _TEST))
+    rows += [f"  {_f1(figures)}" for figures in tests.values() if "threshold" in figures]
     return "\n".join([head, *rows])
+
+
+def _f1(figures: Mapping[str, Any]) -> str:
+    rates = f"precision {figures['micro-precision']:.1f}, recall {figures['micro-recall']:.1f}"
+    labels = f"with the labels from probability {figures['threshold']:.3f} on (--threshold auto)"
+    return f"micro-F1 {figures['micro-F1']:.1f} ({rates}) {labels}"

@@ -29,7 +29,10 @@ def test_training_writes_it_with_figures_data_and_settings(finished_run, planted
     assert head["library_name"] == "ramen" and "extreme-classification" in head["tags"]
     (entry,) = head["model-index"]
     values = {one["name"]: one["value"] for one in entry["results"][0]["metrics"]}
-    assert values == {name: round(figures["test"][name], 2) for name in ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10")}
+    expected = {name: figures["test"][name] for name in ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10")}
+    f1 = figures["f1"]
+    expected |= {"micro-F1": f1["auto"]["micro-F1"], "macro-F1": f1["labels"]["macro-F1"]}
+    assert values == {name: round(value, 2) for name, value in expected.items()}
     low, high = figures["intervals"]["P@5"]
     assert f"| P@5 | {figures['test']['P@5']:.1f} | {low:.1f} to {high:.1f} |" in card
     data = ramen.load_dataset(planted)
@@ -79,12 +82,21 @@ def test_people_may_edit_or_remove_it(run):
     assert (run / CARD).read_text() == model_card(run)
 
 
-def test_without_figures_it_says_so_and_micro_f1_is_shown_where_it_was_measured(run):
+def test_f1_is_shown_at_the_thresholds_that_were_chosen_for_it(run):
+    f1 = {
+        "auto": {"threshold": 0.3125, "micro-F1": 61.25, "macro-F1": 40.0, "labels per text": 2.3},
+        "labels": {"micro-F1": 60.0, "macro-F1": 42.75, "labels per text": 2.6},
+    }
+    write_metrics(run, {"f1": f1})
+    card = model_card(run)
+    assert "| micro-F1 | 61.2 |  |\n| macro-F1 | 42.8 |  |\n" in card
+    assert 'for micro-F1 a probability of 0.312 (`threshold="auto"`, ' in card and "2.3 labels per text" in card
+    metrics = front_matter(card)["model-index"][0]["results"][0]["metrics"]
+    assert [one["value"] for one in metrics if one["name"].endswith("F1")] == [61.25, 42.75]
+
+
+def test_without_figures_it_says_so(run):
     path = run / "metrics.json"
-    figures = json.loads(path.read_text())
-    figures["test"]["micro-F1"] = 61.25
-    path.write_text(json.dumps(figures))
-    assert "| micro-F1 | 61.2 |  |" in model_card(run)
     path.write_text("{}")
     card = model_card(run)
     assert "nothing was measured" in card and "## Data" not in card and "metrics" not in front_matter(card)

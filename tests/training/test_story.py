@@ -31,6 +31,9 @@ def test_a_real_log_becomes_a_plan_stages_decisions_and_a_table(finished_run):
     metrics = json.loads((finished_run / "metrics.json").read_text())
     (joint,) = [line for line in story.partition("test part,")[2].splitlines() if line.startswith("  joint ")]
     assert joint.split()[1:] == [f"{metrics['test'][name]:.1f}" for name in ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10")]
+    f1 = metrics["f1"]["auto"]
+    assert f"\n  micro-F1 {f1['micro-F1']:.1f} (precision {f1['micro-precision']:.1f}, recall " in story
+    assert f"with the labels from probability {f1['threshold']:.3f} on (--threshold auto)" in story
     assert all(f"\n  {name} " in story for name in metrics["scorers"])
     assert f"the run is in {finished_run}" in story and f"next: ramen serve {finished_run}" in story
     assert "in all" in story and all(c.isprintable() or c == "\n" for c in story)
