@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from ramen.errors import InputError
 from ramen.extras import needing
-from ramen.inference.tagger import text_problem
+from ramen.inference.tagger import Threshold, text_problem
 from ramen.sequences import as_list, is_missing
 from ramen.targets import Form, Targets, read_targets
 
@@ -62,9 +62,10 @@ class RamenClassifier(BaseEstimator):
         seed: of everything random.
         k: number of labels that ``predict`` returns per text, for label lists; also for an indicator matrix if there
             are no probabilities, as with fewer than about 100 texts. Single labels need none.
-        threshold: ``predict`` returns labels of at least this probability, 0 to 1. For label lists, of the ``k`` best;
-            None for all ``k``. For an indicator matrix, of the ``max(k, 100)`` best; None for 0.5. Single labels need
-            none.
+        threshold: ``predict`` returns labels of at least this probability, 0 to 1; ``"auto"``: the one for all labels
+            with the highest micro-F1 on held-out texts; ``"labels"``: one for each label, for the highest macro-F1.
+            For label lists, of the ``k`` best; None for all ``k``. For an indicator matrix, of the ``max(k, 100)``
+            best; None for 0.5. Single labels need none.
         run_folder: a new folder that keeps the run; it must not exist, so every fit needs another one. Without it the
             run is in a temporary folder that goes with the estimator.
         verbose: what ``fit`` tells on stderr: 0 nothing but warnings, 1 how training goes, 2 every figure.
@@ -91,7 +92,7 @@ class RamenClassifier(BaseEstimator):
         overrides: Iterable[str] = (),
         seed: int = 0,
         k: int = 5,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         run_folder: str | Path | None = None,
         verbose: int = 0,
     ) -> None:
@@ -158,7 +159,7 @@ class RamenClassifier(BaseEstimator):
         Raises:
             NotFittedError: before ``fit``.
             InputError: no texts, one that is missing, empty or no string, k below 1, or a threshold without
-                probabilities.
+                probabilities, or a chosen one of a run that has none.
         """
         check_is_fitted(self, "tagger_")
         texts, k, threshold = _texts(X), self._checked_k(), self._checked_threshold()
@@ -166,9 +167,9 @@ class RamenClassifier(BaseEstimator):
             return self.classes_[self._columns[self.tagger_.rank(texts, 1)[0][:, 0]]]
         if self._form is Form.INDICATOR and threshold is None and self.tagger_.run.calibration is not None:
             threshold = 0.5
-        lowest = 0.0 if threshold is None else threshold
         if threshold is not None:
             self._check_probabilities()
+        lowest = self.tagger_.threshold(threshold)
         if self._form is Form.LISTS:
             records = self.tagger_.to_records(*self.tagger_.rank(texts, k), lowest)
             return [[label["uid"] for label in row] for row in records]
@@ -177,7 +178,7 @@ class RamenClassifier(BaseEstimator):
         if threshold is None:
             is_label &= np.logical_and.accumulate(is_label, axis=1)  # nothing after "none of them"
         else:
-            is_label &= self._probabilities(scores) >= lowest
+            is_label &= self._probabilities(scores) >= (lowest if np.ndim(lowest) == 0 else np.asarray(lowest)[labels])
         return self._as_kind(self._matrix(labels, np.ones(labels.shape, np.int64), is_label))
 
     def decision_function(self, X: Iterable[str]) -> Any:
@@ -306,12 +307,12 @@ class RamenClassifier(BaseEstimator):
             raise InputError(f"k={self.k!r}: expected a whole number of at least 1")
         return int(self.k)
 
-    def _checked_threshold(self) -> float | None:
+    def _checked_threshold(self) -> Threshold | None:
         value = self.threshold
-        if value is None:
-            return None
+        if value is None or (isinstance(value, str) and value in ("auto", "labels")):
+            return value
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-            raise InputError(f"threshold={value!r}: expected None or 0 to 1")
+            raise InputError(f"threshold={value!r}: expected None, 0 to 1, 'auto' or 'labels'")
         return float(value)
 
 

@@ -268,8 +268,40 @@ def test_threshold(of_indicator, many):
     assert len(model.predict(["a pear"])[0]) == 3
     assert model.set_params(threshold=0.5).predict(["a pear"]) == [["pear"]]
     assert model.predict_proba(["a pear"]).format == "csr"
-    with pytest.raises(InputError, match="threshold=2: expected None or 0 to 1"):
+    with pytest.raises(InputError, match="threshold=2: expected None, 0 to 1, 'auto' or 'labels'"):
         model.set_params(threshold=2).predict(text)
+
+
+@pytest.mark.parametrize("kind", ["auto", "labels"])
+def test_thresholds_chosen_on_held_out_texts(of_indicator, many, kind):
+    """They predict the labels that the tagger of the run returns with them."""
+    _, texts, _ = many
+    tagged = of_indicator.tagger_.tag(texts, k=100, threshold=kind)
+    found = clone_of(of_indicator, threshold=kind).predict(texts)
+    assert [{str(at) for at in np.flatnonzero(row)} for row in found] == [{one["uid"] for one in row} for row in tagged]
+    assert 0 < found.sum() < clone_of(of_indicator, threshold=0.0).predict(texts).sum()
+    per_label = of_indicator.tagger_.threshold("labels")
+    assert len(per_label) == len(of_indicator.tagger_.run.uids)
+
+
+def test_thresholds_of_each_label_are_those_of_the_ranked_labels(of_indicator, monkeypatch):
+    best, second = of_indicator.tagger_.tag(["apple pear"], k=2)[0]
+    rows = {uid: row for row, uid in enumerate(of_indicator.tagger_.run.uids)}
+    lowest = np.ones(len(rows), np.float32)
+    lowest[rows[second["uid"]]] = 0.0
+    monkeypatch.setattr(of_indicator.tagger_, "threshold", lambda threshold: lowest)
+    found = clone_of(of_indicator, threshold="labels").predict(["apple pear"])
+    assert np.flatnonzero(found[0]).tolist() == [int(second["uid"])] and best["probability"] < 1
+
+
+def test_a_chosen_threshold_of_label_lists(many):
+    settings, texts, names = many
+    model = ramen.RamenClassifier(**settings, k=3, threshold="auto").fit(texts, [[name] for name in names])
+    tagged = model.tagger_.tag(texts, k=3, threshold="auto")
+    assert model.predict(texts) == [[label["uid"] for label in row] for row in tagged]
+    model.tagger_.run.thresholds = None
+    with pytest.raises(InputError, match="has no thresholds: validation had too few right labels"):
+        model.predict(texts)
 
 
 def test_probabilities_need_held_out_points(fitted):
