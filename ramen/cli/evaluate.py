@@ -26,7 +26,9 @@ WATCHED = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10")
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Run folder, or USER/NAME on the Hugging Face hub.")
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Another system's, instead of a run: .npz, .txt or .npy.")
     ] = None,
@@ -53,9 +55,9 @@ def evaluate(
 
     Prints P, nDCG, R, PSP, PSnDCG and PSR in percent, and F1, precision and recall at the thresholds that the run chose
     on held-out points: one for all labels (as ramen tag --threshold auto), and one for each label. The figures, also
-    those of each scorer alone, are written to the run's metrics.json, unless --scorer or another data.text is given, or
-    with data.test_points=N only some test points are measured, drawn at random. --json adds 95 % intervals, and the
-    contributions of rare and frequent labels to P@5.
+    those of each scorer alone, are written to the run's metrics.json, unless the run is on the hub, --scorer or another
+    data.text is given, or with data.test_points=N only some test points are measured, drawn at random. --json adds 95 %
+    intervals, and the contributions of rare and frequent labels to P@5.
 
     For a published data set, recognised by its sizes, also prints the published figures of its card, and a warning if A
     and B differ from the card's.
@@ -70,23 +72,21 @@ def evaluate(
     from ramen.inference.comparison import compare_rankings, ranked_by
     from ramen.inference.evaluation import Rankings, measure, rankings, save_metrics
     from ramen.inference.f1_figures import write_label_csv
-    from ramen.pages.plots import check_plots
 
     source = _source(run, predictions)
     if predictions is not None or against is not None:
         _refuse("with predictions or --against", {"--scorer": scorer, "data.text": text})
     if predictions is not None or scorer is not None:
         _refuse("with predictions or --scorer", {"--labels-csv": labels_csv})
-    if html is not None:
-        check_plots()
+    folder = _ready_folder(run, labels_csv, html)
     dataset = whole = ramen.load_dataset(data)
     if points:
         dataset = with_test_points(whole, points, seed=0)
         say(f"measured on {len(dataset.test):,} of {len(whole.test):,} test points")
-    ranked = Rankings({"": ranked_by(source, dataset)}) if run is None else rankings(run, dataset, scorer, text)
+    ranked = Rankings({"": ranked_by(source, dataset)}) if folder is None else rankings(folder, dataset, scorer, text)
     figures = measure(ranked, dataset, scorer)
-    if run is not None and dataset is whole:
-        save_metrics(run, figures, scorer, text)
+    if folder is not None and folder == run and dataset is whole:
+        save_metrics(folder, figures, scorer, text)
     _show_figures(figures)
     if run is not None and scorer is None:
         _show_f1(figures.get("f1"))
@@ -101,9 +101,23 @@ def evaluate(
         write_label_csv(labels_csv, ranked, dataset)
         say(f"labels: {labels_csv}")
     if html is not None:
-        _write_page(html, source, run, (ranked, figures, dataset))
+        _write_page(html, source, folder, (ranked, figures, dataset))
     if run is not None:
         say_next("ramen", "tag", run, "TEXT")
+
+
+def _ready_folder(run: Path | None, labels_csv: Path | None, html: Path | None) -> Path | None:
+    """Return the folder of the run; what cannot be written is refused before anything is measured."""
+    from ramen.inference.f1_figures import check_thresholds
+    from ramen.inference.open import local_folder
+    from ramen.pages.plots import check_plots
+
+    if html is not None:
+        check_plots()
+    folder = None if run is None else local_folder(run)
+    if folder is not None and labels_csv is not None:
+        check_thresholds(folder, labels_csv)
+    return folder
 
 
 def _write_page(html: Path, source: Path, run: Path | None, measured: tuple[Rankings, dict[str, Any], Dataset]) -> None:

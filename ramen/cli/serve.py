@@ -25,7 +25,9 @@ PREFIX = "RAMEN_SERVE"
 
 def serve(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a link to one.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder, a link to one, or USER/NAME on the Hugging Face hub.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
     admin: Annotated[
@@ -68,6 +70,8 @@ def serve(
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server takes it
     _check_environment(context)
     set_threads(threads)
+    from ramen.inference.open import local_folder
+
     with needing("serve", "a service"):
         from ramen.serve.access import is_loopback, read_key
         from ramen.serve.control import WorkerSettings
@@ -92,7 +96,7 @@ def serve(
     if not key and not is_loopback(host):
         say(f"warning: anyone who reaches {host} may ask: set RAMEN_API_KEY or RAMEN_API_KEY_FILE")
     copy = serve_in_place if no_snapshot else partial(take_snapshot, folder=snapshot)
-    settings = ServerSettings(run, copy, host, port, admin, admin_key, workers, worker)
+    settings = ServerSettings(local_folder(run), copy, host, port, admin, admin_key, workers, worker)
     messages = print_messages()
     try:
         asyncio.run(run_server(settings, say))

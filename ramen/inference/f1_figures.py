@@ -13,6 +13,7 @@ from ramen.data import Dataset
 from ramen.data.matrices import pair_matrix
 from ramen.errors import InputError
 from ramen.files import replacing
+from ramen.inference.run import check_run, has_thresholds
 from ramen.metrics import example_f1, f1_report, label_table
 from ramen.metrics.kernels import true_places
 from ramen.metrics.ranking import starts_and_labels
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ramen.inference.evaluation import Rankings
 
 KINDS = ("auto", "labels")  # one threshold for all labels, and one for each
+WITHOUT = "validation had too few right labels, or an older version trained it"
+_NEEDED = f"expected a run with thresholds, found none: {WITHOUT}"
 _COLUMNS = ("predicted", "precision", "recall", "F1")
 
 
@@ -35,6 +38,17 @@ def f1_of(ranked: Rankings, dataset: Dataset) -> dict[str, Any]:
     targets, probabilities = unfiltered_targets(dataset), _probabilities(ranked)
     figures = {kind: f1_report(ranked[""], probabilities, ranked.lowest[kind], targets) for kind in KINDS}
     return {"f1": {"auto": {"threshold": float(ranked.lowest["auto"]), **figures["auto"]}, "labels": figures["labels"]}}
+
+
+def check_thresholds(run: str | Path, path: Path) -> None:
+    """Raise unless the run has the thresholds that :func:`write_label_csv` needs, before anything is measured.
+
+    Raises:
+        InputError: there is no finished run, or it has no thresholds; ``path`` is the file to write.
+    """
+    check_run(Path(run))
+    if not has_thresholds(Path(run)):
+        raise InputError(f"{path}: {_NEEDED}")
 
 
 def unfiltered_targets(dataset: Dataset) -> sp.csr_matrix:
@@ -83,7 +97,7 @@ def write_label_csv(path: Path, ranked: Rankings, dataset: Dataset) -> None:
         InputError: the run has no thresholds, or the file is not writable.
     """
     if not ranked.lowest:
-        raise InputError(f"{path}: expected a run with thresholds, found none: {WITHOUT}")
+        raise InputError(f"{path}: {_NEEDED}")
     tables = {kind: table_of_labels(ranked, dataset, kind) for kind in KINDS}
     first = tables["auto"]
     head = ["uid", "text", "training", "support"]
@@ -98,9 +112,6 @@ def write_label_csv(path: Path, ranked: Rankings, dataset: Dataset) -> None:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows(zip(names.uids, names.titles, *columns, strict=True))
-
-
-WITHOUT = "validation had too few right labels, or an older version trained it"
 
 
 def _probabilities(ranked: Rankings) -> np.ndarray:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ramen.errors import InputError
-from ramen.inference.tagger import Tagger
+
+if TYPE_CHECKING:
+    from ramen.inference.tagger import Tagger
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -27,6 +30,8 @@ def load(run: str | Path, revision: str | None = None, token: str | bool | None 
     Example:
         ``ramen.load("USER/NAME").tag(["lead acid battery charger"])``
     """
+    from ramen.inference.tagger import Tagger  # only here: finding a folder takes no kernels
+
     return Tagger.load(local_folder(run, revision, token))
 
 

@@ -219,6 +219,12 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, check: C
     return Run(path, words, ranker, uids, texts, calibration, thresholds, removed, trained)
 
 
+def has_thresholds(run: Path) -> bool:
+    """Return whether a finished run has thresholds chosen on held-out points, without loading it."""
+    facts = _ranking_facts(run / _RANKING)
+    return facts.get("calibration") is not None and facts.get("thresholds") is not None
+
+
 def _check_sizes(
     path: Path, trained: Mapping[str, TrainedScorer], words: WordFeatures | BagFeatures | None, n_labels: int
 ) -> None:
@@ -247,10 +253,14 @@ def _read_words(
     return WordFeatures.load(folder, index_files.strings("words", full=full_index) if index_files else None, full)
 
 
+def _ranking_facts(file: Path) -> dict[str, Any]:
+    return check_fields(file, read_json(file), {"weights": "an object of numbers"}, _RANKING_KINDS)
+
+
 def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
     """Read ``ranking.json`` and its calibration; an InputError names the invalid entry."""
     file = path / _RANKING
-    facts = check_fields(file, read_json(file), {"weights": "an object of numbers"}, _RANKING_KINDS)
+    facts = _ranking_facts(file)
     weights = facts["weights"]
     for name in names:
         if name not in weights:

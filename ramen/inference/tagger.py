@@ -366,7 +366,8 @@ class Tagger:
             raise InputError(f"threshold {kind!r}: expected 0 to 1, 'auto' or 'labels'")
         if self.run.thresholds is None:
             raise InputError(
-                f"{self.run.path}: has no thresholds chosen on held-out points: an older version trained it"
+                f"{self.run.path}: has no thresholds: validation had too few right labels, or an older version trained "
+                "it"
             )
         return self.run.thresholds.common if kind == "auto" else self._label_thresholds
 

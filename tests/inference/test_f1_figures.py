@@ -104,6 +104,7 @@ def test_a_run_without_thresholds_says_so(finished_run, planted, ramen_here, tmp
     assert "f1" not in ramen.evaluate(run, planted)
     done = ramen_here("eval", run, "--data", planted, "--labels-csv", "l.csv")
     assert done.returncode == 2 and "l.csv: expected a run with thresholds" in done.stderr
+    assert done.stdout == ""  # nothing was measured
     assert not (tmp_path / "l.csv").exists()
     done = ramen_here("eval", run, "--data", planted, "--scorer", "encoder", "--labels-csv", "l.csv")
     assert done.returncode == 2 and "--labels-csv: found with predictions or --scorer" in done.stderr

@@ -66,6 +66,16 @@ def test_a_run_comes_back_with_the_same_tags(server, call, run, tmp_path):
     assert "expected a new or empty folder" in call("pull", "me/first", "--out", "pulled").stderr
 
 
+def test_a_run_on_the_hub_is_evaluated_and_its_download_stays_as_it_was(server, call, run, planted, tmp_path):
+    call("push", run, "me/first")
+    done = call("eval", "me/first", "--data", planted, "--json", "figures.json", "--labels-csv", "labels.csv")
+    assert done.returncode == 0 and done.stderr.endswith("next: ramen tag me/first TEXT\n"), done.stderr
+    measured = json.loads((tmp_path / "figures.json").read_text())["test"]
+    assert measured == ramen.evaluate(run, planted)["test"]
+    (stored,) = (tmp_path / "hf").rglob("snapshots/*/metrics.json")
+    assert stored.is_symlink() and stored.read_bytes() == server.files("me/first")["metrics.json"]
+
+
 def test_index_and_added_labels_go_along(server, call, run, tmp_path):
     add_labels(run, [{"uid": "new", "text": TEXT}])
     build_index(run, always=True)
@@ -105,6 +115,8 @@ def test_a_private_run_is_for_those_with_a_token(server, call, run):
     ("arguments", "code", "message"),
     [
         (("tag", "me/nobody", "x"), 2, "me/nobody: found no such model at"),
+        (("serve", "me/nobody"), 2, "me/nobody: found no such model at"),
+        (("eval", "me/nobody", "--data", "here"), 2, "me/nobody: found no such model at"),
         (("tag", "me/other", "x"), 2, "me/other: found no manifest.json in the repository, expected a run"),
         (("pull", "me/other", "--revision", "v9", "--out", "o"), 2, "me/other: has no revision 'v9'"),
         (("pull", "a/b/c", "--out", "o"), 2, "'a/b/c': expected the name of a repository, USER/NAME"),

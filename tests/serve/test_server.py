@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hub_stand_in import TOKEN, hub
 
 from ramen.inference.labels import add_labels
 
@@ -70,6 +71,16 @@ def test_the_command_serves_with_its_options(serve, run):
         wait_for(lambda: len(server.requests) >= 16)
         assert all(json.loads(line)["id"] for line in server.requests) and "secret" not in "".join(server.requests)
     assert not any("Traceback" in line for line in server.log)
+
+
+def test_a_run_on_the_hub_is_served(serve, run, tmp_path):
+    with hub() as stand_in:
+        mine = {"HF_ENDPOINT": stand_in.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN}
+        push = [sys.executable, "-m", "ramen", "push", str(run), "me/first"]
+        subprocess.run(push, check=True, capture_output=True, env={**os.environ, **mine}, timeout=120)
+        with serve("me/first", **mine) as server, serve(run) as local:
+            assert is_same(server.ask("/v1/tag", {"texts": TEXTS})[1], local.ask("/v1/tag", {"texts": TEXTS})[1])
+            assert server.admin.ask("/reload", {})[0] == 200
 
 
 @pytest.mark.parametrize(
