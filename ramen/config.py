@@ -269,7 +269,7 @@ class NetworkConfig:
     updates: int = setting(400, "Updates of 256 texts, at least 2 epochs and at most 20; 0 for no network.")
     labels: int = setting(5000, "With more labels there is no network: its time grows with points times labels.")
     width: int = setting(256, "Width of the hidden layer.", at_least=1)
-    lr: float = setting(0.006, "Learning rate at the start; it falls linearly.", above=0)
+    lr: float = setting(0.004, "Learning rate at the start; it falls linearly.", above=0)
 
 
 @dataclass

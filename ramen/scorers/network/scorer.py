@@ -11,12 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from ramen import distributed
 from ramen.files import replacing
 from ramen.mining.nearest import nearest, products
 from ramen.scorers.base import Arrays, NewLabels, Queries, Scorer, Sizes, TrainedScorer, save_tensors
@@ -88,7 +87,10 @@ class NetworkScorer(TrainedScorer):
     def search(cls, views: Views, beside: Mapping[str, Scorer], judge: Judge) -> NetworkScorer | None:
         """See :class:`TrainedScorer`; None where the weighted sum gains too little with it."""
         read = (scorer.features for scorer in beside.values() if scorer.features)
-        trial = cls.fit(views, NetworkParams(next(read, views.source.sets[0])))
+        features = next(read, views.source.sets[0])
+        if not views.words(features).points.shape[1]:
+            return None  # texts that share no word
+        trial = cls.fit(views, NetworkParams(features))
         without = judge.best_sum(beside)
         in_sum = {name: beside[name] for name in without.weights}
         summed = judge.weigh({**in_sum, cls.name: trial}, {**without.weights, cls.name: cls.start_weight})
@@ -102,6 +104,8 @@ class NetworkScorer(TrainedScorer):
     @classmethod
     def fit(cls, views: Views, params: NetworkParams) -> Self:
         """See :class:`TrainedScorer`."""
+        from ramen import distributed
+
         rows = views.words(params.features).points[views.rows]
         columns = frequent_columns(rows, WORDS)
         words = sp.csr_matrix(rows[:, columns])
@@ -137,6 +141,7 @@ class NetworkScorer(TrainedScorer):
 
     def extend(self, labels: NewLabels) -> dict[str, np.ndarray]:
         """See :class:`TrainedScorer`; a new label's row is estimated from the words of its text and examples."""
+        assert labels.words is not None and labels.examples[1] is not None
         own, examples = (_hidden(sp.csr_matrix(words[:, self.columns]), self.words, self.words_bias)
                          for words in (labels.words, labels.examples[1]))  # fmt: skip
         counts = 1.0 + np.diff(labels.links.tocsr().indptr)
@@ -201,6 +206,7 @@ def frequent_columns(rows: sp.csr_matrix, most: int) -> np.ndarray:
 
 
 def _trained(words: sp.csr_matrix, views: Views) -> dict[str, np.ndarray]:
+    from ramen import distributed
     from ramen.scorers.network.train import train_network
 
     config = views.config
