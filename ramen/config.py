@@ -263,6 +263,16 @@ class SparseConfig:
 
 
 @dataclass
+class NetworkConfig:
+    """The network over words, which trains all labels at once: for sets of some thousand labels."""
+
+    updates: int = setting(400, "Updates of 256 texts, at least 2 epochs and at most 20; 0 for no network.")
+    labels: int = setting(5000, "With more labels there is no network: its time grows with points times labels.")
+    width: int = setting(256, "Width of the hidden layer.", at_least=1)
+    lr: float = setting(0.004, "Learning rate at the start; it falls linearly.", above=0)
+
+
+@dataclass
 class ValidationConfig:
     """Training points that are held out to choose hyperparameters and the scorers' weights."""
 
@@ -322,6 +332,7 @@ class Config:
     dense: DenseConfig = field(default_factory=DenseConfig)
     neighbours: NeighbourConfig = field(default_factory=NeighbourConfig)
     sparse: SparseConfig = field(default_factory=SparseConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     log: LogConfig = field(default_factory=LogConfig)

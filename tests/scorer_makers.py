@@ -8,6 +8,7 @@ from ramen.scorers.base import Queries
 from ramen.scorers.dense.scorer import DenseScorer
 from ramen.scorers.encoder import EncoderScorer
 from ramen.scorers.neighbours import NeighbourScorer
+from ramen.scorers.network.scorer import NetworkParams, NetworkScorer
 from ramen.scorers.sparse.classifier import SparseClassifier
 from ramen.scorers.sparse.scorer import SparseParams, SparseScorer
 
@@ -42,11 +43,20 @@ def make_sparse(rng, n_labels):
     return SparseScorer(SparseClassifier(weights, bias), SparseParams("words", 1.0, 0.5, {}))
 
 
+def make_network(rng, n_labels):
+    columns, width = np.array([0, 2, 3, 7, 11], dtype=np.int32), 4
+    words, labels = rng.normal(size=(len(columns), width)), rng.normal(size=(n_labels, width + 1))
+    words, labels, bias = words.astype(np.float32), labels.astype(np.float32), np.full(width, 0.1, np.float32)
+    extension_map = np.eye(width + 1, dtype=np.float32)
+    return NetworkScorer(columns, FEATURES, words, bias, labels, extension_map, NetworkParams("words"))
+
+
 MAKE = {
     "encoder": make_encoder,
     "dense": make_dense,
     "neighbours": make_neighbours,
     "sparse": make_sparse,
+    "network": make_network,
 }
 
 

@@ -24,6 +24,7 @@ from ramen.inference.index import FACTS, Index
 from ramen.inference.journal import Changes, read_changes
 from ramen.ranking.calibration import Calibration
 from ramen.ranking.learned import TREES, LearnedRanking
+from ramen.ranking.level import TextLevel
 from ramen.ranking.ranker import Ranker, load_kernels
 from ramen.ranking.thresholds import Thresholds
 from ramen.scorers.base import Scorer, TrainedScorer, title_of
@@ -41,7 +42,7 @@ _PARTS = ("encoder", "words", "scorers", "ranking")  # folders whose files are i
 # Of files that hold data alone: no pickle, which some libraries read where there is no safetensors file, and no code.
 _ENDINGS = (".safetensors", ".json", ".gz", ".txt", ".md", ".model", ".jinja")  # the last: chat templates
 _RANKING, LABELS = "ranking/ranking.json", "labels.jsonl.gz"
-_RANKING_KINDS = {"calibration": "anything", "thresholds": "anything", "learned": "an object"}
+_RANKING_KINDS = {"level": "anything", "calibration": "anything", "thresholds": "anything", "learned": "an object"}
 
 
 @dataclass
@@ -51,19 +52,21 @@ class Ranking:
     Attributes:
         weights: of the scorers in the weighted sum.
         learned: replaces the weighted sum, or None.
-        calibration: of the joint scores, from :meth:`Calibration.facts`.
+        level: of the joint scores, from :meth:`TextLevel.facts`.
+        calibration: of the joint scores with their levels, from :meth:`Calibration.facts`.
         thresholds: of the probabilities, from :meth:`Thresholds.facts`.
     """
 
     weights: dict[str, float]
     learned: LearnedRanking | None = None
+    level: dict[str, float] | None = None
     calibration: dict[str, list[float]] | None = None
     thresholds: dict[str, Any] | None = None
 
     def save(self, folder: Path) -> None:
         """Write the ranking into a new folder."""
         folder.mkdir()
-        facts = {"weights": self.weights, "calibration": self.calibration, "thresholds": self.thresholds}
+        facts = {name: getattr(self, name) for name in ("weights", "level", "calibration", "thresholds")}
         if self.learned is not None:
             self.learned.save(folder)
             facts["learned"] = self.learned.facts()
@@ -188,7 +191,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, check: C
     index_key = ("index", digest(index_files.folder / FACTS)) if index_files else ()
     full_index = bool(index_key) and (anew or not is_checked(*index_key))
     trained = {name: SCORERS[name].load(path / "scorers" / name, full) for name in names}
-    ranking, calibration = _read_ranking(path, names)
+    ranking, level, calibration = _read_ranking(path, names)
     uids, texts = _read_names(path, index_files, full_index)
     thresholds = None if calibration is None else _read_thresholds(path, ranking, len(uids))
     words = _read_words(path / "words", index_files, full, full_index)
@@ -215,7 +218,7 @@ def load_run(path: str | Path, index: bool = True, labels: bool = True, check: C
         note_checked("run", manifest)
     if full_index:
         note_checked(*index_key)
-    ranker = Ranker(scorers, ranking["weights"], learned)
+    ranker = Ranker(scorers, ranking["weights"], learned, level)
     return Run(path, words, ranker, uids, texts, calibration, thresholds, removed, trained)
 
 
@@ -257,8 +260,8 @@ def _ranking_facts(file: Path) -> dict[str, Any]:
     return check_fields(file, read_json(file), {"weights": "an object of numbers"}, _RANKING_KINDS)
 
 
-def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Calibration | None]:
-    """Read ``ranking.json`` and its calibration; an InputError names the invalid entry."""
+def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], TextLevel | None, Calibration | None]:
+    """Read ``ranking.json``, its level and its calibration; an InputError names the invalid entry."""
     file = path / _RANKING
     facts = _ranking_facts(file)
     weights = facts["weights"]
@@ -274,7 +277,7 @@ def _read_ranking(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Cal
     if "learned" in facts and "calibration" not in facts:
         raise InputError(f"{file}: calibration: found no such key, expected one with a learned ranking")
     try:
-        return facts, Calibration.read(facts.get("calibration"))
+        return facts, TextLevel.read(facts.get("level")), Calibration.read(facts.get("calibration"))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 

@@ -11,6 +11,7 @@ from ramen.mining.heaps import best
 from ramen.mining.nearest import device_for
 from ramen.ranking.candidates import CANDIDATES, Gathered, gather
 from ramen.ranking.learned import LearnedRanking
+from ramen.ranking.level import DEPTH, TEXT, TextLevel
 from ramen.scorers.base import Queries, Scorer
 
 _BATCH = 1024  # queries at once: bounds the memory
@@ -27,12 +28,14 @@ class Ranker:
         scorers: by name, at least one.
         weights: by name, one for each scorer.
         learned: replaces the weighted sum; None for the weighted sum.
+        level: makes scores of different texts comparable; None to add nothing.
     """
 
     def __init__(
-        self, scorers: dict[str, Scorer], weights: dict[str, float], learned: LearnedRanking | None = None
-    ) -> None:
-        self.scorers, self.weights, self.learned = scorers, weights, learned
+        self, scorers: dict[str, Scorer], weights: dict[str, float], learned: LearnedRanking | None = None,
+        level: TextLevel | None = None,
+    ) -> None:  # fmt: skip
+        self.scorers, self.weights, self.learned, self.level = scorers, weights, learned, level
         self.n_labels = next(iter(scorers.values())).n_labels
 
     @property
@@ -57,8 +60,9 @@ class Ranker:
         used = {name: self.scorers[name] for name in self.used}
         k = min(k, self.n_labels)
         indices, values = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32)
+        levels = np.zeros(len(queries), np.float32)
         for part, batch, gathered in self._gather(used, queries, CANDIDATES, filtered):
-            indices[part], values[part] = self._top_k(batch, gathered, k)
+            indices[part], values[part], levels[part] = self._ranked(batch, gathered, k)
         short = np.flatnonzero((indices < 0).any(axis=1))
         if len(short) and (k > CANDIDATES or len(used) < len(self.scorers)):
             excluded = None if filtered is None else filtered[short]
@@ -66,7 +70,7 @@ class Ranker:
                 more = self._top_k(batch, gathered, gathered.labels.shape[1], fill=True)
                 rows = short[part]
                 indices[rows], values[rows] = _append(indices[rows], values[rows], *more)
-        return indices, values
+        return indices, values + levels[:, None]
 
     def rank_each(
         self, queries: Queries, k: int, filtered: sp.csr_matrix | None = None
@@ -81,7 +85,8 @@ class Ranker:
         scores = np.full((len(queries), k), -np.inf, np.float32)
         labels = {name: np.full((len(queries), k), -1, np.int64) for name in ("", *self.scorers)}
         for part, batch, gathered in self._gather(self.scorers, queries, max(k, CANDIDATES), filtered):
-            labels[""][part], scores[part] = self._top_k(batch, gathered, k)
+            labels[""][part], scores[part], levels = self._ranked(batch, gathered, k)
+            scores[part] += levels[:, None]
             for name in self.scorers:
                 labels[name][part] = gathered.alone(name, k)[0]
         if k > CANDIDATES:  # the first labels must not depend on k
@@ -91,7 +96,8 @@ class Ranker:
     def parts(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the terms that sum to the scores of each query's labels, float64 (B, K) by name; 0 for padding.
 
-        There is a term per scorer; the learned ranking adds terms for other features, and its mean score.
+        There is a term per scorer; the learned ranking adds terms for other features, and its mean score. What is
+        added to all scores of a text is the term ``text``.
 
         Args:
             queries: B queries.
@@ -99,6 +105,9 @@ class Ranker:
                 candidates may be lower than the sum of its terms, because it never exceeds the score of a candidate.
         """
         labels = np.ascontiguousarray(labels)
+        return {**self._parts(queries, labels), **self._level_part(queries, labels)}
+
+    def _parts(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
         if self.learned is None:
             return {name: self.weights[name] * self.scorers[name].score(queries, labels) for name in self.used}
         used, sizes = {name: self.scorers[name] for name in self.used}, (labels >= 0).sum(axis=1)
@@ -136,7 +145,7 @@ class Ranker:
             for candidates, at in rounds:
                 for name, values in self.learned.contributions(batch, candidates, at).items():
                     parts[name][part] += values
-        return parts
+        return {**parts, **self._level_part(queries, labels)}
 
     def _add_parts(
         self, parts: dict[str, np.ndarray], rows: np.ndarray, scorers: Mapping[str, Scorer], queries: Queries,
@@ -155,6 +164,23 @@ class Ranker:
                 parts[name][rows[part]] += values
             others.append(rows[part][~has_all])
         return np.concatenate(others)
+
+    def _level_part(self, queries: Queries, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the term that all labels of a text have in common, float64 (B, K); nothing where there is none."""
+        if self.level is None:
+            return {}
+        levels = np.zeros(len(queries))
+        used = {name: self.scorers[name] for name in self.used}
+        for part, batch, gathered in self._gather(used, queries, CANDIDATES, None):
+            levels[part] = self._ranked(batch, gathered, 1)[2]
+        return {TEXT: np.where(labels >= 0, levels[:, None], 0.0)}
+
+    def _ranked(self, queries: Queries, gathered: Gathered, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what :meth:`_top_k` does, and the level of each query, float32 (B,)."""
+        if self.level is None:
+            return *self._top_k(queries, gathered, k), np.zeros(len(queries), np.float32)
+        labels, scores = self._top_k(queries, gathered, max(k, DEPTH))
+        return labels[:, :k], scores[:, :k], self.level.of(scores)
 
     def _top_k(self, queries: Queries, gathered: Gathered, k: int, fill: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return the k best candidates of each query and their scores; see :meth:`Gathered.top_k`."""

@@ -212,14 +212,14 @@ class TrainedScorer(Scorer):
     n_features: int | None = None
 
     @classmethod
-    def is_enabled(cls, config: Config) -> bool:
-        """Whether the settings ask for it."""
+    def is_enabled(cls, config: Config, n_labels: int) -> bool:
+        """Whether the settings ask for it with so many labels."""
         return True
 
     @classmethod
     @abstractmethod
     def default_params(cls, config: Config) -> Any:
-        """The hyperparameters as set, for a run without held-out points."""
+        """The hyperparameters as set, for a run without held-out points; None where only a search can justify it."""
 
     @classmethod
     @abstractmethod

@@ -85,7 +85,7 @@ def gpu_plan(dataset: Dataset, config: Config, shape: Shape, gigabytes: float | 
             fixed += DenseClassifier.gpu_memory(*sizes) * (2 if trainings(config, bool(config.graphs))[0] > 1 else 1)
         stages["encoder"] = fixed + a_token * tokens_at_once(config, step)
         advice["encoder"] = _chunk_advice(config, step, free - fixed, a_token)
-    if DenseScorer.is_enabled(config):
+    if DenseScorer.is_enabled(config, len(dataset.labels)):
         here = -(-len(dataset.labels) // distributed.world_size())
         needed, all_compete = dense_memory(here, shape.hidden, config, free - _CONTEXT)
         stages["dense"] = needed + _CONTEXT

@@ -191,7 +191,8 @@ def _attempt(
     if none:
         views.take_over(none.views)
     judge = HeldOutJudge(held_out, views, run.log)
-    kinds = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config) and kind.always_fitted}
+    enabled = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config, split.targets.shape[1])}
+    kinds = {name: kind for name, kind in enabled.items() if kind.always_fitted}
     with timed("compare graphs"):
         scorers = {name: views.fitted(kind, kind.default_params(config)) for name, kind in kinds.items()}
         summed = judge.weigh(scorers)

@@ -31,15 +31,15 @@ class Params:
     ranker: RankerParams
 
     @classmethod
-    def as_set(cls, config: Config, graphs: GraphWeights, log: Callable[..., None]) -> Self:
+    def as_set(cls, config: Config, n_labels: int, graphs: GraphWeights, log: Callable[..., None]) -> Self:
         """The settings as they are and the weights that a search starts from, without points to hold out."""
         reason = "no training points to hold out: too few, too similar, or labels of one point each (validation.unseen)"
         if not config.validation.share:
             reason = "no training points to hold out, as validation.share=0 says"
         log(stage="search", note=f"{reason}: hyperparameters as set")
-        kinds = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config)}
-        weights = {name: kind.start_weight for name, kind in kinds.items()}
-        params = {name: kind.default_params(config) for name, kind in kinds.items()}
+        kinds = {name: kind for name, kind in SCORERS.items() if kind.is_enabled(config, n_labels)}
+        params = {name: chosen for name, kind in kinds.items() if (chosen := kind.default_params(config)) is not None}
+        weights = {name: kinds[name].start_weight for name in params}
         if "dense" in params:
             log(stage="search", note=f"dense classifiers: trained for {params['dense'].epochs} epochs of their own")
         return cls(graphs, params, RankerParams(weights))

@@ -128,7 +128,7 @@ def estimate(dataset: Dataset, config: Config, gpu_gigabytes: float | None = Non
     retained = 0.0
     sizes_kept: dict[str, float] = {}
     for name, kind in SCORERS.items():
-        if kind.is_enabled(config):
+        if kind.is_enabled(config, n_labels):
             peak, sizes_kept[name] = kind.memory(sizes, config)
             stages[name] = max(stages.get(name, 0.0), fitted + retained + peak)  # one is named as the encoder
             retained += sizes_kept[name]
@@ -138,7 +138,7 @@ def estimate(dataset: Dataset, config: Config, gpu_gigabytes: float | None = Non
         settings = replace(config.dense, kind=kind_name, precision=precision)
         needs = others + DenseScorer.memory(sizes, replace(config, dense=settings))[0]
         classifiers[f"{kind_name} {precision}"] = needs
-    if DenseScorer.is_enabled(config):
+    if DenseScorer.is_enabled(config, n_labels):
         parameters["dense"] = n_labels * dim
     if config.ranking.learn and config.validation.share:
         rows = 4.0 * min(MAX_POINTS, n) * min(4 * CANDIDATES, n_labels) * _PAIR_FEATURES

@@ -25,7 +25,7 @@ from ramen.scorers.judge import GAIN
 from ramen.scorers.views import Views
 from ramen.threads import thread_count
 from ramen.training.boosting import TREES, Boosted, Rows, boost
-from ramen.training.calibrate import calibrate
+from ramen.training.calibrate import calibrate, fit_level
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import LOWEST, HeldOutJudge
 
@@ -56,7 +56,8 @@ class RankerParams:
         scale: of the weighted sum that the trees add to.
         features: group and name of each feature that the trees ask for.
         by_sum: see :class:`LearnedRanking`.
-        calibration: :meth:`Calibration.facts` of its scores, or None for too few right pairs.
+        level: :meth:`TextLevel.facts` of its scores, or None where it is no use.
+        calibration: :meth:`Calibration.facts` of its scores with their levels, or None for too few right pairs.
         thresholds: :meth:`Thresholds.facts` of its probabilities, or None without calibration.
         figures: out of fold, percent.
         scorers: by scorer the figures of that one alone.
@@ -68,6 +69,7 @@ class RankerParams:
     scale: float = 0.0
     features: list[list[str]] = field(default_factory=list)
     by_sum: list[list[float]] = field(default_factory=list)
+    level: dict[str, float] | None = None
     calibration: dict[str, list[float]] | None = None
     thresholds: dict[str, Any] | None = None
     figures: dict[str, float] = field(default_factory=dict)
@@ -170,6 +172,8 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     boosted = None if rows is None else _fitted(held_out, labels, rows, chosen, seed)
     at_test = held_out.as_at_test(labels, chosen.scores)
     ranked, scores = best(labels, at_test, np.isfinite(at_test), CANDIDATES)
+    level = fit_level(ranked, scores, held_out.targets)
+    scores = scores if level is None else scores + level.of(scores)[:, None]
     calibration, thresholds = calibrate(ranked, scores, held_out.targets), None
     if calibration is not None:
         thresholds = Thresholds.choose(ranked, calibration.of(scores), held_out.targets_at_test())
@@ -180,6 +184,7 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
         scale=0.0 if boosted is None else boosted.scale,
         features=[list(name) for name in data.features.names],
         by_sum=_by_sum(summed[is_label], chosen.scores[is_label]) if boosted else [],
+        level=None if level is None else level.facts(),
         calibration=None if calibration is None else calibration.facts(),
         thresholds=None if thresholds is None else thresholds.facts(),
         figures=chosen.figures,

@@ -140,7 +140,7 @@ class RunFolder:
         reads_words = learned is not None or any(scorer.features for scorer in model.scorers.values())
         words = views.words(features).features if reads_words else None
         weights = {name: ranker.weights[name] for name in model.scorers}
-        ranking = Ranking(weights, learned, ranker.calibration, ranker.thresholds)
+        ranking = Ranking(weights, learned, ranker.level, ranker.calibration, ranker.thresholds)
         beside = partial(write_beside, model=model, unseen=unseen)
         labels = model.labels
         save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics(), beside)

@@ -103,7 +103,7 @@ def search_and_fit(data: TrainingData, split: Split, encoder: AnyEncoder, run: R
         run.log(stage="begin", name="encoder")
         attempt = search_graph_weights(data, split, encoder, run)
         run.log(stage="begin", name="refit")
-        params = Params.as_set(data.config, attempt.graphs, run.log)
+        params = Params.as_set(data.config, len(data.dataset.labels), attempt.graphs, run.log)
         return params, fit(data, attempt.views, encoder, params)
     if not data.config.validation.refit:
         return search(data, split, encoder, run)
@@ -125,7 +125,7 @@ def search(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder
     judge = HeldOutJudge(HeldOut.of(data, split), views, run.log)
     scorers: dict[str, TrainedScorer] = {}
     for name, kind in SCORERS.items():
-        if kind.is_enabled(data.config):
+        if kind.is_enabled(data.config, len(data.dataset.labels)):
             with timed(f"search {name}"):
                 scorer = kind.search(views, scorers, judge)
             if scorer is not None:

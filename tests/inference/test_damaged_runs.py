@@ -30,7 +30,9 @@ TENSORS = [
 ]
 OF_INDEX = [f"index/{name}.safetensors" for name in ("encoder", "neighbours", "texts", "uids", "words")]
 # A run that takes no new labels, and one from before there were thresholds.
-SOUND = {"extension_map: missing", "thresholds: missing", "thresholds: null"}
+SOUND = {"extension_map: missing"} | {
+    f"{name}: {what}" for name in ("level", "thresholds") for what in ("missing", "null")
+}
 SEGMENT = "labels/added-000001.safetensors"
 TOKENIZER = {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor"}
 JSON = {  # and the keys that may be missing or hold anything

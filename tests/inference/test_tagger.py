@@ -329,7 +329,7 @@ def test_every_missing_or_altered_file_is_named(run, load):
         ),
         (
             '{"format": 5, "scorers": [], "blake2b": {}}',
-            "lists no scorer, expected one or more of encoder, neighbours, sparse, dense",
+            "lists no scorer, expected one or more of encoder, neighbours, sparse, network, dense",
         ),
         ('{"format": 5, "blake2b": {}}', "not a manifest of a run"),
         ("", "not a manifest of a run"),

@@ -15,7 +15,7 @@ from ramen.training.model import Params
 from ramen.training.train import search, search_and_fit
 
 START_WEIGHTS = {name: kind.start_weight for name, kind in SCORERS.items()}
-LIGHT = set(SCORERS) - {"sparse", "dense"}  # with the settings that leave these two out
+LIGHT = {"encoder", "neighbours"}
 SET_WITHOUT = "no training points to hold out"
 
 
@@ -71,7 +71,7 @@ def test_the_best_sparse_scorer_of_those_tried_is_taken(searched):
 
 
 def test_classifiers_can_be_left_out(searched):
-    params, model, _ = searched("dense.epochs=0", "sparse.passes=0")
+    params, model, _ = searched("dense.epochs=0", "sparse.passes=0", "network.updates=0")
     assert set(params.ranker.weights) == set(params.scorers) == set(model.scorers) == LIGHT
 
 
@@ -79,7 +79,7 @@ def test_the_encoder_is_kept_where_the_sum_is_better_without(searched, monkeypat
     monkeypatch.setattr(
         HeldOutJudge, "best_sum", lambda judge, scorers: judge.weigh({"neighbours": scorers["neighbours"]})
     )
-    params, model, _ = searched("dense.epochs=0", "sparse.passes=0")
+    params, model, _ = searched("dense.epochs=0", "sparse.passes=0", "network.updates=0")
     assert params.ranker.weights == {"encoder": 0.0, "neighbours": 1.0} and params.ranker.trees is None
     assert set(params.scorers) == set(model.scorers) == {"encoder", "neighbours"}
 
@@ -127,8 +127,8 @@ def test_a_weight_at_the_end_of_its_range_is_said(searched, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "names"),
     [
-        ([], set(SCORERS)),
-        (["dense.epochs=0", "sparse.passes=0"], LIGHT),
+        ([], {*SCORERS} - {"network"}),
+        (["dense.epochs=0", "sparse.passes=0", "network.updates=0"], LIGHT),
     ],
 )
 def test_without_held_out_points_the_weights_are_those_at_the_start(make_material, make_run, overrides, names):

@@ -40,7 +40,7 @@ class DenseScorer(VectorScorer):
     always_fitted = False  # it takes long to train and to ask
 
     @classmethod
-    def is_enabled(cls, config: Config) -> bool:
+    def is_enabled(cls, config: Config, n_labels: int) -> bool:
         """See :class:`TrainedScorer`."""
         return config.dense.epochs > 0 or config.dense.joint > 0
 

@@ -71,7 +71,7 @@ class SparseScorer(TrainedScorer):
         self._inverted = InvertedIndex(self.classifier.weights, classifier.bias)
 
     @classmethod
-    def is_enabled(cls, config: Config) -> bool:
+    def is_enabled(cls, config: Config, n_labels: int) -> bool:
         """See :class:`TrainedScorer`."""
         return config.sparse.passes > 0
 
