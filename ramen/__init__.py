@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from ramen.data import Dataset, from_frame, from_lists, load_dataset
     from ramen.estimator import RamenClassifier
     from ramen.inference import Tagger, evaluate, load, load_encoder
-    from ramen.training.train import train
+    from ramen.training.train import train, train_from
 
 # OpenMP reads it when torch is loaded. Its default, active waiting, takes cores from other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,6 +27,7 @@ _HOME = {
     "from_lists": "ramen.data",
     "from_frame": "ramen.data",
     "train": "ramen.training.train",
+    "train_from": "ramen.training.train",
     "evaluate": "ramen.inference",
     "load": "ramen.inference",
     "Tagger": "ramen.inference",
@@ -39,8 +40,8 @@ _ROOMS = {
 }  # fmt: skip
 
 __all__ = [
-    "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "evaluate", "load", "Tagger",
-    "load_encoder", "RamenClassifier",
+    "__version__", "Dataset", "load_dataset", "from_lists", "from_frame", "train", "train_from", "evaluate", "load",
+    "Tagger", "load_encoder", "RamenClassifier",
 ]  # fmt: skip
 
 

@@ -325,6 +325,7 @@ class Config:
     preset: str = "static"
     seed: int = 0
     graphs: list[str] = field(default_factory=list)
+    start: str = ""  # the run that training goes on from
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -338,7 +339,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-_GIVEN = {"preset", "seed", "graphs"}  # by arguments of their own
+_GIVEN = {"preset", "seed", "graphs", "start"}  # by arguments of their own
 
 
 def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
@@ -362,10 +363,25 @@ def load_config(preset: str, overrides: Iterable[str] = ()) -> Config:
     config = Config(preset=preset)
     for key, value in flat(yaml.safe_load(known[preset].read_text(encoding="utf-8")) or {}):
         assign(config, key, value, _GIVEN, RENAMED)
+    apply_overrides(config, overrides)
+    return config
+
+
+def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
+    """Change settings in place, by ``key=value`` words.
+
+    Raises:
+        InputError: as :func:`load_config`.
+
+    Example:
+        >>> config = Config()
+        >>> apply_overrides(config, ["training.epochs=5"])
+        >>> config.training.epochs
+        5
+    """
     words, usual = list(_spelt_out(overrides)), config.training.epochs
     override(config, words, _GIVEN, RENAMED)
     _let_epochs_win(config, {word.partition("=")[0] for word in words}, usual)
-    return config
 
 
 def preset_encoder(preset: str) -> str:

@@ -14,7 +14,7 @@ from ramen.config import RENAMED, Config, load_config, read_config
 from ramen.errors import InputError
 from ramen.settings import as_tree, assign, declared, flat, setting, settings_table
 
-GIVEN = {"preset", "graphs", "data"}
+GIVEN = {"preset", "start", "graphs", "data"}
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +16,19 @@ from ramen.errors import InputError
 EXAMPLES = """\b
 Examples:
   ramen train data/planted --preset static --out runs/planted
-  ramen train data/planted --preset fast --graphs none --seed 1 --out runs/more encoder=runs/planted
+  ramen train data/planted --from runs/planted --out runs/more
 """
 
 
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of a data set.")],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
-    preset: Annotated[str, typer.Option(help="Settings to start from.")] = "static",
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Go on from a finished run, with other data.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings to start from: static, or with --from those of RUN.")
+    ] = None,
     graphs: Annotated[
         str, typer.Option(help="Graphs that regularise training: none, all, or names as in a,b.")
     ] = "all",
@@ -40,6 +46,8 @@ def train(
     assignments(overrides)  # catches a stray word before the training code loads
     if verbose and quiet:
         raise InputError("--verbose and --quiet: expected one of them")
+    if start is not None and preset is not None:
+        raise InputError(f"--preset {preset}: with --from the settings are those of {start}")
     show_log(quiet)
     try:
         import ramen
@@ -47,8 +55,10 @@ def train(
         tracker = ramen.tracking.of(track, out) if track else None
 
         with insistent_interrupt():
-            run = ramen.train(
-                data, preset=preset, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume,
+            anew = partial(ramen.train, preset=preset or "static")
+            train = partial(ramen.train_from, start) if start else anew
+            run = train(
+                data, out=out, graphs=graphs, seed=seed, overrides=overrides, resume=resume,
                 verbose=0 if quiet else 2 if verbose else 1, on_log=tracker,
             )  # fmt: skip
     except (KeyboardInterrupt, RuntimeError) as error:

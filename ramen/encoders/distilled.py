@@ -1,8 +1,10 @@
-"""Files beside an encoder to start from: label vectors of a teacher, and points that it has not been trained on."""
+"""Files beside an encoder to start from: a teacher's label vectors, and the points that it has seen and has not."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ramen.files import replacing
 
 TEACHER_LABELS = "labels.safetensors"  # in the encoder's folder
 HELD_OUT = "held_out.json"  # likewise: training points whose pairs the encoder has never seen
+SEEN = "seen.safetensors"  # likewise: digests of those that it was trained on
 
 
 def write_teacher_labels(folder: Path, uids: list[str], vectors: np.ndarray) -> None:
@@ -77,3 +80,39 @@ def read_held_out(folder: Path, uids: list[str]) -> np.ndarray | None:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a list of names: {error}") from error
     return np.array([row for row, uid in enumerate(uids) if uid in held_out], dtype=np.int64)
+
+
+def point_digests(names: Sequence[str]) -> np.ndarray:
+    """Return a digest of each uid or text, uint64 (n,); 0 for an empty one.
+
+    Example:
+        >>> point_digests(["a", ""]).tolist()
+        [3405396810240292928, 0]
+    """
+    digests = [hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names]
+    values = np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    return np.where([bool(name) for name in names], values, np.uint64(0))
+
+
+def write_seen(folder: Path, digests: np.ndarray) -> None:
+    """Write next to an encoder the digests of the uids and texts that it was trained on, uint64, ascending."""
+    with replacing(folder / SEEN) as part:
+        save_file({"digests": digests}, part)
+
+
+def read_seen(folder: Path) -> np.ndarray | None:
+    """Return the digests of the uids and texts that the encoder was trained on; None if the folder has no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / SEEN
+    if not path.exists():
+        return None
+    try:
+        digests = load_file(path)["digests"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not digests of points: {error}") from error
+    if digests.dtype != np.uint64 or digests.ndim != 1:
+        raise InputError(f"{path}: digests: found {digests.dtype} {digests.shape}, expected a row of uint64")
+    return digests

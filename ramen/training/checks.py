@@ -22,6 +22,7 @@ from ramen.scorers.dense.build import check_classifier
 from ramen.scorers.dense.schedule import LearningRate
 from ramen.threads import one_torch_thread_in_children, thread_count
 from ramen.training import boosting
+from ramen.training.going_on import graphs_of_start
 from ramen.training.joint import check_joint
 from ramen.training.plan import refuse_too_large
 from ramen.training.run_folder import chosen_graphs, dataset_digest
@@ -81,9 +82,12 @@ def graphs_of(config: Config, graphs: str, dataset: Dataset) -> list[str]:
     """The names of the graphs that a run uses; arguments as of :func:`ramen.train`.
 
     Raises:
-        InputError: an unknown graph, or a named one for bags of words, which train no encoder.
+        InputError: an unknown graph, a named one for bags of words, which train no encoder, or one that the run to go
+            on from did not have.
     """
     names = chosen_graphs(graphs, dataset)
+    if config.start:
+        return graphs_of_start(config, graphs, names, dataset)
     if config.encoder.kind != "bag_of_words":
         return names
     if graphs not in ("all", "none"):
@@ -125,7 +129,7 @@ def check_warmups(dataset: Dataset, config: Config) -> None:
     n = int(np.count_nonzero(np.diff(dataset.train_targets.indptr)))
     share = config.validation.share
     held_out = min(MAX_POINTS, max(round(share * n), min(MIN_POINTS, n // 4))) if share else 0
-    if config.training.epochs and config.encoder.kind != "bag_of_words":
+    if config.training.epochs and config.encoder.kind != "bag_of_words" and not config.start:
         plan_steps(config, max(1, n - held_out), bool(config.graphs) and config.graph.lambda_ != "auto")
     LearningRate(config.dense, max(1, n - held_out))
 

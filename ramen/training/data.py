@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,9 +31,10 @@ from ramen.scorers.views import Views
 from ramen.timing import timed
 from ramen.training.joint import JointClassifiers, joint_of
 from ramen.training.split import Split
-from ramen.training.start import start_folder
+from ramen.training.start import dense_weights, start_folder
 
 _NAME = 120  # characters of a point's name
+RUN = "run"  # name of the dense classifiers' weights in the run that training goes on from
 
 AnyEncoder = Encoder | BagOfWordsEncoder
 
@@ -53,6 +55,7 @@ class TrainingData:
         filtered: CSR (N, L) of training pairs that are neither right nor wrong.
         links: of each graph, as read; :meth:`with_graphs` densifies them.
         teacher_labels: float32 (L, d) that a distilled encoder's teacher left, or None.
+        dense_start: float32 (L, d), dense classifiers of the run that training goes on from, or None.
     """
 
     dataset: Dataset
@@ -62,6 +65,7 @@ class TrainingData:
     filtered: sp.csr_matrix
     links: dict[str, Links] = field(default_factory=dict)
     teacher_labels: torch.Tensor | None = None
+    dense_start: np.ndarray | None = None
     _words: dict[bytes, dict[str, FeatureRows]] = field(default_factory=dict)  # by the rows that they were fitted on
 
     def with_graphs(self, split: Split, walks: bool = False, log: Callable[..., None] = _silent) -> Split:
@@ -84,6 +88,8 @@ class TrainingData:
         labels = starts["own"] if "own" in starts else starts["teacher"]
         if self.teacher_labels is not None and self.config.encoder.labels == "teacher":
             starts.pop("own", None)
+        if self.dense_start is not None:
+            starts[RUN] = self.dense_start
         graphs = self.dataset.graphs
         return Views(
             config=self.config,
@@ -172,8 +178,14 @@ def prepare(dataset: Dataset, config: Config) -> tuple[TrainingData, AnyEncoder]
     if config.dense.joint:
         encoder.classifiers = JointClassifiers(len(dataset.labels), encoder.dim, config).to(encoder.device)
     tokens = {name: encoder.tokenize(rows) for name, rows in texts.items()}
-    teacher_labels = None
+    teacher_labels = dense_start = None
     folder = start_folder(config)
     if folder is not None and config.encoder.labels != "own":
         teacher_labels = read_teacher_labels(folder, dataset.labels.uids)
-    return TrainingData(dataset, config, texts, tokens, filtered, links, teacher_labels), encoder
+    if config.start:
+        labels = encoder.encode_labels(tokens["labels"]).numpy()
+        dense_start = dense_weights(Path(config.start), dataset.labels.uids, labels)
+        joint = joint_of(encoder)
+        if joint is not None and dense_start is not None:
+            joint.start(dense_start)
+    return TrainingData(dataset, config, texts, tokens, filtered, links, teacher_labels, dense_start), encoder

@@ -124,13 +124,14 @@ class RunFolder:
                     part.write_text(json.dumps(stored))
         return read(stored)
 
-    def save(self, model: Model, params: Params, unseen: Sequence[str] = ()) -> None:
+    def save(self, model: Model, params: Params, unseen: Sequence[str] = (), seen: np.ndarray | None = None) -> None:
         """Write what tagging reads, and remove the checkpoints; of several processes the first does.
 
         Args:
             model: the encoder and the scorers.
             params: hyperparameters.
             unseen: uids of points whose pairs the encoder has never seen.
+            seen: digests of those that it was trained on; None where it is not known.
         """
         if not distributed.is_main():
             return
@@ -141,7 +142,7 @@ class RunFolder:
         words = views.words(features).features if reads_words else None
         weights = {name: ranker.weights[name] for name in model.scorers}
         ranking = Ranking(weights, learned, ranker.level, ranker.calibration, ranker.thresholds)
-        beside = partial(write_beside, model=model, unseen=unseen)
+        beside = partial(write_beside, model=model, params=params, unseen=unseen, seen=seen)
         labels = model.labels
         save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics(), beside)
         shutil.rmtree(self.path / CHECKPOINTS)

@@ -18,7 +18,7 @@ from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
 from ramen.graph.prepare import Links
 from ramen.mining.duplicates import small_groups
-from ramen.training.start import start_folder
+from ramen.training.start import is_new, start_folder
 
 if TYPE_CHECKING:
     from ramen.training.data import AnyEncoder, TrainingData
@@ -70,6 +70,7 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     """What a search trains on and what it is judged by; nothing is held out with ``validation.share=0``.
 
     If the encoder to start from says which points it has never seen, these are used: it knows the pairs of the others.
+    Where training goes on from a run, some of the new points are held out, or none if they are too few.
 
     Args:
         data: of the run.
@@ -80,14 +81,31 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     unseen = unseen_share(dataset, settings.unseen)
     if not settings.share:
         return split_off(dataset, np.empty(0, dtype=np.int64))
-    held_out = _unseen_by_start(data, log)
+    new = _new_points(data, log) if data.config.start else None
+    held_out = _unseen_by_start(data, log) if new is None else new
     is_unseen = held_out is not None or start_folder(data.config) is None
-    if held_out is None:
+    if held_out is None or (new is not None and len(new)):
         vectors = _vectors(encoder, data.tokens["points"])
         held_out = distributed.broadcast(
-            lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen)
+            lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen, new)
         )
     return dataclasses.replace(split_off(dataset, held_out, unseen), unseen_by_start=is_unseen)
+
+
+def _new_points(data: TrainingData, log: Callable[..., None]) -> np.ndarray:
+    """Labelled rows that are new since the run that training goes on from; none where these are too few."""
+    labelled, run = _labelled(data.dataset.train_targets), data.config.start
+    new = is_new(data.config, data.dataset)
+    rows = labelled[:0] if new is None else labelled[new[labelled]]
+    least = min(MIN_POINTS, len(labelled) // 4)
+    found = f"{len(rows):,} of {len(labelled):,} points are new"
+    if new is None:
+        found = f"{run} does not say what its encoder was trained on"
+    if len(rows) < least:
+        log(stage="rank", note=f"{found}, expected {least:,} to learn the ranking from: that of {run} is kept")
+        return rows[:0]
+    log(stage="rank", note=f"{found}: the ranking is learned from some of these, as {run} was trained on the others")
+    return rows
 
 
 def _unseen_by_start(data: TrainingData, log: Callable[..., None]) -> np.ndarray | None:
@@ -159,7 +177,7 @@ def unseen_share(dataset: Dataset, setting: str = "auto") -> float:
 
 def held_out_rows(
     dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
-    unseen: float | None = None,
+    unseen: float | None = None, among: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The rows to hold out, int64: a fraction of the training points, near duplicates together.
 
@@ -176,11 +194,15 @@ def held_out_rows(
         seed: of the draw.
         min_points: hold out so many where ``share`` is fewer, but at most a quarter.
         unseen: share of the test part's pairs whose label has no training point; None for :func:`unseen_share`.
+        among: int64, rows with a label, of which the held-out ones are drawn; None for all.
     """
     labelled = _labelled(dataset.train_targets)
     n = len(labelled)
     wanted = max(round(share * n), min(min_points, round(_MOST * n))) if share else 0
     wanted = min(max_points, wanted, n - 1)
+    if among is not None:
+        labelled = among
+        wanted = min(wanted, len(among))
     most = max(1, wanted // 10)  # a giant group would be most of the split
     of_points = _useful(dataset, unseen_share(dataset) if unseen is None else unseen)[labelled]
     groups = small_groups(vectors[labelled], seed, most, wanted, of_points > 0)

@@ -20,6 +20,14 @@ _RANK = 4e-3  # a held-out point
 _SAVE = 1e-3  # a test point
 _FIXED = {"read": 0.5, "prepare": 2.0, "encoder": 2.0, "scorers": 1.0, "rank": 0.5, "refit": 1.0, "save": 2.0}
 
+_STAGES_OF_START = {
+    "read": "read and check the data",
+    "prepare": "prepare the texts, hold out some of the new ones",
+    "rank": "learn how the scorers rank together, if enough points are new",
+    "refit": "go on training on all points",
+    "save": "save the run",
+}
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -47,6 +55,8 @@ def stages_of(config: Config, dataset: Dataset) -> list[Stage]:
         ``[stage.name for stage in stages_of(load_config("static"), dataset)]`` is
         ``["read", "prepare", "encoder", "scorers", "rank", "refit", "save"]``.
     """
+    if config.start:
+        return _shared(_STAGES_OF_START, config, dataset, 0, bool(config.training.epochs))
     trains, refits = trainings(config, bool(config.graphs))
     holds_out = config.validation.share > 0
     does = {
@@ -63,6 +73,10 @@ def stages_of(config: Config, dataset: Dataset) -> list[Stage]:
     if not holds_out:
         does["refit"] = "fit the other scorers"
     does["save"] = "save the run" + (" and measure it on the test part" if len(dataset.test) else "")
+    return _shared(does, config, dataset, trains, refits)
+
+
+def _shared(does: dict[str, str], config: Config, dataset: Dataset, trains: int, refits: bool) -> list[Stage]:
     seconds = _seconds(config, dataset, trains, refits)
     whole = sum(seconds[name] for name in does)
     return [Stage(name, words, seconds[name] / whole) for name, words in does.items()]

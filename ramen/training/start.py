@@ -1,27 +1,35 @@
-"""Training that starts from another run's encoder: what that run leaves for it, and what is said of it."""
+"""What a run leaves beside its encoder for another that starts from it, and what is said of it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from ramen.config import Config, read_config
 from ramen.encoders.base import Encoder
 from ramen.encoders.build import run_of, student_folder
-from ramen.encoders.distilled import write_held_out, write_teacher_labels
+from ramen.encoders.distilled import point_digests, read_seen, write_held_out, write_seen, write_teacher_labels
 from ramen.encoders.folder import LABEL_MAP, save_label_map
 from ramen.encoders.precision import computes_bfloat16
 from ramen.errors import InputError
+from ramen.files import replacing
+from ramen.inference.run import LABELS, read_label_file
+from ramen.scorers.dense.scorer import DenseScorer
 
 if TYPE_CHECKING:
     from ramen.data import Dataset
-    from ramen.training.model import Model
+    from ramen.training.model import Model, Params
     from ramen.training.split import Split
+
+SEARCH = "search.json"  # beside the encoder: all that a run's search has chosen
 
 
 def start_folder(config: Config) -> Path | None:
@@ -87,17 +95,94 @@ def unseen_uids(config: Config, dataset: Dataset, split: Split) -> list[str]:
     return [dataset.train.uids[row] for row in split.held_out_rows.tolist()]
 
 
-def write_beside(folder: Path, model: Model, unseen: Sequence[str]) -> None:
-    """Write what the modules of an exported encoder lack, so that ``encoder=RUN`` goes on where the run ended.
+def seen_digests(config: Config, dataset: Dataset, rows: np.ndarray) -> np.ndarray | None:
+    """Return digests of the uids and texts that a run's encoder was trained on, with those of the run it started from.
+
+    Args:
+        config: settings of the run.
+        dataset: of the run.
+        rows: int64, its training points.
+
+    Returns:
+        uint64, ascending; None where it is not known what the encoder to start from was trained on.
+
+    Example:
+        ``seen_digests(config, dataset, model.views.rows)``
+    """
+    folder = start_folder(config)
+    before = np.empty(0, dtype=np.uint64) if folder is None else read_seen(folder)
+    if before is None or not config.training.epochs:
+        return before
+    return np.union1d(before, np.concatenate(_digests(dataset, rows)))
+
+
+def is_new(config: Config, dataset: Dataset) -> np.ndarray | None:
+    """Return which training points the encoder to start from was not trained on, by uid and by text, bool (N,).
+
+    None where it does not say what it was trained on.
+
+    Example:
+        ``is_new(config, dataset).sum()``
+    """
+    folder = start_folder(config)
+    seen = None if folder is None else read_seen(folder)
+    if seen is None:
+        return None
+    uids, texts = _digests(dataset, np.arange(len(dataset.train)))
+    return ~(np.isin(uids, seen) | (np.isin(texts, seen) & (texts > 0)))
+
+
+def dense_weights(run: Path, uids: Sequence[str], labels: np.ndarray) -> np.ndarray | None:
+    """Return the weights of a run's dense classifiers for other labels, float32 (L, d); None if the run has none.
+
+    A label that the run does not have gets what ``ramen labels add`` would give it, by the vector of its text.
+
+    Args:
+        run: folder of a finished run.
+        uids: of the labels.
+        labels: float32 (L, d), their vectors by the run's encoder.
+
+    Raises:
+        InputError: the run's files are damaged.
+
+    Example:
+        ``dense_weights(Path("runs/a"), ["apple"], vectors)``
+    """
+    folder = run / "scorers" / DenseScorer.name
+    if not folder.is_dir():
+        return None
+    before, scorer = read_label_file(run / LABELS)[0], DenseScorer.load(folder)
+    row_of = {uid: row for row, uid in enumerate(before)}
+    assert scorer.extension_map is not None
+    weights = labels @ scorer.extension_map
+    for row, uid in enumerate(uids):
+        if uid in row_of:
+            weights[row] = scorer.weights.block(row_of[uid], row_of[uid] + 1)[0]
+    return np.ascontiguousarray(weights, dtype=np.float32)
+
+
+def _digests(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Digests of the uids and of the texts of some training points."""
+    points, texts = dataset.train, dataset.train.joined()
+    chosen = rows.tolist()
+    return point_digests([points.uids[row] for row in chosen]), point_digests([texts[row] for row in chosen])
+
+
+def write_beside(
+    folder: Path, model: Model, params: Params, unseen: Sequence[str] = (), seen: np.ndarray | None = None
+) -> None:
+    """Write what the modules of an exported encoder lack, so that another run goes on where this one ended.
 
     Args:
         folder: of the exported encoder.
         model: that was trained. Its label map is written, and the teacher's label vectors, float (L, d), where the
             encoder itself was not trained and scores by them.
+        params: all that the search chose.
         unseen: uids of points whose pairs the encoder has never seen; no file is written if there are none.
+        seen: of :func:`seen_digests`; no file is written for None.
 
     Example:
-        ``write_beside(Path("runs/a/encoder"), model, [])``
+        ``write_beside(Path("runs/a/encoder"), model, params)``
     """
     if not isinstance(model.encoder, Encoder):
         return
@@ -106,3 +191,7 @@ def write_beside(folder: Path, model: Model, unseen: Sequence[str]) -> None:
         write_teacher_labels(folder, list(model.labels.uids), model.views.starts["teacher"])
     if unseen:
         write_held_out(folder, list(unseen))
+    if seen is not None:
+        write_seen(folder, seen)
+    with replacing(folder / SEARCH) as part:
+        part.write_text(json.dumps(asdict(params)))

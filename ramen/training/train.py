@@ -1,4 +1,4 @@
-"""``ramen.train``: open → split → search → fit → save → evaluate."""
+"""``ramen.train`` and ``ramen.train_from``: open → split → search → fit → save → evaluate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ramen import distributed
-from ramen.config import load_config
+from ramen.config import Config, load_config
 from ramen.data import Dataset, load_dataset
 from ramen.encoders.base import Encoder
 from ramen.progress import showing
@@ -18,6 +18,7 @@ from ramen.timing import Clock, timed
 from ramen.training.audience import Audience, log_plan
 from ramen.training.checks import checked_dataset, torch_threads
 from ramen.training.data import AnyEncoder, TrainingData, prepare
+from ramen.training.going_on import rank_anew, settings_of
 from ramen.training.graph_search import search_graph_weights, trained_views
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import HeldOutJudge
@@ -26,10 +27,9 @@ from ramen.training.model import Model, Params
 from ramen.training.ranker_search import search_ranker
 from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split, everything, validation_split
-from ramen.training.start import log_start, unseen_uids
+from ramen.training.start import log_start, seen_digests, unseen_uids
 
 
-@one_blas_thread()
 def train(
     data: Dataset | str | Path,
     preset: str = "static",
@@ -45,7 +45,7 @@ def train(
 
     Hyperparameters are tuned on a held-out slice of the training points; then the encoder goes on for a few epochs on
     all of them, the scorers are fitted on them, and the test split, where there is one, is evaluated once.
-    docs/training.md shows what is told on the way.
+    docs/training.md shows what is told on the way. :func:`train_from` goes on from a finished run.
 
     Args:
         data: a data set or its folder.
@@ -72,10 +72,61 @@ def train(
     Example:
         ``ramen.train("data/planted", out="runs/planted", graphs="links")``
     """
-    config, audience = load_config(preset, overrides), Audience(verbose, on_log)
+    config = load_config(preset, overrides)
     config.seed = seed
+    return _train(data, config, Path(out), graphs, resume, Audience(verbose, on_log))
+
+
+def train_from(
+    start: str | Path,
+    data: Dataset | str | Path,
+    out: str | Path = "run",
+    graphs: str = "all",
+    seed: int = 0,
+    overrides: Iterable[str] = (),
+    resume: bool = False,
+    verbose: int = 1,
+    on_log: Listener | None = None,
+) -> Path:
+    """Go on from a finished run with more data or other labels, without its search, and write a new run folder.
+
+    The settings, the encoder, the hyperparameters and the dense classifiers of labels that both have are the run's. The
+    encoder goes on for a fifth of its epochs on all points, and the other scorers are fitted on them. How the scorers
+    rank together is learned anew if enough points are new, else it is kept; docs/going-on.md says more.
+
+    Args:
+        start: folder of the run, of texts; it stays as it is.
+        data: a data set with all points to train on, old and new, or its folder.
+        out: run folder to write, as of :func:`train`.
+        graphs: ``none``, ``all`` of those that the run was trained with, or some of these as in ``"a,b"``.
+        seed: of all random numbers.
+        overrides: settings in place of the run's.
+        resume: go on from the last checkpoint.
+        verbose: as of :func:`train`.
+        on_log: likewise.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: no finished run of texts, settings that ask for another encoder or for fewer scorers, a graph that
+            the run did not have; or as of :func:`train`.
+        WorkError: the disk is full; the last checkpoint survives.
+
+    Example:
+        ``ramen.train_from("runs/planted", "data/more", out="runs/more")``
+    """
+    config = settings_of(start, overrides)
+    config.seed = seed
+    return _train(data, config, Path(out), graphs, resume, Audience(verbose, on_log))
+
+
+@one_blas_thread()
+def _train(
+    data: Dataset | str | Path, config: Config, out: Path, graphs: str, resume: bool, audience: Audience
+) -> Path:
     with distributed.init(), torch_threads(), showing(audience.progress), Clock().running() as clock:
-        run = RunFolder(Path(out), resume, audience.listeners)
+        run = RunFolder(out, resume, audience.listeners)
         with timed("read"):
             whole = data if isinstance(data, Dataset) else load_dataset(data)
             dataset = checked_dataset(whole, config, graphs)
@@ -89,7 +140,8 @@ def train(
             params, model = search_and_fit(training, split, encoder, run)
             run.log(stage="begin", name="save")
             with timed("save"):
-                run.save(model, params, unseen_uids(config, dataset, split))
+                unseen, seen = unseen_uids(config, dataset, split), seen_digests(config, dataset, model.views.rows)
+                run.save(model, params, unseen, seen)
             with timed("evaluate"):
                 run.evaluate(whole, config)
                 run.write_card(whole)
@@ -99,7 +151,8 @@ def train(
 
 def search_and_fit(data: TrainingData, split: Split, encoder: AnyEncoder, run: RunFolder) -> tuple[Params, Model]:
     """Hyperparameters by the held-out points, and the model that is kept; trains the encoder in place."""
-    if not len(split.held_out_rows):
+    goes_on = bool(data.config.start)
+    if not len(split.held_out_rows) and not goes_on:
         run.log(stage="begin", name="encoder")
         attempt = search_graph_weights(data, split, encoder, run)
         run.log(stage="begin", name="refit")
@@ -107,9 +160,13 @@ def search_and_fit(data: TrainingData, split: Split, encoder: AnyEncoder, run: R
         return params, fit(data, attempt.views, encoder, params)
     if not data.config.validation.refit:
         return search(data, split, encoder, run)
-    params = run.once("params", Params.read, lambda: search(data, split, encoder, run)[0])
+
+    def choose() -> Params:
+        return rank_anew(data, split, encoder, run) if goes_on else search(data, split, encoder, run)[0]
+
+    params = run.once("params", Params.read, choose)
     run.log(stage="begin", name="refit")
-    if isinstance(encoder, Encoder):
+    if isinstance(encoder, Encoder) and not goes_on:
         run.checkpoint(params.graphs.checkpoint).load(encoder)  # a resumed run has not searched
     split = data.with_graphs(everything(data.dataset), params.graphs.walks, run.log)
     views = trained_views(data, split, encoder, params.graphs, run, refit=True)
