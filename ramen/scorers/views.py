@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +23,7 @@ from ramen.scorers.sparse.features import FeatureRows, FeatureSource
 if TYPE_CHECKING:
     from ramen.scorers.base import TrainedScorer
 
+T = TypeVar("T")
 _EXACT = 30_000  # points up to which the nearest are searched exactly: the time grows with their square
 
 
@@ -64,6 +65,7 @@ class Views:
     checkpoint: Callable[[str], Checkpoint] | None = None
     _words: dict[str, FeatureRows] = field(default_factory=dict)
     _fitted: dict[str, TrainedScorer] = field(default_factory=dict)
+    _remembered: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_labels(self) -> int:
@@ -81,9 +83,16 @@ class Views:
             self._fitted[kind.name] = kind.fit(self, params)
         return self._fitted[kind.name]
 
+    def remembered(self, name: str, make: Callable[[], T]) -> T:
+        """Return what depends on the rows alone, made at the first call."""
+        if name not in self._remembered:
+            self._remembered[name] = make()
+        return self._remembered[name]
+
     def take_over(self, other: Views) -> None:
         """What does not depend on the encoder, or hardly, from views of the same rows: negatives and such scorers."""
         self.__dict__["negatives"] = other.negatives
+        self._remembered.update(other._remembered)
         self._fitted.update({name: one for name, one in other._fitted.items() if not one.reads_vectors})
 
     def words(self, features: str) -> FeatureRows:

@@ -27,6 +27,7 @@ from ramen.training.data import AnyEncoder, TrainingData
 from ramen.training.encoder_loop import train_encoder
 from ramen.training.held_out import HeldOut
 from ramen.training.judge import HeldOutJudge
+from ramen.training.ranker_search import joint_ranking
 from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
 
@@ -195,12 +196,12 @@ def _attempt(
     kinds = {name: kind for name, kind in enabled.items() if kind.always_fitted}
     with timed("compare graphs"):
         scorers = {name: views.fitted(kind, kind.default_params(config)) for name, kind in kinds.items()}
-        summed = judge.weigh(scorers)
-        ranked = judge.gather(scorers).top_k(summed.weights, 10)[0]
+        ranked = joint_ranking(scorers, judge)
     names = "+".join(kind for kind, pair in graphs.lambdas.items() if max(pair) > 0) or "none"
-    run.log(stage="search", graphs=names, lambda_scale=scale, value=summed.value, **summed.figures)
+    value, figures = held_out.judge(ranked)
+    run.log(stage="search", graphs=names, lambda_scale=scale, value=value, **figures)
     weights_there = {name: value.cpu() for name, value in trained.state_dict().items()}  # a GPU holds one training
-    return Attempt(graphs, views, weights_there, distributed.broadcast(lambda: ranked))
+    return Attempt(graphs, views, weights_there, ranked)
 
 
 def _uninformative(data: TrainingData, split: Split, encoder: AnyEncoder, kinds: list[str]) -> list[str]:

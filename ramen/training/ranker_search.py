@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -102,6 +102,10 @@ class RankerData:
         pair_features = make_pair_features(judge.views, scorers, weights)
         return cls(judge.held_out, judge.gather(scorers, features), judge.queries(features), weights, pair_features)
 
+    def alone(self) -> dict[str, np.ndarray]:
+        """By scorer the first ten labels of each point, int64 (V, 10), as that one alone ranks them."""
+        return {name: self.gathered.alone(name, 10)[0] for name in self.gathered.scores}
+
 
 def word_set(views: Views, scorers: Mapping[str, Scorer]) -> str:
     """The set of word features that the scorers read, or the first."""
@@ -113,7 +117,11 @@ def make_pair_features(views: Views, scorers: Mapping[str, Scorer], weights: Map
     words = views.words(word_set(views, scorers))
     label_words = LabelWords.of(words.columns, words.describing, views.label_titles)
     texts = views.source.split_words(views.rows)
-    associations = None if texts is None else Associations.of(*texts, views.targets, views.config.seed)
+    associations = None
+    if texts is not None:
+        associations = views.remembered(
+            "associations", lambda: Associations.of(*texts, views.targets, views.config.seed)
+        )
     return PairFeatures.of(scorers, weights, views.targets.getnnz(0), label_words, associations)
 
 
@@ -137,6 +145,21 @@ def search_ranker(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> 
     return replace(params, weights={**always, **params.weights})
 
 
+def joint_ranking(scorers: Mapping[str, TrainedScorer], judge: HeldOutJudge) -> np.ndarray:
+    """Return the first ten labels of each held-out point as :func:`search_ranker` would rank them, int64 (V, 10).
+
+    No tree has seen the point that it ranks. The figures are not logged.
+    """
+    config, summed = judge.views.config, judge.weigh(scorers)
+    data = RankerData.of(judge, scorers, {name: summed.weights.get(name, 0.0) for name in scorers})
+
+    def first() -> np.ndarray:
+        tried, _ = _rankings(data, config.ranking.learn, config.seed, _silent, _LENGTHS[:1])
+        return _best_of(data.held_out, tried, data.alone())[0].ranked
+
+    return distributed.broadcast(first)
+
+
 def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerParams:
     """Choose among the weighted sum and several learned models, by scores of points that a model has not seen.
 
@@ -152,22 +175,9 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
         seed: of folds and trees.
         log: called with the figures of each model, and with notes.
     """
-    held_out, gathered, weights = data.held_out, data.gathered, data.weights
-    labels, is_label = gathered.labels, gathered.labels >= 0
-    summed = gathered.total(weights)
-    offered = gathered.offered([name for name, weight in weights.items() if weight])
-    tried = [_tried(held_out, labels, np.where(offered, summed, -np.inf))]
-    alone = {name: gathered.alone(name, 10)[0] for name in gathered.scores}
-    right = held_out.weights_of(labels)
-    rows = None
-    folds = _folds(data.queries.vectors, seed) if len(labels) else np.empty(0, dtype=np.int64)
-    reason = _too_few(right > 0, is_label, folds) if learn else "ranking.learn=false"
-    if reason:
-        log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
-    else:
-        rows = Rows.of(data.features.matrix(data.queries, gathered), is_label, summed, right > 0, right, seed)
-        log(stage="rank", model=SUM, value=tried[0].value, **tried[0].figures)
-        tried += _models(held_out, labels, rows, folds, seed, log)
+    held_out, gathered, weights, alone = data.held_out, data.gathered, data.weights, data.alone()
+    labels, is_label, summed = gathered.labels, gathered.labels >= 0, gathered.total(weights)
+    tried, rows = _rankings(data, learn, seed, log, _LENGTHS)
     chosen = _chosen(held_out, tried, alone, log)
     boosted = None if rows is None else _fitted(held_out, labels, rows, chosen, seed)
     at_test = held_out.as_at_test(labels, chosen.scores)
@@ -192,10 +202,41 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     )
 
 
-def _chosen(held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarray], log: Log) -> _Tried:
+def _rankings(
+    data: RankerData, learn: bool, seed: int, log: Log, lengths: Sequence[int]
+) -> tuple[list[_Tried], Rows | None]:
+    """The weighted sum and the learned rankings, and what these learn from; None where nothing can be learned."""
+    held_out, gathered, weights = data.held_out, data.gathered, data.weights
+    labels, is_label, summed = gathered.labels, gathered.labels >= 0, gathered.total(weights)
+    offered = gathered.offered([name for name, weight in weights.items() if weight])
+    tried = [_tried(held_out, labels, np.where(offered, summed, -np.inf))]
+    right = held_out.weights_of(labels)
+    folds = _folds(data.queries.vectors, seed) if len(labels) else np.empty(0, dtype=np.int64)
+    reason = _too_few(right > 0, is_label, folds) if learn else "ranking.learn=false"
+    if reason:
+        log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
+        return tried, None
+    rows = Rows.of(data.features.matrix(data.queries, gathered), is_label, summed, right > 0, right, seed)
+    log(stage="rank", model=SUM, value=tried[0].value, **tried[0].figures)
+    return [*tried, *_models(held_out, labels, rows, folds, seed, log, lengths)], rows
+
+
+def _silent(**figures: object) -> None:
+    pass
+
+
+def _best_of(
+    held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarray]
+) -> tuple[_Tried, list[tuple[str, str, float]]]:
+    """The best ranking that no scorer alone beats by more than noise, else the best; and by which it is beaten."""
     best_first = sorted(tried, key=lambda one: -one.value / (GAIN if len(one.models) == 1 else 1.0))
     chosen = next((one for one in best_first if not _ahead(held_out, one.ranked, alone)), best_first[0])
-    for name, metric, errors in _ahead(held_out, chosen.ranked, alone):
+    return chosen, _ahead(held_out, chosen.ranked, alone)
+
+
+def _chosen(held_out: HeldOut, tried: list[_Tried], alone: Mapping[str, np.ndarray], log: Log) -> _Tried:
+    chosen, ahead = _best_of(held_out, tried, alone)
+    for name, metric, errors in ahead:
         log(stage="rank", warning=f"{name} alone has a higher {metric} than the joint ranking", errors=errors)
     values = {name: held_out.judge(ranked)[0] for name, ranked in alone.items()}
     log(
@@ -282,13 +323,14 @@ def _folds(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _models(
-    held_out: HeldOut, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log
+    held_out: HeldOut, labels: np.ndarray, rows: Rows, folds: np.ndarray, seed: int, log: Log, lengths: Sequence[int]
 ) -> Iterator[_Tried]:
     """Every learned ranking, out of fold, and the mean of those of a length: all start from the same sum."""
-    by_length: dict[int, list[_Tried]] = {length: [] for length in _LENGTHS}
+    by_length: dict[int, list[_Tried]] = {length: [] for length in lengths}
     for objective, power in _MODELS:
         start = time.perf_counter()
-        for length, scores in _out_of_fold(labels, rows, folds, objective, _factors(held_out, labels, power), seed):
+        factors = _factors(held_out, labels, power)
+        for length, scores in _out_of_fold(labels, rows, folds, objective, factors, seed, lengths):
             one = _tried(held_out, labels, scores, (objective, power, length))
             seconds = time.perf_counter() - start
             log(stage="rank", model=one.name, value=one.value, **one.figures, seconds=seconds)
@@ -318,15 +360,21 @@ def _factors(held_out: HeldOut, labels: np.ndarray, power: float) -> np.ndarray 
 
 
 def _out_of_fold(
-    labels: np.ndarray, rows: Rows, folds: np.ndarray, objective: str, factors: np.ndarray | None, seed: int
+    labels: np.ndarray,
+    rows: Rows,
+    folds: np.ndarray,
+    objective: str,
+    factors: np.ndarray | None,
+    seed: int,
+    lengths: Sequence[int],
 ) -> list[tuple[int, np.ndarray]]:
     """By number of trees the scores (V, C) that each point gets from trees that have not seen its fold."""
-    by_length = {length: np.full(labels.shape, -np.inf) for length in _LENGTHS}
+    by_length = {length: np.full(labels.shape, -np.inf) for length in lengths}
 
     def fit(fold: int) -> None:
-        boosted = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, _LENGTHS)
+        boosted = boost(rows, np.flatnonzero(folds != fold), objective, factors, seed, lengths)
         held = np.flatnonzero(folds == fold)
-        for length in _LENGTHS:
+        for length in lengths:
             scores = boosted[length].scores(rows.features[held], rows.sums[held])
             by_length[length][held] = np.where(labels[held] >= 0, scores, -np.inf)
 
