@@ -73,7 +73,7 @@ def settings_of(start: str | Path, overrides: Iterable[str] = ()) -> Config:
     if not config.validation.refit:
         raise InputError("validation.refit=false: going on from a run trains on all points")
     for name in _stored(encoder / SEARCH).scorers:
-        if not SCORERS[name].is_enabled(config):
+        if not SCORERS[name].is_enabled(config, 0):
             raise InputError(f"{run}: its ranking has the scorer {name}, found settings without: {name}.*")
     config.encoder.kind, config.encoder.backbone, config.start = "distilled", str(run), str(run)
     return config
