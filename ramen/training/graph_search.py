@@ -111,7 +111,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
         uninformative = distributed.broadcast(lambda: _uninformative(data, split, encoder, kinds))
     if uninformative:
         names = ", ".join(uninformative)
-        note = f"left out as they say nothing about the labels that the texts do not: {names}"
+        note = f"left out, as they say nothing about labels that the texts do not say: {names}"
         run.log(stage="search", note=f"graphs {note}")
     kinds = [kind for kind in kinds if kind not in uninformative]
     weights = {kind: pair if kind in kinds else (0.0, 0.0) for kind, pair in weights.items()}

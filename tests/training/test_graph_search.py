@@ -115,7 +115,7 @@ def test_a_graph_of_chance_is_switched_off_and_said_so(larger, search):
     found, _, _, lines = search(larger, ["chance"])
     assert found.graphs == GraphWeights({"chance": (0.0, 0.0)}, False, 0.0)
     assert [line["note"] for line in lines if line["stage"] == "search" and "note" in line] == [
-        "graphs left out as they say nothing about the labels that the texts do not: chance"
+        "graphs left out, as they say nothing about labels that the texts do not say: chance"
     ]
     assert not scales(lines)  # one training, and nothing to compare it with
 
