@@ -32,8 +32,8 @@ from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
 
 _WEAKER, _STRONGER = 0.3, 3.0  # scales of graph.lambda_x and graph.lambda_z in a third training
-_LIKELY = 1.0  # standard errors of the paired difference by which graphs must be ahead; within them a third is trained
-_SURE = 2.0  # by which none may be ahead in any metric
+_SURE = 2.0  # standard errors of the paired difference by which graphs must be ahead
+_LIKELY = 1.0  # by which none may be ahead in any metric; a third is trained unless graphs are so far behind
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
     """Train the encoder without graphs and with them, and go on with that by which held-out points are ranked better.
 
     With ``graph.lambda=auto``: graphs that say nothing about the labels that the texts do not
-    (:mod:`ramen.graph.forecast`) are left out. The others are used together, at the weights as set. Where the
-    difference to none is within a standard error, a third training has smaller weights, or larger ones if the graphs
-    are rather ahead. The best training with graphs is used if it is ahead by a standard error, and behind by two in
-    none of the metrics.
+    (:mod:`ramen.graph.forecast`) are left out. The others are used together, at the weights as set. Unless they are
+    ahead by two standard errors or behind by one, a third training has larger weights, or smaller ones if they are
+    behind. The best training with graphs is used if it is ahead by two standard errors, and behind by one in none of
+    the metrics: of three rankings that are equally good the best is often ahead by one.
 
     Args:
         data: of the run.
@@ -112,7 +112,7 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
         uninformative = distributed.broadcast(lambda: _uninformative(data, split, encoder, kinds))
     if uninformative:
         names = ", ".join(uninformative)
-        note = f"left out as they say nothing about the labels that the texts do not: {names}"
+        note = f"left out, as they say nothing about labels that the texts do not say: {names}"
         run.log(stage="search", note=f"graphs {note}")
     kinds = [kind for kind in kinds if kind not in uninformative]
     weights = {kind: pair if kind in kinds else (0.0, 0.0) for kind, pair in weights.items()}
@@ -158,18 +158,18 @@ def _search(data: TrainingData, split: Split, encoder: Encoder, weights: Lambdas
     none = attempt(0.0, None)
     trials = [attempt(1.0, none)]
     ahead = lead(trials[0], none)
-    if abs(ahead) < _LIKELY:
+    if -_LIKELY < ahead < _SURE:
         trials.append(attempt(_STRONGER if ahead > 0 else _WEAKER, none))
     best = max(trials, key=lambda one: lead(one, none))
     assert best.ranked is not None and none.ranked is not None
-    behind = [name for name, errors in held_out.ahead(none.ranked, best.ranked).items() if errors > _SURE]
-    is_used = lead(best, none) >= _LIKELY and not behind
+    behind = [name for name, errors in held_out.ahead(none.ranked, best.ranked).items() if errors > _LIKELY]
+    is_used = lead(best, none) >= _SURE and not behind
     kinds = ", ".join(kind for kind, pair in weights.items() if max(pair) > 0)
     errors = lead(best, none)
     difference = f"the joint ranking is {'ahead' if errors > 0 else 'behind'} by {abs(errors):.1f} standard errors"
     if behind:
-        difference += f", {' and '.join(behind)} by more than {_SURE:g} behind"
-    verdict = "used" if is_used else f"left out, as they would have to be ahead by {_LIKELY:g}"
+        difference += f", {' and '.join(behind)} by more than {_LIKELY:g} behind"
+    verdict = "used" if is_used else f"left out, as they would have to be ahead by {_SURE:g}"
     run.log(
         stage="search", note=f"with the graphs {kinds} {difference}: {verdict}", decision="graphs", kept=is_used,
         value=held_out.judge(best.ranked)[0], value_without=held_out.judge(none.ranked)[0], errors=errors,

@@ -214,7 +214,7 @@ def _rankings(
     folds = _folds(data.queries.vectors, seed) if len(labels) else np.empty(0, dtype=np.int64)
     reason = _too_few(right > 0, is_label, folds) if learn else "ranking.learn=false"
     if reason:
-        log(stage="rank", note=f"joint ranking by the weighted sum: {reason}")
+        log(stage="rank", note=f"no boosted trees: {reason}")
         return tried, None
     rows = Rows.of(data.features.matrix(data.queries, gathered), is_label, summed, right > 0, right, seed)
     log(stage="rank", model=SUM, value=tried[0].value, **tried[0].figures)
@@ -305,11 +305,11 @@ def _by_sum(sums: np.ndarray, scores: np.ndarray) -> list[list[float]]:
 def _too_few(right: np.ndarray, is_label: np.ndarray, folds: np.ndarray) -> str:
     """Why nothing can be learned from such candidates (V, C) of points in these folds (V,); "" where it can."""
     if len(right) < FEW_POINTS:
-        return f"{len(right)} held-out points, expected {FEW_POINTS} to learn from"
+        return f"{len(right)} held-out points, at least {FEW_POINTS} are needed"
     for kind, pairs in (("right", right & is_label), ("wrong", ~right & is_label)):
         if pairs.sum() < FEW_PAIRS:
             number = f"{pairs.sum()} {kind} labels among the candidates of held-out points"
-            return f"{number}, expected {FEW_PAIRS} to learn from"
+            return f"{number}, at least {FEW_PAIRS} are needed"
         by_fold = np.bincount(folds, pairs.sum(1), minlength=_FOLDS)
         if (by_fold.sum() == by_fold).any():
             return f"all {kind} labels among the candidates are of points that are alike"

@@ -61,7 +61,7 @@ def stages_of(config: Config, dataset: Dataset) -> list[Stage]:
     holds_out = config.validation.share > 0
     does = {
         "read": "read and check the data",
-        "prepare": "prepare the texts" + (", hold out a part of them to choose by" if holds_out else ""),
+        "prepare": "prepare the texts" + (" and hold some of them out for validation" if holds_out else ""),
         "encoder": ("train the encoder" if trains else "encode the texts")
         + (" without the held-out points" if holds_out and trains else ""),
     }
@@ -69,10 +69,10 @@ def stages_of(config: Config, dataset: Dataset) -> list[Stage]:
         does["scorers"] = "tune the other scorers on the held-out points"
         does["rank"] = "choose how the scorers rank together"
     if holds_out and config.validation.refit:
-        does["refit"] = "now again on all points, with what was chosen"
+        does["refit"] = "train again, now on all points, with what was chosen"
     if not holds_out:
         does["refit"] = "fit the other scorers"
-    does["save"] = "save the run" + (" and measure it on the test part" if len(dataset.test) else "")
+    does["save"] = "save the run" + (" and measure it on the test split" if len(dataset.test) else "")
     return _shared(does, config, dataset, trains, refits)
 
 

@@ -37,11 +37,11 @@ def indented(text: str) -> str:
 
 def sizes(plan: Mapping[str, Any]) -> str:
     """Return what is trained on, and with which preset."""
-    test = f", {plan['test_points']:,} to test" if plan["test_points"] else ", no test part"
-    graphs = f"graphs {', '.join(plan['graphs'])}" if plan["graphs"] else "no graphs"
+    test = f"{plan['test_points']:,} test texts" if plan["test_points"] else "no test split"
+    graphs = f"graphs: {', '.join(plan['graphs'])}" if plan["graphs"] else "no graphs"
     pairs = plan["pairs"] / max(1, plan["points"])
     return (
-        f"{plan['points']:,} texts to train on{test}; {plan['labels']:,} labels, {pairs:.1f} a text; {graphs}; "
+        f"{plan['points']:,} training texts, {test}; {plan['labels']:,} labels, {pairs:.1f} per text; {graphs}; "
         f"preset {plan['preset']}"
     )
 
@@ -130,7 +130,7 @@ def decision(figures: Mapping[str, Any]) -> str:
         parts = ", ".join(f"{name} {weight:g}" for name, weight in figures["weights"].items() if weight)
         names = figures["left_out"]
         them = "it" if len(names) == 1 else "them"
-        without = f"; without {' and '.join(names)}, as the sum is not better with {them}" if names else ""
+        without = f"; {' and '.join(names)} left out, as the sum is no better with {them}" if names else ""
         return f"weighted sum: {parts}{without}"
     name = figures["decision"]
     gain = figures["value"] - figures["value_without"]
@@ -143,7 +143,9 @@ def decision(figures: Mapping[str, Any]) -> str:
 def _without(gain: float) -> str:
     if gain < -0.05:
         return f"without it validation is {-gain:.1f} better"
-    return f"with it validation is {max(0.0, gain):.1f} better, which is less than it has to be"
+    if gain < 0.05:
+        return "validation is no better with it"
+    return f"validation is only {gain:.1f} better with it"
 
 
 def _graphs(figures: Mapping[str, Any]) -> str:
@@ -182,12 +184,12 @@ def alone(values: Mapping[str, float]) -> str:
 
 
 def test_table(tests: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a table of the test part, a row for each ranking.
+    """Return a table of the test split, a row for each ranking.
 
     Example:
         >>> row = {"P@1": 39.86, "P@5": 15.24, "nDCG@5": 44.66, "PSP@5": 34.11, "R@10": 54.85, "points": 143}
         >>> print(test_table({"joint": row, "encoder": {**row, "P@1": 29.37}}))
-        test part, 143 texts, percent
+        test split, 143 texts, percent
                       P@1    P@5 nDCG@5  PSP@5   R@10
           joint      39.9   15.2   44.7   34.1   54.9
           encoder    29.4   15.2   44.7   34.1   54.9
@@ -196,7 +198,7 @@ def test_table(tests: Mapping[str, Mapping[str, Any]]) -> str:
           micro-F1 48.1 (precision 50.2, recall 46.2) with the labels from probability 0.313 on (--threshold auto)
     """
     points = next((figures["points"] for figures in tests.values() if "points" in figures), None)
-    head = "test part, percent" if points is None else f"test part, {points:,} texts, percent"
+    head = "test split, percent" if points is None else f"test split, {points:,} texts, percent"
     width = max(len(name) for name in tests) + 1
     rows = [" " * (width + 2) + "".join(f"{name:>7}" for name in _TEST)]
     for name, figures in tests.items():

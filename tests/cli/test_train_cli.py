@@ -69,7 +69,7 @@ def test_prepare_check_train_eval_tag(ramen, tmp_path, quick):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.endswith("next: ramen eval run --data data\n")
-    assert "stage 2 of 7: " in done.stderr and "\r" not in done.stderr and "test part, " in done.stderr
+    assert "stage 2 of 7: " in done.stderr and "\r" not in done.stderr and "test split, " in done.stderr
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert "seed: 3" in config and "- links" in config and "noise" not in config
 

@@ -73,6 +73,7 @@ def test_the_command_serves_with_its_options(serve, run):
     assert not any("Traceback" in line for line in server.log)
 
 
+@pytest.mark.slow
 def test_a_run_on_the_hub_is_served(serve, run, tmp_path):
     with hub() as stand_in:
         mine = {"HF_ENDPOINT": stand_in.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN}

@@ -63,9 +63,10 @@ def whole(run: Path) -> dict[str, bytes]:
 def test_a_run_killed_at_random_points_ends_with_the_same_bytes(planted, searching, tmp_path, bandit):
     weights = "graph.lambda=bandit" if bandit else "graph.lambda=fixed"
     settings = [*searching, "sparse.choose=false", weights, "training.hard_from=1"]
-    drive(planted, tmp_path / "straight", 0, settings, 0)
-    kills = drive(planted, tmp_path / "killed", KILLS // 2, settings, 0.8)
+    runs = [tmp_path / "straight/run", tmp_path / "killed/run"]  # of one name, which the card says
+    drive(planted, runs[0], 0, settings, 0)
+    kills = drive(planted, runs[1], KILLS // 2, settings, 0.8)
     assert kills >= KILLS // 4, "it was over before it was killed often"
-    straight, killed = whole(tmp_path / "straight"), whole(tmp_path / "killed")
+    straight, killed = whole(runs[0]), whole(runs[1])
     assert straight.keys() == killed.keys()
     assert [name for name in straight if straight[name] != killed[name]] == []
