@@ -122,9 +122,11 @@ def _ready_folder(run: Path | None, labels_csv: Path | None, html: Path | None) 
 
 def _write_page(html: Path, source: Path, run: Path | None, measured: tuple[Rankings, dict[str, Any], Dataset]) -> None:
     from ramen.pages import write_report_page
+    from ramen.training.story_words import decisions
 
     log = None if run is None else run / "log.jsonl"
-    write_report_page(html, f"{source.name} on {measured[2].card.name}", *measured, log)
+    decided = [] if log is None else decisions(log)
+    write_report_page(html, f"{source.name} on {measured[2].card.name}", *measured, log, decided)
     say(f"page: {html}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _TEXTS, _SHOWN = 10, 5  # texts, and labels of each
 
 def write_report_page(
     path: str | Path, title: str, ranked: Mapping[str, np.ndarray], figures: Mapping[str, Any], dataset: Dataset,
-    log: Path | None = None,
+    log: Path | None = None, decisions: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write the evaluation of a system as a self-contained HTML page.
 
@@ -37,6 +37,7 @@ def write_report_page(
         figures: as :func:`ramen.evaluate` returns them, optionally with ``"against"``.
         dataset: of the test part.
         log: ``log.jsonl`` of the run, of which the page plots the training; None for no such plot.
+        decisions: of the training, in words.
 
     Raises:
         InputError: matplotlib is not installed, or the file is not writable.
@@ -62,6 +63,9 @@ def write_report_page(
         parts.append(_calibration(figures["calibration"]))
     if "f1" in figures and isinstance(ranked, Rankings):
         parts += f1_parts(ranked, figures, dataset)
+    if decisions:
+        text = "On the held-out training points; validation is the geometric mean of P@1, P@5, PSP@5 and R@10."
+        parts.append(Part("What training decided", text=text, lines=decisions))
     training = training_part(log) if log is not None else None
     if training is not None:
         parts.append(training)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _TEST = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@10")
@@ -138,6 +141,26 @@ def decision(figures: Mapping[str, Any]) -> str:
         epochs = f", after {figures['epochs']} epochs" if "epochs" in figures else ""
         return f"the {name} scorer is used{epochs}: with it validation is {gain:.1f} better"
     return f"the {name} scorer was left out: {_without(gain)}"
+
+
+def decisions(log: Path) -> list[str]:
+    """Return what the search of a run decided, in words and in order; nothing for a run without a log.
+
+    Args:
+        log: ``log.jsonl`` of a run; the decisions after which it was resumed stand once.
+
+    Example:
+        ``decisions(Path("runs/a/log.jsonl"))``
+    """
+    if not log.is_file():
+        return []
+    found: dict[str, str] = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # the last line of a training that was killed
+            figures = json.loads(line)
+            if isinstance(figures, dict) and "decision" in figures:
+                found[figures["decision"]] = decision(figures)
+    return list(found.values())
 
 
 def _without(gain: float) -> str:

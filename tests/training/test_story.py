@@ -10,6 +10,7 @@ from ramen.data import load_dataset
 from ramen.errors import InputError
 from ramen.training.stages import stages_of
 from ramen.training.story import Story
+from ramen.training.story_words import decisions
 
 
 def told(lines):
@@ -136,3 +137,12 @@ def test_the_stages_are_those_of_the_settings(planted):
     assert names("validation.share=0") == ["read", "prepare", "encoder", "refit", "save"]
     does = {stage.name: stage.does for stage in stages_of(load_config("words"), data)}
     assert does["encoder"] == "encode the texts"
+
+
+def test_decisions_are_read_from_a_log_once_each(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert decisions(log) == []
+    dense = {"stage": "search", "decision": "dense", "kept": True, "value": 40.0, "value_without": 39.0}
+    lines = [[1], dense, {"stage": "encoder"}, {**dense, "kept": False, "value": 39.1}]
+    log.write_text("\n".join(map(json.dumps, lines)) + '\n{"stage": "enco')
+    assert decisions(log) == ["the dense scorer was left out: validation is only 0.1 better with it"]
