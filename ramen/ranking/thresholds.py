@@ -53,9 +53,9 @@ class Thresholds:
         if not np.isfinite(best):
             return None
         common = round(best, _DIGITS)
-        by_label = best_thresholds(labels, probabilities, targets, common)
-        others = np.flatnonzero(by_label != np.float32(common))
-        return cls(common, others.tolist(), [round(value, _DIGITS) for value in by_label[others].tolist()])
+        by_label = best_thresholds(labels, probabilities, targets, common).astype(np.float64).round(_DIGITS)
+        others = np.flatnonzero(by_label != common)  # after rounding: float32 holds hardly any common threshold
+        return cls(common, others.tolist(), by_label[others].tolist())
 
     def by_label(self, n_labels: int) -> np.ndarray:
         """Return the threshold of each label, float32 (n_labels,)."""

@@ -23,6 +23,20 @@ def test_chosen_thresholds_are_those_of_the_metrics():
     assert Thresholds.read(chosen.facts(), 12) == chosen
 
 
+@pytest.mark.parametrize("seed", range(8))  # which float32 is nearest to the common threshold differs
+def test_only_labels_with_a_threshold_of_their_own_are_kept(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.argsort(rng.random((300, 400)), axis=1)[:, :5]
+    labels[:, 0] = np.arange(300) % 6
+    probabilities = -np.sort(-rng.random(labels.shape), axis=1)
+    right = rng.random(300) < probabilities[:, 0] / 2
+    targets = sp.csr_matrix((np.ones(right.sum()), (np.flatnonzero(right), labels[right, 0])), (300, 400))
+    chosen = Thresholds.choose(labels, probabilities, targets)
+    assert 0 < len(chosen.labels) <= 6 and max(chosen.labels) < 6
+    expected = best_thresholds(labels, probabilities, targets, chosen.common)
+    np.testing.assert_allclose(chosen.by_label(400), expected, atol=1e-6)
+
+
 def test_nothing_is_chosen_where_nothing_is_right():
     assert Thresholds.choose(np.array([[0]]), np.array([[0.5]]), sp.csr_matrix([[0, 1]])) is None
     assert Thresholds.read(None, 2) is None
