@@ -216,10 +216,11 @@ def broadcast(work: Callable[[], T]) -> T:
     """Run ``work`` on rank 0 and return its result on every rank.
 
     Args:
-        work: returns an array, a CSR matrix, a mapping of names to tensors, or a value that JSON keeps.
+        work: returns an array, a CSR matrix, a mapping of names to arrays or to tensors, or a value that JSON keeps.
 
     Raises:
         SystemExit: on the other ranks, where it failed on rank 0, which says why.
+        TypeError: on rank 0, for a result of another kind.
 
     Example:
         >>> broadcast(lambda: [1, 2])
@@ -228,14 +229,15 @@ def broadcast(work: Callable[[], T]) -> T:
     if world_size() == 1:
         return work()
     tensors: Tensors = {}
-    head: dict[str, Any] = {}
+    text = ""
     failure: BaseException | None = None
     if is_main():
         try:
             head, tensors = _packed(work())
+            text = json.dumps(head)
         except BaseException as error:
-            failure, head = error, {"failed": 2 if isinstance(error, InputError) else 1}
-    head = json.loads(_sent(json.dumps(head).encode()))
+            failure, text = error, json.dumps({"failed": 2 if isinstance(error, InputError) else 1})
+    head = json.loads(_sent(text.encode()))
     if failure is not None:
         raise failure
     if "failed" in head:
@@ -258,6 +260,8 @@ def _packed(value: Any) -> tuple[dict[str, Any], Tensors]:
         tensors = {name: torch.from_numpy(getattr(value, name)) for name in ("data", "indices", "indptr")}
     elif isinstance(value, Mapping) and value and all(isinstance(one, torch.Tensor) for one in value.values()):
         tensors = dict(value)
+    elif isinstance(value, Mapping) and value and all(isinstance(one, np.ndarray) for one in value.values()):
+        head["kind"], tensors = "arrays", {name: torch.from_numpy(one) for name, one in value.items()}
     else:
         head, tensors = {"kind": "json", "value": value}, {}
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
@@ -270,6 +274,8 @@ def _unpacked(head: Mapping[str, Any], tensors: Tensors) -> Any:
         return head["value"]
     if head["kind"] == "array":
         return tensors["array"].numpy()
+    if head["kind"] == "arrays":
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
     if head["kind"] == "csr":
         parts = tuple(tensors[name].numpy() for name in ("data", "indices", "indptr"))
         return sp.csr_matrix(parts, shape=tuple(head["shape"]))

@@ -189,8 +189,13 @@ def _log_labels(run: Path, before: list[str], uids: list[str], log: Callable[...
     if not had & has:
         log(stage="rank", warning=f"{run}: none of its {len(had):,} labels is among the {len(has):,} of the data")
     log(stage="rank", note=f"labels: {len(had & has):,} of {run}, {len(has - had):,} new; {len(had - has):,} are gone")
-    changes = distributed.broadcast(lambda: read_changes(run, digest(run / MANIFEST)))
-    added = {label["uid"] for line in changes.added for label in line["labels"]} - has
+    added = set(distributed.broadcast(lambda: _added_labels(run))) - has
     if added:
         count = f"{len(added):,} label{'s' if len(added) > 1 else ''}"
         log(stage="rank", note=f"{run}: {count} added by ramen labels add, which the data does not have: left out")
+
+
+def _added_labels(run: Path) -> list[str]:
+    """Uids of the labels that were added to a run after training."""
+    added = read_changes(run, digest(run / MANIFEST)).added
+    return [label["uid"] for line in added for label in line["labels"]]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import ramen
+from ramen.inference.labels import add_labels
 
 pytestmark = pytest.mark.slow
 # Batches by chance: clusters are a decision, which the last bit of a vector can turn.
@@ -105,6 +107,18 @@ def test_all_that_a_run_decides_is_decided_once(planted, searching, tmp_path):
     done = torchrun("train", planted, "--out", tmp_path / "run", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {"search", "rank", "time"} <= set(stages(tmp_path / "run"))
+
+
+def test_two_ranks_go_on_from_a_run(planted, finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    add_labels(run, [{"uid": "new", "text": "solar charger"}])
+    one = ramen.train_from(run, planted, out=tmp_path / "one", overrides=SETTINGS)
+    done = torchrun("train", planted, "--from", run, "--out", tmp_path / "two", *SETTINGS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = tmp_path / "two"
+    np.testing.assert_allclose(vectors(two, "encoder")[0], vectors(one, "encoder")[0], atol=5e-4)
+    assert stages(two) == stages(one) and ramen.evaluate(two, planted)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(planted, quick, tmp_path):
