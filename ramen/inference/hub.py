@@ -31,9 +31,8 @@ _FOLDERS = ("encoder", "words", "scorers", "ranking", index.FOLDER, journal.FOLD
 _WANTED = (MANIFEST, LABELS, *_BESIDE, *(f"{folder}/*" for folder in _FOLDERS))
 _LOG_IN = "log in with hf auth login, set HF_TOKEN, or pass a token"
 _REFUSED = (401, 403)
-_CLIENT_ERROR: type[Exception] = HfHubHTTPError.__bases__[
-    0
-]  # of the HTTP library, whichever the hub's uses: also without an answer
+# Of the HTTP library, whichever the hub's own one uses: also where nothing answers.
+_CLIENT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
 def download_run(repo_id: str, revision: str | None = None, token: str | bool | None = None, **options: Any) -> Path:  # noqa: ANN401

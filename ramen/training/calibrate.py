@@ -29,7 +29,7 @@ def fit_level(labels: np.ndarray, scores: np.ndarray, targets: sp.csr_matrix) ->
         targets: CSR (V, L).
 
     Returns:
-        None where the highest micro-F1 of one threshold is less than half a point higher with it.
+        None where all or none of the labels are right, or the highest micro-F1 of one threshold is lower with it.
     """
     from sklearn.linear_model import LogisticRegression
 

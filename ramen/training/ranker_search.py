@@ -164,10 +164,10 @@ def fit_ranker(data: RankerData, learn: bool, seed: int, log: Log) -> RankerPara
     """Choose among the weighted sum and several learned models, by scores of points that a model has not seen.
 
     Every model is fitted on four fifths of the held-out points and judged on the last, whole groups of near duplicates
-    together; these out-of-fold scores choose the model, calibrate the probabilities and choose the thresholds of
-    highest F1. The best is taken of those that
-    no scorer alone beats by more than noise; a single model must gain over the mean of several, which depends less on
-    chance. It is then fitted on all held-out points.
+    together; these out-of-fold scores choose the model, learn the level of a text, calibrate the probabilities and
+    choose the thresholds of highest F1. The best is taken of those that no scorer alone beats by more than noise; a
+    single model must gain over the mean of several, which depends less on chance. It is then fitted on all held-out
+    points.
 
     Args:
         data: of the held-out points.

@@ -37,11 +37,8 @@ class Validation:
         self.every, self.patience = settings.every, settings.patience
         self.points, self.labels = data.tokens["points"].some(split.held_out_rows), data.tokens["labels"]
         self.held_out = HeldOut.of(data, split)
-        self._best, self._behind, self._best_step = (
-            -np.inf,
-            0,
-            0,
-        )  # the best value, how many were measured since, its step
+        self._best, self._best_step = -np.inf, 0
+        self._behind = 0  # measurements since the best
 
     def __call__(self, step: int, last: bool) -> bool:
         """Measure where it is due; returns whether training should end, then with the best weights.
