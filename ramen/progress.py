@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -47,11 +48,11 @@ def progress(work: Iterable[Any] | None = None, *, disable: bool | None = None, 
 
     Args:
         work: what is iterated over; None for a bar that is updated by hand.
-        disable: True for no bar, as on all ranks but the first; None to decide by what is shown.
+        disable: True for no bar; None to decide by what is shown. Of processes that torchrun starts the first shows it.
         named: other arguments of tqdm, such as ``desc``, ``total`` and ``unit``.
     """
     shown = _shown.get()
-    if disable or shown is Shown.NOTHING:
+    if disable or shown is Shown.NOTHING or os.environ.get("RANK", "0") != "0":
         return tqdm(work, **named, disable=True)
     if shown is Shown.BARS or sys.stderr.isatty():
         return tqdm(work, **named, disable=None, leave=False)

@@ -43,6 +43,13 @@ def test_nothing_is_shown(monkeypatch, shown, disable, stream):
     assert work(monkeypatch, stream(), shown, disable) == ""
 
 
+def test_only_the_first_of_several_processes_shows_it(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert work(monkeypatch, io.StringIO(), Shown.LINES) == ""
+    monkeypatch.setenv("RANK", "0")
+    assert work(monkeypatch, io.StringIO(), Shown.LINES) != ""
+
+
 def test_a_line_is_written_at_once(capsys):
     say("done")
     assert capsys.readouterr() == ("", "done\n")
