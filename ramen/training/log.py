@@ -7,6 +7,7 @@ import logging
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ class Log:
         self._start = time.perf_counter()
 
     def close(self) -> None:
-        """Close the listeners that can be closed."""
-        for listener in self.listeners:
-            close = getattr(listener, "close", None)
-            if close is not None:
-                close()
+        """Close the listeners that can be closed, all of them even if one fails."""
+        with ExitStack() as stack:
+            for listener in reversed(self.listeners):  # a stack closes the last one first
+                close = getattr(listener, "close", None)
+                if close is not None:
+                    stack.callback(close)
 
     def __call__(self, **figures: Any) -> None:
         """Add a line; of several ranks the first does."""

@@ -4,6 +4,7 @@ import json
 import logging
 
 import numpy as np
+import pytest
 
 from ramen.training.log import Log, every_figure, log_every_figure, log_warning
 
@@ -56,3 +57,22 @@ def test_nothing_is_printed_unless_a_listener_does(tmp_path, caplog, capsys):
 def test_every_figure_shows_the_times_as_a_table_and_leaves_out_the_settings():
     assert "in all" in every_figure({"stage": "time", "seconds": {"read": 2.0, "other": 1.0}})
     assert every_figure({"stage": "plan", "points": 3, "settings": {"seed": 0}, "stages": []}) == "stage plan  points 3"
+
+
+def test_a_listener_that_fails_to_close_leaves_the_others_closed(tmp_path):
+    class Listener:
+        def __init__(self, fails):
+            self.fails, self.is_closed = fails, False
+
+        def __call__(self, figures):
+            pass
+
+        def close(self):
+            self.is_closed = True
+            if self.fails:
+                raise OSError("no connection")
+
+    listeners = [Listener(True), Listener(False)]
+    with pytest.raises(OSError, match="no connection"):
+        Log(tmp_path / "log.jsonl", [print, *listeners]).close()
+    assert all(one.is_closed for one in listeners)
