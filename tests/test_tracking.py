@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+import ramen
 from ramen import tracking
 from ramen.errors import InputError
 from ramen.training.log import Log
@@ -159,3 +160,13 @@ def test_wandb_itself(tmp_path):
     pytest.importorskip("wandb")
     tell(tracking.wandb(mode="offline", dir=str(tmp_path)), tmp_path)
     assert list(Path(tmp_path).glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_training_that_lacks_the_package_leaves_no_folder(planted, quick, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    with pytest.raises(InputError, match="log.tensorboard=true needs tensorboard"):
+        ramen.train(planted, out=tmp_path / "run", overrides=[*quick, "log.tensorboard=true"])
+    assert not (tmp_path / "run").exists()

@@ -88,16 +88,16 @@ class RunFolder:
         """Make the folder with its settings, or check that a resumed run has the same; say clearly what fails inside.
 
         Raises:
-            InputError: other settings or another data set than those of the run to resume, no permission, or a server
-                or another training uses the folder.
+            InputError: other settings or another data set than those of the run to resume, no permission, a server or
+                another training uses the folder, or ``log.tensorboard`` without its package.
             WorkError: the disk is full.
         """
         with clear_errors(self.path), ExitStack() as stack:
-            distributed.broadcast(lambda: _lock(self.path, stack))
-            distributed.broadcast(lambda: _open(self.path, config, dataset))
-            if config.log.tensorboard:
+            if config.log.tensorboard:  # before the folder is made: the package may be missing
                 curves = tracking.tensorboard(self.path / "tensorboard", "log.tensorboard=true")
                 self.log.listeners.append(curves)
+            distributed.broadcast(lambda: _lock(self.path, stack))
+            distributed.broadcast(lambda: _open(self.path, config, dataset))
             try:
                 yield
             finally:
