@@ -68,6 +68,7 @@ setup(
         "numba>=0.60",
         "threadpoolctl>=3.1",
         "tokenizers",
+        "huggingface_hub>=1.0",  # what tokenizers brings may be older, of another HTTP library
         "safetensors>=0.5",
         "pyyaml",
         "tqdm",

@@ -90,3 +90,10 @@ def test_what_is_missing_is_named_with_its_extra(small, finished_run, planted, t
 def test_the_library_says_so_too(small, finished_run):
     code = "import sys, ramen; ramen.load_encoder(sys.argv[1])"
     assert "InputError" in (done := call(small, "-c", code, finished_run)).stderr and "ramen-xc[train]" in done.stderr
+
+
+def test_it_copies_a_run_as_it_is_shared(small, finished_run, tmp_path):
+    code = "import sys, ramen; ramen.load(sys.argv[1]).save_pretrained(sys.argv[2])"
+    done = call(small, "-c", code, finished_run, tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy" / "README.md").is_file() and (tmp_path / "copy" / "manifest.json").is_file()
