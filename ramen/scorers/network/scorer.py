@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ramen.scorers.views import Views
 
 WORDS = 8_000  # the most frequent ones; rarer ones are the sparse classifiers' part
+_BLOCK = 8192  # texts whose hidden layer is computed at once: bounds the memory
 _TEMPERATURE = 10.0  # divides logits, so that they are about as large as cosines
 _WEIGHTS, _PARAMS = "weights.safetensors", "params.json"
 
@@ -111,10 +112,9 @@ class NetworkScorer(TrainedScorer):
         words = sp.csr_matrix(rows[:, columns])
         weights = distributed.broadcast(lambda: _trained(words, views))
         labels = np.column_stack([weights["labels"], weights["labels_bias"]]) / np.float32(_TEMPERATURE)
-        hidden = _hidden(words, weights["words"], weights["words_bias"])
-        has_label = sp.csr_matrix((views.targets > 0).T, dtype=np.float32)
-        counts = np.diff(has_label.indptr)
-        means = (has_label @ hidden)[counts > 0] / counts[counts > 0, None].astype(np.float32)
+        counts = np.asarray((views.targets > 0).sum(axis=0)).ravel()
+        sums = _hidden_sums(words, views.targets, weights["words"], weights["words_bias"])
+        means = sums[counts > 0] / counts[counts > 0, None].astype(np.float32)
         extension_map = ridge_map(means, labels[counts > 0])
         return cls(columns, rows.shape[1], weights["words"], weights["words_bias"], labels, extension_map, params)
 
@@ -212,6 +212,16 @@ def _trained(words: sp.csr_matrix, views: Views) -> dict[str, np.ndarray]:
     config = views.config
     disable = distributed.progress_disabled()
     return train_network(words, views.targets, views.filtered, config.network, config.seed, disable)
+
+
+def _hidden_sums(words: sp.csr_matrix, targets: sp.csr_matrix, vectors: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The sum of the hidden layers of each label's texts, float32 (L, d + 1)."""
+    sums = np.zeros((targets.shape[1], vectors.shape[1] + 1), dtype=np.float32)
+    for first in range(0, words.shape[0], _BLOCK):
+        part = slice(first, first + _BLOCK)
+        has_label = sp.csr_matrix((targets[part] > 0).T, dtype=np.float32)
+        sums += has_label @ _hidden(words[part], vectors, bias)
+    return sums
 
 
 def _hidden(words: sp.csr_matrix, vectors: np.ndarray, bias: np.ndarray) -> np.ndarray:

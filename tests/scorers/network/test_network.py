@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from ramen.config import NetworkConfig, load_config
 from ramen.errors import WorkError
+from ramen.scorers.network import scorer
 from ramen.scorers.network.scorer import NetworkScorer, frequent_columns
 from ramen.scorers.network.train import epochs_of, train_network
 
@@ -90,3 +91,14 @@ def test_many_labels_or_no_updates_switch_it_off():
 
 def test_frequent_columns_of_few():
     assert frequent_columns(sp.csr_matrix((3, 4), dtype=np.float32), 10).tolist() == [0, 1, 2, 3]
+
+
+def test_hidden_layers_are_summed_in_blocks(monkeypatch):
+    words, targets = made(n=50)
+    rng = np.random.default_rng(2)
+    vectors, bias = rng.normal(size=(40, 8)).astype(np.float32), rng.normal(size=8).astype(np.float32)
+    hidden = np.column_stack([np.maximum(words @ vectors + bias, 0), np.ones(50)])
+    for block in (7, 50, 8192):
+        monkeypatch.setattr(scorer, "_BLOCK", block)
+        found = scorer._hidden_sums(words, targets * 3, vectors, bias)
+        np.testing.assert_allclose(found, targets.T @ hidden, rtol=1e-5)
