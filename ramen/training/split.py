@@ -11,13 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from ramen import distributed
-from ramen.data import Dataset
+from ramen.data import Dataset, bags_of_words
 from ramen.encoders.base import Encoder
 from ramen.encoders.build import run_of
 from ramen.encoders.distilled import read_held_out
 from ramen.errors import InputError
 from ramen.graph.prepare import Links
-from ramen.mining.duplicates import small_groups
+from ramen.mining.duplicates import SAMPLE, small_groups, stands_apart
 from ramen.training.start import is_new, start_folder
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ MIN_POINTS = 400  # to hold out, but no more than a quarter of all
 MAX_POINTS = 2000
 _MOST = 0.25  # of a small set
 _MOST_UNSEEN = 0.5  # of the test part's pairs
+_FEWEST_TEST = 100  # points by which to tell how a test part was drawn
 _HEAVIEST = 10.0  # of a held-out pair: few must not decide everything
 
 
@@ -85,9 +86,13 @@ def validation_split(data: TrainingData, encoder: AnyEncoder, log: Callable[...,
     held_out = _unseen_by_start(data, log) if new is None else new
     is_unseen = held_out is not None or start_folder(data.config) is None
     if held_out is None or (new is not None and len(new)):
-        vectors = _vectors(encoder, data.tokens["points"])
+        vectors, of_test = _vectors(encoder, data.tokens["points"]), _test_vectors(data, encoder)
+        together = distributed.broadcast(lambda: of_test is None or stands_apart(of_test, vectors, seed))
+        if not together:
+            alike = "test texts have near duplicates in training about as often as training texts have"
+            log(stage="prepare", note=f"points are held out one by one, as {alike}")
         held_out = distributed.broadcast(
-            lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen, new)
+            lambda: held_out_rows(dataset, vectors, settings.share, MAX_POINTS, seed, MIN_POINTS, unseen, new, together)
         )
     return dataclasses.replace(split_off(dataset, held_out, unseen), unseen_by_start=is_unseen)
 
@@ -136,6 +141,17 @@ def _vectors(encoder: AnyEncoder, points: Any) -> np.ndarray:
     return encoder.encode(points, exact=False).numpy() if isinstance(encoder, Encoder) else encoder.encode(points)
 
 
+def _test_vectors(data: TrainingData, encoder: AnyEncoder) -> np.ndarray | None:
+    """Such vectors of a sample of the test part; None where there are too few points. No label is looked at."""
+    dataset = data.dataset
+    if len(dataset.test) < _FEWEST_TEST:
+        return None
+    rows = np.random.default_rng([data.config.seed, 7]).permutation(len(dataset.test))[:SAMPLE]
+    if not isinstance(encoder, Encoder):
+        return encoder.encode(bags_of_words(dataset).test[rows])
+    return _vectors(encoder, encoder.tokenize(dataset.test.some(rows).joined()))
+
+
 def cut(
     dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
     unseen: float | None = None,
@@ -177,12 +193,13 @@ def unseen_share(dataset: Dataset, setting: str = "auto") -> float:
 
 def held_out_rows(
     dataset: Dataset, vectors: np.ndarray, share: float, max_points: int, seed: int, min_points: int = 0,
-    unseen: float | None = None, among: np.ndarray | None = None,
+    unseen: float | None = None, among: np.ndarray | None = None, together: bool = True,
 ) -> np.ndarray:  # fmt: skip
-    """The rows to hold out, int64: a fraction of the training points, near duplicates together.
+    """The rows to hold out, int64: a fraction of the training points, as far from the others as test points are.
 
-    Test splits hold out whole groups of related points. A random split would leave a near duplicate of each held-out
-    point in training and overrate memorisation (neighbours, many epochs of the dense scorer). A point whose labels have
+    Many test splits hold out whole groups of related points. A random split would then leave a near duplicate of each
+    held-out point in training and overrate memorisation (neighbours, many epochs of the dense scorer). Where the test
+    split is random itself, whole groups would underrate it, and what is learned of words. A point whose labels have
     no other point says nothing about labels that have some, so it is held out only as often as the test part has labels
     without training points.
 
@@ -195,6 +212,7 @@ def held_out_rows(
         min_points: hold out so many where ``share`` is fewer, but at most a quarter.
         unseen: share of the test part's pairs whose label has no training point; None for :func:`unseen_share`.
         among: int64, rows with a label, of which the held-out ones are drawn; None for all.
+        together: whether near duplicates are held out together.
     """
     labelled = _labelled(dataset.train_targets)
     n = len(labelled)
@@ -205,7 +223,9 @@ def held_out_rows(
         wanted = min(wanted, len(among))
     most = max(1, wanted // 10)  # a giant group would be most of the split
     of_points = _useful(dataset, unseen_share(dataset) if unseen is None else unseen)[labelled]
-    groups = small_groups(vectors[labelled], seed, most, wanted, of_points > 0)
+    groups = np.arange(len(labelled))
+    if together:
+        groups = small_groups(vectors[labelled], seed, most, wanted, of_points > 0)
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from ramen.data import Dataset
 from ramen.data.dataset import Texts
 from ramen.errors import InputError
-from ramen.mining.duplicates import near_duplicates
+from ramen.mining.duplicates import near_duplicates, stands_apart
 from ramen.training.split import cut, everything, held_out_rows, unseen_share
 
 
@@ -253,3 +253,27 @@ def test_everything_holds_nothing_out(many):
     split = everything(data)
     assert split.train_rows.tolist() == split.visible_rows.tolist() == list(range(400)) and not len(split.held_out_rows)
     assert (split.targets != data.train_targets).nnz == 0
+
+
+def test_points_are_held_out_one_by_one_where_they_stand_together_in_the_test_part(many):
+    data, groups, vectors = many
+    whole = held_out_rows(data, vectors, 0.2, 2000, 0)
+    single = held_out_rows(data, vectors, 0.2, 2000, 0, together=False)
+    rest = [np.setdiff1d(np.arange(400), rows) for rows in (whole, single)]
+    assert not set(groups[whole]) & set(groups[rest[0]])
+    assert len(set(groups[single]) & set(groups[rest[1]])) > len(single) / 2
+    assert len(single) == 80
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_test_part_of_whole_groups_stands_apart_and_a_random_one_does_not(seed):
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(500), 3)
+    vectors = vectors_of(groups, seed)
+    of_groups, at_random = groups < 100, rng.random(1500) < 0.2
+    for is_test, apart in ((of_groups, True), (at_random, False)):
+        assert stands_apart(vectors[is_test], vectors[~is_test], seed) is apart
+
+
+def test_rows_without_near_duplicates_do_not_stand_apart():
+    assert not stands_apart(vectors_of(np.arange(200)), vectors_of(np.arange(200), 1), 0)
