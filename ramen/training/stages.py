@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ramen.config import Config
 from ramen.data import Dataset
+from ramen.scorers.network.scorer import NetworkScorer
+from ramen.scorers.network.train import BATCH, epochs_of
 from ramen.training.schedule import batch_points, plan_steps, trainings
 
 # Seconds on two cores, by hand from a few small runs: only their ratios matter, and they are rough.
@@ -15,6 +17,7 @@ _STATIC, _TRANSFORMER = 5e-5, 2e-2  # a text, forward and backward
 _TEXTS = 2.5  # encoded for each point of a batch: its labels, and those of the graphs
 _SPARSE = 4e-4  # a point and fit
 _DENSE = 1e-7  # a point, label and epoch
+_NETWORK, _NETWORK_LABEL = 2e-2, 6e-6  # an update, and a label and update
 _ALL_LABELS = 30_000  # that compete at most
 _RANK = 4e-3  # a held-out point
 _SAVE = 1e-3  # a test point
@@ -96,15 +99,24 @@ def _seconds(config: Config, dataset: Dataset, trains: int, refits: bool) -> dic
     encode = texts * per_text / 3
     sparse = points * _SPARSE if config.sparse.passes else 0.0
     dense = config.dense.epochs * points * min(labels, _ALL_LABELS) * _DENSE
+    network = _network_seconds(config, points, labels)
     fits = 3 if config.sparse.choose else 1
     held_out = min(0.1 * points, 20_000)
     estimated = {
         "read": texts * _READ,
         "prepare": texts * _TOKENIZE,
         "encoder": trains * (once + encode),
-        "scorers": fits * sparse + dense / 2,
+        "scorers": fits * sparse + dense / 2 + network,
         "rank": held_out * _RANK if config.ranking.learn else 0.0,
-        "refit": again + encode + sparse + dense / 2,
+        "refit": again + encode + sparse + dense / 2 + network / 2,  # it is often left out
         "save": len(dataset.test) * _SAVE,
     }
     return {name: value + _FIXED[name] for name, value in estimated.items()}
+
+
+def _network_seconds(config: Config, points: int, labels: int) -> float:
+    """Rough seconds of a fit of the network over words."""
+    if not points or not config.validation.share or not NetworkScorer.is_enabled(config, labels):
+        return 0.0
+    updates = epochs_of(points, config.network.updates) * -(-points // BATCH)
+    return updates * (_NETWORK + _NETWORK_LABEL * labels)

@@ -135,6 +135,9 @@ def test_the_stages_are_those_of_the_settings(planted):
     assert names() == ["read", "prepare", "encoder", "scorers", "rank", "refit", "save"]
     assert names("validation.refit=false") == ["read", "prepare", "encoder", "scorers", "rank", "save"]
     assert names("validation.share=0") == ["read", "prepare", "encoder", "refit", "save"]
+    shares = [{stage.name: stage.share for stage in stages_of(load_config("static", words), data)}
+              for words in ([], ["network.updates=0"])]  # fmt: skip
+    assert shares[0]["scorers"] > shares[1]["scorers"] and shares[0]["save"] < shares[1]["save"]
     does = {stage.name: stage.does for stage in stages_of(load_config("words"), data)}
     assert does["encoder"] == "encode the texts"
 
