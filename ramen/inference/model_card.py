@@ -163,7 +163,10 @@ def _slug(text: str) -> str:
 def _results(figures: Mapping[str, Any]) -> str:
     shown, intervals = _shown(figures), figures.get("intervals", {})
     if not shown:
-        return "## Figures\n\nThe data set has no test split: nothing was measured on one.\n"
+        has_test = figures.get("data", {}).get("test_points")
+        without = "The data set has no test split: nothing was measured on one."
+        why = "Nothing has been measured on the test split yet." if has_test else without
+        return f"## Figures\n\n{why}\n"
     lines = ["| metric | test, % | 95 % interval |", "|---|---|---|"]
     for name, value in shown.items():
         interval = "{:.1f} to {:.1f}".format(*intervals[name]) if name in intervals else ""

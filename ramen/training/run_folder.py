@@ -24,7 +24,7 @@ from ramen.errors import InputError, nearest
 from ramen.files import check_utf8, clear_errors, locked, replacing
 from ramen.inference.evaluation import evaluate
 from ramen.inference.model_card import data_facts, write_card
-from ramen.inference.run import MANIFEST, Ranking, save_run, write_metrics
+from ramen.inference.run import MANIFEST, Ranking, save_run
 from ramen.training.log import Listener, Log
 from ramen.training.ranker_search import learned_ranking, word_set
 from ramen.training.start import write_beside
@@ -124,12 +124,16 @@ class RunFolder:
                     part.write_text(json.dumps(stored))
         return read(stored)
 
-    def save(self, model: Model, params: Params, unseen: Sequence[str] = (), seen: np.ndarray | None = None) -> None:
+    def save(
+        self, model: Model, params: Params, dataset: Dataset, unseen: Sequence[str] = (),
+        seen: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Write what tagging reads, and remove the checkpoints; of several processes the first does.
 
         Args:
             model: the encoder and the scorers.
             params: hyperparameters.
+            dataset: of which the model card will tell.
             unseen: uids of points whose pairs the encoder has never seen.
             seen: digests of those that it was trained on; None where it is not known.
         """
@@ -143,8 +147,8 @@ class RunFolder:
         weights = {name: ranker.weights[name] for name in model.scorers}
         ranking = Ranking(weights, learned, ranker.level, ranker.calibration, ranker.thresholds)
         beside = partial(write_beside, model=model, params=params, unseen=unseen, seen=seen)
-        labels = model.labels
-        save_run(self.path, model.encoder, words, model.scorers, ranking, labels, params.metrics(), beside)
+        metrics = {**params.metrics(), "data": data_facts(dataset)}
+        save_run(self.path, model.encoder, words, model.scorers, ranking, model.labels, metrics, beside)
         shutil.rmtree(self.path / CHECKPOINTS)
 
     def evaluate(self, dataset: Dataset, config: Config) -> None:
@@ -161,10 +165,9 @@ class RunFolder:
         for name, alone in figures["scorers"].items():
             self.log(stage="test", ranking=name, **alone)
 
-    def write_card(self, dataset: Dataset) -> None:
+    def write_card(self) -> None:
         """Write the model card, ``README.md``, with the figures and what the data set's card says."""
         if distributed.is_main():
-            write_metrics(self.path, {"data": data_facts(dataset)})
             write_card(self.path)
 
 

@@ -141,10 +141,10 @@ def _train(
             run.log(stage="begin", name="save")
             with timed("save"):
                 unseen, seen = unseen_uids(config, dataset, split), seen_digests(config, dataset, model.views.rows)
-                run.save(model, params, unseen, seen)
+                run.save(model, params, whole, unseen, seen)
             with timed("evaluate"):
                 run.evaluate(whole, config)
-                run.write_card(whole)
+                run.write_card()
             run.log.times(clock.so_far())
     return run.path
 

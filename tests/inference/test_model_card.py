@@ -12,6 +12,7 @@ from ramen.errors import InputError
 from ramen.inference.check import check_folder
 from ramen.inference.model_card import CARD, data_facts, model_card, write_card
 from ramen.inference.run import write_metrics
+from ramen.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -103,3 +104,16 @@ def test_without_figures_it_says_so(run):
     path.write_text("[]")
     with pytest.raises(InputError, match="metrics.json: found list, expected the figures of a run"):
         model_card(run)
+
+
+def test_a_run_that_was_killed_before_it_was_measured_has_a_card_of_its_data(planted, quick, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ramen.train(planted, out=tmp_path / "run", overrides=[*quick, "network.updates=0"])
+    ramen.load(tmp_path / "run").save_pretrained(tmp_path / "copy")
+    card = (tmp_path / "copy" / CARD).read_text()
+    assert "licence: generated; no third-party text" in card
+    assert "Nothing has been measured on the test split yet" in card
