@@ -32,7 +32,7 @@ from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split
 
 _WEAKER, _STRONGER = 0.3, 3.0  # scales of graph.lambda_x and graph.lambda_z in a third training
-_SURE = 2.0  # standard errors of the paired difference by which graphs must be ahead
+_SURE = 1.5  # standard errors of the paired difference by which graphs must be ahead
 _LIKELY = 1.0  # by which none may be ahead in any metric; a third is trained unless graphs are so far behind
 
 
@@ -91,8 +91,8 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
 
     With ``graph.lambda=auto``: graphs that say nothing about the labels that the texts do not
     (:mod:`ramen.graph.forecast`) are left out. The others are used together, at the weights as set. Unless they are
-    ahead by two standard errors or behind by one, a third training has larger weights, or smaller ones if they are
-    behind. The best training with graphs is used if it is ahead by two standard errors, and behind by one in none of
+    ahead by one and a half standard errors or behind by one, a third training has larger weights, or smaller ones if they are
+    behind. The best training with graphs is used if it is ahead by one and a half, and behind by one in none of
     the metrics: of three rankings that are equally good the best is often ahead by one.
 
     Args:
