@@ -140,7 +140,8 @@ def decision(figures: Mapping[str, Any]) -> str:
     if figures["kept"]:
         epochs = f", after {figures['epochs']} epochs" if "epochs" in figures else ""
         return f"the {name} scorer is used{epochs}: with it validation is {gain:.1f} better"
-    return f"the {name} scorer was left out: {_without(gain)}"
+    both = f"{figures['value']:.1f} with it, {figures['value_without']:.1f} without"
+    return f"the {name} scorer was left out: {_without(gain)} ({both})"
 
 
 def decisions(log: Path) -> list[str]:
