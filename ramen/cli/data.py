@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -170,6 +171,7 @@ def import_(
         form=Format(delimiter, quote, not no_header, encoding),
         report=say,
     )
+    dataset = replace(dataset, card=replace(dataset.card, name=out.resolve().name))
     write_dataset(dataset, out)
     say(f"{len(dataset.train):,} training points, {len(dataset.test):,} test points, {dataset.n_labels:,} labels")
     say_next("ramen", "data", "check", out)

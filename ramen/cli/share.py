@@ -33,7 +33,7 @@ def push(
     """Upload a run to the Hugging Face hub, with its card, index and added labels.
 
     Log in first with hf auth login, or set HF_TOKEN. Read RUN/README.md, the model card, before you share: a run holds
-    the texts of its labels, words of the training texts and names of training points.
+    the texts of its labels, words of the training texts, and their titles or beginnings.
     """
     from ramen.inference.hub import push_run
 

@@ -52,7 +52,7 @@ tagger.tag(["{text}"], k=5)
 
 The labels are those of the training data and whatever was added since; a text of another kind or language gets
 labels, too. Probabilities are calibrated on held-out points like those of training. The run holds the texts of its
-labels, words of the training texts and, for explanations, the names of training points: share it only if you may share
+labels, words of the training texts and, for explanations, their titles or beginnings: share it only if you may share
 these.
 
 ## Safety

@@ -92,8 +92,8 @@ def search_graph_weights(data: TrainingData, split: Split, encoder: AnyEncoder, 
     With ``graph.lambda=auto``: graphs that say nothing about the labels that the texts do not
     (:mod:`ramen.graph.forecast`) are left out. The others are used together, at the weights as set. Unless they are
     ahead by one and a half standard errors or behind by one, a third training has larger weights, or smaller ones if
-    they are behind. The best training with graphs is used if it is ahead by one and a half, and behind by one in none of
-    the metrics: of three rankings that are equally good the best is often ahead by one.
+    they are behind. The best training with graphs is used if it is ahead by one and a half, and behind by one in none
+    of the metrics: of three rankings that are equally good the best is often ahead by one.
 
     Args:
         data: of the run.
