@@ -132,6 +132,30 @@ def is_new(config: Config, dataset: Dataset) -> np.ndarray | None:
     return ~(np.isin(uids, seen) | (np.isin(texts, seen) & (texts > 0)))
 
 
+def log_seen_test(config: Config, dataset: Dataset, log: Callable[..., None]) -> None:
+    """Warn of test points whose texts the encoder to start from was trained on, as a table split anew may have.
+
+    Args:
+        config: settings of the new run.
+        dataset: of the new run.
+        log: called with a warning.
+
+    Example:
+        ``log_seen_test(config, ramen.load_dataset("data/more"), print)``
+    """
+    folder = start_folder(config)
+    if folder is None or not len(dataset.test):
+        return
+    seen = read_seen(folder)
+    if seen is None:
+        return
+    texts = point_digests(dataset.test.joined())
+    known = int((np.isin(texts, seen) & (texts > 0)).sum())
+    if known:
+        points = f"{known:,} of {len(texts):,} test points have a text that {run_of(folder) or folder} was trained on"
+        log(stage="prepare", warning=f"{points}: figures on the test split are optimistic")
+
+
 def dense_weights(run: Path, uids: Sequence[str], labels: np.ndarray) -> np.ndarray | None:
     """Return the weights of a run's dense classifiers for other labels, float32 (L, d); None if the run has none.
 

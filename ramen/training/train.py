@@ -27,7 +27,7 @@ from ramen.training.model import Model, Params
 from ramen.training.ranker_search import search_ranker
 from ramen.training.run_folder import RunFolder
 from ramen.training.split import Split, everything, validation_split
-from ramen.training.start import log_start, seen_digests, unseen_uids
+from ramen.training.start import log_seen_test, log_start, seen_digests, unseen_uids
 
 
 def train(
@@ -136,6 +136,7 @@ def _train(
             with timed("prepare"):
                 training, encoder = prepare(dataset, config)
                 log_start(config, run.log)
+                log_seen_test(config, dataset, run.log)
                 split = validation_split(training, encoder, run.log)
             params, model = search_and_fit(training, split, encoder, run)
             run.log(stage="begin", name="save")

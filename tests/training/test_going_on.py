@@ -20,7 +20,7 @@ from ramen.inference.labels import add_labels
 from ramen.inference.run import load_run
 from ramen.training import train as training
 from ramen.training.going_on import params_of_start, settings_of
-from ramen.training.start import SEARCH, dense_weights, is_new
+from ramen.training.start import SEARCH, dense_weights, is_new, log_seen_test
 
 FEW = ["training.epochs=1"]
 
@@ -140,6 +140,16 @@ def test_new_points_are_told_by_uid_and_by_text(learned_on):
     other = dataclasses.replace(data, train=renamed)
     expected = np.arange(len(data.train)) % 2 == 1
     np.testing.assert_array_equal(is_new(settings_of(first), other), expected)
+
+
+def test_test_points_that_were_trained_on_are_told(learned_on):
+    first, data, _ = learned_on
+    said = []
+    config = settings_of(first)
+    log_seen_test(config, data, lambda **line: said.append(line))
+    assert said == []
+    log_seen_test(config, dataclasses.replace(data, test=data.train), lambda **line: said.append(line["warning"]))
+    assert f"of {len(data.train):,} test points have a text that {first} was trained on" in said[0]
 
 
 def test_no_points_held_out_keep_the_ranking(learned_on, tmp_path):
