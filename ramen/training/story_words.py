@@ -183,7 +183,7 @@ def _graphs(figures: Mapping[str, Any]) -> str:
     behind = figures.get("behind_in") or []
     also = f"; {' and '.join(behind)} clearly worse" if behind else ""
     chance = ", which may be chance" if errors >= 0 and not behind else ""
-    return f"the graphs were left out: {ahead} ({sure}){chance}{also}"
+    return f"the graphs were left out of the encoder: {ahead} ({sure}){chance}{also}"
 
 
 def chosen(figures: Mapping[str, Any]) -> str:
