@@ -101,7 +101,8 @@ GRAPHS = {"stage": "search", "decision": "graphs", "value": 38.7, "value_without
 
 @pytest.mark.parametrize("line, said", [
     ({**GRAPHS, "kept": False, "errors": -0.8},
-     "the graphs were left out of the encoder: the joint ranking of the held-out points is 0.3 worse with them (0.8 standard errors)"),
+     "the graphs were left out of the encoder: the joint ranking of the held-out points is 0.3 worse with them (0.8 "
+     "standard errors)"),
     ({**GRAPHS, "kept": False, "value": 39.2, "errors": 0.4}, "0.2 better with them (0.4 standard errors), which may"),
     ({**GRAPHS, "kept": True, "value": 40.0, "errors": 2.0},
      "the graphs are used: the joint ranking of the held-out points is 1.0 better with them (2.0 standard errors)"),
