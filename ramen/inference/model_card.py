@@ -212,12 +212,25 @@ def _settings(config: Config, figures: Mapping[str, Any], run: Path) -> str:
     rows = {
         "preset, seed": f"`{config.preset}`, {config.seed}",
         "other than the preset": ", ".join(f"`{key}={_setting(value)}`" for key, value in changed.items()) or "nothing",
-        "graphs in training": ", ".join(map(_line, config.graphs)) or "none",
+        "graphs in training": _graphs(config, figures.get("chosen", {})),
         "scorers": ", ".join(scorers) + (f"; ranking: {_line(str(ranking))}" if ranking else ""),
         "size": f"{size / 1e6:,.1f} MB in {len(files) + 1} files, labels in `{LABELS}`",
         "trained with": f"ramen {__version__}",
     }
     return "\n".join(["## Settings", "", *(f"- {key}: {value}" for key, value in rows.items()), ""])
+
+
+def _graphs(config: Config, chosen: Mapping[str, Any]) -> str:
+    """Return what the search made of the graphs: the encoder's, and those whose words the sparse scorer uses."""
+    if not config.graphs:
+        return "none"
+    weights = chosen.get("graphs", {}).get("lambdas", {})
+    anchors = chosen.get("scorers", {}).get("sparse", {}).get("anchors", {})
+    uses = {
+        "encoder": [name for name in config.graphs if max(weights.get(name, (0.0, 0.0))) > 0],
+        "sparse classifiers": [name for name in config.graphs if anchors.get(name)],
+    }
+    return "; ".join(f"{part}: {', '.join(map(_line, names)) or 'none'}" for part, names in uses.items())
 
 
 def _setting(value: object) -> str:

@@ -38,7 +38,7 @@ def test_training_writes_it_with_figures_data_and_settings(finished_run, planted
     assert f"| P@5 | {figures['test']['P@5']:.1f} | {low:.1f} to {high:.1f} |" in card
     data = ramen.load_dataset(planted)
     assert f"{len(data.train)} training points" in card and "licence: generated; no third-party text" in card
-    assert "`static`, 0" in card and "`training.epochs=3`" in card and "graphs in training: links" in card
+    assert "`static`, 0" in card and "`training.epochs=3`" in card and "graphs in training: encoder: " in card
     assert "scorers: " + ", ".join(json.loads((finished_run / "manifest.json").read_text())["scorers"]) in card
     backbone = [line for line in card.splitlines() if "encoder.backbone" in line]
     assert "`encoder.backbone=tiny-bert`" in backbone[0]  # no path of this machine
