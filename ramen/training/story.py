@@ -26,7 +26,7 @@ class Story:
     Example:
         >>> story = Story(print)
         >>> story({"stage": "search", "decision": "dense", "kept": False, "value": 38.6, "value_without": 39.0})
-          the dense scorer was left out: without it validation is 0.4 better
+          the dense scorer was left out: without it validation is 0.4 better (38.6 with it, 39.0 without)
     """
 
     def __init__(self, tell: Callable[[str], None] = say) -> None:
