@@ -48,7 +48,9 @@ def test_rows_are_kept_and_compared_with_linear_svc(planted, quick, tmp_path):
     assert results.keys() == {"LinearSVC", PLAIN}
     for row in results.values():
         assert 0 < row["test"]["P@1"] <= 100 and 0 < row["test"]["micro-F1"] <= 100
-        assert row["cpu_seconds"] > 0.5 and row["threshold_seconds"] > 0.5 and row["peak_mib"] > 50
+        assert row["cpu_seconds"] > 0.5 and row["peak_mib"] > 50
+    assert results["LinearSVC"]["threshold_seconds"] > 0.5  # a run of RAMEN has chosen its own threshold
+    assert 0 < results[PLAIN]["threshold"] < 1 and "threshold_seconds" not in results[PLAIN]
     paired = results[PLAIN]["minus LinearSVC"]
     assert paired.keys() == {"P@1", "P@5", "PSP@5", "example-F1"}
     for metric, found in paired.items():
