@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -88,7 +89,7 @@ def add(
         from ramen.data.label_table import read_label_table
 
         table = open_table(file, kind, delimiter, quote, True, encoding or "utf-8")
-        count = add_labels(run, read_label_table(table, uid, text, examples, separator, label_names, say))
+        entries: Iterable[dict[str, Any]] = read_label_table(table, uid, text, examples, separator, label_names, say)
     else:
         options = {
             "--uid": uid, "--text": text, "--examples": examples, "--label-names": label_names,
@@ -96,7 +97,11 @@ def add(
         }  # fmt: skip
         if told := [name for name, value in options.items() if value is not None]:
             raise InputError(f"{told[0]}: found {file}, expected a table: {', '.join(TABLES)}, or --format")
-        count = add_labels(run, read_labels(file, _json_lines(file)))
+        entries = read_labels(file, _json_lines(file))
+    try:
+        count = add_labels(run, entries)
+    except InputError as error:
+        raise InputError(f"{file}: {error}" if str(error).startswith("label ") else str(error)) from error
     show(f"{run}: {count:,} labels added")
     say_next("ramen", "tag", run, "TEXT")
 

@@ -33,6 +33,6 @@ def test_options_of_tables_need_one_and_a_wrong_row_adds_nothing(ramen, run, tmp
     ) and "--text: found new.jsonl, expected a table" in done.stderr
     (tmp_path / "new.csv").write_text("uid,text\na,x\nlabel-0000003,y\n")
     done = ramen("labels", "add", run, "new.csv")
-    assert done.returncode == 2 and "label 2: uid 'label-0000003' exists already" in done.stderr
+    assert done.returncode == 2 and "new.csv: label 2: uid 'label-0000003' exists already" in done.stderr
     assert "no such file" in ramen("labels", "add", run, "none.csv").stderr
     assert added(ramen, run) == []
